@@ -1,0 +1,65 @@
+package llm
+
+// A Role says who speaks in a message.
+type Role uint8
+
+// The roles. A role that is not known is OtherRole.
+const (
+	OtherRole Role = iota
+	System         // also "developer"
+	User
+	Assistant
+	Tool // also "function", its older name
+)
+
+// String returns the role as the OpenAI API spells it, "other" for OtherRole.
+func (r Role) String() string {
+	switch r {
+	case System:
+		return "system"
+	case User:
+		return "user"
+	case Assistant:
+		return "assistant"
+	case Tool:
+		return "tool"
+	default:
+		return "other"
+	}
+}
+
+// A Kind says what a text is to its message.
+type Kind uint8
+
+// The kinds of text.
+const (
+	Content       Kind = iota // what is said
+	Refusal                   // why the model will not say it
+	Reasoning                 // what it thought before, where a provider shows that ("reasoning_content", "reasoning")
+	ToolArguments             // what a tool is called with
+)
+
+// String names the kind for logs and metrics.
+func (k Kind) String() string {
+	switch k {
+	case Content:
+		return "content"
+	case Refusal:
+		return "refusal"
+	case Reasoning:
+		return "reasoning"
+	case ToolArguments:
+		return "tool_arguments"
+	default:
+		return "other"
+	}
+}
+
+// A Text is one string that a person or a model wrote, or that a tool is given or gives.
+type Text struct {
+	Role    Role
+	Kind    Kind
+	Message int    // index of its message in a request, of its choice in an answer
+	Part    int    // index of its content part, or of its tool call; 0 for plain content
+	Value   string // unescaped
+}
