@@ -1,0 +1,106 @@
+// Package auth is the module that settles who calls: it takes virtual keys, of which it knows only the SHA-256, and
+// hands tenant, key name and user on to the later modules in a way that no client can forge.
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/leash-gateway/leash/module"
+)
+
+func init() { module.Register("auth", module.Policy, New) }
+
+// Config lists the virtual keys.
+type Config struct {
+	Keys []Key `json:"keys"`
+}
+
+// Key is a virtual key of a tenant.
+type Key struct {
+	// SHA256 is the key's SHA-256 in hexadecimal: the key itself is known to its owner only.
+	SHA256 string `json:"sha256"`
+	// Tenant owns the key; Name tells its keys apart in logs and limits; User is optional.
+	Tenant string `json:"tenant"`
+	Name   string `json:"name"`
+	User   string `json:"user"`
+}
+
+// Validate refuses a key without owner or with something else than a SHA-256.
+func (k *Key) Validate() error {
+	if b, err := hex.DecodeString(k.SHA256); err != nil || len(b) != sha256.Size {
+		return errors.New(`sha256: is not 64 hexadecimal digits: make it with printf %s "$KEY" | sha256sum`)
+	}
+	if k.Tenant == "" {
+		return errors.New("tenant: is empty")
+	}
+	return nil
+}
+
+// Auth refuses who has no valid key.
+type Auth struct {
+	// byPrefix finds the few keys that a presented one must be compared with. What its timing tells about is the
+	// beginning of the SHA-256 of what the caller sent, which is of no use in finding a key.
+	byPrefix map[[prefixBytes]byte][]entry
+}
+
+const prefixBytes = 8
+
+type entry struct {
+	sum    [sha256.Size]byte
+	caller module.Caller
+}
+
+// New builds the module. A key that stands twice is an error: it would be unclear whose it is.
+func New(c Config) (*Auth, error) {
+	a := &Auth{byPrefix: make(map[[prefixBytes]byte][]entry, len(c.Keys))}
+	for i, k := range c.Keys {
+		e := entry{caller: module.Caller{Tenant: k.Tenant, Key: k.Name, User: k.User}}
+		if _, err := hex.Decode(e.sum[:], []byte(k.SHA256)); err != nil {
+			return nil, fmt.Errorf("keys[%d].sha256: %w", i, err)
+		}
+		if _, taken := a.find(e.sum); taken {
+			return nil, fmt.Errorf("keys[%d].sha256: stands twice", i)
+		}
+		prefix := [prefixBytes]byte(e.sum[:])
+		a.byPrefix[prefix] = append(a.byPrefix[prefix], e)
+	}
+	return a, nil
+}
+
+func (a *Auth) find(sum [sha256.Size]byte) (module.Caller, bool) {
+	for _, e := range a.byPrefix[[prefixBytes]byte(sum[:])] {
+		if subtle.ConstantTimeCompare(e.sum[:], sum[:]) == 1 {
+			return e.caller, true
+		}
+	}
+	return module.Caller{}, false
+}
+
+// credentials are the headers in which clients carry keys, of Leash or of a provider. None of them leaves towards a
+// provider: which account pays is for the operator to say.
+var credentials = []string{
+	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie", "openai-organization", "openai-project",
+}
+
+// RequestHeader refuses the request unless it carries a known key, and takes all credentials out of it.
+func (a *Auth) RequestHeader(x *module.Exchange) error {
+	scheme, key, _ := strings.Cut(x.RequestHeader("authorization"), " ")
+	for _, name := range credentials {
+		x.RemoveRequestHeader(name)
+	}
+	key = strings.TrimSpace(key)
+	if key == "" || !strings.EqualFold(scheme, "bearer") {
+		return module.Refuse(401, "invalid_api_key", "no API key was sent: set the header Authorization: Bearer YOUR_KEY")
+	}
+	caller, known := a.find(sha256.Sum256([]byte(key)))
+	if !known {
+		return module.Refuse(401, "invalid_api_key", "the API key is not known to this gateway: check it, or ask its operator for one")
+	}
+	x.SetCaller(caller)
+	return nil
+}

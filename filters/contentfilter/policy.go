@@ -1,0 +1,315 @@
+// Package contentfilter is the module that blocks, redacts or flags keywords and patterns in what the user and the
+// model wrote (not in the JSON around it), in requests, answers and streams. In a stream no piece of a match leaves
+// before it is certain that it is none.
+package contentfilter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/match"
+)
+
+func init() { module.Register("contentfilter", module.Policy, New) }
+
+// FlagsFact is the note in which other modules find the names of the rules that matched, separated by commas.
+const FlagsFact = "flags"
+
+var matches = module.Counter("leash_content_matches_total", "module", "action", "tenant")
+
+// Action is what happens to a text that a rule finds something in.
+type Action string
+
+// The actions.
+const (
+	// Block refuses the request, or replaces the answer with an error.
+	Block Action = "block"
+	// Redact replaces what was found.
+	Redact Action = "redact"
+	// Flag counts it and notes it for the logger.
+	Flag Action = "flag"
+)
+
+// Config lists the rules. Where several find something at the same place, the one that stands first decides.
+type Config struct {
+	Rules []Rule `json:"rules"`
+	// MaxHoldBytes bounds how much text of a stream is held back while it may still become a match. Text that could
+	// be a match and is longer is treated as one.
+	MaxHoldBytes int `json:"max_hold_bytes"`
+}
+
+// SetDefaults sets the bound of held text.
+func (c *Config) SetDefaults() { c.MaxHoldBytes = 1024 }
+
+// Rule looks for keywords and patterns.
+type Rule struct {
+	Name string `json:"name"`
+	// Keywords are found in any case; WholeWords only between word boundaries.
+	Keywords   []string `json:"keywords"`
+	WholeWords bool     `json:"whole_words"`
+	// Regexps are regular expressions in RE2 syntax, Builtins names of ready ones (email, card, …).
+	Regexps  []string `json:"regexps"`
+	Builtins []string `json:"builtins"`
+	// In says where to look: request, response, or both when it is empty.
+	In     string `json:"in"`
+	Action Action `json:"action"`
+	// Replacement stands where something was redacted: "[NAME]" by default.
+	Replacement string `json:"replacement"`
+}
+
+// Validate refuses a rule that could not work.
+func (r *Rule) Validate() error {
+	switch {
+	case r.Name == "":
+		return errors.New("name: is empty")
+	case len(r.Keywords)+len(r.Regexps)+len(r.Builtins) == 0:
+		return errors.New("has neither keywords nor regexps nor builtins")
+	case r.In != "" && r.In != "request" && r.In != "response":
+		return fmt.Errorf("in: %q is neither request nor response", r.In)
+	case r.Action != Block && r.Action != Redact && r.Action != Flag:
+		return fmt.Errorf("action: %q is not one of block, redact, flag", r.Action)
+	}
+	return nil
+}
+
+func (r *Rule) patterns() ([]match.Pattern, error) {
+	var patterns []match.Pattern
+	for _, word := range r.Keywords {
+		patterns = append(patterns, match.Pattern{Name: r.Name, Keyword: word, Whole: r.WholeWords})
+	}
+	for _, re := range r.Regexps {
+		patterns = append(patterns, match.Pattern{Name: r.Name, Regexp: re})
+	}
+	for i, name := range r.Builtins {
+		p, known := match.Builtin(name)
+		if !known {
+			return nil, fmt.Errorf("builtins[%d]: %q is not one of %s", i, name, strings.Join(match.BuiltinNames(), ", "))
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns, nil
+}
+
+// ruleSet is the rules of one direction, compiled together: a text is gone through once.
+type ruleSet struct {
+	set   *match.Set
+	rules []*Rule // by pattern
+}
+
+func compile(rules []Rule, except string) (*ruleSet, error) {
+	s := &ruleSet{}
+	var all []match.Pattern
+	for i := range rules {
+		rule := &rules[i]
+		if rule.In == except {
+			continue
+		}
+		patterns, err := rule.patterns()
+		if err != nil {
+			return nil, fmt.Errorf("rules[%d].%w", i, err)
+		}
+		if _, err := match.Compile(patterns); err != nil {
+			return nil, fmt.Errorf("rules[%d] (%s): %w", i, rule.Name, err)
+		}
+		for range patterns {
+			s.rules = append(s.rules, rule)
+		}
+		all = append(all, patterns...)
+	}
+	if len(all) == 0 {
+		return nil, nil //nolint:nilnil // no rule for this direction is not an error
+	}
+	var err error
+	s.set, err = match.Compile(all)
+	return s, err
+}
+
+// Filter applies the rules.
+type Filter struct {
+	request, response *ruleSet
+	maxHold           int
+}
+
+// New builds the module.
+func New(c Config) (*Filter, error) {
+	f := &Filter{maxHold: c.MaxHoldBytes}
+	if c.MaxHoldBytes < 1 {
+		return nil, errors.New("max_hold_bytes: must be positive")
+	}
+	for i := range c.Rules {
+		if r := &c.Rules[i]; r.Replacement == "" {
+			r.Replacement = "[" + r.Name + "]"
+		}
+	}
+	var err error
+	if f.request, err = compile(c.Rules, "response"); err != nil {
+		return nil, err
+	}
+	f.response, err = compile(c.Rules, "request")
+	return f, err
+}
+
+// Needs leaves out the direction that no rule looks at.
+func (f *Filter) Needs() (needs module.Phase) {
+	if f.request != nil {
+		needs |= module.PhaseRequest
+	}
+	if f.response != nil {
+		needs |= module.PhaseResponse | module.PhaseEvent
+	}
+	return needs
+}
+
+// Request looks through the texts of a request.
+func (f *Filter) Request(x *module.Exchange) error {
+	if x.Request == nil {
+		return nil
+	}
+	for i := range x.Request.Texts {
+		text, changed, err := f.request.apply(x, x.Request.Texts[i].Value)
+		if err != nil {
+			return err
+		}
+		if changed {
+			x.Request.SetText(i, text)
+		}
+	}
+	return nil
+}
+
+// Response looks through the texts of an answer.
+func (f *Filter) Response(x *module.Exchange) error {
+	for i := range x.Response.Texts {
+		text, changed, err := f.response.apply(x, x.Response.Texts[i].Value)
+		if err != nil {
+			return err
+		}
+		if changed {
+			x.Response.SetText(i, text)
+		}
+	}
+	return nil
+}
+
+// apply finds what the rules look for in a text and does what they say.
+func (s *ruleSet) apply(x *module.Exchange, text string) (string, bool, error) {
+	found := s.set.Find(text)
+	if found == nil {
+		return text, false, nil
+	}
+	var out strings.Builder
+	from, changed := 0, false
+	for _, m := range found {
+		rule := s.rules[m.Pattern]
+		if err := rule.found(x); err != nil {
+			return "", false, err
+		}
+		if rule.Action == Redact {
+			out.WriteString(text[from:m.Start])
+			out.WriteString(rule.Replacement)
+			from, changed = m.End, true
+		}
+	}
+	if !changed {
+		return text, false, nil
+	}
+	out.WriteString(text[from:])
+	return out.String(), true, nil
+}
+
+// found notes that a rule has found something; it returns the refusal of a rule that blocks.
+func (r *Rule) found(x *module.Exchange) error {
+	x.Count(matches, 1, r.Name, string(r.Action), x.Caller().Tenant)
+	if flags := strings.Split(x.Fact(FlagsFact), ","); !slices.Contains(flags, r.Name) {
+		if flags[0] != "" {
+			x.SetFact(FlagsFact, strings.Join(flags, ",")+","+r.Name)
+		} else {
+			x.SetFact(FlagsFact, r.Name)
+		}
+	}
+	if r.Action == Block {
+		return module.Refuse(400, "content_blocked", "the content was blocked by the rule %q of this gateway", r.Name)
+	}
+	return nil
+}
+
+// held is what an exchange's stream holds back, by the place that its texts belong to.
+type held struct {
+	texts []heldText
+}
+
+// heldText is one running text of a stream: of a choice, a kind and (for tool calls) a part.
+type heldText struct {
+	choice, part int
+	kind         llm.Kind
+	stream       *match.Stream
+	// last is the event that the text came with last, and index its place there: what is released at the end is sent
+	// in its form.
+	last  *llm.Event
+	index int
+	// out is what has been let go of the text of last.
+	out string
+}
+
+func (h *held) of(t llm.Text, s *ruleSet, maxHold int) *heldText {
+	for i := range h.texts {
+		if one := &h.texts[i]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
+			return one
+		}
+	}
+	h.texts = append(h.texts, heldText{choice: t.Message, part: t.Part, kind: t.Kind, stream: s.set.NewStream(maxHold)})
+	return &h.texts[len(h.texts)-1]
+}
+
+// Event looks through a piece of a streamed answer together with what it has held back, and lets go what is certain.
+func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
+	h := module.Local[held](x)
+	for i := range e.Texts {
+		text := e.Texts[i]
+		one := h.of(text, f.response, f.maxHold)
+		one.last, one.index = e.Event, i
+		out, err := f.response.release(x, one.stream.Feed(text.Value))
+		if err != nil {
+			return err
+		}
+		if one.out = out; out != text.Value {
+			e.SetText(i, out)
+		}
+	}
+	for _, finish := range e.Finish {
+		if err := f.flush(x, e, h, finish.Choice); err != nil {
+			return err
+		}
+	}
+	if e.Done {
+		const every = -1
+		return f.flush(x, e, h, every)
+	}
+	return nil
+}
+
+// flush lets go what was held back of a choice, ahead of the event that ends it.
+func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, choice int) error {
+	for i := range h.texts {
+		one := &h.texts[i]
+		if one.stream.Held() == 0 || choice >= 0 && one.choice != choice {
+			continue
+		}
+		out, err := f.response.release(x, one.stream.Flush())
+		if err != nil {
+			return err
+		}
+		switch {
+		case out == "":
+		case one.last == e.Event: // its own text, which what was held of it follows
+			e.SetText(one.index, one.out+out)
+		default:
+			e.InsertBefore(one.last.WithText(one.index, out))
+		}
+	}
+	return nil
+}

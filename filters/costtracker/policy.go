@@ -1,0 +1,139 @@
+// Package costtracker is the module that counts requests, latency, tokens and cost by tenant and model, as metrics,
+// and notes the cost of each exchange for the logger. Streams are asked for their usage; the extra event that this
+// makes is hidden from a client that did not ask.
+package costtracker
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module"
+)
+
+func init() { module.Register("costtracker", module.Inspector, New) }
+
+// CostFact is the note in which other modules find the cost of an exchange, in picodollars (1e-12 USD).
+const CostFact = "cost_picodollars"
+
+// The metrics. Cost is in picodollars, exact.
+var (
+	requests = module.Counter("leash_requests_total", "tenant", "model", "provider", "status")
+	latency  = module.Histogram("leash_request_duration_milliseconds", "model", "provider")
+	ttft     = module.Histogram("leash_time_to_first_token_milliseconds", "model", "provider")
+	tokens   = module.Counter("leash_tokens_total", "tenant", "model", "kind")
+	cost     = module.Counter("leash_cost_picodollars_total", "tenant", "model")
+	unpriced = module.Counter("leash_unpriced_exchanges_total", "model")
+)
+
+// Config may add prices to the built-in list, or replace some.
+type Config struct {
+	// Prices are by model name, in US dollars per million tokens, as exact decimal strings.
+	Prices map[string]Price `json:"prices"`
+}
+
+// Price is what a model costs, in US dollars per million tokens.
+type Price struct {
+	Input       string `json:"input"`
+	CachedInput string `json:"cached_input"`
+	Output      string `json:"output"`
+}
+
+// Tracker counts.
+type Tracker struct {
+	prices *llm.Prices
+	own    map[string]llm.Price
+}
+
+// New builds the module.
+func New(c Config) (*Tracker, error) {
+	t := &Tracker{prices: llm.DefaultPrices(), own: make(map[string]llm.Price, len(c.Prices))}
+	for model, p := range c.Prices {
+		price, err := p.parse()
+		if err != nil {
+			return nil, fmt.Errorf("prices.%s.%w", model, err)
+		}
+		t.own[model] = price
+	}
+	return t, nil
+}
+
+func (p Price) parse() (out llm.Price, err error) {
+	for _, part := range []struct {
+		name, decimal string
+		to            *llm.Picodollars
+		required      bool
+	}{
+		{"input", p.Input, &out.Input, true},
+		{"cached_input", p.CachedInput, &out.CachedInput, false},
+		{"output", p.Output, &out.Output, true},
+	} {
+		if part.decimal == "" && !part.required {
+			continue
+		}
+		if *part.to, err = llm.ParseUSDPerMillion(part.decimal); err != nil {
+			return out, fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return out, nil
+}
+
+// ReadsUsage asks for the usage of every exchange.
+func (t *Tracker) ReadsUsage() bool { return true }
+
+func (t *Tracker) price(provider, model string) (llm.Price, bool) {
+	if p, ok := t.own[model]; ok {
+		return p, true
+	}
+	return t.prices.Find(provider, model)
+}
+
+// Finish counts the exchange.
+func (t *Tracker) Finish(x *module.Exchange) {
+	tenant, provider, route := x.Caller().Tenant, x.Fact("provider"), x.Fact("route")
+	model := ""
+	if x.Request != nil {
+		model = x.Request.Model
+	}
+	if upstream := x.Fact("upstream_model"); upstream != "" {
+		model = upstream
+	}
+	price, priced := t.price(provider, model)
+	label := labelOf(model, route, priced)
+
+	x.Count(requests, 1, tenant, label, provider, strconv.Itoa(x.Status))
+	if route == "" {
+		return // it never left
+	}
+	x.Observe(latency, x.Now().Sub(x.Started).Milliseconds(), label, provider)
+	if !x.FirstToken.IsZero() {
+		x.Observe(ttft, x.FirstToken.Sub(x.Started).Milliseconds(), label, provider)
+	}
+	if x.Usage == (llm.Usage{}) {
+		return
+	}
+	x.Count(tokens, x.Usage.Input, tenant, label, "input")
+	x.Count(tokens, x.Usage.CachedInput, tenant, label, "cached_input")
+	x.Count(tokens, x.Usage.Output, tenant, label, "output")
+	x.Count(tokens, x.Usage.OutputReasoning, tenant, label, "output_reasoning")
+	if !priced {
+		x.Count(unpriced, 1, label)
+		return
+	}
+	amount := price.Cost(x.Usage)
+	x.Count(cost, int64(amount), tenant, label)
+	x.SetFact(CostFact, strconv.FormatInt(int64(amount), 10))
+}
+
+// labelOf keeps the label set bounded: a client may ask for any name that a route's pattern matches, but only names that
+// have a price, or are a route's own, become a label.
+func labelOf(model, route string, priced bool) string {
+	switch {
+	case route == "":
+		return "unknown"
+	case priced:
+		return model
+	default:
+		return route
+	}
+}

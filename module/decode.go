@@ -1,0 +1,236 @@
+package module
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Decode reads a module's JSON configuration into the struct that target points to. Fields are named by their json
+// tags, unknown ones are refused, and an error names the path of the value: limits[1].window: "1x" is not a duration.
+// SetDefaults is called before and Validate after, where target has them.
+//
+// Supported are structs, slices, maps with string keys, pointers, strings, booleans, integers, floats, time.Duration
+// (written "1m30s") and types with UnmarshalText. It exists because the standard decoder knows no paths for unknown
+// fields and costs a megabyte of .wasm (docs/decisions/004-config-decoding.md).
+func Decode(config []byte, target any) error {
+	if len(config) == 0 {
+		config = []byte("{}")
+	}
+	if !gjson.ValidBytes(config) {
+		return errors.New("configuration: is not valid JSON")
+	}
+	if d, ok := target.(interface{ SetDefaults() }); ok {
+		d.SetDefaults()
+	}
+	if err := decodeValue(gjson.ParseBytes(config), reflect.ValueOf(target).Elem(), ""); err != nil {
+		return err
+	}
+	if v, ok := target.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	rawType      = reflect.TypeFor[RawConfig]()
+)
+
+// RawConfig is a part of a configuration that is kept as it is, JSON, to be decoded later.
+type RawConfig []byte
+
+func decodeValue(in gjson.Result, out reflect.Value, path string) error {
+	wrong := func(want string) error {
+		return fmt.Errorf("%s: %s is not %s", pathName(path), brief(in.Raw), want)
+	}
+	if out.Type() == rawType {
+		out.SetBytes([]byte(in.Raw))
+		return nil
+	}
+	if in.Type == gjson.Null {
+		return nil
+	}
+	if out.Kind() == reflect.Pointer {
+		if out.IsNil() {
+			out.Set(reflect.New(out.Type().Elem()))
+		}
+		return decodeValue(in, out.Elem(), path)
+	}
+	if out.Type() == durationType {
+		d, err := time.ParseDuration(in.Str)
+		if in.Type != gjson.String || err != nil {
+			return wrong(`a duration (such as "90s" or "1h")`)
+		}
+		out.SetInt(int64(d))
+		return nil
+	}
+	if u, ok := out.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if in.Type != gjson.String {
+			return wrong("a string")
+		}
+		if err := u.UnmarshalText([]byte(in.Str)); err != nil {
+			return fmt.Errorf("%s: %w", pathName(path), err)
+		}
+		return nil
+	}
+	switch out.Kind() {
+	case reflect.String:
+		if in.Type != gjson.String {
+			return wrong("a string")
+		}
+		out.SetString(in.Str)
+	case reflect.Bool:
+		if in.Type != gjson.True && in.Type != gjson.False {
+			return wrong("true or false")
+		}
+		out.SetBool(in.Bool())
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		n, err := strconv.ParseInt(in.Raw, 10, out.Type().Bits())
+		if err != nil {
+			return wrong("a whole number")
+		}
+		out.SetInt(n)
+	case reflect.Float64:
+		if in.Type != gjson.Number {
+			return wrong("a number")
+		}
+		out.SetFloat(in.Num)
+	case reflect.Slice:
+		if !in.IsArray() {
+			return wrong("a list")
+		}
+		items := in.Array()
+		list := reflect.MakeSlice(out.Type(), len(items), len(items))
+		for i, item := range items {
+			if err := decodeItem(item, list.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
+			}
+		}
+		out.Set(list)
+	case reflect.Map:
+		if !in.IsObject() {
+			return wrong("a map")
+		}
+		table := reflect.MakeMap(out.Type())
+		var err error
+		in.ForEach(func(key, value gjson.Result) bool {
+			item := reflect.New(out.Type().Elem()).Elem()
+			if err = decodeItem(value, item, join(path, key.Str)); err != nil {
+				return false
+			}
+			table.SetMapIndex(reflect.ValueOf(key.Str), item)
+			return true
+		})
+		out.Set(table)
+		return err
+	case reflect.Struct:
+		return decodeStruct(in, out, path)
+	default:
+		return fmt.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+	}
+	return nil
+}
+
+// decodeItem decodes an element of a list or a map, which brings its own defaults and checks.
+func decodeItem(in gjson.Result, out reflect.Value, path string) error {
+	if d, ok := out.Addr().Interface().(interface{ SetDefaults() }); ok {
+		d.SetDefaults()
+	}
+	if err := decodeValue(in, out, path); err != nil {
+		return err
+	}
+	if v, ok := out.Addr().Interface().(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return fmt.Errorf("%s: %w", pathName(path), err)
+		}
+	}
+	return nil
+}
+
+func decodeStruct(in gjson.Result, out reflect.Value, path string) error {
+	if !in.IsObject() {
+		return fmt.Errorf("%s: %s is not a map of fields", pathName(path), brief(in.Raw))
+	}
+	var err error
+	seen := map[string]bool{}
+	in.ForEach(func(key, value gjson.Result) bool {
+		name := key.Str
+		if seen[name] {
+			err = fmt.Errorf("%s: stands twice", pathName(join(path, name)))
+			return false
+		}
+		seen[name] = true
+		field, known := fieldNamed(out, name)
+		if !known {
+			err = fmt.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, name)), strings.Join(fieldNames(out.Type()), ", "))
+			return false
+		}
+		err = decodeValue(value, field, join(path, name))
+		return err == nil
+	})
+	return err
+}
+
+func fieldNamed(out reflect.Value, name string) (reflect.Value, bool) {
+	for i := range out.NumField() {
+		f := out.Type().Field(i)
+		if f.Anonymous {
+			if inner, ok := fieldNamed(out.Field(i), name); ok {
+				return inner, true
+			}
+		} else if f.IsExported() && tagName(f) == name {
+			return out.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			names = append(names, fieldNames(f.Type)...)
+		} else if f.IsExported() && tagName(f) != "-" {
+			names = append(names, tagName(f))
+		}
+	}
+	return names
+}
+
+func tagName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	if name == "" {
+		return strings.ToLower(f.Name)
+	}
+	return name
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func pathName(path string) string {
+	if path == "" {
+		return "configuration"
+	}
+	return path
+}
+
+func brief(raw string) string {
+	const most = 40
+	if len(raw) > most {
+		return raw[:most] + "…"
+	}
+	return raw
+}

@@ -1,0 +1,245 @@
+package module
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// A Caller is who sends an exchange, as the module auth has settled it.
+type Caller struct {
+	Tenant, Key, User string
+}
+
+// An Exchange is one request to an LLM provider and its answer, as modules see it. Its fields are for reading unless
+// said otherwise; it is valid until Finish has returned.
+type Exchange struct {
+	// ID is the request id that the client sees in the x-request-id header.
+	ID string
+	// Format is the API that the client speaks; llm.None for a path that is let through without inspection.
+	Format llm.Format
+	// Method and Path are the client's; Path is without the query.
+	Method, Path string
+	// Started is when the request's headers arrived, FirstToken when the first text of a stream did (or the zero time).
+	Started, FirstToken time.Time
+	// Request is the parsed request: nil before the request phase and for paths that are not LLM traffic.
+	Request *llm.Request
+	// Response is the parsed answer in the response phase; nil for streams and errors.
+	Response *llm.Response
+	// Status is the answer's HTTP status: 0 until there is one, and for a client that left before.
+	Status int
+	// Streamed says that the answer came as events.
+	Streamed bool
+	// Usage is what the exchange used, complete in Finish; zero if no module of the pipeline reads it.
+	Usage llm.Usage
+	// UsageEstimated says that the provider did not tell the usage (a stream that was cut, say): Usage is then
+	// llm's estimate from the text that went by.
+	UsageEstimated bool
+	// Completed is true in Finish if the whole answer reached the client.
+	Completed bool
+
+	flow    *Flow
+	caller  Caller
+	known   bool // caller has been looked up
+	refused *Refusal
+	by      string // the module that refused
+	facts   []fact
+	locals  []any
+	slot    int
+}
+
+type fact struct{ name, value string }
+
+// Property names under which filters of one exchange hand facts to each other.
+const (
+	callerProperty  = "leash.caller"
+	refusedProperty = "leash.refused"
+	usageProperty   = "leash.usage"
+	factProperty    = "leash.fact."
+)
+
+// Caller says who sends the exchange: the zero Caller before auth has run or if no auth is in the pipeline.
+func (x *Exchange) Caller() Caller {
+	if !x.known && x.flow.p.handover {
+		if raw, ok := x.flow.s.Property(callerProperty); ok {
+			x.caller, x.known = parseCaller(raw), true
+		}
+	}
+	return x.caller
+}
+
+// SetCaller settles who sends the exchange, for all modules that come later and in no way that a client could forge.
+func (x *Exchange) SetCaller(c Caller) {
+	x.caller, x.known = c, true
+	if x.flow.p.handover {
+		x.flow.s.SetProperty(callerProperty, appendCaller(nil, c))
+	}
+}
+
+// Fact returns what another module of this exchange has noted under name (SetFact), or "".
+func (x *Exchange) Fact(name string) string {
+	for i := range x.facts {
+		if x.facts[i].name == name {
+			return x.facts[i].value
+		}
+	}
+	if x.flow.p.handover {
+		if raw, ok := x.flow.s.Property(factProperty + name); ok {
+			return string(raw)
+		}
+	}
+	return ""
+}
+
+// SetFact notes something about the exchange for the modules that come later, such as the cost or the provider.
+func (x *Exchange) SetFact(name, value string) {
+	if x.flow.p.handover {
+		x.flow.s.SetProperty(factProperty+name, []byte(value))
+	}
+	for i := range x.facts {
+		if x.facts[i].name == name {
+			x.facts[i].value = value
+			return
+		}
+	}
+	x.facts = append(x.facts, fact{name, value})
+}
+
+// Refusal tells, in Finish, which module refused the exchange and with what code; "" and "" when none did.
+func (x *Exchange) Refusal() (by, code string) {
+	if x.refused != nil {
+		return x.by, x.refused.Code
+	}
+	if x.flow.p.handover {
+		if raw, ok := x.flow.s.Property(refusedProperty); ok {
+			by, code, _ := strings.Cut(string(raw), "\x00")
+			return by, code
+		}
+	}
+	return "", ""
+}
+
+// Local returns this module's own state of the exchange, a zero T at first.
+func Local[T any](x *Exchange) *T {
+	if x.locals == nil {
+		x.locals = make([]any, len(x.flow.p.slots))
+	}
+	if t, ok := x.locals[x.slot].(*T); ok {
+		return t
+	}
+	t := new(T)
+	x.locals[x.slot] = t
+	return t
+}
+
+// RequestHeader returns a header of the request, values joined with commas; "" when it is absent.
+func (x *Exchange) RequestHeader(name string) string { return x.flow.s.Header(Requests, name) }
+
+// SetRequestHeader sets a header of the request that goes to the provider. After the request phase it has no effect.
+func (x *Exchange) SetRequestHeader(name, value string) {
+	x.flow.s.SetHeader(Requests, name, value)
+}
+
+// RemoveRequestHeader removes a header from the request that goes to the provider.
+func (x *Exchange) RemoveRequestHeader(name string) { x.flow.s.RemoveHeader(Requests, name) }
+
+// ResponseHeader returns a header of the answer.
+func (x *Exchange) ResponseHeader(name string) string { return x.flow.s.Header(Responses, name) }
+
+// SetResponseHeader sets a header of the answer, in the response header phase.
+func (x *Exchange) SetResponseHeader(name, value string) {
+	x.flow.s.SetHeader(Responses, name, value)
+}
+
+// RemoveResponseHeader removes a header from the answer, in the response header phase.
+func (x *Exchange) RemoveResponseHeader(name string) { x.flow.s.RemoveHeader(Responses, name) }
+
+// RequestBody returns the whole body of a request, in the body phase.
+func (x *Exchange) RequestBody() []byte { return x.flow.body }
+
+// SetRequestBody replaces the body of a request, in the body phase.
+func (x *Exchange) SetRequestBody(body []byte) { x.flow.body, x.flow.bodySet = body, true }
+
+// ClientAddress is the address of the peer, without its port.
+func (x *Exchange) ClientAddress() string {
+	raw, _ := x.flow.s.Property("source", "address")
+	address := string(raw)
+	for i := len(address) - 1; i >= 0; i-- {
+		if address[i] == ':' {
+			return address[:i]
+		}
+	}
+	return address
+}
+
+// Property reads a property of the host, as Envoy documents them as attributes.
+func (x *Exchange) Property(path ...string) (value []byte, ok bool) {
+	return x.flow.s.Property(path...)
+}
+
+// Now is the time.
+func (x *Exchange) Now() time.Time { return x.flow.p.host.Now() }
+
+// Log writes one line. Never log what a client or a provider sent without bounding it.
+func (x *Exchange) Log(level Level, message string) { x.flow.p.host.Log(level, message) }
+
+// Shared is the data that all workers of one Envoy share. It is not shared between Envoys.
+func (x *Exchange) Shared() SharedData { return x.flow.p.host.Shared() }
+
+// Count adds n to a counter, with one value for each of its labels.
+func (x *Exchange) Count(m *Metric, n int64, values ...string) {
+	if n > 0 { // Envoy calls a counter that is incremented by 0 a bad argument
+		x.flow.p.host.Metric(m.kind, x.flow.p.series.name(m, values), n)
+	}
+}
+
+// Observe sets a gauge or records into a histogram.
+func (x *Exchange) Observe(m *Metric, n int64, values ...string) {
+	if n >= 0 {
+		x.flow.p.host.Metric(m.kind, x.flow.p.series.name(m, values), n)
+	}
+}
+
+// errTooLate says that an asynchronous call was made in a phase that cannot wait.
+var errTooLate = errors.New("calls and timers are possible in the request header, request and response phases only")
+
+// Call sends a request to another service while the exchange waits. done decides like a handler: its error refuses.
+// The exchange goes on to the next module when every Call and After of this one is done.
+func (x *Exchange) Call(call Call, done func(CallResult) error) error {
+	resolve, err := x.flow.wait()
+	if err != nil {
+		return err
+	}
+	if call.Timeout == 0 {
+		call.Timeout = 5 * time.Second
+	}
+	err = x.flow.s.Call(call, func(result CallResult) { resolve(func() error { return done(result) }) })
+	if err != nil {
+		x.flow.pending--
+	}
+	return err
+}
+
+// After calls f once d has passed, while the exchange waits. f decides like a handler: its error refuses.
+func (x *Exchange) After(d time.Duration, f func() error) error {
+	resolve, err := x.flow.wait()
+	if err != nil {
+		return err
+	}
+	x.flow.s.After(d, func() { resolve(f) })
+	return nil
+}
+
+func appendCaller(dst []byte, c Caller) []byte {
+	dst = append(append(dst, c.Tenant...), 0)
+	dst = append(append(dst, c.Key...), 0)
+	return append(dst, c.User...)
+}
+
+func parseCaller(raw []byte) Caller {
+	tenant, rest, _ := strings.Cut(string(raw), "\x00")
+	key, user, _ := strings.Cut(rest, "\x00")
+	return Caller{Tenant: tenant, Key: key, User: user}
+}

@@ -1,0 +1,293 @@
+package module
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// A Flow takes one exchange through a pipeline. Its host calls the On methods in the order of HTTP, from one goroutine,
+// and OnDone last, once.
+type Flow struct {
+	p *Pipeline
+	s Stream
+	x Exchange
+
+	// phase and cursor say where the modules are: cursor is the slot that runs next.
+	phase   Phase
+	cursor  int
+	running bool
+	pending int  // calls and timers that the current module waits for
+	ended   bool // answered or refused: no module runs any more but for Finish
+	done    bool
+	last    int // the highest slot that took part
+
+	request     stage
+	requestEnd  bool
+	response    mode
+	responseEnd bool
+	answered    bool // by Reply: the answer that comes by is our own
+	body        []byte
+	bodySet     bool
+	replacement []byte
+
+	stream
+	usageKnown bool
+	textBytes  int64
+}
+
+// stage is how far a request has come.
+type stage uint8
+
+const (
+	atStart stage = iota
+	atHeader
+	atBody
+	atRequest
+	forwarded
+)
+
+// mode is what happens with an answer's body.
+type mode uint8
+
+const (
+	passes mode = iota
+	buffers
+	streams
+	replaces
+)
+
+// Start begins an exchange on s.
+func (p *Pipeline) Start(s Stream) *Flow {
+	f := &Flow{p: p, s: s, last: -1}
+	f.x.flow = f
+	return f
+}
+
+// A Metric of the pipeline itself.
+var (
+	refusals = Counter("leash_refusals_total", "module", "code", "tenant")
+	failures = Counter("leash_module_failures_total", "module")
+)
+
+// outcome is how a run of the modules over one phase ended.
+type outcome uint8
+
+const (
+	ran outcome = iota
+	waits
+	stopped
+)
+
+// run lets the modules that are still to come in this phase work.
+func (f *Flow) run() outcome {
+	step := 1
+	if f.phase >= PhaseResponseHeader {
+		step = -1
+	}
+	for ; f.cursor >= 0 && f.cursor < len(f.p.slots); f.cursor += step {
+		if f.pending > 0 {
+			return waits
+		}
+		slot := &f.p.slots[f.cursor]
+		in := slot.of(&f.x)
+		if in.needs&f.phase == 0 {
+			continue
+		}
+		if err := f.call(f.cursor, func() error { return in.handle(f.phase, &f.x) }); err != nil && f.fail(f.cursor, err) {
+			return stopped
+		}
+	}
+	if f.pending > 0 {
+		return waits
+	}
+	return ran
+}
+
+func (in *instance) handle(phase Phase, x *Exchange) error {
+	switch phase {
+	case PhaseRequestHeader:
+		return in.requestHeader.RequestHeader(x)
+	case PhaseRequest:
+		return in.request.Request(x)
+	case PhaseBody:
+		return in.body.RequestBody(x)
+	case PhaseResponseHeader:
+		return in.responseHeader.ResponseHeader(x)
+	case PhaseResponse:
+		return in.response.Response(x)
+	case PhaseFinish:
+		in.finish.Finish(x)
+	}
+	return nil
+}
+
+// begin sets the modules at the start of a phase.
+func (f *Flow) begin(phase Phase) {
+	f.phase, f.cursor = phase, 0
+	if phase >= PhaseResponseHeader {
+		f.cursor = len(f.p.slots) - 1
+	}
+}
+
+// call runs a module's code and turns a panic into an error: one exchange may fail, the VM must not.
+func (f *Flow) call(slot int, code func() error) (err error) {
+	f.x.slot, f.running = slot, true
+	f.last = max(f.last, slot)
+	defer func() {
+		f.running = false
+		if cause := recover(); cause != nil {
+			err = panicError(cause)
+		}
+	}()
+	return code()
+}
+
+// panicError is the panic in one line, with the place: a host's log shows the runtime's own text a word a line.
+func panicError(cause any) error {
+	place := "an unknown place"
+	var callers [16]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
+	for {
+		frame, more := frames.Next()
+		if !strings.HasPrefix(frame.Function, "runtime.") {
+			place = frame.Function + ":" + strconv.Itoa(frame.Line)
+			break
+		}
+		if !more {
+			break
+		}
+	}
+	return fmt.Errorf("panic in %s: %s", place, strings.ReplaceAll(fmt.Sprint(cause), "\n", " "))
+}
+
+// fail decides what a module's error means and says whether the exchange ends with it.
+func (f *Flow) fail(slot int, err error) bool {
+	s := &f.p.slots[slot]
+	switch e := err.(type) { //nolint:errorlint // handlers return these two themselves; a wrapped one is looked for below
+	case *Answer:
+		if f.phase <= PhaseBody {
+			f.reply(e.Status, [][2]string{{"content-type", e.ContentType}}, e.Body)
+			return true
+		}
+	case *Refusal:
+		if s.kind == Policy {
+			f.refuse(s.name, e)
+			return true
+		}
+	}
+	f.p.host.Log(Error, "module "+s.name+" failed in the "+f.phase.String()+" phase: "+err.Error())
+	f.x.Count(failures, 1, s.name)
+	if s.kind != Policy {
+		return false
+	}
+	f.refuse(s.name, refusalOf(err))
+	return true
+}
+
+// refuse ends the exchange with an error to the client.
+func (f *Flow) refuse(by string, r *Refusal) {
+	f.x.refused, f.x.by = r, by
+	f.last = max(f.last, f.p.first-1) // inspectors ahead of the first policy see what it refuses
+	if f.p.handover {
+		f.s.SetProperty(refusedProperty, []byte(by+"\x00"+r.Code))
+	}
+	f.x.Count(refusals, 1, by, r.Code, f.x.Caller().Tenant)
+	body := llm.ErrorBody(f.x.Format, r.Status, r.Code, r.Message)
+	switch f.phase {
+	case PhaseEvent:
+		f.ended = true
+		f.cut(body)
+	case PhaseResponseHeader, PhaseResponse:
+		f.ended = true
+		f.replace(r, body)
+	default:
+		header := [][2]string{{"content-type", "application/json"}}
+		if r.RetryAfter > 0 {
+			header = append(header, [2]string{"retry-after", retryAfter(r.RetryAfter)})
+		}
+		f.reply(r.Status, append(header, r.Header...), body)
+	}
+}
+
+func retryAfter(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+func (f *Flow) reply(status int, header [][2]string, body []byte) {
+	f.ended, f.answered = true, true
+	f.x.Status = status
+	f.s.Reply(status, header, body)
+}
+
+// border refuses what no module should have to see, in the name of the pipeline. It is not for inspectors.
+func (f *Flow) border(status int, code, format string, args ...any) {
+	if f.p.policy {
+		f.refuse("border", Refuse(status, code, format, args...))
+	}
+}
+
+// wait makes the current module wait; the function that it returns ends that.
+func (f *Flow) wait() (func(decide func() error), error) {
+	if f.phase != PhaseRequestHeader && f.phase != PhaseRequest && f.phase != PhaseBody && f.phase != PhaseResponse {
+		return nil, errTooLate
+	}
+	slot := f.x.slot
+	f.pending++
+	return func(decide func() error) {
+		if f.ended || f.done {
+			return
+		}
+		inside := f.running
+		err := f.call(slot, decide)
+		f.running = inside
+		f.pending--
+		if err != nil && f.fail(slot, err) {
+			return
+		}
+		if f.pending == 0 && !inside {
+			f.resume()
+		}
+	}, nil
+}
+
+// resume goes on where the modules had been waiting.
+func (f *Flow) resume() {
+	if f.phase == PhaseResponse {
+		if f.finishResponse() == Continue {
+			f.s.Resume(Responses)
+		}
+		return
+	}
+	if f.proceed() == Continue {
+		f.s.Resume(Requests)
+	}
+}
+
+// OnDone ends the exchange: every module that took part is told, in the pipeline's order.
+func (f *Flow) OnDone() {
+	if f.done || f.request == atStart {
+		return
+	}
+	f.done = true
+	if f.x.refused == nil && !f.answered {
+		f.last = len(f.p.slots) - 1
+	}
+	f.x.Completed = f.responseEnd || f.answered
+	f.settleUsage()
+	f.phase, f.pending = PhaseFinish, 0
+	for i := 0; i <= f.last; i++ {
+		in := f.p.slots[i].of(&f.x)
+		if in.needs&PhaseFinish == 0 {
+			continue
+		}
+		if err := f.call(i, func() error { return in.handle(PhaseFinish, &f.x) }); err != nil {
+			f.p.host.Log(Error, "module "+f.p.slots[i].name+" failed in the finish phase: "+err.Error())
+			f.x.Count(failures, 1, f.p.slots[i].name)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package module
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// handed is the usage of an exchange as one filter tells it to the others.
+type handed struct {
+	usage     llm.Usage
+	estimated bool
+}
+
+// usageFields lists the counts in the order in which they are handed over.
+func usageFields(u *llm.Usage) [8]*int64 {
+	return [8]*int64{
+		&u.Input, &u.CachedInput, &u.CacheWrite, &u.CacheWrite1h, &u.InputAudio, &u.Output, &u.OutputReasoning, &u.OutputAudio,
+	}
+}
+
+func appendUsage(dst []byte, u llm.Usage, estimated bool) []byte {
+	dst = strconv.AppendBool(dst, estimated)
+	for _, n := range usageFields(&u) {
+		dst = strconv.AppendInt(append(dst, ' '), *n, 10)
+	}
+	return dst
+}
+
+func parseUsage(raw string) (h handed) {
+	estimated, rest, _ := strings.Cut(raw, " ")
+	h.estimated = estimated == "true"
+	for _, n := range usageFields(&h.usage) {
+		var number string
+		number, rest, _ = strings.Cut(rest, " ")
+		*n, _ = strconv.ParseInt(number, 10, 64)
+	}
+	return h
+}
+
+func (f *Flow) handedUsage() (handed, bool) {
+	if !f.p.handover {
+		return handed{}, false
+	}
+	raw, ok := f.s.Property(usageProperty)
+	if !ok {
+		return handed{}, false
+	}
+	return parseUsage(string(raw)), true
+}

@@ -1,0 +1,99 @@
+package module
+
+import "time"
+
+// Level is the severity of a log line.
+type Level uint8
+
+// The levels, as proxy-wasm numbers them.
+const (
+	Debug Level = iota + 1
+	Info
+	Warn
+	Error
+)
+
+// A Host is what a pipeline runs in: the adapter to proxy-wasm, or the fake of package moduletest.
+type Host interface {
+	// Now is the wall clock.
+	Now() time.Time
+	// Log writes one line.
+	Log(level Level, message string)
+	// Metric adds to a counter, sets a gauge or records into a histogram; name carries the labels (see Metric).
+	// The host may drop a metric that it cannot take; it never fails.
+	Metric(kind MetricKind, name string, value int64)
+	// Shared is the data that all workers of one Envoy share.
+	Shared() SharedData
+}
+
+// SharedData is a small key-value store, shared by the workers of one host, with compare-and-swap.
+type SharedData interface {
+	// Get returns a value and its version; nil and 0 when there is none.
+	Get(key string) (value []byte, version uint32)
+	// Set writes a value if its version is still the given one, and says whether it did. Version 0 writes only where
+	// there is no value yet, as far as the host can tell.
+	Set(key string, value []byte, version uint32) bool
+}
+
+// Side is a half of an exchange.
+type Side uint8
+
+// The sides.
+const (
+	Requests Side = iota
+	Responses
+)
+
+// A Stream is one HTTP exchange in its host. Its calls act at once; they are valid only during a callback of a [Flow].
+type Stream interface {
+	// Header returns a header's value, joined with commas when it was sent more than once; "" when it is absent.
+	Header(side Side, name string) string
+	SetHeader(side Side, name, value string)
+	RemoveHeader(side Side, name string)
+	// Body returns what the host has buffered of a body; SetBody replaces it.
+	Body(side Side) []byte
+	SetBody(side Side, body []byte)
+	// Reply answers the client in the provider's place.
+	Reply(status int, header [][2]string, body []byte)
+	// Resume lets a paused side go on.
+	Resume(side Side)
+	// Property reads a property of the host (see Envoy's attributes); ok is false when there is none.
+	Property(path ...string) (value []byte, ok bool)
+	// SetProperty writes a property that later filters of the same exchange can read and that no client can write.
+	SetProperty(name string, value []byte)
+	// Call sends a request to an upstream of the host; done is called once, also on a failure, unless the exchange
+	// has ended before.
+	Call(call Call, done func(CallResult)) error
+	// After calls f once, d from now, unless the exchange has ended before. Hosts round d up to their tick.
+	After(d time.Duration, f func())
+}
+
+// A Call is an HTTP request that a module sends while an exchange waits.
+type Call struct {
+	// Upstream is the host's name for where it goes: an Envoy cluster.
+	Upstream string
+	Method   string
+	Path     string
+	// Authority is the Host header.
+	Authority string
+	Header    [][2]string
+	Body      []byte
+	// Timeout bounds the call; 5 s when it is zero.
+	Timeout time.Duration
+}
+
+// A CallResult is what came back of a Call. Status 0 means that there was no answer.
+type CallResult struct {
+	Status int
+	Header [][2]string
+	Body   []byte
+}
+
+// Action is what a callback tells the host to do with the side that it was called for.
+type Action uint8
+
+// The actions.
+const (
+	Continue Action = iota
+	Pause
+)

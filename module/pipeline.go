@@ -1,0 +1,139 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tidwall/gjson"
+)
+
+// settings is the configuration that a Leash .wasm gets from its host.
+type settings struct {
+	// Modules run in this order.
+	Modules []moduleSettings `json:"modules"`
+	// MaxRequestBytes bounds a request's body; past it the client reads 413.
+	MaxRequestBytes int64 `json:"max_request_bytes"`
+	// MaxResponseBytes bounds an answer that is not streamed.
+	MaxResponseBytes int64 `json:"max_response_bytes"`
+	// Passthrough are the paths that are no LLM traffic and may pass all the same, uninspected.
+	Passthrough []string `json:"passthrough"`
+	// Handover is set where one pipeline is spread over several filters: they hand facts on as host properties.
+	Handover bool `json:"handover"`
+	// NoHeaderPause is for hosts that cannot hold headers back while the body arrives (an Envoy filter without
+	// allow_on_headers_stop_iteration): headers then leave before the body has been looked at, so modules can refuse
+	// but not change headers, and a refused answer keeps its status.
+	NoHeaderPause bool `json:"no_header_pause"`
+}
+
+type moduleSettings struct {
+	Name    string               `json:"name"`
+	Config  RawConfig            `json:"config"`
+	Tenants map[string]RawConfig `json:"tenants"`
+}
+
+// SetDefaults sets the bounds that hold where the configuration names none.
+func (s *settings) SetDefaults() {
+	s.MaxRequestBytes = 10 << 20
+	s.MaxResponseBytes = 32 << 20
+}
+
+// A Pipeline runs modules in order over the exchanges of one host. It is used by one goroutine at a time.
+type Pipeline struct {
+	settings
+	host     Host
+	slots    []slot
+	needs    Phase
+	policy   bool // a policy is among the modules: what cannot be read is refused
+	first    int  // index of the first policy
+	handover bool
+	series   series
+}
+
+type slot struct {
+	name    string
+	kind    Kind
+	base    *instance
+	tenants map[string]*instance
+}
+
+// of returns the instance with the configuration of the exchange's tenant.
+func (s *slot) of(x *Exchange) *instance {
+	if len(s.tenants) > 0 {
+		if in, ok := s.tenants[x.Caller().Tenant]; ok {
+			return in
+		}
+	}
+	return s.base
+}
+
+// NewPipeline builds the modules that config names. A .wasm that holds a single module may also be given that module's
+// own configuration alone. An error names the module and the path of the value that is wrong.
+func NewPipeline(config []byte, host Host) (*Pipeline, error) {
+	p := &Pipeline{host: host, first: -1}
+	if names := Names(); len(names) == 1 && !gjson.GetBytes(config, "modules").Exists() {
+		p.SetDefaults()
+		p.Modules = []moduleSettings{{Name: names[0], Config: config}}
+	} else if err := Decode(config, &p.settings); err != nil {
+		return nil, err
+	}
+	if len(p.Modules) == 0 {
+		return nil, errors.New("modules: names no module")
+	}
+	p.handover = p.Handover
+	for i, m := range p.Modules {
+		s, err := newSlot(m)
+		if err != nil {
+			return nil, fmt.Errorf("modules[%d] (%s): %w", i, m.Name, err)
+		}
+		if s.kind == Policy && !p.policy {
+			p.policy, p.first = true, i
+		}
+		p.needs |= s.base.needs
+		for _, in := range s.tenants {
+			p.needs |= in.needs
+		}
+		p.slots = append(p.slots, s)
+	}
+	return p, nil
+}
+
+func newSlot(m moduleSettings) (slot, error) {
+	definition, known := Lookup(m.Name)
+	if !known {
+		return slot{}, fmt.Errorf("is not in this .wasm, which holds %v", Names())
+	}
+	s := slot{name: m.Name, kind: definition.Kind, tenants: map[string]*instance{}}
+	var err error
+	if s.base, err = build(definition, m.Config); err != nil {
+		return s, fmt.Errorf("config: %w", err)
+	}
+	for tenant, config := range m.Tenants {
+		if s.tenants[tenant], err = build(definition, config); err != nil {
+			return s, fmt.Errorf("config for tenant %s: %w", tenant, err)
+		}
+	}
+	return s, nil
+}
+
+func build(d Definition, config []byte) (*instance, error) {
+	m, err := d.New(config)
+	if err != nil {
+		return nil, err
+	}
+	in, err := newInstance(m)
+	return &in, err
+}
+
+// readsAnswers says whether any module looks into answers.
+func (p *Pipeline) readsAnswers() bool {
+	return p.needs&(PhaseResponse|PhaseEvent|PhaseUsage) != 0
+}
+
+// passes says whether a path that is no LLM traffic may pass.
+func (p *Pipeline) passes(path string) bool {
+	return !p.policy || p.needs&PhaseBody != 0 || slices.Contains(p.Passthrough, path)
+}
+
+// Policy says whether a policy is in the pipeline, which is then the pipeline's kind.
+func (p *Pipeline) Policy() bool { return p.policy }

@@ -1,0 +1,188 @@
+package module
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// OnRequestHeaders takes the request's headers. end says that no body follows.
+func (f *Flow) OnRequestHeaders(end bool) Action {
+	x := &f.x
+	x.Started = f.p.host.Now()
+	x.ID = f.s.Header(Requests, "x-request-id")
+	x.Method = f.s.Header(Requests, ":method")
+	x.Path, _, _ = strings.Cut(f.s.Header(Requests, ":path"), "?")
+	x.Format = llm.FormatOf(x.Method, x.Path)
+	f.request, f.requestEnd = atHeader, end
+	f.begin(PhaseRequestHeader)
+	f.checkHeaders()
+	action := f.proceed()
+	if f.p.NoHeaderPause && !f.ended && f.request < forwarded && f.pending == 0 {
+		// The body may still change, and this is the last chance to say so.
+		f.s.RemoveHeader(Requests, "content-length")
+		return Continue
+	}
+	return action
+}
+
+// checkHeaders refuses what would go around the modules.
+func (f *Flow) checkHeaders() {
+	x := &f.x
+	if x.Format == llm.None && !f.p.passes(x.Path) {
+		f.border(404, "unknown_url", "this gateway does not serve %s %s: check the method and the exact path", bounded(x.Method), bounded(x.Path))
+		return
+	}
+	if encoding := f.s.Header(Requests, "content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		f.border(415, "unsupported_content_encoding", "the body is encoded with %s, which this gateway does not read: send it plain", bounded(encoding))
+		return
+	}
+	if length, err := strconv.ParseInt(f.s.Header(Requests, "content-length"), 10, 64); err == nil && length > f.p.MaxRequestBytes {
+		f.tooLarge()
+		return
+	}
+	if f.p.readsAnswers() && x.Format != llm.None {
+		f.s.SetHeader(Requests, "accept-encoding", "identity")
+	}
+}
+
+func (f *Flow) tooLarge() {
+	f.border(413, "request_too_large", "the body is larger than the %d bytes that this gateway takes", f.p.MaxRequestBytes)
+}
+
+// bounded keeps what a client sent short enough for an error message.
+func bounded(s string) string {
+	const most = 100
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// OnRequestBody takes a piece of the body; size is how much the host has buffered of it.
+func (f *Flow) OnRequestBody(size int, end bool) Action {
+	if f.ended {
+		return Pause
+	}
+	if f.request == forwarded || f.request == atStart {
+		return Continue
+	}
+	if int64(size) > f.p.MaxRequestBytes && f.p.policy {
+		f.tooLarge()
+		return Pause
+	}
+	if !end {
+		return Pause
+	}
+	return f.endRequest()
+}
+
+// OnRequestTrailers ends a body that has trailers.
+func (f *Flow) OnRequestTrailers() Action {
+	switch {
+	case f.ended:
+		return Pause
+	case f.request == forwarded || f.request == atStart:
+		return Continue
+	default:
+		return f.endRequest()
+	}
+}
+
+func (f *Flow) endRequest() Action {
+	f.requestEnd = true
+	if f.pending > 0 {
+		return Pause
+	}
+	return f.proceed()
+}
+
+// proceed takes the request as far as it can go.
+func (f *Flow) proceed() Action {
+	for !f.ended {
+		switch f.request {
+		case atHeader:
+			if f.run() != ran {
+				return Pause
+			}
+			if !f.needsRequestBody() {
+				f.request = forwarded
+				return Continue
+			}
+			f.request = atBody
+		case atBody:
+			if !f.requestEnd {
+				return Pause
+			}
+			if f.takeBody(); f.ended {
+				return Pause
+			}
+			f.request = atRequest
+		case atRequest:
+			if f.run() != ran {
+				return Pause
+			}
+			f.sendBody()
+			f.request = forwarded
+			return Continue
+		default:
+			return Continue
+		}
+	}
+	return Pause
+}
+
+func (f *Flow) needsRequestBody() bool {
+	switch f.x.Format {
+	case llm.None:
+		return f.p.needs&PhaseBody != 0
+	case llm.OpenAIModels:
+		return f.p.needs&PhaseRequest != 0
+	default:
+		return f.p.needs&(PhaseRequest|PhaseUsage|PhaseBody) != 0
+	}
+}
+
+// takeBody parses the request and sets the modules at the start of the phase that it is for.
+func (f *Flow) takeBody() {
+	f.body = f.s.Body(Requests)
+	if f.x.Format == llm.None {
+		f.begin(PhaseBody)
+		return
+	}
+	f.begin(PhaseRequest)
+	if f.x.Format == llm.OpenAIModels {
+		return
+	}
+	request, err := llm.ParseRequest(f.x.Format, f.body)
+	if err != nil {
+		code := "invalid_request"
+		if _, isSyntax := errors.AsType[*llm.SyntaxError](err); isSyntax {
+			code = "invalid_json"
+		}
+		f.border(400, code, "the request cannot be read: %s", err.Error())
+		f.cursor = len(f.p.slots) // an inspector has nothing to inspect here
+		return
+	}
+	f.x.Request = request
+	if f.p.needs&PhaseUsage != 0 && request.Stream && !request.WantsUsage {
+		request.AskUsage()
+		f.hideUsage = true
+	}
+}
+
+// sendBody gives the host what the modules have made of the request.
+func (f *Flow) sendBody() {
+	switch {
+	case f.x.Request != nil && f.x.Request.Edited():
+		f.body = f.x.Request.Bytes()
+	case !f.bodySet:
+		return
+	}
+	f.s.SetBody(Requests, f.body)
+	if !f.p.NoHeaderPause {
+		f.s.SetHeader(Requests, "content-length", strconv.Itoa(len(f.body)))
+	}
+}

@@ -1,0 +1,186 @@
+package module
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// OnResponseHeaders takes the answer's headers. end says that no body follows.
+func (f *Flow) OnResponseHeaders(end bool) Action {
+	x := &f.x
+	f.responseEnd = end
+	if f.request == atStart {
+		return Continue
+	}
+	if status, err := strconv.Atoi(f.s.Header(Responses, ":status")); err == nil {
+		x.Status = status
+	}
+	if f.answered || f.request != forwarded {
+		return Continue // our own reply, or the host's in place of a request that never left
+	}
+	f.begin(PhaseResponseHeader)
+	if f.run() != ran {
+		return f.headersOfReplacement(end)
+	}
+	if f.response = f.modeOf(); f.ended {
+		return f.headersOfReplacement(end)
+	}
+	switch f.response {
+	case buffers:
+		if end {
+			return f.endResponse()
+		}
+		if f.p.NoHeaderPause {
+			f.s.RemoveHeader(Responses, "content-length")
+			return Continue
+		}
+		return Pause
+	case streams:
+		x.Streamed = true
+		if f.stream.start(f); !f.tee {
+			f.s.RemoveHeader(Responses, "content-length")
+		}
+	}
+	return Continue
+}
+
+// modeOf decides what happens with the answer's body.
+func (f *Flow) modeOf() mode {
+	x := &f.x
+	if x.Format == llm.None || !f.p.readsAnswers() || x.Status < 200 || x.Status > 299 || x.Request == nil {
+		return passes
+	}
+	if encoding := f.s.Header(Responses, "content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		f.border(502, "unreadable_answer", "the provider's answer is encoded with %s though it was asked for plain", bounded(encoding))
+		return passes
+	}
+	kind, _, _ := strings.Cut(f.s.Header(Responses, "content-type"), ";")
+	if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") {
+		return streams
+	}
+	return buffers
+}
+
+// OnResponseBody takes a piece of the answer's body; size is how much of it the host has at hand.
+func (f *Flow) OnResponseBody(size int, end bool) Action {
+	f.responseEnd = f.responseEnd || end
+	switch f.response {
+	case buffers:
+		if int64(size) > f.p.MaxResponseBytes {
+			f.phase = PhaseResponse
+			f.border(502, "answer_too_large", "the provider's answer is larger than the %d bytes that this gateway takes", f.p.MaxResponseBytes)
+			if !f.ended {
+				f.response = passes
+			}
+			return Continue
+		}
+		if !end {
+			return Pause
+		}
+		return f.endResponse()
+	case streams:
+		f.feed(end)
+	case replaces:
+		f.s.SetBody(Responses, f.replacement)
+		f.replacement = nil
+	}
+	return Continue
+}
+
+// OnResponseTrailers ends an answer that has trailers.
+func (f *Flow) OnResponseTrailers() Action {
+	f.responseEnd = true
+	if f.response == buffers {
+		return f.endResponse()
+	}
+	return Continue
+}
+
+func (f *Flow) endResponse() Action {
+	f.begin(PhaseResponse)
+	body := f.s.Body(Responses)
+	answer, err := llm.ParseResponse(f.x.Format, body)
+	if err != nil {
+		f.border(502, "unreadable_answer", "the provider's answer cannot be read: %s", err.Error())
+		return Continue
+	}
+	f.x.Response = answer
+	if answer.HasUsage {
+		f.x.Usage, f.usageKnown = answer.Usage, true
+	}
+	for i := range answer.Texts {
+		f.textBytes += int64(len(answer.Texts[i].Value))
+	}
+	return f.finishResponse()
+}
+
+// finishResponse runs the modules over a whole answer and lets it go.
+func (f *Flow) finishResponse() Action {
+	switch f.run() {
+	case waits:
+		return Pause
+	case ran:
+		if f.x.Response.Edited() {
+			body := f.x.Response.Bytes()
+			f.s.SetBody(Responses, body)
+			if !f.p.NoHeaderPause {
+				f.s.SetHeader(Responses, "content-length", strconv.Itoa(len(body)))
+			}
+		}
+	}
+	f.response = passes
+	return Continue
+}
+
+// replace puts an error in the place of the provider's answer. Its headers must not have left yet; with NoHeaderPause
+// only its body is replaced.
+func (f *Flow) replace(r *Refusal, body []byte) {
+	if !f.p.NoHeaderPause || f.phase == PhaseResponseHeader {
+		f.s.SetHeader(Responses, ":status", strconv.Itoa(r.Status))
+		f.s.SetHeader(Responses, "content-type", "application/json")
+		f.s.SetHeader(Responses, "content-length", strconv.Itoa(len(body)))
+		f.s.RemoveHeader(Responses, "content-encoding")
+		for _, h := range r.Header {
+			f.s.SetHeader(Responses, h[0], h[1])
+		}
+		f.x.Status = r.Status
+	}
+	f.response = replaces
+	if f.phase == PhaseResponseHeader {
+		f.replacement = body
+		return
+	}
+	f.s.SetBody(Responses, body)
+}
+
+// headersOfReplacement lets the headers of a replaced answer go; one without a body has none to be replaced.
+func (f *Flow) headersOfReplacement(end bool) Action {
+	if end && f.response == replaces {
+		body := f.replacement
+		f.replacement, f.answered = nil, true
+		f.s.Reply(f.x.Status, [][2]string{{"content-type", "application/json"}}, body)
+		return Pause
+	}
+	return Continue
+}
+
+// settleUsage completes x.Usage before the modules are told the end.
+func (f *Flow) settleUsage() {
+	x := &f.x
+	if f.p.needs&PhaseUsage == 0 {
+		if raw, ok := f.handedUsage(); ok {
+			x.Usage, x.UsageEstimated = raw.usage, raw.estimated
+		}
+		return
+	}
+	if !f.usageKnown && x.Request != nil && f.request == forwarded && x.Status >= 200 && x.Status <= 299 {
+		x.UsageEstimated = true
+		x.Usage.Input = x.Request.EstimateTokens()
+		x.Usage.Output = llm.EstimateTokens(f.textBytes)
+	}
+	if f.p.handover {
+		f.s.SetProperty(usageProperty, appendUsage(nil, x.Usage, x.UsageEstimated))
+	}
+}

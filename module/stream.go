@@ -1,0 +1,137 @@
+package module
+
+import (
+	"bytes"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// stream is the part of a Flow that takes a streamed answer through the modules.
+type stream struct {
+	decoder   llm.Decoder
+	out       []byte
+	tee       bool // nobody changes events: the bytes pass as they are
+	blind     bool // an inspector's stream that cannot be read passes unread
+	hideUsage bool // the client did not ask for the usage event that we asked for
+	cutOff    bool
+	sawDone   bool
+	maxEvent  int
+}
+
+func (s *stream) start(f *Flow) {
+	s.tee = f.p.needs&PhaseEvent == 0 && !s.hideUsage
+}
+
+// feed takes the next bytes of a stream, from any place in it.
+func (f *Flow) feed(end bool) {
+	if f.blind {
+		return
+	}
+	in := f.s.Body(Responses)
+	if f.cutOff {
+		if len(in) > 0 {
+			f.s.SetBody(Responses, nil)
+		}
+		return
+	}
+	f.phase = PhaseEvent
+	f.out = f.out[:0]
+	err := f.decoder.Feed(in, f.frame)
+	if err == nil && end {
+		if err = f.decoder.Flush(f.frame); err == nil && !f.cutOff {
+			f.endStream()
+		}
+	}
+	if err != nil && !f.cutOff {
+		if f.border(502, "unreadable_answer", "the provider's stream cannot be read: %s", err.Error()); !f.cutOff {
+			f.out, f.blind = append(f.out, in...), true
+		}
+	}
+	if !f.tee && !bytes.Equal(f.out, in) {
+		f.s.SetBody(Responses, f.out)
+	}
+}
+
+// frame takes one event of the stream through the modules.
+func (f *Flow) frame(frame llm.Frame) error {
+	if f.cutOff {
+		return nil
+	}
+	if frame.Data == nil {
+		f.out = append(f.out, frame.Raw...)
+		return nil
+	}
+	event, err := llm.ParseEvent(f.x.Format, frame.Data)
+	if err != nil {
+		if f.border(502, "unreadable_answer", "the provider's stream cannot be read: %s", err.Error()); !f.cutOff {
+			f.out = append(f.out, frame.Raw...)
+		}
+		return nil
+	}
+	f.note(event)
+	if event.UsageOnly && f.hideUsage {
+		return nil
+	}
+	f.sawDone = f.sawDone || event.Done
+	f.pass(&Event{Event: event}, len(f.p.slots)-1, frame)
+	return nil
+}
+
+// note keeps what Finish and the clock want to know of an event.
+func (f *Flow) note(event *llm.Event) {
+	if event.HasUsage {
+		f.x.Usage, f.usageKnown = event.Usage, true
+	}
+	for i := range event.Texts {
+		f.textBytes += int64(len(event.Texts[i].Value))
+	}
+	if f.x.FirstToken.IsZero() && f.textBytes > 0 {
+		f.x.FirstToken = f.p.host.Now()
+	}
+}
+
+// pass takes an event through the modules from slot on down, and writes what they leave of it.
+func (f *Flow) pass(e *Event, slot int, frame llm.Frame) {
+	for i := slot; i >= 0; i-- {
+		in := f.p.slots[i].of(&f.x)
+		if in.needs&PhaseEvent == 0 {
+			continue
+		}
+		if err := f.call(i, func() error { return in.event.Event(&f.x, e) }); err != nil && f.fail(i, err) {
+			return
+		}
+		for len(e.before) > 0 && !f.cutOff {
+			first := e.before[0]
+			e.before = e.before[1:]
+			f.pass(&Event{Event: first}, i-1, llm.Frame{})
+		}
+		if e.dropped || f.cutOff {
+			return
+		}
+	}
+	if e.synthetic {
+		return
+	}
+	if frame.Raw != nil && !e.Edited() {
+		f.out = append(f.out, frame.Raw...)
+		return
+	}
+	f.out = llm.AppendFrame(f.out, frame.Name, e.Data())
+}
+
+// endStream gives modules that hold text back a last event where the provider's stream had none.
+func (f *Flow) endStream() {
+	if f.sawDone || f.p.needs&PhaseEvent == 0 {
+		return
+	}
+	last := &Event{Event: &llm.Event{Done: true}, synthetic: true}
+	f.pass(last, len(f.p.slots)-1, llm.Frame{})
+}
+
+// cut ends the stream towards the client with an error. What the provider still sends is taken in and dropped: a Wasm
+// filter cannot end an answer in Envoy before its provider does.
+func (f *Flow) cut(body []byte) {
+	f.cutOff = true
+	f.out = llm.AppendFrame(f.out, "", body)
+	f.out = llm.AppendFrame(f.out, "", []byte("[DONE]"))
+}
