@@ -1,35 +1,243 @@
 package llm
 
-// A Request is a view on the body of a request.
+import "errors"
+
+// A Request is a view on the body of a request. Its fields are what was parsed; they are changed by the methods only.
 type Request struct {
 	Model      string
 	Stream     bool
-	WantsUsage bool  // stream_options.include_usage as the client sent it
-	MaxTokens  int64 // max_completion_tokens, else max_tokens; 0 when unset
-	N          int64 // choices asked for, 1 by default
-	User       string
+	WantsUsage bool   // stream_options.include_usage as the client sent it
+	MaxTokens  int64  // max_completion_tokens, else max_tokens; 0 when unset or not positive, MaxCount at most
+	N          int64  // choices asked for, 1 by default
+	User       string // the end user that the client names
 	Texts      []Text
 
-	body []byte
+	body     []byte
+	edits    edits
+	messages int
+	top      uint32  // behind the brace that opens the body
+	model    span    // of its value
+	slot     int     // of its edit
+	usage    include // where AskUsage writes
+	few      [4]Text // what Texts is made of when they are few
 }
 
-// ParseRequest reads a body.
-func ParseRequest(f Format, body []byte) (*Request, error) { return &Request{body: body, N: 1}, nil }
+// An include is the place of stream_options.include_usage in a body.
+type include struct {
+	options span // the value of stream_options; empty when there is none
+	object  bool // it is an object
+	bare    bool // with nothing in it
+	value   span // of include_usage; empty when there is none
+	slot    int  // of its edit
+}
+
+// errFormat means that the caller asked for a body that its format does not have.
+var errFormat = errors.New("parse body: its format has none that can be read")
+
+// ParseRequest checks a body like Check and reads it, in one pass. The error is a *SyntaxError, or a *FieldError when a
+// field that we read has a value that no server could take: "model" must be a non-empty string and "messages" a
+// non-empty array of objects. Format must be OpenAIChat.
+//
+// Texts are the contents of messages (strings, and the parts that hold text or a refusal), what assistants refused,
+// thought and called tools with, and what tools answered; not the descriptions of tools. There may be 65,536.
+//
+// "model" and "messages" must be spelled exactly. All other fields are read in any case of their letters, as some
+// servers do; an object with two keys that differ only in case is a *SyntaxError, as far as we read its fields.
+//
+// The caller must not change body while it uses the request. BenchmarkParseRequest measures it.
+func ParseRequest(f Format, body []byte) (*Request, error) {
+	if f != OpenAIChat {
+		return nil, errFormat
+	}
+	r := &Request{N: 1, body: body}
+	p := requestReader{reader: reader{list: "messages", texts: r.few[:0]}, to: r}
+	p.start(body)
+	p.read()
+	if err := p.outcome(); err != nil {
+		return nil, err
+	}
+	r.Texts = p.texts
+	return r, nil
+}
 
 // SetModel replaces the model.
-func (r *Request) SetModel(model string) { r.Model = model }
+func (r *Request) SetModel(model string) {
+	if model == r.Model {
+		return
+	}
+	r.Model = model
+	r.edits.set(&r.slot, r.model, appendString(nil, model))
+}
 
 // SetText replaces the value of Texts[i].
-func (r *Request) SetText(i int, s string) { r.Texts[i].Value = s }
+func (r *Request) SetText(i int, s string) { r.edits.setText(&r.Texts[i], s) }
 
-// AskUsage sets stream_options.include_usage.
-func (r *Request) AskUsage() {}
+// AskUsage makes the provider send an event with the usage at the end of the stream: it sets
+// stream_options.include_usage and keeps other stream options. WantsUsage stays what the client sent. It does nothing
+// when usage is asked for already, or when the request is not for a stream, where the field would be an error.
+func (r *Request) AskUsage() {
+	u := &r.usage
+	if !r.Stream || r.WantsUsage || u.slot != 0 {
+		return
+	}
+	at, json := span{r.top, r.top}, `"stream_options":{"include_usage":true},`
+	switch {
+	case !u.value.empty():
+		at, json = u.value, `true`
+	case u.object && u.bare:
+		at, json = u.options, `{"include_usage":true}`
+	case u.object:
+		at, json = span{u.options.start + 1, u.options.start + 1}, `"include_usage":true,`
+	case !u.options.empty():
+		at, json = u.options, `{"include_usage":true}`
+	}
+	r.edits.set(&u.slot, at, []byte(json))
+}
 
-// Edited tells whether Bytes differs from what was parsed.
-func (r *Request) Edited() bool { return false }
+// Edited tells whether Bytes differs from the body that was parsed.
+func (r *Request) Edited() bool { return len(r.edits) > 0 }
 
-// Bytes returns the body with all edits.
-func (r *Request) Bytes() []byte { return r.body }
+// Bytes returns the body with all edits: the very slice that was parsed when there are none, else a new one.
+func (r *Request) Bytes() []byte {
+	if !r.Edited() {
+		return r.body
+	}
+	return splice(r.body, r.edits)
+}
 
-// EstimateTokens estimates the input tokens.
-func (r *Request) EstimateTokens() int64 { return 0 }
+// EstimateTokens estimates what the provider will count as input: the tokens of all texts, and 4 for each message. It
+// knows neither the model's tokenizer nor images, audio and tool definitions; English prose comes close.
+func (r *Request) EstimateTokens() int64 {
+	size := 0
+	for i := range r.Texts {
+		size += len(r.Texts[i].Value)
+	}
+	return EstimateTokens(int64(size)) + 4*int64(r.messages)
+}
+
+// A requestReader fills in a Request.
+type requestReader struct {
+	reader
+	to                       *Request
+	maxTokens, maxCompletion int64
+}
+
+func (p *requestReader) read() {
+	if p.peek() != '{' {
+		p.value()
+		p.refuse("", "must be an object")
+		return
+	}
+	o, ok := p.object(anyCase)
+	p.to.top = uint32(p.pos) //nolint:gosec // start bounds it
+	for ok && p.member(&o) {
+		p.readMember()
+	}
+	switch {
+	case p.to.model.empty():
+		p.refuse("model", "is missing")
+	case p.to.messages == 0:
+		p.refuse("messages", "is missing")
+	}
+	if p.to.MaxTokens = p.maxTokens; p.maxCompletion > 0 {
+		p.to.MaxTokens = p.maxCompletion
+	}
+}
+
+func (p *requestReader) readMember() {
+	switch string(p.known()) {
+	case "model":
+		if string(p.last()) != "model" {
+			p.value()
+			return
+		}
+		q, found := p.readString()
+		if found == right {
+			p.to.Model, p.to.model = p.text(q), q.outer()
+		}
+		if p.to.Model == "" {
+			p.refuse("model", "must be a non-empty string")
+		}
+	case "messages":
+		if string(p.last()) != "messages" {
+			p.value()
+			return
+		}
+		p.readMessages()
+	case "stream":
+		b, found := p.readBool()
+		if found == wrong {
+			p.refuse("stream", "must be true or false")
+		}
+		p.to.Stream = b
+	case "stream_options":
+		p.streamOptions()
+	case "max_tokens":
+		p.maxTokens = p.limit("max_tokens")
+	case "max_completion_tokens":
+		p.maxCompletion = p.limit("max_completion_tokens")
+	case "n":
+		p.to.N = max(1, p.limit("n"))
+	case "user":
+		q, found := p.readString()
+		switch found {
+		case right:
+			p.to.User = p.text(q)
+		case wrong:
+			p.refuse("user", "must be a string")
+		}
+	default:
+		p.value()
+	}
+}
+
+// limit reads a whole number; it is 0 when it is null or negative.
+func (p *requestReader) limit(name string) int64 {
+	n, found := p.readCount()
+	if found == wrong {
+		p.refuse(name, "must be a whole number")
+	}
+	return max(0, n)
+}
+
+func (p *requestReader) readMessages() {
+	if p.peek() != '[' {
+		p.value()
+		p.refuse("messages", "must be an array")
+		return
+	}
+	a, ok := p.array()
+	for ok && p.element(&a) {
+		p.message = a.n - 1
+		p.readMessage(OtherRole)
+	}
+	if p.to.messages = a.n; a.n == 0 {
+		p.refuse("messages", "must not be empty")
+	}
+}
+
+func (p *requestReader) streamOptions() {
+	p.peek()
+	start := p.pos
+	if u := &p.to.usage; p.peek() == '{' {
+		o, ok := p.object(anyCase)
+		for ok && p.member(&o) {
+			if string(p.known()) != "include_usage" {
+				p.value()
+				continue
+			}
+			p.peek()
+			start := p.pos
+			b, found := p.readBool()
+			if found == wrong {
+				p.refuse("stream_options.include_usage", "must be true or false")
+			}
+			p.to.WantsUsage = b
+			u.value = spanOf(start, p.pos)
+		}
+		u.object, u.bare = true, o.n == 0
+	} else if p.null() == wrong {
+		p.refuse("stream_options", "must be an object")
+	}
+	p.to.usage.options = spanOf(start, p.pos)
+}

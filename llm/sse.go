@@ -1,30 +1,189 @@
 package llm
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // DefaultMaxEvent is the bound of a Decoder whose MaxEvent is zero, in bytes.
 const DefaultMaxEvent = 1 << 20
 
-// ErrEventTooLarge is returned by a Decoder for an event of more than MaxEvent bytes.
+// ErrEventTooLarge is returned by a Decoder for a frame of more than MaxEvent bytes.
 var ErrEventTooLarge = errors.New("decode event: larger than the bound")
 
-// A Decoder splits a stream of server-sent events into frames.
+// A Frame is one block of a stream: the lines up to a blank one, and that one.
+//
+// Its slices are valid until emit returns.
+type Frame struct {
+	Raw  []byte // the exact bytes; those of all frames together are the stream
+	Name string // of the field "event", empty when there is none
+	Data []byte // the lines of the field "data", joined by line feeds; nil when there is none, as in a comment
+}
+
+// A Decoder splits a stream of server-sent events into frames, as
+// https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation says: lines end with LF,
+// CRLF or CR, and a byte-order mark may stand at the beginning. How the stream is cut into chunks makes no difference to
+// the frames. The zero value is ready for use.
+//
+// A frame is emitted when its last byte has come; only where that is a CR, when the next one has, which may be an LF
+// that belongs to it.
 type Decoder struct {
 	MaxEvent int // bytes of one frame; DefaultMaxEvent when zero
+
+	held    []byte // the beginning of a frame
+	scanned int    // bytes of the frame that were looked at
+	line    int    // where in the frame the line that they end in begins
+	begun   bool   // the first frame is behind us
+	joined  []byte // data of several lines
+	err     error
 }
 
-// A Frame is one block of a stream, up to and with its blank line.
-type Frame struct {
-	Raw  []byte // the exact bytes
-	Name string // of the field "event", empty when there is none
-	Data []byte // nil when there is no field "data"
+// Feed decodes the next bytes of the stream and calls emit for each frame that they complete. It returns
+// ErrEventTooLarge, or what emit returned; then the decoder is of no more use, and returns the error again.
+func (d *Decoder) Feed(chunk []byte, emit func(Frame) error) error {
+	if d.err != nil {
+		return d.err
+	}
+	buf := chunk
+	if len(d.held) > 0 {
+		d.held = append(d.held, chunk...)
+		buf = d.held
+	}
+	for {
+		size, complete := d.scan(buf)
+		switch {
+		case size > d.maxEvent():
+			d.err = ErrEventTooLarge
+		case !complete:
+			d.held = append(d.held[:0], buf...)
+			return nil
+		default:
+			d.err = emit(d.frame(buf[:size]))
+		}
+		if d.err != nil {
+			d.held = nil
+			return d.err
+		}
+		buf = buf[size:]
+	}
 }
 
-// Feed decodes the next bytes of the stream.
-func (d *Decoder) Feed(chunk []byte, emit func(Frame) error) error { return nil }
+// Flush emits what is left at the end of the stream without the blank line that a frame ends with. Browsers drop that;
+// other clients read it, so it is a frame like any other.
+func (d *Decoder) Flush(emit func(Frame) error) error {
+	if d.err == nil && len(d.held) > 0 {
+		d.err = emit(d.frame(d.held))
+	}
+	d.held = nil
+	return d.err
+}
 
-// Flush emits what is left at the end of the stream.
-func (d *Decoder) Flush(emit func(Frame) error) error { return nil }
+func (d *Decoder) maxEvent() int {
+	if d.MaxEvent == 0 {
+		return DefaultMaxEvent
+	}
+	return d.MaxEvent
+}
 
-// AppendFrame appends one event to dst.
-func AppendFrame(dst []byte, name string, data []byte) []byte { return dst }
+var bom = []byte("\uFEFF")
+
+// scan looks for the end of the frame that b begins with, from where it was left the last time.
+func (d *Decoder) scan(b []byte) (size int, complete bool) {
+	for i := d.scanned; i < len(b); i++ {
+		c := b[i]
+		if c != '\n' && c != '\r' {
+			continue
+		}
+		if c == '\r' && i+1 == len(b) {
+			d.scanned = i
+			return len(b), false
+		}
+		text := b[d.line:i]
+		if !d.begun && d.line == 0 {
+			text = bytes.TrimPrefix(text, bom)
+		}
+		if c == '\r' && b[i+1] == '\n' {
+			i++
+		}
+		if len(text) == 0 {
+			return i + 1, true
+		}
+		d.line = i + 1
+	}
+	d.scanned = len(b)
+	return len(b), false
+}
+
+// frame reads the fields of a frame, and is ready for the next one.
+func (d *Decoder) frame(raw []byte) Frame {
+	f := Frame{Raw: raw}
+	rest := raw
+	if !d.begun {
+		rest = bytes.TrimPrefix(rest, bom)
+	}
+	d.begun, d.scanned, d.line = true, 0, 0
+	for lines := 0; len(rest) > 0; {
+		var text []byte
+		text, rest = cutLine(rest)
+		name, value, _ := bytes.Cut(text, colon)
+		value = bytes.TrimPrefix(value, space)
+		switch string(name) {
+		case "event":
+			f.Name = string(value)
+		case "data":
+			switch lines++; lines {
+			case 1:
+				f.Data = value[:len(value):len(value)]
+				if value == nil { // a line of nothing but the name
+					f.Data = []byte{}
+				}
+			case 2:
+				d.joined = append(d.joined[:0], f.Data...)
+				fallthrough
+			default:
+				d.joined = append(d.joined, '\n')
+				d.joined = append(d.joined, value...)
+				f.Data = d.joined
+			}
+		}
+	}
+	return f
+}
+
+var colon, space = []byte(":"), []byte(" ")
+
+// cutLine cuts b behind its first line.
+func cutLine(b []byte) (line, rest []byte) {
+	for i, c := range b {
+		switch {
+		case c == '\n':
+			return b[:i], b[i+1:]
+		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
+			return b[:i], b[i+2:]
+		case c == '\r':
+			return b[:i], b[i+1:]
+		}
+	}
+	return b, nil
+}
+
+// AppendFrame appends one event to dst. An empty name is left out; of another one, all from its first line break is.
+// Data of several lines, however they end, becomes several fields, as the format demands.
+func AppendFrame(dst []byte, name string, data []byte) []byte {
+	if name != "" {
+		first, _ := cutLine([]byte(name))
+		dst = append(dst, "event: "...)
+		dst = append(dst, first...)
+		dst = append(dst, '\n')
+	}
+	for {
+		line, rest := cutLine(data)
+		dst = append(dst, "data: "...)
+		dst = append(dst, line...)
+		dst = append(dst, '\n')
+		if len(line) == len(data) {
+			return append(dst, '\n')
+		}
+		data = rest
+	}
+}

@@ -62,4 +62,25 @@ type Text struct {
 	Message int    // index of its message in a request, of its choice in an answer
 	Part    int    // index of its content part, or of its tool call; 0 for plain content
 	Value   string // unescaped
+
+	place    place
+	at       span // of its JSON string, with the quotes
+	logprobs span // of its choice; empty when there are none
+	slot     int  // of its edit
 }
+
+// A place is where in its message a text stands.
+type place uint8
+
+const (
+	inContent place = iota
+	inTextPart
+	inBarePart // a string among the content parts, which some servers take
+	inRefusal
+	inRefusalPart
+	inReasoningContent
+	inReasoning
+	inToolFunction
+	inToolCustom
+	inFunctionCall // the older form of tool calls
+)

@@ -1,8 +1,10 @@
 package llm
 
+import "math"
+
 // Usage counts the tokens of one exchange.
 type Usage struct {
-	Input           int64 // all of the input, with the five kinds below
+	Input           int64 // all of the input, with the four kinds below
 	CachedInput     int64 // read from the provider's prompt cache
 	CacheWrite      int64 // written to it
 	CacheWrite1h    int64 // written to it for an hour; not in CacheWrite
@@ -12,5 +14,62 @@ type Usage struct {
 	OutputAudio     int64
 }
 
-// Total is Input and Output together.
-func (u Usage) Total() int64 { return u.Input + u.Output }
+// Total is Input and Output together. A sum that no int64 holds is the greatest that one does.
+func (u Usage) Total() int64 {
+	if u.Input > 0 && u.Output > math.MaxInt64-u.Input {
+		return math.MaxInt64
+	}
+	return u.Input + u.Output
+}
+
+// readUsage reads the usage of OpenAI's chat completions,
+// https://platform.openai.com/docs/api-reference/chat/object#chat/object-usage. There is one when it counts the tokens
+// of the prompt or of the completion. Counts above MaxCount are cut to it, fractions are cut off, and what is negative
+// or no number counts as 0.
+func (a *answer) readUsage() (u Usage, ok bool) {
+	if a.peek() != '{' {
+		a.value()
+		return u, false
+	}
+	o, more := a.object(anyCase)
+	for more && a.member(&o) {
+		switch string(a.known()) {
+		case "prompt_tokens":
+			u.Input, ok = a.tokens(ok)
+		case "completion_tokens":
+			u.Output, ok = a.tokens(ok)
+		case "prompt_tokens_details":
+			a.readDetails("cached_tokens", &u.CachedInput, &u.InputAudio)
+		case "completion_tokens_details":
+			a.readDetails("reasoning_tokens", &u.OutputReasoning, &u.OutputAudio)
+		default:
+			a.value()
+		}
+	}
+	return u, ok
+}
+
+// readDetails reads the tokens of one name, and those of audio.
+func (a *answer) readDetails(name string, named, audio *int64) {
+	if a.peek() != '{' {
+		a.value()
+		return
+	}
+	o, ok := a.object(anyCase)
+	for ok && a.member(&o) {
+		switch string(a.known()) {
+		case name:
+			*named, _ = a.tokens(false)
+		case "audio_tokens":
+			*audio, _ = a.tokens(false)
+		default:
+			a.value()
+		}
+	}
+}
+
+// tokens reads a count of tokens, and reports whether there is one here or was one before.
+func (a *answer) tokens(before bool) (int64, bool) {
+	n, found := a.readCount()
+	return max(0, n), before || found == right
+}

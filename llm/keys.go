@@ -1,0 +1,257 @@
+package llm
+
+import (
+	"bytes"
+	"hash/maphash"
+	"strconv"
+	"unicode/utf8"
+)
+
+// A spelling says which keys of an object count as the same.
+type spelling bool
+
+const (
+	exact spelling = false
+	// anyCase is for the objects whose members we read. Some parsers match names in any case (Go's encoding/json
+	// among them), so an object with "model" and "Model" means different things to different readers.
+	anyCase spelling = true
+)
+
+// An object is one that is being walked through.
+type object struct {
+	spelling spelling
+	n        int // members so far
+	keys     int // where its keys begin in scanner.open
+	names    int // and in scanner.names
+}
+
+// A key of an object that is open. It is two numbers, since a body may be little else than keys.
+type key struct {
+	start uint32 // of what it means: in scanner.src, or with the bit inNames in scanner.names
+	end   uint32 // in the same
+}
+
+// inNames marks keys that were escaped. In scanner.names their offset in the body goes before them.
+const inNames = 1 << 31
+
+// A keyStack holds the keys of the objects that are open, the innermost object's last. The first ones need no heap.
+type keyStack struct {
+	n    int
+	near [2 * fewKeys]key
+	far  []key
+}
+
+func (k *keyStack) push(x key) {
+	if k.n < len(k.near) {
+		k.near[k.n] = x
+	} else {
+		k.far = append(k.far[:k.n-len(k.near)], x)
+	}
+	k.n++
+}
+
+func (k *keyStack) at(i int) key {
+	if i < len(k.near) {
+		return k.near[i]
+	}
+	return k.far[i-len(k.near)]
+}
+
+// fewKeys is the number up to which keys are compared each with each.
+const fewKeys = 16
+
+// object enters the object that is next.
+func (s *scanner) object(sp spelling) (object, bool) {
+	return object{spelling: sp, keys: s.open.n, names: len(s.names)}, s.enter()
+}
+
+// member goes to the value of the next member of o; at the end it leaves the object and reports false.
+func (s *scanner) member(o *object) bool {
+	c := s.peek()
+	switch {
+	case s.err != nil:
+		return false
+	case c == '}':
+		s.pos++
+		return s.leave(o)
+	case o.n > 0 && c != ',':
+		return s.unexpected("a comma or the end of the object")
+	case o.n > 0:
+		s.pos++
+		c = s.peek()
+	}
+	if c != '"' {
+		return s.unexpected("a key in quotes")
+	}
+	q, ok := s.str()
+	if !ok {
+		return false
+	}
+	o.n++
+	if !s.remember(o, q) {
+		return false
+	}
+	if s.peek() != ':' {
+		return s.unexpected("a colon")
+	}
+	s.pos++
+	s.peek()
+	return s.err == nil
+}
+
+// remember compares a key with those before it in its object, as long as they are few.
+func (s *scanner) remember(o *object, q quoted) bool {
+	k := key(q.span)
+	if q.escaped {
+		at := q.start - 1
+		s.names = append(s.names, byte(at>>24), byte(at>>16), byte(at>>8), byte(at))
+		start := len(s.names)
+		s.names = appendUnescaped(s.names, s.src[q.start:q.end])
+		k = key(spanOf(start, len(s.names)))
+		k.start |= inNames
+	}
+	if o.n <= fewKeys {
+		for i := o.keys; i < s.open.n; i++ {
+			if other := s.open.at(i); s.same(o, other, k) {
+				return s.twice(other, k)
+			}
+		}
+	}
+	s.open.push(k)
+	return true
+}
+
+// leave ends an object; where its keys were many, they are compared only now, by their hash: in linear time, and in a
+// table that all objects of the body share. Like member at the end, it reports false.
+func (s *scanner) leave(o *object) bool {
+	if o.n > fewKeys && !s.distinct(o) {
+		return false
+	}
+	s.open.n = o.keys
+	s.names = s.names[:o.names]
+	s.depth--
+	return false
+}
+
+func (s *scanner) distinct(o *object) bool {
+	size := 1
+	for size < 2*o.n {
+		size *= 2
+	}
+	if cap(s.slots) < size {
+		s.slots = make([]uint32, size)
+	}
+	slots := s.slots[:size]
+	clear(slots)
+	seed := maphash.MakeSeed() // of this object's own, so that no sender can prepare collisions
+	for i := o.keys; i < s.open.n; i++ {
+		k := s.open.at(i)
+		name := s.name(k)
+		if o.spelling == anyCase {
+			name = s.folded(name)
+		}
+		at := maphash.Bytes(seed, name) & uint64(size-1)
+		for slots[at] != 0 {
+			if other := s.open.at(int(slots[at] - 1)); s.same(o, other, k) {
+				return s.twice(other, k)
+			}
+			at = (at + 1) & uint64(size-1)
+		}
+		slots[at] = uint32(i + 1) //nolint:gosec // there are fewer keys than bytes, which start bounds
+	}
+	return true
+}
+
+func (s *scanner) twice(a, b key) bool {
+	at := int(b.start) - 1
+	if b.start&inNames != 0 {
+		at = 0
+		start := b.start &^ inNames
+		for _, c := range s.names[start-4 : start] {
+			at = at<<8 | int(c)
+		}
+	}
+	first, second := quoteKey(s.name(a)), quoteKey(s.name(b))
+	if first == second {
+		return s.fail(at, "key "+second+" appears twice")
+	}
+	return s.fail(at, "keys "+first+" and "+second+" differ only in case")
+}
+
+// quoteKey writes a key for a person, cut when it is long.
+func quoteKey(name []byte) string {
+	const most = 64
+	if len(name) > most {
+		return strconv.Quote(string(name[:most])) + "..."
+	}
+	return strconv.Quote(string(name))
+}
+
+// name is what k means.
+func (s *scanner) name(k key) []byte {
+	if k.start&inNames != 0 {
+		return s.names[k.start&^inNames : k.end]
+	}
+	return s.src[k.start:k.end]
+}
+
+// last is the key of the member that was gone to last, in an object that is read with its values.
+func (s *scanner) last() []byte { return s.name(s.open.at(s.open.n - 1)) }
+
+func (s *scanner) same(o *object, a, b key) bool {
+	x, y := s.name(a), s.name(b)
+	if o.spelling == exact {
+		return bytes.Equal(x, y)
+	}
+	return equalInAnyCase(x, y)
+}
+
+// folded is name in lower case, valid until the next call.
+func (s *scanner) folded(name []byte) []byte {
+	if isLower(name) {
+		return name
+	}
+	s.lower = s.lower[:0]
+	for len(name) > 0 {
+		c, n := lowerNext(name)
+		s.lower = append(s.lower, c)
+		name = name[n:]
+	}
+	return s.lower
+}
+
+func isLower(name []byte) bool {
+	for _, c := range name {
+		if c-'A' <= 'Z'-'A' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func equalInAnyCase(a, b []byte) bool {
+	for len(a) > 0 && len(b) > 0 {
+		x, n := lowerNext(a)
+		y, m := lowerNext(b)
+		if x != y {
+			return false
+		}
+		a, b = a[n:], b[m:]
+	}
+	return len(a) == len(b)
+}
+
+// lowerNext lowers the ASCII letter that b begins with, and the two letters that Unicode's simple folding takes for
+// ASCII ones, as encoding/json does: the long s and the Kelvin sign. All other bytes stand for themselves, one by one.
+func lowerNext(b []byte) (c byte, n int) {
+	switch c = b[0]; {
+	case c-'A' <= 'Z'-'A':
+		return c + 'a' - 'A', 1
+	case c == 0xC5 && len(b) > 1 && b[1] == 0xBF: // U+017F
+		return 's', 2
+	case c == 0xE2 && len(b) > 2 && b[1] == 0x84 && b[2] == 0xAA: // U+212A
+		return 'k', 3
+	default:
+		return c, 1
+	}
+}

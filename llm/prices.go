@@ -1,0 +1,242 @@
+package llm
+
+import (
+	_ "embed" // prices.json
+	"sync"
+)
+
+// Prices is a list of prices. It does not change, and may be used by several goroutines.
+type Prices struct {
+	list     []Price
+	byName   map[priceName]int // index into list; under the provider "" the first of any provider
+	provider map[string]bool
+}
+
+type priceName struct{ provider, model string }
+
+// prices.json holds the providers' public list prices; its field _about says of when and from where they are.
+//
+//go:embed prices.json
+var builtIn []byte
+
+var defaultPrices = sync.OnceValue(func() *Prices {
+	p, err := ParsePrices(builtIn)
+	if err != nil {
+		panic("llm: prices.json: " + err.Error()) // a test reads it
+	}
+	return p
+})
+
+// DefaultPrices returns the prices that are built in: the public list prices of prices.json. They are parsed once.
+func DefaultPrices() *Prices { return defaultPrices() }
+
+// Find returns the price of a provider's model. Where the provider is empty or not in the list, as with servers that
+// offer other makers' models, the model's price at any provider is taken. A name that ends with a date and is not in
+// the list has the price of the name without: gpt-4o-2024-08-06 that of gpt-4o.
+func (p *Prices) Find(provider, model string) (Price, bool) {
+	if !p.provider[provider] {
+		provider = ""
+	}
+	i, ok := p.byName[priceName{provider, model}]
+	if !ok {
+		i, ok = p.byName[priceName{provider, undated(model)}]
+	}
+	if !ok {
+		return Price{}, false
+	}
+	return p.list[i], true
+}
+
+// undated cuts -2024-08-06 or -20240806 off.
+func undated(model string) string {
+	for _, form := range [...]string{"-0000-00-00", "-00000000"} {
+		at := len(model) - len(form)
+		if at <= 0 {
+			continue
+		}
+		match := true
+		for i := range len(form) {
+			c := model[at+i]
+			match = match && (c == form[i] || form[i] == '0' && isDigit(c))
+		}
+		if match {
+			return model[:at]
+		}
+	}
+	return model
+}
+
+// ParsePrices reads a list of prices in the form of prices.json: {"models": [{"provider", "model", "mode", ...}]},
+// with prices in US dollars per million tokens as strings (ParseUSDPerMillion). Fields that it does not know are an
+// error, unless their name begins with an underscore, since a price that is passed over is a wrong cost. Where a model
+// is listed twice for a provider, its dearer price counts: a budget must not be overspent for a stale line.
+//
+// The error is a *SyntaxError or a *FieldError.
+func ParsePrices(json []byte) (*Prices, error) {
+	r := priceReader{
+		reader: reader{list: "models"},
+		to:     &Prices{byName: map[priceName]int{}, provider: map[string]bool{}},
+	}
+	r.start(json)
+	r.read()
+	if err := r.outcome(); err != nil {
+		return nil, err
+	}
+	return r.to, nil
+}
+
+// A priceReader fills in Prices.
+type priceReader struct {
+	reader
+	to            *Prices
+	models        bool // there is a list
+	input, output bool // the price that was read last has these
+}
+
+func (r *priceReader) read() {
+	if r.peek() != '{' {
+		r.value()
+		r.refuse("", "must be an object")
+		return
+	}
+	o, ok := r.object(exact)
+	for ok && r.member(&o) {
+		name := string(r.last())
+		switch {
+		case name == "models" && r.peek() == '[':
+			r.models = true
+			r.readModels()
+		case name == "models":
+			r.refuse(name, "must be an array")
+			r.value()
+		default:
+			r.unknown(name, name)
+		}
+	}
+	if !r.models {
+		r.refuse("models", "is missing")
+	}
+}
+
+func (r *priceReader) readModels() {
+	a, ok := r.array()
+	for ok && r.element(&a) {
+		r.message = a.n - 1
+		if r.peek() != '{' {
+			r.refuse(r.in(""), "must be an object")
+			r.value()
+			continue
+		}
+		p := r.readPrice()
+		if p.Provider == "" || p.Model == "" || !r.input || !r.output {
+			r.refuse(r.in(""), "needs provider, model, input and output")
+		}
+		r.to.add(p)
+	}
+}
+
+func (r *priceReader) unknown(path, name string) {
+	if name == "" || name[0] != '_' {
+		r.refuse(path, "is not known")
+	}
+	r.value()
+}
+
+func (r *priceReader) readPrice() (p Price) {
+	r.input, r.output = false, false
+	o, ok := r.object(exact)
+	for ok && r.member(&o) {
+		switch name := string(r.last()); name {
+		case "provider":
+			p.Provider = r.readName(name)
+		case "model":
+			p.Model = r.readName(name)
+		case "mode":
+			p.Mode = r.readName(name)
+		case "context":
+			p.Context = r.readTokens(name)
+		case "max_output":
+			p.MaxOutput = r.readTokens(name)
+		default:
+			price, rate := p.rate(name)
+			if price == nil {
+				r.unknown(r.in("."+name), name)
+				continue
+			}
+			var err error
+			if *price, err = ParseUSDPerMillion(r.readName(name)); err != nil {
+				r.refuse(r.in("."+name), err.Error())
+			}
+			r.input, r.output = r.input || name == "input", r.output || name == "output"
+			if *price == 0 {
+				p.free |= rate
+			}
+		}
+	}
+	return p
+}
+
+// rate is the price of a name in prices.json, and which of the optional ones it is.
+func (p *Price) rate(name string) (*Picodollars, rates) {
+	switch name {
+	case "input":
+		return &p.Input, 0
+	case "cached_input":
+		return &p.CachedInput, cachedInput
+	case "cache_write":
+		return &p.CacheWrite, cacheWrite
+	case "cache_write_1h":
+		return &p.CacheWrite1h, cacheWrite1h
+	case "input_audio":
+		return &p.InputAudio, inputAudio
+	case "output":
+		return &p.Output, 0
+	case "output_reasoning":
+		return &p.OutputReasoning, outputReasoning
+	case "output_audio":
+		return &p.OutputAudio, outputAudio
+	case "input_above_200k":
+		return &p.InputAbove200k, inputLong
+	case "cached_input_above_200k":
+		return &p.CachedInputAbove200k, cachedInputLong
+	case "output_above_200k":
+		return &p.OutputAbove200k, outputLong
+	default:
+		return nil, 0
+	}
+}
+
+func (r *priceReader) readName(field string) string {
+	q, found := r.readString()
+	if found != right {
+		r.refuse(r.in("."+field), "must be a string")
+		return ""
+	}
+	return r.text(q)
+}
+
+func (r *priceReader) readTokens(field string) int64 {
+	n, found := r.readCount()
+	if found != right || n < 0 {
+		r.refuse(r.in("."+field), "must be a whole number")
+	}
+	return max(0, n)
+}
+
+// add puts a price into the list, under its provider and under none.
+func (p *Prices) add(price Price) {
+	name := priceName{price.Provider, price.Model}
+	if i, ok := p.byName[name]; ok {
+		if old := p.list[i]; price.Input > old.Input || price.Input == old.Input && price.Output > old.Output {
+			p.list[i] = price
+		}
+		return
+	}
+	p.list = append(p.list, price)
+	p.provider[price.Provider] = true
+	p.byName[name] = len(p.list) - 1
+	name.provider = ""
+	if _, ok := p.byName[name]; !ok {
+		p.byName[name] = len(p.list) - 1
+	}
+}
