@@ -1,0 +1,174 @@
+package mock
+
+import (
+	"compress/gzip"
+	"io"
+)
+
+// stream answers with server-sent events, in OpenAI's order: for each choice the role, the text piece by piece, the reason
+// of the end; then, if it was asked for, an event without choices that has the usage; then [DONE].
+func (c *completion) stream() {
+	s := eventStream{completion: c, out: c.output()}
+	s.head = c.appendHead(append(c.buf.text, "data: "...), "chat.completion.chunk")
+	s.head = append(s.head, `,"choices":[`...)
+	c.buf.text = s.head // kept for the next exchange
+
+	h := c.w.Header()
+	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+	h["Cache-Control"] = []string{"no-cache"}
+	if c.compresses() {
+		h["Content-Encoding"] = []string{"gzip"}
+		h["Vary"] = []string{"Accept-Encoding"}
+		s.zip = gzip.NewWriter(s.out)
+		s.out = s.zip
+	}
+	c.w.WriteHeader(200)
+
+	if s.choices() && s.usage() && s.send(append(s.buf.out[:0], "data: [DONE]\n\n"...)) && s.zip != nil {
+		_ = s.zip.Close() // an error is a client that has left
+	}
+}
+
+// An eventStream sends the events of one answer. Its methods are false when there is no one to send to any more.
+type eventStream struct {
+	*completion
+	out  io.Writer
+	zip  *gzip.Writer // nil without compression
+	head []byte       // what every event begins with, up to the choices
+	sent int          // events
+}
+
+// choices sends the events of all choices, in turn, as several answers arrive that are written at once.
+func (s *eventStream) choices() bool {
+	for i := range s.req.n {
+		if !s.first(i) {
+			return false
+		}
+	}
+	if !s.texts() {
+		return false
+	}
+	for k := range s.answer.calls {
+		for i := range s.req.n {
+			if !s.call(i, k) {
+				return false
+			}
+		}
+	}
+	for i := range s.req.n {
+		if !s.delta(i, `{}`, s.answer.finish) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *eventStream) first(choice int) bool {
+	if len(s.answer.calls) > 0 {
+		return s.delta(choice, `{"role":"assistant","content":null,"refusal":null}`, "")
+	}
+	return s.delta(choice, `{"role":"assistant","content":"","refusal":null}`, "")
+}
+
+func (s *eventStream) texts() bool {
+	for rest := s.answer.text; rest != ""; {
+		end := pieceEnd(rest, s.behavior.Chunk)
+		for i := range s.req.n {
+			dst := appendString(append(s.begin(i), `{"content":`...), rest[:end], s.behavior.Escape)
+			if !s.sendChoice(append(dst, '}'), "") {
+				return false
+			}
+		}
+		rest = rest[end:]
+	}
+	return true
+}
+
+// call sends one tool call: its name, then its arguments piece by piece.
+func (s *eventStream) call(choice, number int) bool {
+	call := s.answer.calls[number]
+	dst := appendInt(append(s.begin(choice), `{"tool_calls":[{"index":`...), int64(number))
+	dst = s.appendCall(append(dst, ','), choice, number, call.name, "")
+	if !s.sendChoice(append(dst, `]}`...), "") {
+		return false
+	}
+	for rest := call.arguments; rest != ""; {
+		end := pieceEnd(rest, s.behavior.Chunk)
+		dst := appendInt(append(s.begin(choice), `{"tool_calls":[{"index":`...), int64(number))
+		dst = appendString(append(dst, `,"function":{"arguments":`...), rest[:end], s.behavior.Escape)
+		if !s.sendChoice(append(dst, `}}]}`...), "") {
+			return false
+		}
+		rest = rest[end:]
+	}
+	return true
+}
+
+// usage sends the event without choices. The others have a null in its place when there is to be one.
+func (s *eventStream) usage() bool {
+	if !s.tellsUsage() {
+		return true
+	}
+	dst := append(append(s.buf.out[:0], s.head...), `],"usage":`...)
+	return s.send(append(s.appendUsage(dst), "}\n\n"...))
+}
+
+func (s *eventStream) tellsUsage() bool { return s.req.includeUsage && !s.behavior.OmitUsage }
+
+func (s *eventStream) delta(choice int, delta, finish string) bool {
+	return s.sendChoice(append(s.begin(choice), delta...), finish)
+}
+
+// begin writes an event up to its delta, into the buffer that send takes.
+func (s *eventStream) begin(choice int) []byte {
+	dst := append(append(s.buf.out[:0], s.head...), `{"index":`...)
+	return append(appendInt(dst, int64(choice)), `,"delta":`...)
+}
+
+// sendChoice writes the rest of an event after its delta, and sends it.
+func (s *eventStream) sendChoice(event []byte, finish string) bool {
+	event = append(event, `,"logprobs":null,"finish_reason":`...)
+	event = append(appendOptional(event, finish), `}]`...)
+	if s.tellsUsage() {
+		event = append(event, `,"usage":null`...)
+	}
+	return s.send(append(event, "}\n\n"...))
+}
+
+// send sends an event, or the fault that is due in its place.
+func (s *eventStream) send(event []byte) bool {
+	s.buf.out = event // it may have grown
+	b := &s.behavior
+	switch {
+	case s.sent == 0:
+	case s.sent == b.CutAfter:
+		s.cut()
+	case s.sent == b.HangAfter:
+		s.hang()
+		return false
+	case s.sent == b.ErrorAfter:
+		event = append(faultOf(500).append(append(event[:0], `data: {"error":`...)), "}\n\n"...)
+		_ = s.write(event) // it is the last in any case
+		return false
+	case s.sent == 1 && b.InvalidJSON:
+		event = append(event[:len(event)/2], "\n\n"...)
+	}
+	if s.sent > 0 && !s.wait(b.Pace) {
+		return false
+	}
+	s.sent++
+	return s.write(event) == nil
+}
+
+func (s *eventStream) write(event []byte) error {
+	if _, err := s.out.Write(event); err != nil {
+		return err
+	}
+	if s.zip != nil {
+		if err := s.zip.Flush(); err != nil {
+			return err
+		}
+	}
+	s.flush()
+	return nil
+}
