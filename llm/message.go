@@ -1,6 +1,9 @@
 package llm
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // maxTexts bounds the texts of one body, since a text takes more memory than the four bytes that it may be made of.
 const maxTexts = 1 << 16
@@ -277,7 +280,8 @@ func (r *reader) toolCalls() {
 func (r *reader) call(in place, part int) {
 	if r.peek() != '{' {
 		if r.null() == wrong {
-			r.refuse(r.in(in.path(part)), "must be an object")
+			path := in.path(part)
+			r.refuse(r.in(path[:strings.LastIndexByte(path, '.')]), "must be an object")
 		}
 		return
 	}

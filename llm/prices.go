@@ -32,7 +32,7 @@ func DefaultPrices() *Prices { return defaultPrices() }
 
 // Find returns the price of a provider's model. Where the provider is empty or not in the list, as with servers that
 // offer other makers' models, the model's price at any provider is taken. A name that ends with a date and is not in
-// the list has the price of the name without: gpt-4o-2024-08-06 that of gpt-4o.
+// the list has the price of the name without: gpt-4o-2029-01-31 that of gpt-4o.
 func (p *Prices) Find(provider, model string) (Price, bool) {
 	if !p.provider[provider] {
 		provider = ""

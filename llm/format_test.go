@@ -1,0 +1,64 @@
+package llm_test
+
+import (
+	"testing"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+func TestOnlyTheExactPathsAreInspected(t *testing.T) {
+	tests := map[string]struct {
+		method, path string
+		want         llm.Format
+	}{
+		"chat":                   {"POST", "/v1/chat/completions", llm.OpenAIChat},
+		"chat with a query":      {"POST", "/v1/chat/completions?a=/v1/models", llm.OpenAIChat},
+		"models":                 {"GET", "/v1/models", llm.OpenAIModels},
+		"chat by another method": {"PUT", "/v1/chat/completions", llm.None},
+		"chat in small letters":  {"post", "/v1/chat/completions", llm.None},
+		"models by POST":         {"POST", "/v1/models", llm.None},
+		"double slash":           {"POST", "/v1//chat/completions", llm.None},
+		"double slash in front":  {"POST", "//v1/chat/completions", llm.None},
+		"trailing slash":         {"POST", "/v1/chat/completions/", llm.None},
+		"escaped slash":          {"POST", "/v1%2fchat/completions", llm.None},
+		"escaped letter":         {"POST", "/v1/%63hat/completions", llm.None},
+		"dots":                   {"POST", "/v1/x/../chat/completions", llm.None},
+		"capitals":               {"POST", "/V1/chat/completions", llm.None},
+		"path parameters":        {"POST", "/v1/chat/completions;a=b", llm.None},
+		"fragment":               {"POST", "/v1/chat/completions#a", llm.None},
+		"whole URL":              {"POST", "http://x/v1/chat/completions", llm.None},
+		"other":                  {"POST", "/v1/embeddings", llm.None},
+		"nothing":                {"", "", llm.None},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := llm.FormatOf(tc.method, tc.path); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNamesForLogs(t *testing.T) {
+	for name, tc := range map[string]struct{ got, want string }{
+		"no format":     {llm.None.String(), "none"},
+		"chat":          {llm.OpenAIChat.String(), "openai-chat"},
+		"models":        {llm.OpenAIModels.String(), "openai-models"},
+		"other role":    {llm.OtherRole.String(), "other"},
+		"system":        {llm.System.String(), "system"},
+		"user":          {llm.User.String(), "user"},
+		"assistant":     {llm.Assistant.String(), "assistant"},
+		"tool":          {llm.Tool.String(), "tool"},
+		"content":       {llm.Content.String(), "content"},
+		"refusal":       {llm.Refusal.String(), "refusal"},
+		"reasoning":     {llm.Reasoning.String(), "reasoning"},
+		"arguments":     {llm.ToolArguments.String(), "tool_arguments"},
+		"no known kind": {llm.Kind(99).String(), "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.got != tc.want {
+				t.Errorf("got %q, want %q", tc.got, tc.want)
+			}
+		})
+	}
+}
