@@ -1,0 +1,88 @@
+package control
+
+import (
+	dto "github.com/prometheus/client_model/go"
+)
+
+// A description is what docs/reference/metrics.md and a # HELP line say about a metric.
+type description struct {
+	name   string
+	kind   dto.MetricType
+	labels []string
+	help   string
+	from   string // who counts it
+}
+
+// Who counts.
+const (
+	fromModule = "modules, in Envoy"
+	fromEnvoy  = "Envoy"
+	fromLeash  = "`leash up`"
+)
+
+// catalog is every metric of Leash that /metrics shows, besides the Go runtime's (go_*) and the process' (process_*).
+// A test compares it with what the modules declare.
+var catalog = []description{
+	{"leash_requests_total", dto.MetricType_COUNTER, []string{"tenant", "model", "provider", "status"},
+		"Exchanges that ended, by HTTP status; 0 is a client that left before the answer.", fromModule},
+	{"leash_request_duration_milliseconds", dto.MetricType_HISTOGRAM, []string{"model", "provider"},
+		"Time from the request's headers to the end of the answer, of exchanges that went to a provider.", fromModule},
+	{"leash_time_to_first_token_milliseconds", dto.MetricType_HISTOGRAM, []string{"model", "provider"},
+		"Time from the request's headers to the first text of a streamed answer.", fromModule},
+	{"leash_tokens_total", dto.MetricType_COUNTER, []string{"tenant", "model", "kind"},
+		"Tokens used. cached_input is part of input, and output_reasoning of output.", fromModule},
+	{"leash_cost_picodollars_total", dto.MetricType_COUNTER, []string{"tenant", "model"},
+		"Cost of the tokens used, in picodollars: 1 US dollar is 1e12.", fromModule},
+	{"leash_unpriced_exchanges_total", dto.MetricType_COUNTER, []string{"model"},
+		"Exchanges with a model that has no price, so that their cost is not counted.", fromModule},
+	{"leash_refusals_total", dto.MetricType_COUNTER, []string{"module", "code", "tenant"},
+		"Exchanges that a module refused, by the code in the error that the client got.", fromModule},
+	{"leash_module_failures_total", dto.MetricType_COUNTER, []string{"module"},
+		"Failures of modules, panics among them. A policy then refused the exchange, an inspector let it pass.", fromModule},
+	{"leash_content_matches_total", dto.MetricType_COUNTER, []string{"module", "action", "tenant"},
+		"Matches of the content filter's rules, by what was done. The label module has the rule's name.", fromModule},
+
+	{"leash_envoy_requests_total", dto.MetricType_COUNTER, []string{"class"},
+		"Requests that the gateway answered, by class of status, also those that no module saw.", fromEnvoy},
+	{"leash_envoy_requests_active", dto.MetricType_GAUGE, nil,
+		"Requests that are under way.", fromEnvoy},
+	{"leash_envoy_upstream_requests_total", dto.MetricType_COUNTER, []string{"cluster", "class"},
+		"Answers of an upstream (a provider), by class of status.", fromEnvoy},
+	{"leash_envoy_upstream_connect_failures_total", dto.MetricType_COUNTER, []string{"cluster"},
+		"Connections to an upstream that failed.", fromEnvoy},
+	{"leash_envoy_upstream_timeouts_total", dto.MetricType_COUNTER, []string{"cluster"},
+		"Requests to an upstream that timed out.", fromEnvoy},
+	{"leash_envoy_endpoints", dto.MetricType_GAUGE, []string{"cluster"},
+		"Endpoints of an upstream.", fromEnvoy},
+	{"leash_envoy_endpoints_healthy", dto.MetricType_GAUGE, []string{"cluster"},
+		"Endpoints of an upstream that are taken for healthy.", fromEnvoy},
+	{"leash_envoy_wasm_vms", dto.MetricType_GAUGE, nil,
+		"Wasm virtual machines that are alive.", fromEnvoy},
+	{"leash_envoy_wasm_reloads_total", dto.MetricType_COUNTER, []string{"plugin", "result"},
+		"Attempts to replace a virtual machine that had died: success, failure, or backoff (not tried yet).", fromEnvoy},
+	{"leash_envoy_memory_bytes", dto.MetricType_GAUGE, nil,
+		"Memory that Envoy has allocated, without its virtual machines' own.", fromEnvoy},
+
+	{"leash_envoy_scrape_up", dto.MetricType_GAUGE, nil,
+		"1 if Envoy told its metrics for this page; if 0, those of Envoy and the modules are missing from it.", fromLeash},
+	{"leash_envoy_scrape_dropped_series", dto.MetricType_GAUGE, nil,
+		"Series that this page leaves out because there are too many of one metric.", fromLeash},
+	{"leash_envoy_restarts_total", dto.MetricType_COUNTER, nil,
+		"Starts of an Envoy in the place of one that had died.", fromLeash},
+	{"leash_config_loads_total", dto.MetricType_COUNTER, []string{"result"},
+		"Configurations read: applied, or rejected by the check or by Envoy.", fromLeash},
+	{"leash_config_current", dto.MetricType_GAUGE, nil,
+		"1 if the configuration that was read last is in force; 0 if it was rejected and an older one goes on.", fromLeash},
+	{"leash_build_info", dto.MetricType_GAUGE, []string{"version"},
+		"1, with the version as a label.", fromLeash},
+}
+
+// describe finds a metric in the catalog; what modules of others count is described as that.
+func describe(name string) description {
+	for i := range catalog {
+		if catalog[i].name == name {
+			return catalog[i]
+		}
+	}
+	return description{name: name, kind: dto.MetricType_UNTYPED, help: "A metric of a module that is not part of Leash.", from: fromModule}
+}

@@ -1,0 +1,228 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"google.golang.org/protobuf/proto"
+)
+
+// Bounds of what is taken from Envoy.
+const (
+	scrapeTimeout  = 3 * time.Second
+	maxScrapeBytes = 32 << 20
+	maxSeries      = 10_000 // of one metric
+)
+
+// envoyFilter is which of Envoy's own names (before its Prometheus form) are asked for. Modules' names come after wasmcustom.
+// https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
+const envoyFilter = `^(wasmcustom\.leash_` +
+	`|http\..*\.downstream_rq_([1-5]xx|active)$` +
+	`|cluster\..*\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout)$` +
+	`|wasm\..*\.vm_reload_` +
+	`|wasm\.envoy\.wasm\.runtime\.v8\.active$` +
+	`|server\.memory_allocated$)`
+
+// envoyStats asks an Envoy for its metrics.
+type envoyStats struct {
+	url    string
+	log    *slog.Logger
+	client http.Client
+}
+
+func newEnvoyStats(admin string, log *slog.Logger) *envoyStats {
+	return &envoyStats{
+		url: "http://" + admin + "/stats/prometheus?filter=" + url.QueryEscape(envoyFilter),
+		log: log,
+		client: http.Client{
+			Timeout: scrapeTimeout,
+			// A transport of its own: Envoy's admin is never behind a proxy of the environment.
+			Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: scrapeTimeout}).DialContext, MaxIdleConns: maxScrapes, IdleConnTimeout: time.Minute},
+		},
+	}
+}
+
+// gather returns the families to show; they say themselves whether Envoy could be asked.
+func (s *envoyStats) gather(ctx context.Context) []*dto.MetricFamily {
+	var families []*dto.MetricFamily
+	var dropped int
+	text, err := s.scrape(ctx)
+	if err == nil {
+		families, dropped, err = translate(text)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "metrics of envoy are missing", "error", err)
+		return []*dto.MetricFamily{gauge("leash_envoy_scrape_up", 0)}
+	}
+	return append(families, gauge("leash_envoy_scrape_up", 1), gauge("leash_envoy_scrape_dropped_series", float64(dropped)))
+}
+
+func (s *envoyStats) scrape(ctx context.Context) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("ask envoy for its metrics: %w", err)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("ask envoy for its metrics: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask envoy for its metrics: status %s", response.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxScrapeBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read envoy's metrics: %w", err)
+	}
+	if len(text) > maxScrapeBytes {
+		return nil, fmt.Errorf("read envoy's metrics: more than %d bytes", maxScrapeBytes)
+	}
+	return text, nil
+}
+
+// A translation gives a metric of Envoy's a name that stays, whatever Envoy calls it. Over labels that it does not name is
+// summed.
+type translation struct {
+	envoy  *regexp.Regexp // Envoy's name; its groups become the values of captures
+	name   string
+	labels map[string]string // ours by Envoy's
+	// captures are the names of the labels that the pattern's groups are the values of.
+	captures []string
+}
+
+var translations = []translation{
+	{regexp.MustCompile(`^envoy_http_downstream_rq_xx$`), "leash_envoy_requests_total", map[string]string{classLabel: "class"}, nil},
+	{regexp.MustCompile(`^envoy_http_downstream_rq_active$`), "leash_envoy_requests_active", nil, nil},
+	{regexp.MustCompile(`^envoy_cluster_upstream_rq_xx$`), "leash_envoy_upstream_requests_total", map[string]string{clusterLabel: "cluster", classLabel: "class"}, nil},
+	{regexp.MustCompile(`^envoy_cluster_upstream_cx_connect_fail$`), "leash_envoy_upstream_connect_failures_total", map[string]string{clusterLabel: "cluster"}, nil},
+	{regexp.MustCompile(`^envoy_cluster_upstream_rq_timeout$`), "leash_envoy_upstream_timeouts_total", map[string]string{clusterLabel: "cluster"}, nil},
+	{regexp.MustCompile(`^envoy_cluster_membership_total$`), "leash_envoy_endpoints", map[string]string{clusterLabel: "cluster"}, nil},
+	{regexp.MustCompile(`^envoy_cluster_membership_healthy$`), "leash_envoy_endpoints_healthy", map[string]string{clusterLabel: "cluster"}, nil},
+	{regexp.MustCompile(`^envoy_wasm_envoy_wasm_runtime_v8_active$`), "leash_envoy_wasm_vms", nil, nil},
+	{regexp.MustCompile(`^envoy_wasm_(.+)_vm_reload_(success|failure|backoff)$`), "leash_envoy_wasm_reloads_total", nil, []string{"plugin", "result"}},
+	{regexp.MustCompile(`^envoy_server_memory_allocated$`), "leash_envoy_memory_bytes", nil, nil},
+}
+
+// Labels that Envoy takes out of its names.
+const (
+	classLabel   = "envoy_response_code_class"
+	clusterLabel = "envoy_cluster_name"
+	prefixLabel  = "envoy_http_conn_manager_prefix"
+	adminPrefix  = "admin" // requests to Envoy's admin are none of the gateway's
+)
+
+// translate reads what Envoy tells, keeps what modules and translations name, and says how many series it left out.
+func translate(text []byte) (families []*dto.MetricFamily, dropped int, err error) {
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, 0, fmt.Errorf("read envoy's metrics: %w", err)
+	}
+	sums := map[string]*sum{}
+	for _, name := range slices.Sorted(maps.Keys(parsed)) {
+		family := parsed[name]
+		if strings.HasPrefix(name, "leash_") && !strings.HasPrefix(name, "leash_envoy_") { // those are ours to give
+			if over := len(family.Metric) - maxSeries; over > 0 {
+				family.Metric, dropped = family.Metric[:maxSeries], dropped+over
+			}
+			family.Help = proto.String(describe(name).help)
+			families = append(families, family)
+			continue
+		}
+		for i := range translations {
+			if groups := translations[i].envoy.FindStringSubmatch(name); groups != nil {
+				dropped += addTo(sums, &translations[i], groups[1:], family)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		families = append(families, sums[name].family())
+	}
+	return families, dropped, nil
+}
+
+// A sum adds up the series of Envoy's that become one of ours.
+type sum struct {
+	description
+	series map[string]*series
+}
+
+type series struct {
+	labels []*dto.LabelPair // sorted by name
+	value  float64
+}
+
+func addTo(sums map[string]*sum, t *translation, captured []string, family *dto.MetricFamily) (dropped int) {
+	s := sums[t.name]
+	if s == nil {
+		s = &sum{describe(t.name), map[string]*series{}}
+		sums[t.name] = s
+	}
+	for _, metric := range family.Metric {
+		labels := map[string]string{}
+		for i, name := range t.captures {
+			labels[name] = captured[i]
+		}
+		skip := false
+		for _, pair := range metric.Label {
+			skip = skip || pair.GetName() == prefixLabel && pair.GetValue() == adminPrefix
+			if ours, ok := t.labels[pair.GetName()]; ok {
+				labels[ours] = pair.GetValue()
+				if pair.GetName() == classLabel {
+					labels[ours] += "xx"
+				}
+			}
+		}
+		if !skip && !s.add(labels, metric.GetCounter().GetValue()+metric.GetGauge().GetValue()) {
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// add is false when there are too many series.
+func (s *sum) add(labels map[string]string, value float64) bool {
+	var key strings.Builder
+	pairs := make([]*dto.LabelPair, 0, len(labels))
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		pairs = append(pairs, &dto.LabelPair{Name: proto.String(name), Value: proto.String(labels[name])})
+		key.WriteString(labels[name] + "\x00")
+	}
+	if known := s.series[key.String()]; known != nil {
+		known.value += value
+		return true
+	}
+	if len(s.series) >= maxSeries {
+		return false
+	}
+	s.series[key.String()] = &series{pairs, value}
+	return true
+}
+
+func (s *sum) family() *dto.MetricFamily {
+	f := &dto.MetricFamily{Name: proto.String(s.name), Help: proto.String(s.help), Type: s.kind.Enum()}
+	for _, key := range slices.Sorted(maps.Keys(s.series)) {
+		metric := &dto.Metric{Label: s.series[key].labels}
+		if s.kind == dto.MetricType_COUNTER {
+			metric.Counter = &dto.Counter{Value: proto.Float64(s.series[key].value)}
+		} else {
+			metric.Gauge = &dto.Gauge{Value: proto.Float64(s.series[key].value)}
+		}
+		f.Metric = append(f.Metric, metric)
+	}
+	return f
+}
