@@ -1,0 +1,97 @@
+// Package cli is the command leash: it wires the other packages together and holds no logic of its own.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Exit codes of the command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is bad usage or a bad configuration: what is wrong is for the user to mend.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run runs the command and returns its exit code. SIGINT and SIGTERM end it in order; data goes to stdout, all that is
+// for people to stderr.
+func Run(version string, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := newApp(version, stdout, stderr).RunContext(ctx, args)
+	if err == nil {
+		return exitDone
+	}
+	_, _ = fmt.Fprintf(stderr, "leash: %v\n", err)
+	if _, bad := errors.AsType[usageError](err); bad {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newApp(version string, stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:                   "leash",
+		Usage:                  "policy for LLM traffic, as WebAssembly modules in Envoy",
+		Version:                versionOf(version),
+		HideVersion:            true,
+		HideHelpCommand:        true,
+		UseShortOptionHandling: true,
+		EnableBashCompletion:   true,
+		Writer:                 stdout,
+		ErrWriter:              stderr,
+		ExitErrHandler:         func(*cli.Context, error) {}, // Run decides
+		OnUsageError:           onUsageError,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return badUsage("unknown command %q: leash --help lists what there is", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			upCommand(), validateCommand(), renderCommand(), schemaCommand(), mockCommand(), versionCommand(), completionCommand(),
+		},
+	}
+}
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	name := c.App.Name
+	if c.Command != nil && c.Command.Name != "" {
+		name = c.Command.HelpName
+	}
+	return badUsage("%w: %s --help shows what it takes", err, name)
+}
+
+// command completes what all commands have in common.
+func command(c *cli.Command) *cli.Command {
+	c.OnUsageError = onUsageError
+	c.HideHelpCommand = true
+	run := c.Action
+	c.Action = func(ctx *cli.Context) error {
+		if ctx.Args().Present() {
+			return badUsage("unexpected argument %q: %s --help shows what it takes", ctx.Args().First(), c.Name)
+		}
+		return run(ctx)
+	}
+	return c
+}
+
+// logger writes one line an event to stderr.
+func logger(c *cli.Context, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/module"
+
+	// The modules natively, to check their configuration before it is given to Envoy.
+	_ "github.com/leash-gateway/leash/filters/auth"
+	_ "github.com/leash-gateway/leash/filters/contentfilter"
+	_ "github.com/leash-gateway/leash/filters/costtracker"
+	_ "github.com/leash-gateway/leash/filters/logger"
+	_ "github.com/leash-gateway/leash/filters/ratelimit"
+	_ "github.com/leash-gateway/leash/filters/route"
+)
+
+func configFlag() cli.Flag {
+	return &cli.PathFlag{
+		Name: "config", Aliases: []string{"c"}, Usage: "the configuration `FILE`", Value: "leash.yaml", EnvVars: []string{"LEASH_CONFIG"},
+	}
+}
+
+// load reads a configuration and checks it as far as that can be done without Envoy.
+func load(path string) (*config.Config, error) {
+	c, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if err := checkModules(c); err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// place finds the step of the pipeline that an error of package module is about.
+var place = regexp.MustCompile(`^modules\[(\d+)\] \(([^)]*)\): config(?: for tenant ([^:]*))?: ((?:[A-Za-z0-9_]+(?:\[\d+\]|\.[A-Za-z0-9_-]+)*)?)`)
+
+// checkModules lets Leash's own modules look at their configuration, natively.
+func checkModules(c *config.Config) error {
+	var all []error
+	for _, f := range c.Filters() {
+		if f.Own {
+			if _, err := os.Stat(f.File); err != nil {
+				all = append(all, c.Errorf(f.Modules[0]+".file", "%v", err))
+			}
+			continue
+		}
+		if _, err := module.NewPipeline(f.Config, nil); err != nil {
+			all = append(all, moduleError(c, f, err.Error()))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// moduleError gives a module's complaint about its configuration the place in the file that it is about.
+func moduleError(c *config.Config, f config.Filter, text string) error {
+	m := place.FindStringSubmatch(text)
+	if m == nil {
+		return c.Errorf(f.Modules[0], "%s", text)
+	}
+	index := 0
+	_, _ = fmt.Sscan(m[1], &index)
+	at := f.Modules[min(index, len(f.Modules)-1)] + ".config"
+	if m[3] != "" {
+		at = "tenants." + m[3] + ".modules." + m[2]
+	}
+	reason := strings.TrimPrefix(strings.TrimPrefix(text[len(m[0])-len(m[4]):], m[4]), ": ")
+	if m[4] != "" {
+		at += "." + m[4]
+	}
+	return c.Errorf(at, "%s", reason)
+}
+
+// locate gives Envoy's refusal the place in the file that it is about, as far as that can be told.
+func locate(c *config.Config, refused *envoy.Refused) error {
+	for _, f := range c.Filters() {
+		if strings.Contains(refused.Detail, f.Name) {
+			return c.Errorf(f.Modules[0], "%v (the lines above may tell more)", refused)
+		}
+	}
+	for name := range c.Providers {
+		if strings.Contains(refused.Detail, "provider."+name) {
+			return c.Errorf("providers."+name, "%v", refused)
+		}
+	}
+	return c.Errorf("", "%v", refused)
+}
+
+// modulesDir finds the folder of the .wasm files.
+func modulesDir(c *config.Config) (string, error) {
+	candidates := []string{c.Modules.Dir}
+	if c.Modules.Dir == "" {
+		candidates = []string{os.Getenv("LEASH_MODULES_DIR"), filepath.Join("build", "modules")}
+		if executable, err := os.Executable(); err == nil {
+			beside := filepath.Join(filepath.Dir(filepath.Dir(executable)), "build", "modules")
+			candidates = []string{candidates[0], beside, candidates[1]}
+		}
+	}
+	for _, dir := range candidates {
+		if _, err := os.Stat(filepath.Join(dir, config.AllFile)); dir != "" && err == nil {
+			return filepath.Abs(dir)
+		}
+	}
+	return "", c.Errorf("modules.dir", "found no %s in %s: run make build, or name the folder", config.AllFile, strings.Join(candidates, ", "))
+}
+
+// bundles are where distributions keep the certificates that they trust.
+var bundles = []string{
+	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+	"/etc/ssl/cert.pem", "/opt/homebrew/etc/ca-certificates/cert.pem",
+}
+
+// systemCertificates finds the certificates that the system trusts. SSL_CERT_FILE names others, as for most programs.
+func systemCertificates() (string, error) {
+	for _, file := range append([]string{os.Getenv("SSL_CERT_FILE")}, bundles...) {
+		if _, err := os.Stat(file); file != "" && err == nil {
+			return file, nil
+		}
+	}
+	return "", errors.New("found no trusted certificates: install ca-certificates, or name them in SSL_CERT_FILE")
+}
+
+// portsAreFree says early and clearly what Envoy would say late.
+func portsAreFree(c *config.Config) error {
+	for _, a := range []struct{ path, address string }{
+		{"listen", c.Listen}, {"control.listen", c.Control.Listen}, {"envoy.admin", c.Envoy.Admin},
+	} {
+		l, err := net.Listen("tcp", a.address) //nolint:noctx // closed at once
+		if err != nil {
+			return c.Errorf(a.path, "%v: end what uses the address, or name another", err)
+		}
+		_ = l.Close()
+	}
+	return nil
+}
+
+// readiness says whether the gateway takes requests.
+type readiness struct{ started atomic.Bool }
+
+func (r *readiness) set() { r.started.Store(true) }
+
+func (g *gateway) isReady() error {
+	if !g.ready.started.Load() {
+		return errors.New("envoy has not taken its first configuration yet")
+	}
+	return nil
+}
+
+// lines serialises what several goroutines write.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write writes whole lines.
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// demoSum is the SHA-256 of sk-leash-demo, the key that is printed because everybody knows it.
+const (
+	demoSum  = "dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3"
+	trialSum = "f2e7a4a84b6b512c5575b48f883ef61715cbd061591865bd9aef26b85d91350b"
+)
+
+// welcome tells what to try.
+func welcome(c *config.Config, mock *url.URL) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nLeash is ready: gateway http://%s   metrics http://%s/metrics   Envoy's admin http://%s\n",
+		c.Listen, c.Control.Listen, c.Envoy.Admin)
+	if mock != nil {
+		fmt.Fprintf(&b, "No provider key is set: the built-in mock answers. Set OPENAI_API_KEY and start again for real answers.\n")
+	}
+	keys := map[string]bool{}
+	for _, t := range c.Tenants {
+		for _, k := range t.Keys {
+			keys[k.SHA256] = true
+		}
+	}
+	if !keys[demoSum] {
+		return b.String() + "\n"
+	}
+	chat := func(key, flags, body string) string {
+		return fmt.Sprintf("curl %shttp://%s/v1/chat/completions -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '%s'",
+			flags, c.Listen, key, body)
+	}
+	const ask = `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"%s"}]%s}`
+	fmt.Fprintf(&b, "\n# a chat\n%s\n", chat("sk-leash-demo", "", fmt.Sprintf(ask, "Say hello", "")))
+	fmt.Fprintf(&b, "\n# a stream\n%s\n", chat("sk-leash-demo", "-N ", fmt.Sprintf(ask, "Count to five", `,"stream":true`)))
+	fmt.Fprintf(&b, "\n# blocked by the content filter\n%s\n", chat("sk-leash-demo", "", fmt.Sprintf(ask, "Tell me about Project Bluebird", "")))
+	if keys[trialSum] {
+		fmt.Fprintf(&b, "\n# the third hits a limit\nfor i in 1 2 3; do %s; echo; done\n", chat("sk-leash-trial", "", fmt.Sprintf(ask, "Hi", "")))
+	}
+	return b.String() + "\nCtrl-C ends it.\n\n"
+}

@@ -1,0 +1,265 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/control"
+	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/mock"
+)
+
+func upCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:  "up",
+		Usage: "run the gateway: Envoy with the modules of a leash.yaml",
+		Description: "Prints one JSON line an exchange to standard output, its own log to standard error.\n" +
+			"A changed leash.yaml (or SIGHUP) is applied to the running Envoy; one that is wrong is refused and the old one goes on.",
+		Flags: []cli.Flag{configFlag(), &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"}},
+		Action: func(c *cli.Context) error {
+			level := slog.LevelInfo
+			if c.Bool("verbose") {
+				level = slog.LevelDebug
+			}
+			g := &gateway{log: logger(c, level), stdout: c.App.Writer, stderr: c.App.ErrWriter, path: c.String("config")}
+			return g.run(c.Context)
+		},
+	})
+}
+
+// A gateway is a running `leash up`.
+type gateway struct {
+	log            *slog.Logger
+	stdout, stderr io.Writer
+	path           string
+
+	config  *config.Config
+	modules string
+	mock    *url.URL // set once the mock has been started
+	server  *envoy.Server
+	ready   readiness
+	group   *errgroup.Group
+}
+
+// startTimeout is how long Envoy may take to be ready, compiling the modules included.
+const startTimeout = 60 * time.Second
+
+func (g *gateway) run(ctx context.Context) error {
+	loaded, err := load(g.path)
+	if err != nil {
+		return err
+	}
+	g.config = loaded
+	if err := portsAreFree(loaded); err != nil {
+		return err
+	}
+	binary, err := envoy.Find(os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("find envoy: %w", err)
+	}
+	if binary == "" {
+		g.log.Info("found no Envoy here: func-e downloads it", "version", envoy.Version)
+	}
+	// Everything that is started ends with this context, and is waited for.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g.group, ctx = errgroup.WithContext(ctx)
+	if g.server, err = envoy.Serve(ctx, g.log); err != nil {
+		return err
+	}
+	defer g.server.Close() //nolint:errcheck // a temporary folder
+	// Before Envoy is there: it takes what is waiting for it.
+	changes := config.Watch(ctx, g.path)
+	g.group.Go(func() error { return g.serveControl(ctx) })
+	g.group.Go(func() error {
+		runner := &envoy.Runner{
+			Path: binary, Config: g.config, Server: g.server, Log: g.log, Records: &lines{w: g.stdout},
+		}
+		return runner.Run(ctx)
+	})
+	g.group.Go(func() error {
+		if err := g.start(ctx); err != nil {
+			return err
+		}
+		return g.follow(ctx, changes)
+	})
+	err = g.group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// start gives Envoy its first configuration.
+func (g *gateway) start(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := g.apply(limited, g.config); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("start envoy: %w", err)
+	}
+	g.ready.set()
+	_, _ = fmt.Fprint(g.stderr, welcome(g.config, g.mock))
+	return nil
+}
+
+// apply makes Envoy run a configuration.
+func (g *gateway) apply(ctx context.Context, c *config.Config) error {
+	options, err := g.options(ctx, c)
+	if err != nil {
+		return err
+	}
+	resources, err := envoy.Translate(c, options)
+	if err != nil {
+		return err
+	}
+	if err := g.server.Apply(ctx, resources); err != nil {
+		if refused, ok := errors.AsType[*envoy.Refused](err); ok {
+			return locate(c, refused)
+		}
+		return err
+	}
+	g.config = c
+	return nil
+}
+
+// options resolves the providers' keys, and starts the mock for those that have none and want one.
+func (g *gateway) options(ctx context.Context, c *config.Config) (envoy.Options, error) {
+	dir, err := modulesDir(c)
+	if err != nil {
+		return envoy.Options{}, err
+	}
+	ca, err := systemCertificates()
+	if err != nil {
+		return envoy.Options{}, err
+	}
+	o := envoy.Options{ModulesDir: dir, CAFile: ca, Mock: map[string]*url.URL{}, Secrets: map[string]string{}}
+	for name, p := range c.Providers {
+		if p.APIKey == nil {
+			continue
+		}
+		key, err := p.APIKey.Resolve(os.LookupEnv)
+		switch {
+		case err == nil:
+			o.Secrets[name] = key
+		case p.MockWithoutKey && errors.Is(err, config.ErrNoSecret):
+			if o.Mock[name], err = g.startMock(ctx); err != nil {
+				return o, err
+			}
+			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
+		default:
+			return o, c.Errorf("providers."+name+".api_key", "%v", err)
+		}
+	}
+	return o, nil
+}
+
+// startMock starts the built-in provider once.
+func (g *gateway) startMock(ctx context.Context) (*url.URL, error) {
+	if g.mock != nil {
+		return g.mock, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start mock: %w", err)
+	}
+	g.mock = &url.URL{Scheme: "http", Host: listener.Addr().String(), Path: "/v1"}
+	g.group.Go(func() error { return serve(context.WithoutCancel(ctx), ctx.Done(), listener, mock.New(mock.Options{})) })
+	return g.mock, nil
+}
+
+// follow applies the file again whenever it changes or SIGHUP comes.
+func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changes:
+		case <-hangups:
+		}
+		if err := g.reload(ctx); err != nil && ctx.Err() == nil {
+			g.log.Error("the changed configuration is refused, the old one goes on")
+			_, _ = fmt.Fprintln(g.stderr, err)
+		}
+	}
+}
+
+func (g *gateway) reload(ctx context.Context) error {
+	began := time.Now()
+	changed, err := load(g.path)
+	if err != nil {
+		return err
+	}
+	if err := onlyReloadable(g.config, changed); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := g.apply(limited, changed); err != nil {
+		return err
+	}
+	g.log.Info("the changed configuration is in force", "file", g.path, "after", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// onlyReloadable refuses changes of what is fixed while Envoy runs.
+func onlyReloadable(old, changed *config.Config) error {
+	for _, fixed := range []struct{ path, old, changed string }{
+		{"control.listen", old.Control.Listen, changed.Control.Listen},
+		{"envoy.admin", old.Envoy.Admin, changed.Envoy.Admin},
+		{"envoy.concurrency", fmt.Sprint(old.Envoy.Concurrency), fmt.Sprint(changed.Envoy.Concurrency)},
+	} {
+		if fixed.old != fixed.changed {
+			return changed.Errorf(fixed.path, "cannot change while leash runs (it is %s): start it again", fixed.old)
+		}
+	}
+	return nil
+}
+
+// serveControl serves readiness and metrics.
+func (g *gateway) serveControl(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Control.Listen)
+	if err != nil {
+		return fmt.Errorf("start the control service: %w", err)
+	}
+	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: g.config.Envoy.Admin})
+	return serve(context.WithoutCancel(ctx), ctx.Done(), listener, handler)
+}
+
+// serve serves until done is closed.
+func serve(ctx context.Context, done <-chan struct{}, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-done:
+	}
+	limited, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if server.Shutdown(limited) != nil {
+		_ = server.Close()
+	}
+	<-failed
+	return nil
+}

@@ -1,0 +1,163 @@
+// Package config is leash.yaml: its types, defaults, strict reading, checks and JSON Schema. It is the only schema of
+// Leash's configuration; everything else is made from it.
+package config
+
+import (
+	"net/url"
+	"time"
+)
+
+// Config is a whole leash.yaml.
+type Config struct {
+	// Listen is the gateway's address.
+	Listen string `yaml:"listen" json:"listen,omitempty"`
+	// Control is the control service: readiness and metrics.
+	Control Control `yaml:"control" json:"control,omitzero"`
+	// Envoy is how Envoy is run.
+	Envoy Envoy `yaml:"envoy" json:"envoy,omitzero"`
+	// Limits bound what is taken in.
+	Limits Limits `yaml:"limits" json:"limits,omitzero"`
+	// Modules says where the .wasm files are and how they are loaded.
+	Modules Modules `yaml:"modules" json:"modules,omitzero"`
+	// AllowAnonymous permits a pipeline without the module auth: whoever reaches the gateway may use it.
+	AllowAnonymous bool `yaml:"allow_anonymous" json:"allow_anonymous,omitempty"`
+	// Providers are where requests go, by name.
+	Providers map[string]*Provider `yaml:"providers" json:"providers"`
+	// Tenants own the virtual keys, by name.
+	Tenants map[string]*Tenant `yaml:"tenants" json:"tenants,omitempty"`
+	// Routes send models and paths to providers; the first that matches is taken.
+	Routes []Route `yaml:"routes" json:"routes"`
+	// Pipeline is the modules that requests pass, from first to last, and answers from last to first. The module route
+	// is added at its end where it is missing.
+	Pipeline []Module `yaml:"pipeline" json:"pipeline,omitempty"`
+
+	file      string
+	positions map[string]position
+	lines     []string
+}
+
+// Control is the control service.
+type Control struct {
+	// Listen is its address. It has no access control of its own: keep it on the loopback or behind one.
+	Listen string `yaml:"listen" json:"listen,omitempty"`
+}
+
+// Envoy is how Envoy is run.
+type Envoy struct {
+	// Admin is the address of Envoy's admin interface, which must be on the loopback.
+	Admin string `yaml:"admin" json:"admin,omitempty"`
+	// Concurrency is the number of worker threads; 0 is one for each core.
+	Concurrency int `yaml:"concurrency" json:"concurrency,omitempty" jsonschema:"minimum=0"`
+	// LogLevel is Envoy's own: trace, debug, info, warning, error.
+	LogLevel string `yaml:"log_level" json:"log_level,omitempty" jsonschema:"enum=trace,enum=debug,enum=info,enum=warning,enum=error"`
+}
+
+// Limits bound what is taken in.
+type Limits struct {
+	// RequestBytes is the largest body of a request, such as 10MiB; past it the client reads 413.
+	RequestBytes Size `yaml:"request_bytes" json:"request_bytes,omitempty"`
+	// ResponseBytes is the largest answer that is not streamed.
+	ResponseBytes Size `yaml:"response_bytes" json:"response_bytes,omitempty"`
+}
+
+// Modules says where the .wasm files are and how they are loaded.
+type Modules struct {
+	// Dir holds all.wasm and NAME.wasm; by default the folder build/modules beside the command's own.
+	Dir string `yaml:"dir" json:"dir,omitempty"`
+	// Separate loads each module from its own file, as an Envoy filter of its own, instead of all from one.
+	Separate bool `yaml:"separate" json:"separate,omitempty"`
+}
+
+// Provider is where requests go: OpenAI, or anything that speaks its API.
+type Provider struct {
+	// BaseURL is what an OpenAI client would be given as base URL, such as https://api.openai.com/v1.
+	BaseURL URL `yaml:"base_url" json:"base_url"`
+	// APIKey refers to the provider's key. Without it requests carry none (local models).
+	APIKey *Secret `yaml:"api_key" json:"api_key,omitempty"`
+	// CAFile holds the certificates (PEM) that vouch for the provider; by default the system's.
+	CAFile string `yaml:"ca_file" json:"ca_file,omitempty"`
+	// MockWithoutKey lets the built-in mock answer while the key is not set.
+	MockWithoutKey bool `yaml:"mock_without_key" json:"mock_without_key,omitempty"`
+	// Timeouts bound waiting for the provider.
+	Timeouts Timeouts `yaml:"timeouts" json:"timeouts,omitzero"`
+}
+
+// Timeouts bound waiting for a provider.
+type Timeouts struct {
+	// Connect is for the connection, TLS included.
+	Connect Duration `yaml:"connect" json:"connect,omitempty"`
+	// Idle is for the next piece of an answer, the first included.
+	Idle Duration `yaml:"idle" json:"idle,omitempty"`
+	// Total is for the whole answer.
+	Total Duration `yaml:"total" json:"total,omitempty"`
+}
+
+// Tenant owns virtual keys.
+type Tenant struct {
+	// Keys are the tenant's virtual keys.
+	Keys []Key `yaml:"keys" json:"keys,omitempty"`
+	// Modules overrides the configuration of modules in the pipeline for this tenant, by module: maps are merged, all
+	// else is replaced.
+	Modules map[string]Raw `yaml:"modules" json:"modules,omitempty"`
+}
+
+// Key is a virtual key: what an application sends as its API key.
+type Key struct {
+	// Name tells the key apart in logs and limits.
+	Name string `yaml:"name" json:"name"`
+	// SHA256 is the key's SHA-256 in hexadecimal digits: printf %s "$KEY" | sha256sum
+	SHA256 string `yaml:"sha256" json:"sha256" jsonschema:"pattern=^[0-9a-fA-F]{64}$"`
+	// User is who stands behind the key, if that is one person.
+	User string `yaml:"user" json:"user,omitempty"`
+}
+
+// Route sends a model, or a path that is no LLM traffic, to a provider.
+type Route struct {
+	// Model is what the client asks for: a name, or a pattern in which * stands for any characters.
+	Model string `yaml:"model" json:"model,omitempty"`
+	// Path is let through as it is, without a look at its content: key and request limits still apply.
+	Path string `yaml:"path" json:"path,omitempty" jsonschema:"pattern=^/"`
+	// Provider is the name of a provider.
+	Provider string `yaml:"provider" json:"provider"`
+	// UpstreamModel is the model's name at the provider, where it is another.
+	UpstreamModel string `yaml:"upstream_model" json:"upstream_model,omitempty"`
+}
+
+// Module is one step of the pipeline.
+type Module struct {
+	// Module is its name: one of Leash's own, or what the file registers.
+	Module string `yaml:"module" json:"module"`
+	// File is the .wasm of a module that is not one of Leash's own, relative to leash.yaml.
+	File string `yaml:"file" json:"file,omitempty"`
+	// Kind says, of a module with a file, whether its failure refuses the request (policy) or not (inspector).
+	Kind string `yaml:"kind" json:"kind,omitempty" jsonschema:"enum=policy,enum=inspector"`
+	// Config is the module's own configuration; the module's README describes it.
+	Config Raw `yaml:"config" json:"config,omitempty"`
+}
+
+// defaults are what holds where leash.yaml says nothing.
+func defaults() *Config {
+	return &Config{
+		Listen:  "127.0.0.1:8080",
+		Control: Control{Listen: "127.0.0.1:8081"},
+		Envoy:   Envoy{Admin: "127.0.0.1:9901", LogLevel: "warning"},
+		Limits:  Limits{RequestBytes: 10 << 20, ResponseBytes: 32 << 20},
+	}
+}
+
+func (p *Provider) setDefaults() {
+	for _, d := range []struct {
+		at  *Duration
+		def time.Duration
+	}{{&p.Timeouts.Connect, 5 * time.Second}, {&p.Timeouts.Idle, 5 * time.Minute}, {&p.Timeouts.Total, 15 * time.Minute}} {
+		if *d.at == 0 {
+			*d.at = Duration(d.def)
+		}
+	}
+}
+
+// URL is a base URL, without a slash at its end.
+type URL struct{ url.URL }
+
+// Path is the name of the file that the configuration was read from.
+func (c *Config) Path() string { return c.file }

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// maxFile bounds a configuration file, in bytes.
+const maxFile = 8 << 20
+
+// Load reads a leash.yaml. env looks up environment variables (os.LookupEnv). What is wrong in the file comes as Errors,
+// with file, line and column, all of it at once.
+func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("read configuration: %s is larger than %d bytes", path, maxFile)
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data, env)
+}
+
+// Parse reads a leash.yaml that is already in memory; name stands for it in errors.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	d := &decoder{file: name, lines: strings.Split(string(data), "\n"), env: env, positions: map[string]position{}}
+	c := defaults()
+	if root := d.parse(data); root != nil {
+		d.decode(root, reflect.ValueOf(c).Elem(), "")
+	}
+	c.file, c.positions, c.lines = name, d.positions, d.lines
+	for _, p := range c.Providers {
+		p.setDefaults()
+	}
+	if len(d.errors) == 0 {
+		c.check(d)
+	}
+	if len(d.errors) > 0 {
+		slices.SortStableFunc(d.errors, func(a, b *Error) int { return a.Line - b.Line })
+		return nil, d.errors
+	}
+	return c, nil
+}
+
+// Position is where a part of the configuration stands in its file, or the nearest part that encloses it: 1 and 1 for
+// one that stands nowhere.
+func (c *Config) Position(path string) (line, column int) {
+	for {
+		if p, ok := c.positions[path]; ok && p.line > 0 {
+			return p.line, p.column
+		}
+		cut := strings.LastIndexAny(path, ".[")
+		if cut < 0 {
+			return 1, 1
+		}
+		path = path[:cut]
+	}
+}
+
+// Errorf makes an Error about a part of the configuration, for those who find out later that it cannot work.
+func (c *Config) Errorf(path, format string, args ...any) *Error {
+	e := &Error{File: c.file, Path: path, Reason: fmt.Sprintf(format, args...)}
+	e.Line, e.Column = c.Position(path)
+	if e.Line <= len(c.lines) {
+		e.Source = c.lines[e.Line-1]
+	}
+	return e
+}

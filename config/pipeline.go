@@ -1,0 +1,165 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// A Filter is one Envoy filter: a .wasm with one or several modules of the pipeline in it.
+type Filter struct {
+	// Name tells it apart in Envoy.
+	Name string
+	// File is the .wasm: a file name below Modules.Dir, or an absolute path for a module of the user's own.
+	File string
+	// Own says that the file is the user's own.
+	Own bool
+	// Policy says that a policy is among the modules: then its failure refuses requests.
+	Policy bool
+	// Config is what the .wasm gets as its configuration, JSON.
+	Config []byte
+	// Modules are the places in the configuration of the modules, in the order of Config: pipeline[3], say.
+	Modules []string
+}
+
+// plugin is the configuration of a .wasm; package module reads it.
+type plugin struct {
+	Modules          []step   `json:"modules"`
+	MaxRequestBytes  int64    `json:"max_request_bytes"`
+	MaxResponseBytes int64    `json:"max_response_bytes"`
+	Passthrough      []string `json:"passthrough,omitempty"`
+	Handover         bool     `json:"handover,omitempty"`
+}
+
+// step is a module in a .wasm.
+type step struct {
+	Name    string         `json:"name"`
+	Config  Raw            `json:"config"`
+	Tenants map[string]Raw `json:"tenants,omitempty"`
+
+	module Module
+	path   string
+}
+
+// AllFile is the .wasm that holds every one of Leash's modules.
+const AllFile = "all.wasm"
+
+var inspectors = []string{"costtracker", "logger"}
+
+// Filters are the Envoy filters of the pipeline, from first to last. Neighbours of Leash's own share one, unless
+// Modules.Separate is set.
+func (c *Config) Filters() []Filter {
+	var groups [][]step
+	for _, s := range c.steps() {
+		last := len(groups) - 1
+		if s.module.File == "" && !c.Modules.Separate && last >= 0 && groups[last][0].module.File == "" {
+			groups[last] = append(groups[last], s)
+			continue
+		}
+		groups = append(groups, []step{s})
+	}
+	filters := make([]Filter, len(groups))
+	for i, group := range groups {
+		filters[i] = c.filter(group, len(groups) > 1)
+	}
+	return filters
+}
+
+func (c *Config) filter(group []step, handover bool) Filter {
+	f := Filter{Name: "leash." + group[0].Name, File: group[0].Name + ".wasm"}
+	switch own := group[0].module; {
+	case own.File != "":
+		f.Own, f.File, f.Policy = true, own.File, own.Kind == "policy"
+		if !filepath.IsAbs(f.File) {
+			f.File = filepath.Join(filepath.Dir(c.file), f.File)
+		}
+	case !c.Modules.Separate:
+		f.File = AllFile
+	}
+	for _, s := range group {
+		f.Policy = f.Policy || s.module.File == "" && !slices.Contains(inspectors, s.Name)
+		f.Modules = append(f.Modules, s.path)
+	}
+	p := plugin{
+		Modules: group, Handover: handover,
+		MaxRequestBytes: int64(c.Limits.RequestBytes), MaxResponseBytes: int64(c.Limits.ResponseBytes),
+	}
+	for _, r := range c.Routes {
+		if r.Path != "" {
+			p.Passthrough = append(p.Passthrough, r.Path)
+		}
+	}
+	encoded, err := json.Marshal(p)
+	if err != nil {
+		panic("config: encode a filter: " + err.Error()) // Raw is JSON by construction
+	}
+	f.Config = encoded
+	return f
+}
+
+// steps are the modules of the pipeline with their whole configurations.
+func (c *Config) steps() []step {
+	var steps []step
+	for i, m := range c.Pipeline {
+		s := step{Name: m.Module, Config: m.Config, module: m, path: "pipeline[" + strconv.Itoa(i) + "]"}
+		switch m.Module {
+		case "auth":
+			s.Config = c.authConfig()
+		case "route":
+			s.Config = c.routeConfig()
+		}
+		for tenant, t := range c.Tenants {
+			if override, ok := t.Modules[m.Module]; ok {
+				if s.Tenants == nil {
+					s.Tenants = map[string]Raw{}
+				}
+				s.Tenants[tenant] = merge(s.Config, override)
+			}
+		}
+		steps = append(steps, s)
+	}
+	if !c.hasModule("route") {
+		steps = append(steps, step{Name: "route", Config: c.routeConfig(), path: "routes"})
+	}
+	return steps
+}
+
+// RouteName is the name of the i-th route, by which Envoy's route table knows it.
+func RouteName(i int) string { return fmt.Sprintf("r%d", i) }
+
+func (c *Config) routeConfig() Raw {
+	type route struct {
+		Name          string `json:"name"`
+		Model         string `json:"model"`
+		Provider      string `json:"provider"`
+		UpstreamModel string `json:"upstream_model,omitempty"`
+	}
+	routes := []route{}
+	for i, r := range c.Routes {
+		if r.Model != "" {
+			routes = append(routes, route{RouteName(i), r.Model, r.Provider, r.UpstreamModel})
+		}
+	}
+	encoded, _ := json.Marshal(map[string]any{"routes": routes}) // strings only
+	return encoded
+}
+
+func (c *Config) authConfig() Raw {
+	type key struct {
+		SHA256 string `json:"sha256"`
+		Tenant string `json:"tenant"`
+		Name   string `json:"name"`
+		User   string `json:"user,omitempty"`
+	}
+	keys := []key{}
+	for _, tenant := range slices.Sorted(maps.Keys(c.Tenants)) {
+		for _, k := range c.Tenants[tenant].Keys {
+			keys = append(keys, key{k.SHA256, tenant, k.Name, k.User})
+		}
+	}
+	encoded, _ := json.Marshal(map[string]any{"keys": keys}) // strings only
+	return encoded
+}

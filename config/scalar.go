@@ -1,0 +1,69 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Size is a number of bytes, written as 512KiB, 10MiB, 1GiB or plainly.
+type Size int64
+
+// UnmarshalText reads a size.
+func (s *Size) UnmarshalText(text []byte) error {
+	number, factor := string(text), int64(1)
+	for _, unit := range []struct {
+		suffix string
+		factor int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}} {
+		if rest, ok := strings.CutSuffix(number, unit.suffix); ok {
+			number, factor = strings.TrimSpace(rest), unit.factor
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 1 || n > 1<<40/factor {
+		return fmt.Errorf("%q is not a size: write it as 512KiB, 10MiB or 1GiB", text)
+	}
+	*s = Size(n * factor)
+	return nil
+}
+
+// MarshalText writes the number of bytes.
+func (s Size) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(s), 10), nil }
+
+// Duration is a time span, written as 500ms, 90s or 1h30m.
+type Duration time.Duration
+
+// UnmarshalText reads a duration, which must be positive.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed <= 0 {
+		return fmt.Errorf("%q is not a duration: write it as 500ms, 90s or 1h30m", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// MarshalText writes the duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads a URL.
+func (u *URL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(strings.TrimRight(string(text), "/"))
+	switch {
+	case err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https":
+		return fmt.Errorf("%q is not a URL such as https://api.openai.com/v1", text)
+	case parsed.User != nil:
+		return fmt.Errorf("the URL holds a user name or password: give the key in api_key")
+	case parsed.RawQuery != "" || parsed.Fragment != "":
+		return fmt.Errorf("%q has a query or fragment, which a base URL has not", text)
+	}
+	u.URL = *parsed
+	return nil
+}
+
+// MarshalText writes the URL.
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }

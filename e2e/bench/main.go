@@ -1,0 +1,75 @@
+// Command bench measures what Leash costs: against a direct connection, plain Envoy, and (with -others) other gateways
+// without policies, all in one run on one machine. Only the ratios are worth quoting; `make bench` writes them into
+// docs/benchmarks.md.
+//
+// The load is fortio's (https://fortio.org), the provider is `leash mock`, and both share the machine with what is
+// measured, so the ratios are lower bounds of what a gateway on cores of its own would show.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+// options are what the command line sets.
+type options struct {
+	out     string
+	others  bool
+	seconds int
+	fortio  string
+	total   int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.out, "o", "", "write the report to this file instead of standard output")
+	flag.BoolVar(&o.others, "others", false, "also measure LiteLLM proxy and Portkey gateway (make bench brings them)")
+	flag.IntVar(&o.seconds, "seconds", 8, "how long each measurement takes")
+	flag.IntVar(&o.total, "total", 200_000, "how many requests the memory test sends")
+	flag.StringVar(&o.fortio, "fortio", "build/tools/fortio", "the load generator")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has been called
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	began := time.Now()
+	provider, err := startMock(ctx)
+	if err != nil {
+		return err
+	}
+	defer provider.stop()
+
+	report := report{began: began, seconds: o.seconds}
+	for _, variant := range variants(o.others) {
+		fmt.Fprintf(os.Stderr, "bench: %s\n", variant.name)
+		result, err := measure(ctx, o, variant, provider.url)
+		if err != nil {
+			if variant.optional {
+				report.missing = append(report.missing, fmt.Sprintf("%s: %v", variant.name, err))
+				continue
+			}
+			return fmt.Errorf("measure %s: %w", variant.name, err)
+		}
+		report.results = append(report.results, result)
+	}
+	if report.soak, err = soak(ctx, o, provider.url); err != nil {
+		return fmt.Errorf("soak: %w", err)
+	}
+	text := report.markdown()
+	if o.out == "" {
+		_, err = fmt.Print(text)
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "bench: report in %s\n", o.out)
+	return os.WriteFile(o.out, []byte(text), 0o644) //nolint:gosec // a document for everybody
+}

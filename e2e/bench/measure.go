@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	demoKey    = "sk-leash-demo"
+	demoSHA256 = "dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3"
+)
+
+// chat is a request of about 600 bytes, as small as real ones are: what a gateway adds shows most there.
+var chat = `{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant that answers briefly."},` +
+	`{"role":"user","content":"` + strings.Repeat("The quick brown fox jumps over the lazy dog. ", 9) + `"}],"temperature":0.2,"max_tokens":64}`
+
+var stream = strings.Replace(chat, `"model"`, `"stream":true,"model"`, 1)
+
+// A result is what was measured of a variant.
+type result struct {
+	name       string
+	throughput float64          // requests/s at 8 connections
+	latency    [3]time.Duration // p50, p95, p99 at 1 connection
+	firstToken time.Duration    // p50 at 1 connection, from the request to the first event of a stream
+	rss        int64            // bytes, after the load; 0 for the direct way
+	errors     int64
+}
+
+// percentiles of the latencies.
+const percentiles = "50,95,99"
+
+func measure(ctx context.Context, o options, v variant, provider string) (result, error) {
+	r := result{name: v.name}
+	dir, err := os.MkdirTemp("", "leash-bench-")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	s := &server{url: provider, header: http.Header{}}
+	if v.start != nil {
+		if s, err = v.start(ctx, dir, provider); err != nil {
+			return r, err
+		}
+		defer s.stop()
+	}
+	length := strconv.Itoa(o.seconds) + "s"
+	if _, err = load(ctx, o, s, "-c", "8", "-t", "2s"); err != nil { // warms up
+		return r, err
+	}
+	many, err := load(ctx, o, s, "-c", "8", "-t", length)
+	if err != nil {
+		return r, err
+	}
+	one, err := load(ctx, o, s, "-c", "1", "-t", length)
+	if err != nil {
+		return r, err
+	}
+	if r.firstToken, err = firstTokens(ctx, s, 50*o.seconds); err != nil {
+		return r, err
+	}
+	r.throughput, r.errors = many.ActualQPS, many.failed()+one.failed()
+	r.latency = one.latencies()
+	if v.start != nil {
+		r.rss = s.rss()
+	}
+	return r, nil
+}
+
+// loaded is what fortio reports, as far as it is read here.
+type loaded struct {
+	ActualQPS         float64
+	RetCodes          map[string]int64
+	DurationHistogram struct {
+		Count       int64
+		Percentiles []struct{ Percentile, Value float64 }
+	}
+}
+
+func (l loaded) failed() (n int64) {
+	for code, count := range l.RetCodes {
+		if code != "200" {
+			n += count
+		}
+	}
+	return n
+}
+
+func (l loaded) latencies() (out [3]time.Duration) {
+	for i, p := range l.DurationHistogram.Percentiles {
+		if i < len(out) {
+			out[i] = time.Duration(p.Value * float64(time.Second))
+		}
+	}
+	return out
+}
+
+// load sends chats as fast as they are answered.
+func load(ctx context.Context, o options, s *server, flags ...string) (loaded, error) {
+	args := []string{"load", "-quiet", "-json", "-", "-qps", "0", "-p", percentiles, "-r", "0.00001",
+		"-content-type", "application/json", "-H", "Authorization: Bearer " + demoKey, "-payload", chat}
+	for name := range s.header {
+		args = append(args, "-H", name+": "+s.header.Get(name))
+	}
+	args = append(append(args, flags...), s.url+"/chat/completions")
+	var out, log bytes.Buffer
+	command := exec.CommandContext(ctx, o.fortio, args...) //nolint:gosec // our own tool
+	command.Stdout, command.Stderr = &out, &log
+	var l loaded
+	if err := command.Run(); err != nil {
+		return l, fmt.Errorf("fortio: %w: %s", err, tail(log.String()))
+	}
+	if err := json.Unmarshal(out.Bytes(), &l); err != nil {
+		return l, fmt.Errorf("read fortio's report: %w", err)
+	}
+	return l, nil
+}
+
+// firstTokens measures how long the first event of a stream takes, and returns the median of n.
+func firstTokens(ctx context.Context, s *server, n int) (time.Duration, error) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+	var times []time.Duration
+	for range n {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/chat/completions", strings.NewReader(stream))
+		if err != nil {
+			return 0, err
+		}
+		for name := range s.header {
+			request.Header.Set(name, s.header.Get(name))
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+demoKey)
+		began := time.Now()
+		response, err := client.Do(request)
+		if err != nil {
+			return 0, err
+		}
+		lines := bufio.NewReader(response.Body)
+		line, err := lines.ReadString('\n')
+		times = append(times, time.Since(began))
+		if err != nil || !strings.HasPrefix(line, "data:") {
+			return 0, fmt.Errorf("the first line of a stream is %q (status %d, %w)", line, response.StatusCode, err)
+		}
+		if _, err := io.Copy(io.Discard, lines); err != nil {
+			return 0, err
+		}
+		_ = response.Body.Close()
+	}
+	if len(times) == 0 {
+		return 0, errors.New("no stream was asked for")
+	}
+	slices.Sort(times)
+	return times[len(times)/2], nil
+}
+
+// soaked is what a long run shows.
+type soaked struct {
+	seconds        int
+	requests       int64
+	errors         int64
+	early, late    int64 // resident bytes after a tenth and after all of the requests
+	earlyN, totalN int
+}
+
+// soak runs the one file for 30 s and then over many requests, and looks at errors and memory.
+func soak(ctx context.Context, o options, provider string) (soaked, error) {
+	const seconds = 30
+	r := soaked{seconds: seconds, earlyN: o.total / 10, totalN: o.total}
+	dir, err := os.MkdirTemp("", "leash-bench-")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	s, err := leash(false, modules)(ctx, filepath.Clean(dir), provider)
+	if err != nil {
+		return r, err
+	}
+	defer s.stop()
+	var all int64
+	for _, step := range []struct {
+		flags []string
+		after func()
+	}{
+		{[]string{"-n", strconv.Itoa(r.earlyN)}, func() { r.early = s.rss() }},
+		{[]string{"-n", strconv.Itoa(r.totalN - r.earlyN)}, func() { r.late = s.rss() }},
+		{[]string{"-t", strconv.Itoa(seconds) + "s"}, func() {}},
+	} {
+		fmt.Fprintf(os.Stderr, "bench: soak %v\n", step.flags)
+		l, err := load(ctx, o, s, append([]string{"-c", "8"}, step.flags...)...)
+		if err != nil {
+			return r, err
+		}
+		all += l.DurationHistogram.Count
+		r.errors += l.failed()
+		step.after()
+	}
+	r.requests = all
+	return r, nil
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A variant is one way from the client to the provider.
+type variant struct {
+	name string
+	// start runs what is measured; nil is the direct way.
+	start    func(ctx context.Context, dir, provider string) (*server, error)
+	optional bool
+}
+
+func variants(others bool) []variant {
+	list := []variant{
+		{name: "direct connection"},
+		{name: "plain Envoy", start: plainEnvoy},
+		{name: "Envoy, one module (route)", start: leash(false, nil)},
+		{name: "Envoy, six modules, a file each", start: leash(true, modules)},
+		{name: "Envoy, six modules, one file", start: leash(false, modules)},
+	}
+	if others {
+		list = append(list,
+			variant{name: "LiteLLM proxy, no policies", start: liteLLM, optional: true},
+			variant{name: "Portkey gateway, no policies", start: portkey, optional: true})
+	}
+	return list
+}
+
+// modules are the quickstart's, with a limit that is never reached.
+var modules = []string{
+	"module: costtracker", "module: logger", "module: auth",
+	"module: ratelimit\n    config: {limits: [{requests: 100000000, tokens: 1000000000, window: 1m}]}",
+	"module: contentfilter\n    config: {rules: [{name: words, keywords: [bluebird, nightingale, osprey], action: block}, " +
+		"{name: card, builtins: [card], action: redact}, {name: email, builtins: [email], action: flag}]}",
+}
+
+// A server is a started program.
+type server struct {
+	url     string // with /v1
+	header  http.Header
+	command *exec.Cmd
+	log     bytes.Buffer
+	ended   chan struct{}
+	pid     int // whose memory counts
+}
+
+// launch starts a program and waits until ready answers 200.
+func launch(ctx context.Context, ready string, command *exec.Cmd) (*server, error) {
+	s := &server{command: command, ended: make(chan struct{}), header: http.Header{}}
+	command.Stderr = &s.log
+	if command.Stdout == nil {
+		command.Stdout = io.Discard
+	}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	s.pid = command.Process.Pid
+	go func() { _ = command.Wait(); close(s.ended) }()
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		if response, err := http.Get(ready); err == nil { //nolint:gosec,noctx // our own address
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return s, nil
+			}
+		}
+		select {
+		case <-s.ended:
+			return nil, fmt.Errorf("%s ended: %s", filepath.Base(command.Path), tail(s.log.String()))
+		case <-ctx.Done():
+			s.stop()
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			s.stop()
+			return nil, fmt.Errorf("%s is not ready after 2 minutes: %s", filepath.Base(command.Path), tail(s.log.String()))
+		}
+	}
+}
+
+func tail(s string) string {
+	const most = 600
+	if len(s) > most {
+		return "…" + s[len(s)-most:]
+	}
+	return s
+}
+
+func (s *server) stop() {
+	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGINT)
+	select {
+	case <-s.ended:
+	case <-time.After(15 * time.Second):
+		_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
+		<-s.ended
+	}
+}
+
+// rss is the resident memory of the program, in bytes.
+func (s *server) rss() int64 {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "status"))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kilobytes, _ := strconv.ParseInt(strings.Fields(rest + " 0")[0], 10, 64)
+	return kilobytes << 10
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()                          //nolint:errcheck // nothing was sent
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert,errorlint // a TCP listener has it
+}
+
+func startMock(ctx context.Context) (*server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	url := fmt.Sprintf("http://127.0.0.1:%d/v1", port)
+	s, err := launch(ctx, url+"/models", exec.CommandContext(ctx, "bin/leash", "mock", "--listen", fmt.Sprintf("127.0.0.1:%d", port)))
+	if err != nil {
+		return nil, fmt.Errorf("start leash mock: %w", err)
+	}
+	s.url = url
+	return s, nil
+}
+
+// leash starts the product on modules, in one file or a file each.
+func leash(separate bool, modules []string) func(ctx context.Context, dir, provider string) (*server, error) {
+	return func(ctx context.Context, dir, provider string) (*server, error) {
+		var port [3]int
+		for i := range port {
+			var err error
+			if port[i], err = freePort(); err != nil {
+				return nil, err
+			}
+		}
+		config := fmt.Sprintf(`listen: 127.0.0.1:%d
+control: {listen: 127.0.0.1:%d}
+envoy: {admin: 127.0.0.1:%d, concurrency: 2}
+modules: {separate: %t}
+providers: {openai: {base_url: %q}}
+routes: [{model: "gpt-*", provider: openai}]
+`, port[0], port[1], port[2], separate, provider)
+		if modules == nil {
+			config += "allow_anonymous: true\npipeline: [{module: route}]\n"
+		} else {
+			// the SHA-256 of sk-leash-demo
+			config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(modules, "\n  - ") + "\n"
+		}
+		file := filepath.Join(dir, "leash.yaml")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			return nil, err
+		}
+		s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", "up", "-c", file)) //nolint:gosec // our own command
+		if err != nil {
+			return nil, err
+		}
+		s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
+		if s.pid, err = childNamed(s.pid, "envoy"); err != nil {
+			s.stop()
+			return nil, err
+		}
+		return s, nil
+	}
+}
+
+// childNamed finds the process that a process has started.
+func childNamed(parent int, name string) (int, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range stats {
+		stat, err := os.ReadFile(path) //nolint:gosec // from the glob
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat))
+		if len(fields) > 3 && fields[1] == "("+name+")" && fields[3] == strconv.Itoa(parent) {
+			return strconv.Atoi(fields[0])
+		}
+	}
+	return 0, errors.New("found no process named " + name)
+}
+
+// plainEnvoy is Envoy with nothing in it but its router.
+func plainEnvoy(ctx context.Context, dir, provider string) (*server, error) {
+	listen, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(provider, "http://"), "/v1"), ":")
+	bootstrap := fmt.Sprintf(plainBootstrap, admin, listen, port)
+	file := filepath.Join(dir, "envoy.yaml")
+	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
+		return nil, err
+	}
+	envoy, err := findEnvoy()
+	if err != nil {
+		return nil, err
+	}
+	s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/ready", admin),
+		exec.CommandContext(ctx, envoy, "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id")) //nolint:gosec // Envoy
+	if err != nil {
+		return nil, err
+	}
+	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", listen)
+	return s, nil
+}
+
+const plainBootstrap = `
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
+static_resources:
+  listeners:
+    - address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: plain
+                route_config:
+                  virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: provider, timeout: 60s}}]}]
+                http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+    - name: provider
+      type: STATIC
+      load_assignment:
+        cluster_name: provider
+        endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
+`
+
+// findEnvoy finds the Envoy that leash finds.
+func findEnvoy() (string, error) {
+	if path := os.Getenv("ENVOY_PATH"); path != "" {
+		return path, nil
+	}
+	if path, err := exec.LookPath("envoy"); err == nil {
+		return path, nil
+	}
+	found, err := filepath.Glob(".envoy/lib/python*/site-packages/envoy/_bin/envoy")
+	if err != nil || len(found) == 0 {
+		return "", errors.New("found no Envoy: run make envoy")
+	}
+	return found[0], nil
+}

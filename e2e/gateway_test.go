@@ -1,0 +1,339 @@
+// Package e2e tests Leash as its users meet it: the built command with a real Envoy, over real sockets.
+//
+// It needs bin/leash, build/modules and Envoy, which `make test` brings. What is missing is a failure, never a skip.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+)
+
+// A gateway is a running `leash up`.
+type gateway struct {
+	URL     string // of the gateway
+	Control string // URL of the control service
+	Admin   string // URL of Envoy's admin
+	Config  string // path of leash.yaml
+
+	t       testing.TB
+	command *exec.Cmd
+	ended   chan struct{}
+	ports   ports
+	*output
+}
+
+// output is what a gateway has written.
+type output struct {
+	mu     sync.Mutex
+	lines  []string // of standard output: the access log
+	errors bytes.Buffer
+}
+
+// with is the gateway for a subtest, which then is the one that fails.
+func (g *gateway) with(t testing.TB) *gateway {
+	other := *g
+	other.t = t
+	return &other
+}
+
+// ports are what the templates of leash.yaml may refer to.
+type ports struct {
+	Listen, Control, Admin int
+	Provider               string // URL of the provider, with /v1
+	Separate               bool   // a module each instead of the one file
+}
+
+// keys of the tenants that every test configuration has.
+const (
+	demoKey  = "sk-leash-demo"
+	trialKey = "sk-leash-trial"
+)
+
+// head is what the configurations of the tests have in common.
+const head = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
+modules: {separate: {{.Separate}}}
+providers:
+  openai: {base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3}]
+  trial:
+    keys: [{name: visitor, sha256: f2e7a4a84b6b512c5575b48f883ef61715cbd061591865bd9aef26b85d91350b}]
+    modules: {ratelimit: {limits: [{name: trial, by: key, requests: 2, window: 2s}]}}
+routes:
+  - {model: gpt-4o-mini, provider: openai}
+  - {model: fast, provider: openai, upstream_model: gpt-4o-mini}
+  - {model: "gpt-*", provider: openai}
+`
+
+// upstreamKey is the provider's key that is planted in every test: it may reach the provider and nothing else.
+const upstreamKey = "sk-upstream-planted-4f1d9c"
+
+// freePort finds a port that is free now.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()                     //nolint:errcheck // nothing was sent
+	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errorlint // a TCP listener has it
+}
+
+// root is the folder of the checkout.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// leash is the command under test: LEASH_BIN, or bin/leash.
+func leash(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("LEASH_BIN"); path != "" {
+		return path
+	}
+	return filepath.Join(root(t), "bin", "leash")
+}
+
+// start runs `leash up` on the configuration and waits until it is ready. The end of the test ends it, and checks that
+// no process is left behind.
+func start(t testing.TB, config string, p ports) *gateway {
+	t.Helper()
+	g := launch(t, config, p)
+	g.waitReady()
+	return g
+}
+
+// launch runs `leash up` without waiting.
+func launch(t testing.TB, config string, p ports) *gateway {
+	t.Helper()
+	p.Listen, p.Control, p.Admin = freePort(t), freePort(t), freePort(t)
+	g := &gateway{
+		t: t, ports: p, ended: make(chan struct{}), output: &output{},
+		URL:     fmt.Sprintf("http://127.0.0.1:%d", p.Listen),
+		Control: fmt.Sprintf("http://127.0.0.1:%d", p.Control),
+		Admin:   fmt.Sprintf("http://127.0.0.1:%d", p.Admin),
+		Config:  filepath.Join(t.TempDir(), "leash.yaml"),
+	}
+	g.write(config)
+	g.command = exec.Command(leash(t), "up", "-c", g.Config) //nolint:gosec // our own command
+	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+	g.command.Dir = root(t)
+	stdout, err := g.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.command.Stderr = g.output
+	if err := g.command.Start(); err != nil {
+		t.Fatalf("start leash up: %v (run make build first)", err)
+	}
+	go g.readLines(stdout)
+	t.Cleanup(g.stop)
+	return g
+}
+
+// write replaces leash.yaml, as an editor does.
+func (g *gateway) write(config string) {
+	g.t.Helper()
+	var out bytes.Buffer
+	if err := template.Must(template.New("leash.yaml").Parse(config)).Execute(&out, g.ports); err != nil {
+		g.t.Fatal(err)
+	}
+	next := g.Config + ".new"
+	if err := os.WriteFile(next, out.Bytes(), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.Rename(next, g.Config); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// Write takes standard error.
+func (g *output) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.errors.Write(b)
+}
+
+// stderr is what was written to standard error up to now.
+func (g *output) stderr() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.errors.String()
+}
+
+func (g *gateway) readLines(r io.Reader) {
+	defer close(g.ended)
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		g.mu.Lock()
+		g.lines = append(g.lines, lines.Text())
+			g.mu.Unlock()
+	}
+}
+
+// stop ends the gateway as Ctrl-C does.
+func (g *gateway) stop() {
+	_ = g.command.Process.Signal(syscall.SIGINT)
+	kill := time.AfterFunc(20*time.Second, func() { _ = g.command.Process.Kill() })
+	<-g.ended
+	err := g.command.Wait()
+	if !kill.Stop() {
+		g.t.Error("leash up did not end within 20 s of SIGINT")
+	}
+	if err != nil && !g.t.Failed() {
+		g.t.Errorf("leash up ended with %v after SIGINT", err)
+	}
+	if g.t.Failed() {
+		g.t.Logf("standard error of leash up:\n%s", g.stderr())
+	}
+}
+
+// eventually polls until ok, for at most 15 s.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out waiting for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond) // a poll, with the deadline above
+	}
+}
+
+func (g *gateway) waitReady() {
+	g.t.Helper()
+	eventually(g.t, "the gateway to be ready", func() bool {
+		select {
+		case <-g.ended:
+			g.t.Fatalf("leash up ended before it was ready:\n%s", g.stderr())
+		default:
+		}
+		r, err := http.Get(g.Control + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+}
+
+// A record is a line of the access log.
+type record map[string]any
+
+// exchange waits for the log line of a request id.
+func (g *gateway) exchange(id string) record {
+	g.t.Helper()
+	var found record
+	eventually(g.t, "the log line of request "+id, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, line := range g.lines {
+			if strings.Contains(line, id) {
+				found = nil
+				if err := json.Unmarshal([]byte(line), &found); err != nil {
+					g.t.Fatalf("log line is not JSON: %v: %s", err, line)
+				}
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// An answer is what a client read.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// errorCode is the code of an error in OpenAI's form.
+func (a answer) errorCode() string {
+	var body struct {
+		Error struct{ Code, Message, Type string }
+	}
+	_ = json.Unmarshal([]byte(a.Body), &body)
+	return body.Error.Code
+}
+
+// do sends a request and reads the whole answer.
+func do(t testing.TB, r *http.Request) answer {
+	t.Helper()
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", r.Method, r.URL, err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatalf("read answer of %s %s: %v", r.Method, r.URL, err)
+	}
+	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+// request makes a chat request with the demo key.
+func (g *gateway) request(body string) *http.Request {
+	r, err := http.NewRequest(http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+demoKey)
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+// chat asks with a user message and reads the whole answer.
+func (g *gateway) chat(message string) answer {
+	g.t.Helper()
+	return do(g.t, g.request(chatBody(message, false)))
+}
+
+func chatBody(message string, stream bool) string {
+	body, _ := json.Marshal(map[string]any{
+		"model": "gpt-4o-mini", "stream": stream,
+		"messages": []map[string]string{{"role": "user", "content": message}},
+	})
+	return string(body)
+}
+
+// get reads a URL.
+func get(t testing.TB, url string) answer {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return do(t, r)
+}
+
+// bothWays runs a test with all modules in one file and with a file each.
+func bothWays(t *testing.T, test func(t *testing.T, p ports)) {
+	t.Helper()
+	for name, separate := range map[string]bool{"fused": false, "separate": true} {
+		t.Run(name, func(t *testing.T) { test(t, ports{Separate: separate}) })
+	}
+}

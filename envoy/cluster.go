@@ -1,0 +1,179 @@
+package envoy
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	injector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/credential_injector/v3"
+	codec "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	generic "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/generic/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// clusterName is the cluster of a provider.
+func clusterName(provider string) string { return "provider." + provider }
+
+// secretName is the secret of a provider.
+func secretName(provider string) string { return "key." + provider }
+
+// protocolOptions is the name under which a cluster's HTTP options are found.
+const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// cluster is a provider.
+func (t *translation) cluster(name string) *cluster.Cluster {
+	provider, base := t.c.Providers[name], t.baseURL(name)
+	host, port := hostPort(base)
+	c := &cluster.Cluster{
+		Name:                 clusterName(name),
+		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
+		ConnectTimeout:       durationpb.New(time.Duration(provider.Timeouts.Connect)),
+		DnsLookupFamily:      cluster.Cluster_V4_PREFERRED,
+		LoadAssignment: &endpoint.ClusterLoadAssignment{
+			ClusterName: clusterName(name),
+			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{
+					Hostname: host, Address: address(host, port),
+				}},
+			}}}},
+		},
+		// Envoy's defaults of 1,024 would refuse an exchange where a provider takes long over many.
+		CircuitBreakers: &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
+			MaxConnections: wrapperspb.UInt32(maxExchanges), MaxPendingRequests: wrapperspb.UInt32(maxExchanges),
+			MaxRequests: wrapperspb.UInt32(maxExchanges),
+		}}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(int64(t.c.Limits.ResponseBytes))),
+	}
+	if net.ParseIP(host) != nil {
+		c.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STATIC}
+	}
+	options := &upstreams.HttpProtocolOptions{HttpFilters: t.upstreamFilters(name)}
+	if base.Scheme == "https" {
+		c.TransportSocket = t.tlsSocket(name, host)
+		options.UpstreamProtocolOptions = &upstreams.HttpProtocolOptions_AutoConfig{AutoConfig: &upstreams.HttpProtocolOptions_AutoHttpConfig{}}
+	} else {
+		options.UpstreamProtocolOptions = &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{},
+			},
+		}
+	}
+	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{protocolOptions: pack(options)}
+	return c
+}
+
+// maxExchanges bounds what one provider may have open.
+const maxExchanges = 50_000
+
+func hostPort(u *url.URL) (host string, port uint32) {
+	host = u.Hostname()
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		return host, uint32(n)
+	}
+	if u.Scheme == "https" {
+		return host, 443
+	}
+	return host, 80
+}
+
+func address(host string, port uint32) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
+		Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
+
+// tlsSocket verifies the provider's certificate and that it is for the name that was asked for.
+func (t *translation) tlsSocket(name, host string) *core.TransportSocket {
+	ca := t.c.Providers[name].CAFile
+	if ca == "" {
+		ca = t.o.CAFile
+	}
+	validation := &tls.CertificateValidationContext{
+		TrustedCa: &core.DataSource{Specifier: &core.DataSource_Filename{Filename: ca}},
+	}
+	context := &tls.UpstreamTlsContext{Sni: host}
+	if net.ParseIP(host) != nil {
+		context.Sni = "" // https://www.rfc-editor.org/rfc/rfc6066#section-3: no addresses
+		validation.MatchTypedSubjectAltNames = []*tls.SubjectAltNameMatcher{sanMatcher(tls.SubjectAltNameMatcher_IP_ADDRESS, host)}
+	} else {
+		validation.MatchTypedSubjectAltNames = []*tls.SubjectAltNameMatcher{sanMatcher(tls.SubjectAltNameMatcher_DNS, host)}
+	}
+	context.CommonTlsContext = &tls.CommonTlsContext{
+		TlsParams:             &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
+		ValidationContextType: &tls.CommonTlsContext_ValidationContext{ValidationContext: validation},
+	}
+	return &core.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: pack(context)}}
+}
+
+func sanMatcher(kind tls.SubjectAltNameMatcher_SanType, name string) *tls.SubjectAltNameMatcher {
+	return &tls.SubjectAltNameMatcher{SanType: kind, Matcher: &matcher.StringMatcher{
+		MatchPattern: &matcher.StringMatcher_Exact{Exact: name},
+	}}
+}
+
+// upstreamFilters put the provider's key into each request, in Envoy itself: no module ever sees it.
+func (t *translation) upstreamFilters(name string) []*hcm.HttpFilter {
+	var filters []*hcm.HttpFilter
+	if t.hasKey(name) {
+		secret := &tls.SdsSecretConfig{Name: secretName(name)}
+		if !t.o.Static {
+			secret.SdsConfig = adsSource()
+		}
+		filters = append(filters, httpFilter("envoy.filters.http.credential_injector", &injector.CredentialInjector{
+			Overwrite: true,
+			Credential: &core.TypedExtensionConfig{
+				Name: "envoy.http.injected_credentials.generic",
+				TypedConfig: pack(&generic.Generic{
+					Credential: secret, Header: "authorization", HeaderValuePrefix: "Bearer ",
+				}),
+			},
+		}))
+	}
+	return append(filters, httpFilter("envoy.filters.http.upstream_codec", &codec.UpstreamCodec{}))
+}
+
+func (t *translation) hasKey(name string) bool {
+	return t.c.Providers[name].APIKey != nil && t.o.Mock[name] == nil
+}
+
+// secret is a provider's key: its value over xDS, or a reference that Envoy follows.
+func (t *translation) secret(name string) *tls.Secret {
+	if !t.hasKey(name) {
+		return nil
+	}
+	source := &core.DataSource{}
+	key := t.c.Providers[name].APIKey
+	switch value, resolved := t.o.Secrets[name]; {
+	case resolved:
+		source.Specifier = &core.DataSource_InlineString{InlineString: value}
+	case key.Env != "":
+		source.Specifier = &core.DataSource_EnvironmentVariable{EnvironmentVariable: key.Env}
+	default:
+		source.Specifier = &core.DataSource_Filename{Filename: key.File}
+	}
+	return &tls.Secret{Name: secretName(name), Type: &tls.Secret_GenericSecret{GenericSecret: &tls.GenericSecret{Secret: source}}}
+}
+
+// adsSource says that something comes over the one xDS stream.
+func adsSource() *core.ConfigSource {
+	return &core.ConfigSource{
+		ResourceApiVersion:    core.ApiVersion_V3,
+		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
+	}
+}
+
+// rewritten is a client's path as the provider's base URL has it: /v1/models is BASE/models.
+func rewritten(base *url.URL, path string) string {
+	return strings.TrimRight(base.Path, "/") + strings.TrimPrefix(path, "/v1")
+}

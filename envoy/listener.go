@@ -1,0 +1,148 @@
+package envoy
+
+import (
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	listenerName = "leash"
+	routesName   = "leash"
+	// wasmType is what a filter slot is filled with.
+	wasmType = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
+)
+
+// bufferLimit lets the modules be the first to find a body too large: theirs is the better error.
+func (t *translation) bufferLimit(bytes int64) uint32 {
+	const slack = 1 << 20
+	return uint32(min(bytes+slack, math.MaxUint32)) //nolint:gosec // bounded
+}
+
+func (t *translation) listener(r *Resources) *listener.Listener {
+	host, port, _ := net.SplitHostPort(t.c.Listen) // config has checked it
+	number, _ := strconv.ParseUint(port, 10, 16)
+	return &listener.Listener{
+		Name:                          listenerName,
+		Address:                       address(host, uint32(number)),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))),
+		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(t.connectionManager(r))},
+		}}}},
+	}
+}
+
+func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager {
+	m := &hcm.HttpConnectionManager{
+		StatPrefix:  listenerName,
+		HttpFilters: t.filters(r),
+		// One spelling of a path, or none: what the modules and the route table compare is what the provider reads.
+		NormalizePath:                wrapperspb.Bool(true),
+		MergeSlashes:                 true,
+		PathWithEscapedSlashesAction: hcm.HttpConnectionManager_REJECT_REQUEST,
+		CommonHttpProtocolOptions: &core.HttpProtocolOptions{
+			// x_leash_route is not x-leash-route, but some servers behind make one of the other.
+			HeadersWithUnderscoresAction: core.HttpProtocolOptions_DROP_HEADER,
+			IdleTimeout:                  durationpb.New(10 * time.Minute),
+		},
+		Http2ProtocolOptions: &core.Http2ProtocolOptions{
+			MaxConcurrentStreams:        wrapperspb.UInt32(1024),
+			InitialStreamWindowSize:     wrapperspb.UInt32(1 << 20),
+			InitialConnectionWindowSize: wrapperspb.UInt32(8 << 20),
+		},
+		RequestHeadersTimeout: durationpb.New(10 * time.Second),
+		RequestTimeout:        durationpb.New(time.Minute),
+		StreamIdleTimeout:     durationpb.New(t.longestIdle()),
+		// The peer's own address is the client's; x-forwarded-for is only believed behind a proxy that is trusted.
+		UseRemoteAddress:              wrapperspb.Bool(true),
+		AlwaysSetRequestIdInResponse:  true,
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{withoutLeashHeaders()},
+		LocalReplyConfig:              localReplies(),
+	}
+	if t.o.Static {
+		m.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: r.Routes}
+	} else {
+		m.RouteSpecifier = &hcm.HttpConnectionManager_Rds{Rds: &hcm.Rds{RouteConfigName: routesName, ConfigSource: adsSource()}}
+	}
+	return m
+}
+
+// longestIdle is the longest that any provider may be silent; routes bound it for theirs.
+func (t *translation) longestIdle() time.Duration {
+	longest := time.Minute
+	for _, p := range t.c.Providers {
+		longest = max(longest, time.Duration(p.Timeouts.Idle))
+	}
+	return longest
+}
+
+// filters are the modules and Envoy's router.
+func (t *translation) filters(r *Resources) []*hcm.HttpFilter {
+	var filters []*hcm.HttpFilter
+	for _, e := range r.Extensions {
+		if t.o.Static {
+			filters = append(filters, &hcm.HttpFilter{Name: e.GetName(), ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: e.GetTypedConfig()}})
+			continue
+		}
+		filters = append(filters, &hcm.HttpFilter{Name: e.GetName(), ConfigType: &hcm.HttpFilter_ConfigDiscovery{
+			ConfigDiscovery: &core.ExtensionConfigSource{ConfigSource: adsSource(), TypeUrls: []string{wasmType}},
+		}})
+	}
+	return append(filters, httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true}))
+}
+
+func httpFilter(name string, config proto.Message) *hcm.HttpFilter {
+	return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: pack(config)}}
+}
+
+// withoutLeashHeaders takes every x-leash-* header out of a client's request, before any filter sees it.
+func withoutLeashHeaders() *core.TypedExtensionConfig {
+	return &core.TypedExtensionConfig{
+		Name: "envoy.http.early_header_mutation.header_mutation",
+		TypedConfig: pack(&early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{
+			Action: &mutation.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutation.HeaderMutation_RemoveOnMatch{
+				KeyMatcher: &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "x-leash-"}, IgnoreCase: true},
+			}},
+		}}}),
+	}
+}
+
+// localReplies gives Envoy's own errors the form of OpenAI's API. They are told apart from the modules' by their
+// response flags: https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage#response-flags
+func localReplies() *hcm.LocalReplyConfig {
+	reply := func(kind, code, message string, flags ...string) *hcm.ResponseMapper {
+		body, err := structpb.NewStruct(map[string]any{"error": map[string]any{
+			"message": message, "type": kind, "param": nil, "code": code,
+		}})
+		if err != nil {
+			panic("envoy: encode a local reply: " + err.Error()) // strings only
+		}
+		return &hcm.ResponseMapper{
+			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
+				ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: flags},
+			}},
+			BodyFormatOverride: &core.SubstitutionFormatString{Format: &core.SubstitutionFormatString_JsonFormat{JsonFormat: body}},
+		}
+	}
+	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
+		reply("server_error", "provider_timeout", "the provider did not answer in time", "UT", "SI", "DT", "UMSDR"),
+		reply("server_error", "provider_unavailable", "the provider could not be reached, or broke off before it answered: try again later",
+			"UH", "UF", "UO", "UC", "UR", "URX", "LR", "UPE", "NC", "DF"),
+		reply("invalid_request_error", "bad_request", "the request breaks the HTTP protocol or was not sent to its end", "DPE", "IH"),
+	}}
+}

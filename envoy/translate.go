@@ -1,0 +1,134 @@
+// Package envoy turns a configuration into Envoy's resources and runs Envoy on them.
+//
+// Translate is a pure function; Render writes its result as a static bootstrap for operators who run Envoy themselves;
+// Server gives it to a running Envoy over xDS; Run finds, starts and restarts Envoy.
+package envoy
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	wasm "github.com/envoyproxy/go-control-plane/envoy/extensions/wasm/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	wasmfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// Options are what a translation needs to know besides the configuration.
+type Options struct {
+	// ModulesDir holds the .wasm files of Leash's own modules.
+	ModulesDir string
+	// CAFile are the certificates that vouch for providers without a ca_file of their own.
+	CAFile string
+	// Mock, by the name of a provider, is the base URL of the mock that answers in its place.
+	Mock map[string]*url.URL
+	// Secrets are the providers' keys by the provider's name, to be sent over xDS. Without them the resources refer to
+	// the environment variable or file, which Envoy then reads itself.
+	Secrets map[string]string
+	// Static puts everything into one bootstrap instead of resources that refer to each other over xDS.
+	Static bool
+}
+
+// Resources are a configuration in Envoy's terms.
+type Resources struct {
+	Listener   *listener.Listener
+	Routes     *route.RouteConfiguration
+	Clusters   []*cluster.Cluster
+	Extensions []*core.TypedExtensionConfig // the modules
+	Secrets    []*tls.Secret
+}
+
+// Translate makes Envoy's resources of a configuration.
+func Translate(c *config.Config, o Options) (*Resources, error) {
+	t := &translation{c: c, o: o}
+	r := &Resources{Routes: t.routes()}
+	for _, f := range c.Filters() {
+		extension, err := t.module(f)
+		if err != nil {
+			return nil, err
+		}
+		r.Extensions = append(r.Extensions, extension)
+	}
+	for _, name := range sortedKeys(c.Providers) {
+		r.Clusters = append(r.Clusters, t.cluster(name))
+		if secret := t.secret(name); secret != nil {
+			r.Secrets = append(r.Secrets, secret)
+		}
+	}
+	r.Listener = t.listener(r)
+	return r, nil
+}
+
+type translation struct {
+	c *config.Config
+	o Options
+}
+
+// baseURL is where a provider's requests go.
+func (t *translation) baseURL(provider string) *url.URL {
+	if mock := t.o.Mock[provider]; mock != nil {
+		return mock
+	}
+	return &t.c.Providers[provider].BaseURL.URL
+}
+
+// module is a .wasm file as an Envoy extension.
+func (t *translation) module(f config.Filter) (*core.TypedExtensionConfig, error) {
+	file := f.File
+	if !f.Own {
+		file = filepath.Join(t.o.ModulesDir, f.File)
+	}
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fmt.Errorf("locate module %s: %w", f.Name, err)
+	}
+	plugin := &wasm.PluginConfig{
+		Name: f.Name,
+		Vm: &wasm.PluginConfig_VmConfig{VmConfig: &wasm.VmConfig{
+			VmId:    f.Name,
+			Runtime: "envoy.wasm.runtime.v8",
+			Code: &core.AsyncDataSource{Specifier: &core.AsyncDataSource_Local{Local: &core.DataSource{
+				Specifier: &core.DataSource_Filename{Filename: file},
+			}}},
+		}},
+		Configuration: pack(wrapperspb.String(string(f.Config))),
+		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come:
+		// https://github.com/proxy-wasm/proxy-wasm-cpp-host/issues/143
+		AllowOnHeadersStopIteration: wrapperspb.Bool(true),
+		// A VM that died (out of memory, stack exhausted) is made anew for the next request.
+		FailurePolicy: wasm.FailurePolicy_FAIL_RELOAD,
+	}
+	if !f.Policy {
+		plugin.FailurePolicy = wasm.FailurePolicy_FAIL_OPEN
+	}
+	return &core.TypedExtensionConfig{Name: f.Name, TypedConfig: pack(&wasmfilter.Wasm{Config: plugin})}, nil
+}
+
+func pack(m proto.Message) *anypb.Any {
+	packed := &anypb.Any{}
+	// Deterministic: what has not changed must not look changed to Envoy.
+	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
+		panic("envoy: pack " + string(m.ProtoReflect().Descriptor().FullName()) + ": " + err.Error()) // valid by construction
+	}
+	return packed
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
