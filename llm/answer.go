@@ -67,7 +67,8 @@ func (a *answer) readChoices() {
 		a.value()
 		return
 	}
-	list, ok := a.array()
+	var list array
+	ok := a.enter()
 	for ok && a.element(&list) {
 		if a.choices == maxTexts {
 			a.forbid("choices", "more than "+strconv.Itoa(maxTexts))

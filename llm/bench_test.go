@@ -11,7 +11,7 @@ import (
 
 // chat is a request of 600 bytes, like those that clients send most.
 var chat = []byte(`{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant that answers ` +
-	`questions about the products of a garden centre. Be brief."},{"role":"user","content":"Which of your apple trees ` +
+	`questions about the products of a plant nursery. Be brief."},{"role":"user","content":"Which of your apple trees ` +
 	`bears fruit in its first year?\nI have a small garden, and the soil is heavy."},{"role":"assistant","content":"A ` +
 	`columnar one, such as \"Rondo\"."},{"role":"user","content":"How far apart should I plant them, and do they need ` +
 	`another tree for pollination?"}],"temperature":0.7,"top_p":1,"max_tokens":256,"stream":true,"stream_options":` +

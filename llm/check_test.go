@@ -69,7 +69,7 @@ func TestCheckRefusesWhatParsersMayReadDifferently(t *testing.T) {
 		"late and escaped, of many":    {`{` + numbered(40, `"k%"`) + `,"\u006b39":2}`, `key "k39" appears twice`},
 		"many, around one with many":   {`{` + numbered(40, `"k%"`) + `,"o":{` + numbered(40, `"k%"`) + `},"k7":2}`, `key "k7" appears twice`},
 		"many, inside of one of many":  {`{` + numbered(40, `"k%"`) + `,"o":{` + numbered(40, `"k%"`) + `,"k30":1}}`, `key "k30" appears twice`},
-		"offset of an escaped late":    {`{` + numbered(20, `"k%"`) + `,"\u006b19":2}`, `invalid JSON at byte 151: key "k19" appears twice`},
+		"offset of an escaped late":    {`{` + numbered(60, `"k%"`) + `,"\u006b59":2}`, `invalid JSON at byte 471: key "k59" appears twice`},
 		"too deep, arrays":             {strings.Repeat("[", llm.MaxDepth+1), `invalid JSON at byte 128: nested more than 128 deep`},
 		"too deep, objects":            {strings.Repeat(`{"a":`, 10000), `nested more than 128 deep`},
 		"array not closed":             {`[1`, `invalid JSON at byte 2: ends where a comma or the end of the array should be`},
@@ -170,7 +170,7 @@ func FuzzCheck(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		want := ""
+		var want string // why Check refuses it
 		switch {
 		case !json.Valid(body):
 			want = "not JSON"

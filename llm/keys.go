@@ -104,7 +104,7 @@ func (s *scanner) remember(o *object, q quoted) bool {
 	k := key(q.span)
 	if q.escaped {
 		at := q.start - 1
-		s.names = append(s.names, byte(at>>24), byte(at>>16), byte(at>>8), byte(at))
+		s.names = append(s.names, byte(at>>24), byte(at>>16), byte(at>>8), byte(at)) //nolint:gosec // its four bytes
 		start := len(s.names)
 		s.names = appendUnescaped(s.names, s.src[q.start:q.end])
 		k = key(spanOf(start, len(s.names)))
@@ -143,6 +143,7 @@ func (s *scanner) distinct(o *object) bool {
 	}
 	slots := s.slots[:size]
 	clear(slots)
+	mask := uint64(size - 1)   //nolint:gosec // size is positive
 	seed := maphash.MakeSeed() // of this object's own, so that no sender can prepare collisions
 	for i := o.keys; i < s.open.n; i++ {
 		k := s.open.at(i)
@@ -150,12 +151,12 @@ func (s *scanner) distinct(o *object) bool {
 		if o.spelling == anyCase {
 			name = s.folded(name)
 		}
-		at := maphash.Bytes(seed, name) & uint64(size-1)
+		at := maphash.Bytes(seed, name) & mask
 		for slots[at] != 0 {
 			if other := s.open.at(int(slots[at] - 1)); s.same(o, other, k) {
 				return s.twice(other, k)
 			}
-			at = (at + 1) & uint64(size-1)
+			at = (at + 1) & mask
 		}
 		slots[at] = uint32(i + 1) //nolint:gosec // there are fewer keys than bytes, which start bounds
 	}

@@ -208,7 +208,8 @@ func (r *reader) content() {
 		}
 		return
 	}
-	a, ok := r.array()
+	var a array
+	ok := r.enter()
 	for ok && r.element(&a) {
 		part := a.n - 1
 		switch r.peek() {
@@ -246,7 +247,8 @@ func (r *reader) toolCalls() {
 		}
 		return
 	}
-	a, ok := r.array()
+	var a array
+	ok := r.enter()
 	for ok && r.element(&a) {
 		part := a.n - 1
 		if r.peek() != '{' {

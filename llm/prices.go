@@ -119,7 +119,8 @@ func (r *priceReader) read() {
 }
 
 func (r *priceReader) readModels() {
-	a, ok := r.array()
+	var a array
+	ok := r.enter()
 	for ok && r.element(&a) {
 		r.message = a.n - 1
 		if r.peek() != '{' {

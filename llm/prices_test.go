@@ -55,7 +55,7 @@ func TestDefaultPricesAreWhatTheFileSays(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if llm.DefaultPrices() != llm.DefaultPrices() {
+	if first, second := llm.DefaultPrices(), llm.DefaultPrices(); first != second {
 		t.Error("the list is parsed anew")
 	}
 }

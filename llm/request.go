@@ -206,7 +206,8 @@ func (p *requestReader) readMessages() {
 		p.refuse("messages", "must be an array")
 		return
 	}
-	a, ok := p.array()
+	var a array
+	ok := p.enter()
 	for ok && p.element(&a) {
 		p.message = a.n - 1
 		p.readMessage(OtherRole)

@@ -94,7 +94,8 @@ func (s *scanner) value() bool {
 		}
 		return s.err == nil
 	case '[':
-		a, ok := s.array()
+		var a array
+		ok := s.enter()
 		for ok && s.element(&a) {
 			ok = s.value()
 		}
@@ -135,6 +136,7 @@ func (s *scanner) literal(word string) bool {
 	return true
 }
 
+// enter goes into the array or object that is next.
 func (s *scanner) enter() bool {
 	if s.depth++; s.depth > MaxDepth {
 		return s.fail(s.pos, "nested more than "+strconv.Itoa(MaxDepth)+" deep")
@@ -143,11 +145,8 @@ func (s *scanner) enter() bool {
 	return s.err == nil
 }
 
-// An array is one that is being walked through.
+// An array is one that is being walked through: first scanner.enter, then scanner.element until that reports false.
 type array struct{ n int }
-
-// array enters the array that is next.
-func (s *scanner) array() (array, bool) { return array{}, s.enter() }
 
 // element goes to the next element of a; at the end it leaves the array and reports false.
 func (s *scanner) element(a *array) bool {
