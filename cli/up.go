@@ -53,6 +53,8 @@ type gateway struct {
 	server  *envoy.Server
 	ready   readiness
 	group   *errgroup.Group
+	// done is closed when the gateway ends; what the group runs ends with it.
+	done <-chan struct{}
 }
 
 // startTimeout is how long Envoy may take to be ready, compiling the modules included.
@@ -78,6 +80,7 @@ func (g *gateway) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g.group, ctx = errgroup.WithContext(ctx)
+	g.done = ctx.Done()
 	if g.server, err = envoy.Serve(ctx, g.log); err != nil {
 		return err
 	}
@@ -159,10 +162,10 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (envoy.Options,
 		case err == nil:
 			o.Secrets[name] = key
 		case p.MockWithoutKey && errors.Is(err, config.ErrNoSecret):
+			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
 			if o.Mock[name], err = g.startMock(ctx); err != nil {
 				return o, err
 			}
-			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
 		default:
 			return o, c.Errorf("providers."+name+".api_key", "%v", err)
 		}
@@ -180,7 +183,7 @@ func (g *gateway) startMock(ctx context.Context) (*url.URL, error) {
 		return nil, fmt.Errorf("start mock: %w", err)
 	}
 	g.mock = &url.URL{Scheme: "http", Host: listener.Addr().String(), Path: "/v1"}
-	g.group.Go(func() error { return serve(context.WithoutCancel(ctx), ctx.Done(), listener, mock.New(mock.Options{})) })
+	g.group.Go(func() error { return serve(context.WithoutCancel(ctx), g.done, listener, mock.New(mock.Options{})) })
 	return g.mock, nil
 }
 
