@@ -14,10 +14,10 @@ wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
 leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run build leash modules envoy test test-unit test-e2e bench bench-go fmt lint lint-go lint-wasm lint-mod lint-vuln clean distclean FORCE
+.PHONY: help run build leash modules envoy test test-unit test-e2e bench bench-others bench-go fmt lint lint-go lint-wasm lint-mod lint-vuln clean distclean FORCE
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for another configuration)
 	@bin/leash up -c $(CONFIG)
@@ -74,8 +74,23 @@ test-e2e: build envoy .venv/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
 	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 20m ./e2e/...
 
-bench: build envoy ## Measure against a direct connection and plain Envoy; writes docs/benchmarks.md
+bench: build envoy build/tools/fortio ## Measure against a direct connection and plain Envoy; writes docs/benchmarks.md
 	$(GO) run ./e2e/bench -o docs/benchmarks.md
+
+bench-others: build envoy build/tools/fortio .bench/litellm/installed .bench/portkey/installed ## The same, with LiteLLM proxy and Portkey gateway besides
+	$(GO) run ./e2e/bench -others -o docs/benchmarks.md
+
+build/tools/fortio: Tools.mk
+	GOBIN=$(CURDIR)/build/tools $(GO) install $(fortio)
+
+.bench/litellm/installed: Tools.mk
+	$(PYTHON) -m venv --clear .bench/litellm
+	.bench/litellm/bin/pip install --quiet --disable-pip-version-check "$(litellm)"
+	@touch $@
+
+.bench/portkey/installed: Tools.mk
+	npm install --silent --no-audit --no-fund --prefix .bench/portkey "$(portkey)"
+	@touch $@
 
 bench-go: ## Run the benchmarks of the Go packages
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /e2e)
@@ -110,4 +125,4 @@ clean: ## Remove what was built
 	rm -rf bin build
 
 distclean: clean ## Remove what was built or brought from elsewhere
-	rm -rf .envoy .venv
+	rm -rf .envoy .venv .bench

@@ -2,3 +2,9 @@
 # never decides which version the product gets.
 golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 govulncheck   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# The last fortio before it took in a scripting language, which does not come from every module proxy.
+fortio        := fortio.org/fortio@v1.68.0
+
+# The gateways that `make bench-others` compares with, from their own packages.
+litellm := litellm[proxy]==1.105.0
+portkey := @portkey-ai/gateway@1.15.2
