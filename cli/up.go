@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,7 +36,7 @@ func upCommand() *cli.Command {
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
-			g := &gateway{log: logger(c, level), stdout: c.App.Writer, stderr: c.App.ErrWriter, path: c.String("config")}
+			g := &gateway{log: logger(c, level), stdout: c.App.Writer, stderr: c.App.ErrWriter, path: c.String("config"), crashes: make(chan struct{}, 1)}
 			return g.run(c.Context)
 		},
 	})
@@ -51,6 +52,9 @@ type gateway struct {
 	modules string
 	mock    *url.URL // set once the mock has been started
 	server  *envoy.Server
+	crashes chan struct{} // a VM has died
+	// generation counts how often filters of inspectors were loaded anew.
+	generation int
 	ready   readiness
 	group   *errgroup.Group
 	// done is closed when the gateway ends; what the group runs ends with it.
@@ -90,7 +94,7 @@ func (g *gateway) run(ctx context.Context) error {
 	g.group.Go(func() error { return g.serveControl(ctx) })
 	g.group.Go(func() error {
 		runner := &envoy.Runner{
-			Path: binary, Config: g.config, Server: g.server, Log: g.log, Records: &lines{w: g.stdout},
+			Path: binary, Config: g.config, Server: g.server, Log: g.log, Records: &lines{w: g.stdout}, Crashed: g.crashed,
 		}
 		return runner.Run(ctx)
 	})
@@ -152,7 +156,7 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (envoy.Options,
 	if err != nil {
 		return envoy.Options{}, err
 	}
-	o := envoy.Options{ModulesDir: dir, CAFile: ca, Mock: map[string]*url.URL{}, Secrets: map[string]string{}}
+	o := envoy.Options{ModulesDir: dir, CAFile: ca, Generation: g.generation, Mock: map[string]*url.URL{}, Secrets: map[string]string{}}
 	for name, p := range c.Providers {
 		if p.APIKey == nil {
 			continue
@@ -196,6 +200,11 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.crashes:
+			if err := g.revive(ctx); err != nil && ctx.Err() == nil {
+				g.log.Error("load the inspectors anew", "error", err)
+			}
+			continue
 		case <-changes:
 		case <-hangups:
 		}
@@ -222,6 +231,33 @@ func (g *gateway) reload(ctx context.Context) error {
 	}
 	g.log.Info("the changed configuration is in force", "file", g.path, "after", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// crashed notes that a VM has died.
+func (g *gateway) crashed() {
+	select {
+	case g.crashes <- struct{}{}:
+	default: // one that has not been looked at yet stands for this one too
+	}
+}
+
+// revivePause keeps an inspector that dies at every request from being compiled without a pause.
+const revivePause = time.Second
+
+// revive loads filters of inspectors anew: Envoy itself reloads a VM that died only where a policy is in it.
+func (g *gateway) revive(ctx context.Context) error {
+	if !slices.ContainsFunc(g.config.Filters(), func(f config.Filter) bool { return !f.Policy }) {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(revivePause):
+	}
+	g.generation++
+	limited, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return g.apply(limited, g.config)
 }
 
 // onlyReloadable refuses changes of what is fixed while Envoy runs.

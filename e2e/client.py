@@ -48,7 +48,7 @@ refused(openai.NotFoundError, "model_not_found", model="unknown")
 refused(openai.BadRequestError, "content_blocked", messages=[{"role": "user", "content": "about project bluebird"}])
 try:
     for chunk in client.chat.completions.create(
-        model="gpt-4o-mini", stream=True, messages=[{"role": "user", "content": "say: all about project bluebi\u200brd"}]
+        model="gpt-4o-mini", stream=True, messages=[{"role": "user", "content": "say: there is an osprey above"}]
     ):
         pass
 except openai.APIError as e:

@@ -59,8 +59,8 @@ type ports struct {
 
 // keys of the tenants that every test configuration has.
 const (
-	demoKey  = "sk-leash-demo"
-	trialKey = "sk-leash-trial"
+	demoKey  = "sk-test-laptop-9d2c"
+	trialKey = "sk-test-visitor-77aa"
 )
 
 // head is what the configurations of the tests have in common.
@@ -73,9 +73,9 @@ providers:
   openai: {base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}
 tenants:
   demo:
-    keys: [{name: laptop, sha256: dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3}]
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
   trial:
-    keys: [{name: visitor, sha256: f2e7a4a84b6b512c5575b48f883ef61715cbd061591865bd9aef26b85d91350b}]
+    keys: [{name: visitor, sha256: 091646b8fb0db3801122856f10721f728b34de4481485ecba2bd58a5207bc575}]
     modules: {ratelimit: {limits: [{name: trial, by: key, requests: 2, window: 2s}]}}
 routes:
   - {model: gpt-4o-mini, provider: openai}
@@ -125,8 +125,8 @@ func start(t testing.TB, config string, p ports) *gateway {
 	return g
 }
 
-// launch runs `leash up` without waiting.
-func launch(t testing.TB, config string, p ports) *gateway {
+// prepare writes the configuration of a gateway that is not started yet.
+func prepare(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
 	p.Listen, p.Control, p.Admin = freePort(t), freePort(t), freePort(t)
 	g := &gateway{
@@ -137,6 +137,13 @@ func launch(t testing.TB, config string, p ports) *gateway {
 		Config:  filepath.Join(t.TempDir(), "leash.yaml"),
 	}
 	g.write(config)
+	return g
+}
+
+// launch runs `leash up` without waiting.
+func launch(t testing.TB, config string, p ports) *gateway {
+	t.Helper()
+	g := prepare(t, config, p)
 	g.command = exec.Command(leash(t), "up", "-c", g.Config) //nolint:gosec // our own command
 	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
 	g.command.Dir = root(t)
@@ -190,7 +197,7 @@ func (g *gateway) readLines(r io.Reader) {
 	for lines.Scan() {
 		g.mu.Lock()
 		g.lines = append(g.lines, lines.Text())
-			g.mu.Unlock()
+		g.mu.Unlock()
 	}
 }
 
@@ -211,10 +218,10 @@ func (g *gateway) stop() {
 	}
 }
 
-// eventually polls until ok, for at most 15 s.
+// eventually polls until ok, for at most 60 s.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("timed out waiting for %s", what)

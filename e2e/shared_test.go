@@ -24,6 +24,8 @@ pipeline:
         - {name: bluebird, keywords: [project bluebird], action: block}
         - {name: card, builtins: [card], action: redact}
         - {name: password, keywords: [hunter2], action: redact, replacement: "*******"}
+        - {name: seal, regexps: ['\bseal-\d{5}\b'], in: response, action: redact}
+        - {name: osprey, keywords: [osprey], in: response, action: block}
         - {name: email, builtins: [email], action: flag}
 `
 

@@ -170,6 +170,8 @@ func adsSource() *core.ConfigSource {
 	return &core.ConfigSource{
 		ResourceApiVersion:    core.ApiVersion_V3,
 		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
+		// Without it Envoy starts after 15 s without what has not come yet: many modules take longer to compile.
+		InitialFetchTimeout: durationpb.New(0),
 	}
 }
 

@@ -42,6 +42,8 @@ func (t *translation) routes() *route.RouteConfiguration {
 			routeHeader, "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
 			"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address",
 		},
+		// What a provider tells about the operator's account is not for clients.
+		ResponseHeadersToRemove: []string{"openai-organization", "openai-project", "set-cookie"},
 	}
 }
 

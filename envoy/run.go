@@ -31,6 +31,8 @@ type Runner struct {
 	// Log takes Envoy's own log; Records the lines of the module logger, each a JSON object.
 	Log     *slog.Logger
 	Records io.Writer
+	// Crashed is called when a VM has died; it must not block.
+	Crashed func()
 }
 
 // A restart that comes soon after the last one waits longer, up to maxBackoff.
@@ -159,6 +161,9 @@ func (r *Runner) line(line string) {
 		if at := strings.Index(message, record); at >= 0 {
 			_, _ = io.WriteString(r.Records, message[at:]+"\n")
 			return
+		}
+		if strings.HasPrefix(message, "Function: proxy_") && strings.Contains(message, " failed: ") && r.Crashed != nil {
+			r.Crashed()
 		}
 	}
 	severity := slog.LevelInfo

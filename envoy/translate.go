@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -36,6 +37,8 @@ type Options struct {
 	// Secrets are the providers' keys by the provider's name, to be sent over xDS. Without them the resources refer to
 	// the environment variable or file, which Envoy then reads itself.
 	Secrets map[string]string
+	// Generation is part of the VM of filters that hold inspectors only: another one makes Envoy load them anew.
+	Generation int
 	// Static puts everything into one bootstrap instead of resources that refer to each other over xDS.
 	Static bool
 }
@@ -106,11 +109,18 @@ func (t *translation) module(f config.Filter) (*core.TypedExtensionConfig, error
 		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come:
 		// https://github.com/proxy-wasm/proxy-wasm-cpp-host/issues/143
 		AllowOnHeadersStopIteration: wrapperspb.Bool(true),
-		// A VM that died (out of memory, stack exhausted) is made anew for the next request.
+		// A VM that died (out of memory, stack exhausted) is made anew for the next request; until then requests are
+		// refused.
 		FailurePolicy: wasm.FailurePolicy_FAIL_RELOAD,
 	}
 	if !f.Policy {
-		plugin.FailurePolicy = wasm.FailurePolicy_FAIL_OPEN
+		// Envoy can reload or let pass, not both, so it lets pass, and the dead VM is replaced through Generation. (The
+		// newer FAIL_OPEN of the same field refuses the very request on which the VM died: measured on 1.40.)
+		plugin.FailurePolicy = wasm.FailurePolicy_UNSPECIFIED
+		plugin.FailOpen = true //nolint:staticcheck // see above
+		if t.o.Generation > 0 {
+			plugin.GetVmConfig().VmId += "#" + strconv.Itoa(t.o.Generation)
+		}
 	}
 	return &core.TypedExtensionConfig{Name: f.Name, TypedConfig: pack(&wasmfilter.Wasm{Config: plugin})}, nil
 }

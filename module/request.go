@@ -14,8 +14,13 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	x.Started = f.p.host.Now()
 	x.ID = f.s.Header(Requests, "x-request-id")
 	x.Method = f.s.Header(Requests, ":method")
-	x.Path, _, _ = strings.Cut(f.s.Header(Requests, ":path"), "?")
+	var query bool
+	x.Path, _, query = strings.Cut(f.s.Header(Requests, ":path"), "?")
 	x.Format = llm.FormatOf(x.Method, x.Path)
+	if query && x.Format != llm.None && f.p.policy {
+		// The formats know no query, but some providers take keys from there.
+		f.s.SetHeader(Requests, ":path", x.Path)
+	}
 	f.request, f.requestEnd = atHeader, end
 	f.begin(PhaseRequestHeader)
 	f.checkHeaders()

@@ -24,8 +24,10 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	if f.run() != ran {
 		return f.headersOfReplacement(end)
 	}
-	if f.response = f.modeOf(); f.ended {
+	if chosen := f.modeOf(); f.ended {
 		return f.headersOfReplacement(end)
+	} else {
+		f.response = chosen
 	}
 	switch f.response {
 	case buffers:

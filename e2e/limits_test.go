@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+var limitTests = []sharedTest{
+	{"a limit answers 429 with Retry-After, and is free again after it", testRateLimit},
+	{"the limit's headers stand in each answer", testLimitHeaders},
+}
+
+func testRateLimit(t *testing.T, g *gateway, _ *mock.Provider) {
+	ask := func() answer {
+		r := g.request(chatBody("say: hi", false))
+		r.Header.Set("Authorization", "Bearer "+trialKey)
+		return do(t, r)
+	}
+	var limited answer
+	eventually(t, "the third of three quick requests to be refused", func() bool {
+		limited = ask()
+		return limited.Status != 200
+	})
+	if limited.Status != 429 || limited.errorCode() != "rate_limit_exceeded" {
+		t.Fatalf("got %d %s, want 429 rate_limit_exceeded", limited.Status, limited.Body)
+	}
+	seconds, err := strconv.Atoi(limited.Header.Get("Retry-After"))
+	if err != nil || seconds < 1 || seconds > 2 {
+		t.Errorf("Retry-After is %q, want 1 or 2 seconds", limited.Header.Get("Retry-After"))
+	}
+	for header, want := range map[string]string{"x-ratelimit-limit-requests": "2", "x-ratelimit-remaining-requests": "0"} {
+		if got := limited.Header.Get(header); got != want {
+			t.Errorf("%s is %q, want %q", header, got, want)
+		}
+	}
+	if other := g.chat("say: hi"); other.Status != 200 {
+		t.Errorf("another key: got %d, want 200: limits are by key", other.Status)
+	}
+	time.Sleep(time.Duration(seconds) * time.Second) // what Retry-After asked for is what is tested
+	if again := ask(); again.Status != 200 {
+		t.Errorf("after Retry-After: got %d %s, want 200", again.Status, again.Body)
+	}
+}
+
+func testLimitHeaders(t *testing.T, g *gateway, _ *mock.Provider) {
+	for name, stream := range map[string]bool{"whole": false, "streamed": true} {
+		a := do(t, g.request(chatBody("say: hi", stream)))
+		for _, header := range []string{
+			"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
+			"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens",
+		} {
+			if a.Header.Get(header) == "" {
+				t.Errorf("%s: the answer has no %s", name, header)
+			}
+		}
+	}
+}
