@@ -55,8 +55,8 @@ type gateway struct {
 	crashes chan struct{} // a VM has died
 	// generation counts how often filters of inspectors were loaded anew.
 	generation int
-	ready   readiness
-	group   *errgroup.Group
+	ready      readiness
+	group      *errgroup.Group
 	// done is closed when the gateway ends; what the group runs ends with it.
 	done <-chan struct{}
 }

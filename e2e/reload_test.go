@@ -103,7 +103,7 @@ func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
 	g := start(t, policies, ports{Provider: url})
 	stop := underLoad(t, g)
 	for name, tc := range map[string]struct{ old, changed, want string }{
-		"an unknown field":          {"limits: {request_bytes", "limits: {request_bites", ":25:10: limits.request_bites: unknown field (did you mean request_bytes?)"},
+		"an unknown field":          {"limits: {request_bytes", "limits: {request_bites", ":19:10: limits.request_bites: unknown field (did you mean request_bytes?)"},
 		"a wrong type":              {"request_bytes: 1MiB", "request_bytes: [1]", "limits.request_bytes"},
 		"an unknown provider":       {"provider: openai}", "provider: opnai}", "did you mean openai?"},
 		"a module's own complaint":  {"action: block}", "action: blok}", "pipeline[4].config.rules[0]"},

@@ -99,9 +99,7 @@ func (t *translation) filters(r *Resources) []*hcm.HttpFilter {
 			filters = append(filters, &hcm.HttpFilter{Name: e.GetName(), ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: e.GetTypedConfig()}})
 			continue
 		}
-		filters = append(filters, &hcm.HttpFilter{Name: e.GetName(), ConfigType: &hcm.HttpFilter_ConfigDiscovery{
-			ConfigDiscovery: &core.ExtensionConfigSource{ConfigSource: adsSource(), TypeUrls: []string{wasmType}},
-		}})
+		filters = append(filters, slot(e.GetName()))
 	}
 	return append(filters, httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true}))
 }

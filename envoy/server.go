@@ -53,7 +53,8 @@ type Server struct {
 	refused  map[string]*Refused
 	streams  int
 	changed  chan struct{} // closed and renewed whenever one of the above changes
-	current  *cache.Snapshot
+	current  *Resources
+	snapshot *cache.Snapshot
 }
 
 // pushed are the types of a snapshot, in the order in which they depend on each other.
@@ -136,36 +137,49 @@ func (s *Server) answered(r *discovery.DiscoveryRequest) {
 }
 
 // Apply gives Envoy the resources and waits until it has taken all of them, or ctx ends. If Envoy refuses any of them the
-// previous ones are put back and the error is a *Refused.
+// previous ones go on and the error is a *Refused.
 func (s *Server) Apply(ctx context.Context, r *Resources) error {
+	s.mu.Lock()
+	previous := s.current
+	s.mu.Unlock()
+	if staged := stage(previous, r); staged != nil {
+		if err := s.push(ctx, staged); err != nil {
+			return s.undo(ctx, previous, err)
+		}
+	}
+	if err := s.push(ctx, r); err != nil {
+		return s.undo(ctx, previous, err)
+	}
+	return nil
+}
+
+// undo puts the previous resources back after a failure.
+func (s *Server) undo(ctx context.Context, previous *Resources, failure error) error {
+	if previous == nil {
+		return failure
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.push(limited, previous); err != nil {
+		return errors.Join(failure, fmt.Errorf("put the previous configuration back: %w", err))
+	}
+	return failure
+}
+
+// push gives Envoy the resources and waits until it has taken them.
+func (s *Server) push(ctx context.Context, r *Resources) error {
 	snapshot, versions, err := snapshotOf(r)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	previous, previousVersions := s.current, s.versions
-	s.versions, s.current = versions, snapshot
+	s.versions, s.current, s.snapshot = versions, r, snapshot
 	clear(s.refused)
 	s.mu.Unlock()
 	if err := s.cache.SetSnapshot(ctx, nodeID, snapshot); err != nil {
 		return fmt.Errorf("apply configuration: %w", err)
 	}
-	err = s.wait(ctx)
-	var refused *Refused
-	if err == nil || !errors.As(err, &refused) && previous == nil {
-		return err
-	}
-	if previous == nil {
-		return err
-	}
-	s.mu.Lock()
-	s.versions, s.current = previousVersions, previous
-	clear(s.refused)
-	s.mu.Unlock()
-	if undo := s.cache.SetSnapshot(context.WithoutCancel(ctx), nodeID, previous); undo != nil {
-		return errors.Join(err, fmt.Errorf("put the previous configuration back: %w", undo))
-	}
-	return err
+	return s.wait(ctx)
 }
 
 // wait waits until Envoy has taken every type of the current snapshot that has resources, or refused one.
@@ -179,7 +193,7 @@ func (s *Server) wait(ctx context.Context) error {
 			if refused == nil {
 				refused = s.refused[kind]
 			}
-			if len(s.current.GetResources(kind)) > 0 && s.acked[kind] != s.versions[kind] {
+			if len(s.snapshot.GetResources(kind)) > 0 && s.acked[kind] != s.versions[kind] {
 				missing = kind
 			}
 		}
@@ -203,6 +217,9 @@ func snapshotOf(r *Resources) (*cache.Snapshot, map[string]string, error) {
 	byType := map[string][]types.Resource{
 		resource.ListenerType: {r.Listener},
 		resource.RouteType:    {r.Routes},
+	}
+	if r.stage != nil {
+		byType[resource.ListenerType] = append(byType[resource.ListenerType], r.stage)
 	}
 	for _, c := range r.Clusters {
 		byType[resource.ClusterType] = append(byType[resource.ClusterType], c)

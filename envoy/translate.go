@@ -49,19 +49,24 @@ type Resources struct {
 	Routes     *route.RouteConfiguration
 	Clusters   []*cluster.Cluster
 	Extensions []*core.TypedExtensionConfig // the modules
-	Secrets    []*tls.Secret
+	// Untried are the names of extensions that only Envoy can tell whether they work.
+	Untried map[string]bool
+	Secrets []*tls.Secret
+
+	stage *listener.Listener // on which untried extensions are tried
 }
 
 // Translate makes Envoy's resources of a configuration.
 func Translate(c *config.Config, o Options) (*Resources, error) {
 	t := &translation{c: c, o: o}
-	r := &Resources{Routes: t.routes()}
+	r := &Resources{Routes: t.routes(), Untried: map[string]bool{}}
 	for _, f := range c.Filters() {
 		extension, err := t.module(f)
 		if err != nil {
 			return nil, err
 		}
 		r.Extensions = append(r.Extensions, extension)
+		r.Untried[f.Name] = f.Own
 	}
 	for _, name := range sortedKeys(c.Providers) {
 		r.Clusters = append(r.Clusters, t.cluster(name))

@@ -1,0 +1,80 @@
+package match
+
+// automaton finds keywords: Aho and Corasick's, over bytes in groups that no keyword tells apart. It is our own because
+// a stream needs the state at the end of a text (how much of it may still become a keyword), which libraries keep to
+// themselves (docs/decisions/016-own-matcher.md).
+type automaton struct {
+	class [256]uint8
+	width int
+	next  []int32   // of state*width+class
+	depth []int32   // of a state: how many bytes of a keyword have been seen
+	found [][]int32 // of a state: the patterns that end here
+	used  bool
+}
+
+func newAutomaton(words [][]byte, patterns []int) *automaton {
+	a := &automaton{width: 1, used: len(words) > 0}
+	for _, word := range words {
+		for _, b := range word {
+			if a.class[b] == 0 {
+				a.class[b] = uint8(a.width) //nolint:gosec // at most 255 bytes have a class of their own, see fold
+				a.width++
+			}
+		}
+	}
+	a.add()
+	lengths := []int32{}
+	for i, word := range words {
+		state := int32(0)
+		for _, b := range word {
+			at := int(state)*a.width + int(a.class[b])
+			if a.next[at] == 0 {
+				n := a.add()
+				a.next[at] = n
+				a.depth[n] = a.depth[state] + 1
+			}
+			state = a.next[at]
+		}
+		a.found[state] = append(a.found[state], int32(patterns[i])) //nolint:gosec // a count of patterns
+		lengths = append(lengths, int32(len(word)))                 //nolint:gosec // a keyword's length
+	}
+	a.link()
+	return a
+}
+
+func (a *automaton) add() int32 {
+	a.next = append(a.next, make([]int32, a.width)...)
+	a.depth = append(a.depth, 0)
+	a.found = append(a.found, nil)
+	return int32(len(a.depth) - 1) //nolint:gosec // bounded by the keywords' length
+}
+
+// link completes the transitions, breadth first: where a state has none it goes on as its longest proper suffix does.
+func (a *automaton) link() {
+	suffix := make([]int32, len(a.depth))
+	var queue []int32
+	for c := range a.width {
+		if s := a.next[c]; s != 0 {
+			queue = append(queue, s)
+		}
+	}
+	for len(queue) > 0 {
+		state := queue[0]
+		queue = queue[1:]
+		a.found[state] = append(a.found[state], a.found[suffix[state]]...)
+		for c := range a.width {
+			at := int(state)*a.width + c
+			fall := a.next[int(suffix[state])*a.width+c]
+			if s := a.next[at]; s != 0 {
+				suffix[s] = fall
+				queue = append(queue, s)
+			} else {
+				a.next[at] = fall
+			}
+		}
+	}
+}
+
+func (a *automaton) step(state int32, b byte) int32 {
+	return a.next[int(state)*a.width+int(a.class[b])]
+}

@@ -1,0 +1,217 @@
+// Package match finds keywords and regular expressions in text, whole and in streams.
+//
+// Keywords are found in any case, in full-width letters and with invisible characters between their letters, all of
+// which people use to get around filters. Regular expressions (RE2 syntax) run only where a text holds what they
+// cannot match without, so clean text costs little.
+//
+// In a [Stream] a text comes in pieces. What could still become a match is held back until it is certain, so that not
+// even the beginning of a match leaves too early.
+package match
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Pattern is one thing to look for: a keyword or a regular expression.
+type Pattern struct {
+	Name string
+	// Keyword is found in any case, unless CaseSensitive is set; Whole finds it only between word boundaries.
+	Keyword              string
+	Whole, CaseSensitive bool
+	// Regexp is an expression in RE2 syntax.
+	Regexp string
+	// Check, where it is set, has the last word on what the expression found.
+	Check func(found string) bool
+}
+
+// A Match is a place in a text, and the index of the pattern that was found there.
+type Match struct{ Start, End, Pattern int }
+
+// A Set is patterns that are looked for together. It is safe for concurrent use.
+type Set struct {
+	patterns []Pattern
+	lengths  []int // of the folded keywords, by pattern
+	words    *automaton
+	exprs    []expression
+}
+
+// Compile makes a Set. An error names the pattern that is wrong.
+func Compile(patterns []Pattern) (*Set, error) {
+	s := &Set{patterns: patterns, lengths: make([]int, len(patterns))}
+	var words [][]byte
+	var owners []int
+	for i, p := range patterns {
+		switch {
+		case (p.Keyword == "") == (p.Regexp == ""):
+			return nil, fmt.Errorf("pattern %d (%s): must be either a keyword or a regular expression", i, p.Name)
+		case p.Keyword != "":
+			if !utf8.ValidString(p.Keyword) {
+				return nil, fmt.Errorf("pattern %d (%s): the keyword is not valid UTF-8", i, p.Name)
+			}
+			var f folded
+			f.fold(p.Keyword)
+			word := slices.Clone(f.text)
+			if len(word) == 0 {
+				return nil, fmt.Errorf("pattern %d (%s): the keyword has no visible characters", i, p.Name)
+			}
+			s.lengths[i] = len(word)
+			words, owners = append(words, word), append(owners, i)
+		default:
+			e, err := compileExpression(p.Regexp, i)
+			if err != nil {
+				return nil, fmt.Errorf("pattern %d (%s): %w", i, p.Name, err)
+			}
+			s.exprs = append(s.exprs, e)
+		}
+	}
+	s.words = newAutomaton(words, owners)
+	return s, nil
+}
+
+// Find returns the matches in a text, from left to right and without overlaps: the leftmost wins, then the longest, then
+// the pattern that stands first. It returns nil when there is none.
+func (s *Set) Find(text string) []Match {
+	return choose(s.findExpressions(text, 0, s.findWords(text, 0, nil)))
+}
+
+// Contains says whether any pattern is found, and which.
+func (s *Set) Contains(text string) (pattern int, ok bool) {
+	if found := s.Find(text); found != nil {
+		return found[0].Pattern, true
+	}
+	return 0, false
+}
+
+// Redact puts replacements in the place of matches, and says whether there were any.
+func (s *Set) Redact(text string, replacement func(Match) string) (string, bool) {
+	found := s.Find(text)
+	if found == nil {
+		return text, false
+	}
+	var b strings.Builder
+	from := 0
+	for _, m := range found {
+		b.WriteString(text[from:m.Start])
+		b.WriteString(replacement(m))
+		from = m.End
+	}
+	b.WriteString(text[from:])
+	return b.String(), true
+}
+
+// choose orders candidates and takes out those that overlap an earlier one.
+func choose(all []Match) []Match {
+	if len(all) < 2 {
+		return all
+	}
+	slices.SortFunc(all, func(a, b Match) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Pattern, b.Pattern))
+	})
+	kept := all[:0]
+	for _, m := range all {
+		if len(kept) == 0 || m.Start >= kept[len(kept)-1].End {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+// findWords appends the places of keywords that begin at from or later.
+func (s *Set) findWords(text string, from int, all []Match) []Match {
+	if !s.words.used {
+		return all
+	}
+	var f folded
+	f.fold(text)
+	state := int32(0)
+	for i := range f.text {
+		state = s.words.step(state, f.text[i])
+		for _, pattern := range s.words.found[state] {
+			m := Match{f.start(i + 1 - s.lengths[pattern]), f.end(i), int(pattern)}
+			if m.Start >= from && s.accepts(text, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// accepts checks what the automaton does not know of.
+func (s *Set) accepts(text string, m Match) bool {
+	p := &s.patterns[m.Pattern]
+	if p.CaseSensitive && text[m.Start:m.End] != p.Keyword {
+		return false
+	}
+	if !p.Whole {
+		return true
+	}
+	before, _ := utf8.DecodeLastRuneInString(text[:m.Start])
+	after, _ := utf8.DecodeRuneInString(text[m.End:])
+	return !isWord(before) && !isWord(after)
+}
+
+func isWord(r rune) bool {
+	return r != utf8.RuneError && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
+}
+
+func (s *Set) findExpressions(text string, from int, all []Match) []Match {
+	for i := range s.exprs {
+		e := &s.exprs[i]
+		if !e.need.in(text) {
+			continue
+		}
+		for _, at := range e.regexp.FindAllStringIndex(text, -1) {
+			m := Match{max(at[0], from), at[1], e.pattern}
+			if m.Start < m.End && s.verified(text, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+func (s *Set) verified(text string, m Match) bool {
+	check := s.patterns[m.Pattern].Check
+	return check == nil || check(text[m.Start:m.End])
+}
+
+// expression is a regular expression with what is needed to skip it and to follow it through a stream.
+type expression struct {
+	pattern int
+	regexp  *regexp.Regexp
+	prog    *syntax.Prog
+	need    need
+	// first says with which bytes a match can begin.
+	first [256]bool
+}
+
+var errEmpty = errors.New("matches the empty text")
+
+func compileExpression(text string, pattern int) (e expression, err error) {
+	e.pattern = pattern
+	if e.regexp, err = regexp.Compile(text); err != nil {
+		return e, err
+	}
+	if e.regexp.MatchString("") {
+		return e, errEmpty
+	}
+	e.regexp.Longest()
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return e, err
+	}
+	parsed = parsed.Simplify()
+	e.need = needOf(parsed)
+	if e.prog, err = syntax.Compile(parsed); err == nil {
+		e.first = firstBytes(e.prog)
+	}
+	return e, err
+}
