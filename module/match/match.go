@@ -165,7 +165,7 @@ func isWord(r rune) bool {
 func (s *Set) findExpressions(text string, from int, all []Match) []Match {
 	for i := range s.exprs {
 		e := &s.exprs[i]
-		if !e.need.in(text) {
+		if !e.need.in(text) || !e.head.in(text) {
 			continue
 		}
 		for _, at := range e.regexp.FindAllStringIndex(text, -1) {
@@ -189,8 +189,7 @@ type expression struct {
 	regexp  *regexp.Regexp
 	prog    *syntax.Prog
 	need    need
-	// first says with which bytes a match can begin.
-	first [256]bool
+	head    head
 }
 
 var errEmpty = errors.New("matches the empty text")
@@ -211,7 +210,7 @@ func compileExpression(text string, pattern int) (e expression, err error) {
 	parsed = parsed.Simplify()
 	e.need = needOf(parsed)
 	if e.prog, err = syntax.Compile(parsed); err == nil {
-		e.first = firstBytes(e.prog)
+		e.head = headOf(e.prog)
 	}
 	return e, err
 }

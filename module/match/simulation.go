@@ -43,7 +43,7 @@ func (e *expression) alive(text string, from, last int, run *simulation) int {
 	for i := from; ; {
 		if len(run.moved) == 0 { // nothing is under way: go where something can begin
 			skipped := i
-			for i < len(text) && i <= last && !e.first[text[i]] {
+			for i < len(text) && i <= last && !e.head[0][text[i]] {
 				i++
 			}
 			if i > skipped {
@@ -121,34 +121,4 @@ func (s *simulation) add(pc uint32, start int) {
 	case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
 		s.current = append(s.current, thread{pc, start})
 	}
-}
-
-// firstBytes finds the bytes with which a match can begin; beyond ASCII it takes all of them.
-func firstBytes(prog *syntax.Prog) (first [256]bool) {
-	for b := utf8.RuneSelf; b < len(first); b++ {
-		first[b] = true
-	}
-	seen := make([]bool, len(prog.Inst))
-	var visit func(pc uint32)
-	visit = func(pc uint32) {
-		if seen[pc] {
-			return
-		}
-		seen[pc] = true
-		switch inst := &prog.Inst[pc]; inst.Op {
-		case syntax.InstAlt, syntax.InstAltMatch:
-			visit(inst.Out)
-			visit(inst.Arg)
-		case syntax.InstCapture, syntax.InstNop, syntax.InstEmptyWidth:
-			visit(inst.Out)
-		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
-			for r := range rune(utf8.RuneSelf) {
-				if inst.MatchRune(r) {
-					first[r] = true
-				}
-			}
-		}
-	}
-	visit(uint32(prog.Start)) //nolint:gosec // an index of an instruction
-	return first
 }

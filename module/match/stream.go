@@ -86,8 +86,13 @@ func (st *Stream) take(text string, from, to int, found []Match) []Segment {
 	}
 	if to > from {
 		last, _ := utf8.DecodeLastRuneInString(text[:to])
-		if st.before = " "; isWord(last) {
+		switch {
+		case !isWord(last):
+			st.before = " "
+		case last < utf8.RuneSelf:
 			st.before = "_"
+		default: // a letter to keywords, none to expressions, whose word boundaries know ASCII only
+			st.before = "é"
 		}
 	}
 	st.held = text[to:]

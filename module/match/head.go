@@ -1,0 +1,78 @@
+package match
+
+import (
+	"regexp/syntax"
+	"unicode/utf8"
+)
+
+// head is the bytes that a match can have at its first places. It tells most texts from those with a match, at a few
+// instructions a byte, where an expression has no literal that is rare enough.
+type head [3][256]bool
+
+// headOf reads the head off a program.
+func headOf(prog *syntax.Prog) (h head) {
+	at := map[uint32]bool{}
+	closure(prog, uint32(prog.Start), at) //nolint:gosec // an index of an instruction
+	over := false                         // a match may have ended
+	for place := range h {
+		next := map[uint32]bool{}
+		for pc := range at {
+			inst := &prog.Inst[pc]
+			if inst.Op == syntax.InstMatch {
+				over = true
+				continue
+			}
+			for r := range rune(utf8.RuneSelf) {
+				if inst.MatchRune(r) {
+					h[place][r] = true
+				}
+			}
+			closure(prog, inst.Out, next)
+		}
+		for b := range h[place] {
+			h[place][b] = h[place][b] || over || b >= utf8.RuneSelf
+		}
+		at = next
+	}
+	return h
+}
+
+// closure collects the instructions that read a character, and the end, that are reached from one without reading.
+func closure(prog *syntax.Prog, pc uint32, at map[uint32]bool) {
+	seen := map[uint32]bool{}
+	var visit func(pc uint32)
+	visit = func(pc uint32) {
+		if seen[pc] {
+			return
+		}
+		seen[pc] = true
+		switch inst := &prog.Inst[pc]; inst.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			visit(inst.Out)
+			visit(inst.Arg)
+		case syntax.InstCapture, syntax.InstNop, syntax.InstEmptyWidth:
+			visit(inst.Out)
+		case syntax.InstFail:
+		default:
+			at[pc] = true
+		}
+	}
+	visit(pc)
+}
+
+// in says whether a match can begin anywhere in a text.
+func (h *head) in(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if !h[0][c] {
+			continue
+		}
+		if c >= utf8.RuneSelf || i+2 >= len(text) {
+			return true
+		}
+		if c = text[i+1]; c >= utf8.RuneSelf || h[1][c] && h[2][text[i+2]] {
+			return true
+		}
+	}
+	return false
+}
