@@ -221,6 +221,35 @@ func (s *ruleSet) apply(x *module.Exchange, text string) (string, bool, error) {
 	return out.String(), true, nil
 }
 
+// release does what the rules say with a piece of a stream that is certain. Text that could be a match and has grown too
+// long to be held is taken for one, except by a rule that only flags.
+func (s *ruleSet) release(x *module.Exchange, segments []match.Segment) (string, error) {
+	if len(segments) == 1 && segments[0].Pattern < 0 {
+		return segments[0].Text, nil
+	}
+	var out strings.Builder
+	for _, one := range segments {
+		if one.Pattern < 0 {
+			out.WriteString(one.Text)
+			continue
+		}
+		rule := s.rules[one.Pattern]
+		if one.Undecided && rule.Action == Flag {
+			out.WriteString(one.Text)
+			continue
+		}
+		if err := rule.found(x); err != nil {
+			return "", err
+		}
+		if rule.Action == Redact {
+			out.WriteString(rule.Replacement)
+		} else {
+			out.WriteString(one.Text)
+		}
+	}
+	return out.String(), nil
+}
+
 // found notes that a rule has found something; it returns the refusal of a rule that blocks.
 func (r *Rule) found(x *module.Exchange) error {
 	x.Count(matches, 1, r.Name, string(r.Action), x.Caller().Tenant)
