@@ -1,8 +1,9 @@
 # syntax=docker/dockerfile:1
-# Leash in one image: the program, its modules, and Envoy. `docker compose up` builds and runs it.
+# Leash in one image: the program, its modules, and Envoy. It holds no configuration: the keys of the examples are known to
+# everybody. The configuration is expected in /etc/leash/leash.yaml and has to listen on 0.0.0.0; `docker compose up` brings one.
 #
 #   docker build -t leash --build-arg VERSION="$(git describe --tags --always)" .
-#   docker run --rm -p 127.0.0.1:8080:8080 -p 127.0.0.1:8081:8081 -e OPENAI_API_KEY leash
+#   docker run --rm -p 127.0.0.1:8080:8080 -e OPENAI_API_KEY -v "$PWD/examples/docker:/etc/leash:ro" leash
 
 ARG GO_VERSION=1.26
 ARG PYTHON_VERSION=3.13
@@ -35,12 +36,8 @@ FROM gcr.io/distroless/base-nossl-debian12:nonroot
 COPY --from=envoy /out/envoy /usr/local/bin/envoy
 COPY --from=build /src/bin/leash /usr/local/bin/leash
 COPY --from=build /src/build/modules /usr/local/lib/leash/modules
-COPY examples/quickstart/leash.yaml /etc/leash/leash.yaml
-# Inside a container loopback is nobody's: listen for what the host publishes. Envoy's admin stays on loopback.
 ENV ENVOY_PATH=/usr/local/bin/envoy \
-    LEASH_MODULES_DIR=/usr/local/lib/leash/modules \
-    LEASH_LISTEN=0.0.0.0:8080 \
-    LEASH_CONTROL_LISTEN=0.0.0.0:8081
+    LEASH_MODULES_DIR=/usr/local/lib/leash/modules
 EXPOSE 8080 8081
 # nonroot, by number: what runs the image can see that it is not root.
 USER 65532:65532

@@ -70,7 +70,7 @@ func linesOf(page, prefix string) string {
 }
 
 func TestMetricsOfEnvoyAndItsModulesAreShownUnderStableNames(t *testing.T) {
-	recorded, err := os.ReadFile("testdata/envoy.prom") // what Envoy 1.40 told after five exchanges
+	recorded, err := os.ReadFile("testdata/envoy.prom") // what Envoy 1.40 told after four exchanges
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,35 +90,39 @@ func TestMetricsOfEnvoyAndItsModulesAreShownUnderStableNames(t *testing.T) {
 leash_config_current 0
 leash_config_loads_total{result="applied"} 0
 leash_config_loads_total{result="rejected"} 0
-leash_cost_picodollars_total{tenant="none",model="gpt-4o-mini"} 6.6e+06
-leash_envoy_endpoints{cluster="openai"} 1
-leash_envoy_endpoints_healthy{cluster="openai"} 1
-leash_envoy_memory_bytes 4.318728e+07
+leash_cost_picodollars_total{tenant="demo",model="gpt-4o-mini"} 2.55e+06
+leash_envoy_endpoints{provider="openai"} 1
+leash_envoy_endpoints_healthy{provider="openai"} 1
+leash_envoy_memory_bytes 5.1467872e+07
 leash_envoy_requests_active 0
 leash_envoy_requests_total{class="1xx"} 0
-leash_envoy_requests_total{class="2xx"} 4
+leash_envoy_requests_total{class="2xx"} 2
 leash_envoy_requests_total{class="3xx"} 0
 leash_envoy_requests_total{class="4xx"} 1
-leash_envoy_requests_total{class="5xx"} 0
+leash_envoy_requests_total{class="5xx"} 1
 leash_envoy_restarts_total 0
 leash_envoy_scrape_dropped_series 0
 leash_envoy_scrape_up 1
-leash_envoy_upstream_connect_failures_total{cluster="openai"} 0
-leash_envoy_upstream_requests_total{class="2xx",cluster="openai"} 4
-leash_envoy_upstream_timeouts_total{cluster="openai"} 0
-leash_envoy_wasm_reloads_total{plugin="leash",result="backoff"} 0
-leash_envoy_wasm_reloads_total{plugin="leash",result="failure"} 0
-leash_envoy_wasm_reloads_total{plugin="leash",result="success"} 0
+leash_envoy_upstream_connect_failures_total{provider="openai"} 0
+leash_envoy_upstream_requests_total{class="2xx",provider="openai"} 2
+leash_envoy_upstream_requests_total{class="5xx",provider="openai"} 1
+leash_envoy_upstream_timeouts_total{provider="openai"} 0
+leash_envoy_wasm_reloads_total{plugin="leash_costtracker",result="backoff"} 0
+leash_envoy_wasm_reloads_total{plugin="leash_costtracker",result="failure"} 0
+leash_envoy_wasm_reloads_total{plugin="leash_costtracker",result="success"} 0
 leash_envoy_wasm_vms 4
-leash_refusals_total{tenant="none",module="route",code="model_not_found"} 1
-leash_request_duration_milliseconds_sum{model="gpt-4o-mini",provider="openai"} 160.98428954071213
-leash_request_duration_milliseconds_count{model="gpt-4o-mini",provider="openai"} 4
-leash_requests_total{tenant="none",model="gpt-4o-mini",provider="openai",status="200"} 4
-leash_requests_total{tenant="none",model="unknown",provider="none",status="404"} 1
-leash_time_to_first_token_milliseconds_sum{model="gpt-4o-mini",provider="openai"} 31.49206349206349
+leash_refusals_total{tenant="demo",module="route",code="model_not_found"} 1
+leash_request_duration_milliseconds_sum{model="gpt-*",provider="openai"} 1.0476190476190477
+leash_request_duration_milliseconds_count{model="gpt-*",provider="openai"} 1
+leash_request_duration_milliseconds_sum{model="gpt-4o-mini",provider="openai"} 7.097205824478552
+leash_request_duration_milliseconds_count{model="gpt-4o-mini",provider="openai"} 2
+leash_requests_total{tenant="demo",model="gpt-*",provider="openai",status="500"} 1
+leash_requests_total{tenant="demo",model="gpt-4o-mini",provider="openai",status="200"} 2
+leash_requests_total{tenant="demo",model="unknown",provider="none",status="404"} 1
+leash_time_to_first_token_milliseconds_sum{model="gpt-4o-mini",provider="openai"} 1.0476190476190477
 leash_time_to_first_token_milliseconds_count{model="gpt-4o-mini",provider="openai"} 1
-leash_tokens_total{tenant="none",model="gpt-4o-mini",kind="input"} 12
-leash_tokens_total{tenant="none",model="gpt-4o-mini",kind="output"} 8`
+leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="input"} 5
+leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="output"} 3`
 	if got := linesOf(page, "leash_"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -197,6 +201,21 @@ func TestModulesCannotTakeNamesNorFillThePage(t *testing.T) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	if _, err := parser.TextToMetricFamilies(strings.NewReader(page)); err != nil {
 		t.Errorf("the page is not Prometheus' format: %v", err)
+	}
+}
+
+func TestProviderIsNamedHoweverEnvoyTakesItsClusterApart(t *testing.T) {
+	for name, text := range map[string]string{
+		"in the metric's name": "# TYPE envoy_cluster_my_llm_membership_total gauge\nenvoy_cluster_my_llm_membership_total{envoy_cluster_name=\"provider\"} 2\n",
+		"in the label":         "# TYPE envoy_cluster_membership_total gauge\nenvoy_cluster_membership_total{envoy_cluster_name=\"my_llm\"} 2\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := envoy(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) })
+			_, page := get(t, NewHandler(Options{EnvoyAdmin: address}), "/metrics")
+			if got, want := linesOf(page, "leash_envoy_endpoints"), `leash_envoy_endpoints{provider="my_llm"} 2`; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

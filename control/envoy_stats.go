@@ -28,11 +28,12 @@ const (
 	maxSeries      = 10_000 // of one metric
 )
 
-// envoyFilter is which of Envoy's own names (before its Prometheus form) are asked for. Modules' names come after wasmcustom.
+// envoyFilter is which of Envoy's own names (before its Prometheus form) are asked for. Modules' names come after wasmcustom. A
+// provider's cluster is called provider.NAME.
 // https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
 const envoyFilter = `^(wasmcustom\.leash_` +
 	`|http\..*\.downstream_rq_([1-5]xx|active)$` +
-	`|cluster\..*\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout)$` +
+	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout)$` +
 	`|wasm\..*\.vm_reload_` +
 	`|wasm\.envoy\.wasm\.runtime\.v8\.active$` +
 	`|server\.memory_allocated$)`
@@ -100,29 +101,40 @@ type translation struct {
 	envoy  *regexp.Regexp // Envoy's name; its groups become the values of captures
 	name   string
 	labels map[string]string // ours by Envoy's
-	// captures are the names of the labels that the pattern's groups are the values of.
+	// captures are the names of the labels that the pattern's groups are the values of, where they are not empty. They go
+	// before those of labels.
 	captures []string
 }
 
 var translations = []translation{
 	{regexp.MustCompile(`^envoy_http_downstream_rq_xx$`), "leash_envoy_requests_total", map[string]string{classLabel: "class"}, nil},
 	{regexp.MustCompile(`^envoy_http_downstream_rq_active$`), "leash_envoy_requests_active", nil, nil},
-	{regexp.MustCompile(`^envoy_cluster_upstream_rq_xx$`), "leash_envoy_upstream_requests_total", map[string]string{clusterLabel: "cluster", classLabel: "class"}, nil},
-	{regexp.MustCompile(`^envoy_cluster_upstream_cx_connect_fail$`), "leash_envoy_upstream_connect_failures_total", map[string]string{clusterLabel: "cluster"}, nil},
-	{regexp.MustCompile(`^envoy_cluster_upstream_rq_timeout$`), "leash_envoy_upstream_timeouts_total", map[string]string{clusterLabel: "cluster"}, nil},
-	{regexp.MustCompile(`^envoy_cluster_membership_total$`), "leash_envoy_endpoints", map[string]string{clusterLabel: "cluster"}, nil},
-	{regexp.MustCompile(`^envoy_cluster_membership_healthy$`), "leash_envoy_endpoints_healthy", map[string]string{clusterLabel: "cluster"}, nil},
+	ofProvider("upstream_rq_xx", "leash_envoy_upstream_requests_total"),
+	ofProvider("upstream_cx_connect_fail", "leash_envoy_upstream_connect_failures_total"),
+	ofProvider("upstream_rq_timeout", "leash_envoy_upstream_timeouts_total"),
+	ofProvider("membership_total", "leash_envoy_endpoints"),
+	ofProvider("membership_healthy", "leash_envoy_endpoints_healthy"),
 	{regexp.MustCompile(`^envoy_wasm_envoy_wasm_runtime_v8_active$`), "leash_envoy_wasm_vms", nil, nil},
 	{regexp.MustCompile(`^envoy_wasm_(.+)_vm_reload_(success|failure|backoff)$`), "leash_envoy_wasm_reloads_total", nil, []string{"plugin", "result"}},
 	{regexp.MustCompile(`^envoy_server_memory_allocated$`), "leash_envoy_memory_bytes", nil, nil},
 }
 
+// ofProvider is a metric of a provider's cluster. Envoy takes the cluster for a label up to its first dot, so that the
+// provider's name is in the metric's, unless the cluster has a name of its own for statistics.
+func ofProvider(envoy, name string) translation {
+	return translation{
+		regexp.MustCompile(`^envoy_cluster_(?:(.+)_)?` + envoy + `$`), name,
+		map[string]string{clusterLabel: providerLabel, classLabel: "class"}, []string{providerLabel},
+	}
+}
+
 // Labels that Envoy takes out of its names.
 const (
-	classLabel   = "envoy_response_code_class"
-	clusterLabel = "envoy_cluster_name"
-	prefixLabel  = "envoy_http_conn_manager_prefix"
-	adminPrefix  = "admin" // requests to Envoy's admin are none of the gateway's
+	classLabel    = "envoy_response_code_class"
+	clusterLabel  = "envoy_cluster_name"
+	providerLabel = "provider" // ours
+	prefixLabel   = "envoy_http_conn_manager_prefix"
+	adminPrefix   = "admin" // requests to Envoy's admin are none of the gateway's
 )
 
 // translate reads what Envoy tells, keeps what modules and translations name, and says how many series it left out.
@@ -174,9 +186,6 @@ func addTo(sums map[string]*sum, t *translation, captured []string, family *dto.
 	}
 	for _, metric := range family.Metric {
 		labels := map[string]string{}
-		for i, name := range t.captures {
-			labels[name] = captured[i]
-		}
 		skip := false
 		for _, pair := range metric.Label {
 			skip = skip || pair.GetName() == prefixLabel && pair.GetValue() == adminPrefix
@@ -185,6 +194,11 @@ func addTo(sums map[string]*sum, t *translation, captured []string, family *dto.
 				if pair.GetName() == classLabel {
 					labels[ours] += "xx"
 				}
+			}
+		}
+		for i, name := range t.captures {
+			if captured[i] != "" {
+				labels[name] = captured[i]
 			}
 		}
 		if !skip && !s.add(labels, metric.GetCounter().GetValue()+metric.GetGauge().GetValue()) {
