@@ -2,8 +2,12 @@ package config
 
 import (
 	"encoding/hex"
-	"net"
+	"maps"
+	"net/netip"
+	pathpkg "path"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,91 +17,182 @@ var Builtin = []string{"auth", "ratelimit", "contentfilter", "costtracker", "log
 
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-// check looks at what the types cannot say.
+// check looks at what the types cannot say. A section in which a mistake was found already is left out, and so are the
+// references to it: what follows from a mistake would only hide it.
 func (c *Config) check(d *decoder) {
+	broken := map[string]bool{}
+	for _, e := range d.errors {
+		section, _, _ := strings.Cut(e.Path, ".")
+		section, _, _ = strings.Cut(section, "[")
+		if !slices.Contains(fieldNames(reflect.TypeFor[Config]()), section) {
+			return // a section with a misspelled name is missing everywhere
+		}
+		broken[section] = true
+	}
 	fail := func(path, hint, format string, args ...any) {
 		line, column := c.Position(path)
 		d.fail(path, position{line, column}, hint, format, args...)
 	}
-	c.checkAddresses(fail)
-	c.checkProviders(fail)
-	c.checkTenants(fail)
-	c.checkRoutes(fail)
-	c.checkPipeline(fail)
+	for _, check := range []struct {
+		looksAt []string
+		run     func(failer)
+	}{
+		{[]string{"listen", "control", "envoy"}, c.checkAddresses},
+		{[]string{"envoy"}, c.checkEnvoy},
+		{[]string{"limits"}, c.checkLimits},
+		{[]string{"providers"}, c.checkProviders},
+		{[]string{"tenants"}, c.checkKeys},
+		{[]string{"tenants", "pipeline"}, c.checkOverrides},
+		{[]string{"routes"}, c.checkRoutes},
+		{[]string{"routes", "providers"}, c.checkDestinations},
+		{[]string{"pipeline", "allow_anonymous"}, c.checkPipeline},
+	} {
+		if !slices.ContainsFunc(check.looksAt, func(section string) bool { return broken[section] }) {
+			check.run(fail)
+		}
+	}
 }
 
 type failer func(path, hint, format string, args ...any)
 
+// badName is what is said of a name that could not stand in a metric, a log or a path.
+const badName = "a name is made of letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 63 at the most"
+
 func (c *Config) checkAddresses(fail failer) {
+	type taken struct {
+		path string
+		at   netip.AddrPort
+	}
+	var all []taken
 	for _, a := range []struct{ path, address string }{
 		{"listen", c.Listen}, {"control.listen", c.Control.Listen}, {"envoy.admin", c.Envoy.Admin},
 	} {
-		host, port, err := net.SplitHostPort(a.address)
-		number, notNumber := strconv.Atoi(port)
-		if err != nil || notNumber != nil || number < 1 || number > 65535 || net.ParseIP(host) == nil {
+		at, err := netip.ParseAddrPort(a.address)
+		if err != nil || at.Port() == 0 {
 			fail(a.path, "write it as 127.0.0.1:8080", "%q is not an IP address and port", a.address)
-		} else if a.path == "envoy.admin" && !net.ParseIP(host).IsLoopback() {
-			fail(a.path, "", "must be on the loopback: whoever reaches Envoy's admin interface can stop it")
+			continue
 		}
+		if a.path == "envoy.admin" && !at.Addr().IsLoopback() {
+			fail(a.path, "such as 127.0.0.1:9901", "must be on the loopback: whoever reaches Envoy's admin interface can stop it")
+		}
+		for _, other := range all {
+			if at.Port() == other.at.Port() && (at.Addr() == other.at.Addr() || at.Addr().IsUnspecified() || other.at.Addr().IsUnspecified()) {
+				fail(a.path, "take another port", "%s is taken by %s already", a.address, other.path)
+			}
+		}
+		all = append(all, taken{a.path, at})
 	}
-	if c.Envoy.Concurrency < 0 {
-		fail("envoy.concurrency", "", "must not be negative")
+}
+
+func (c *Config) checkEnvoy(fail failer) {
+	if c.Envoy.Concurrency < 0 || c.Envoy.Concurrency > maxWorkers {
+		fail("envoy.concurrency", "0 is one for each core", "must be 0 to %d", maxWorkers)
 	}
-	switch c.Envoy.LogLevel {
-	case "trace", "debug", "info", "warning", "error":
-	default:
-		fail("envoy.log_level", "", "%q is not one of trace, debug, info, warning, error", c.Envoy.LogLevel)
+	if !slices.Contains(logLevels, c.Envoy.LogLevel) {
+		fail("envoy.log_level", suggestion(c.Envoy.LogLevel, logLevels), "%q is not a level", c.Envoy.LogLevel)
+	}
+}
+
+const maxWorkers = 1024
+
+var logLevels = []string{"trace", "debug", "info", "warning", "error"}
+
+// maxBody is the most that a module can be given at once: a .wasm has 4 GiB in all, and needs a body several times.
+const maxBody = 512 << 20
+
+func (c *Config) checkLimits(fail failer) {
+	for _, l := range []struct {
+		path string
+		size Size
+	}{{"limits.request_bytes", c.Limits.RequestBytes}, {"limits.response_bytes", c.Limits.ResponseBytes}} {
+		if l.size > maxBody {
+			fail(l.path, "", "must be 512MiB at the most: modules hold a body in memory")
+		}
 	}
 }
 
 func (c *Config) checkProviders(fail failer) {
 	if len(c.Providers) == 0 {
-		fail("providers", "name at least one", "are missing")
+		fail("providers", "such as openai: {base_url: https://api.openai.com/v1, api_key: {env: OPENAI_API_KEY}}", "name at least one")
 	}
 	for n, p := range c.Providers {
 		path := "providers." + n
 		if !name.MatchString(n) {
-			fail(path, "", "a name is made of letters, digits, dots, dashes and underscores, 63 at the most")
+			fail(path, badName, "%q cannot be a name", n)
 		}
 		if p.BaseURL.Host == "" {
 			fail(path, "such as https://api.openai.com/v1", "base_url is missing")
 		}
-		if p.APIKey != nil && (p.APIKey.Env == "") == (p.APIKey.File == "") {
-			fail(path+".api_key", "", "must name either env or file")
+		if p.CAFile != "" && p.BaseURL.Scheme == "http" {
+			fail(path+".ca_file", "", "is for https, but base_url is http")
 		}
-		if p.MockWithoutKey && p.APIKey == nil {
-			fail(path+".mock_without_key", "", "needs an api_key that may be missing")
+		switch key := p.APIKey; {
+		case key == nil:
+			if p.MockWithoutKey {
+				fail(path+".mock_without_key", "", "needs an api_key that may be missing")
+			}
+		case (key.Env == "") == (key.File == ""):
+			fail(path+".api_key", "", "must name either env or file")
+		case key.Env != "" && !variableName.MatchString(key.Env):
+			// It may be the key itself.
+			fail(path+".api_key.env", "such as OPENAI_API_KEY", "is not the name of an environment variable")
 		}
 	}
 }
 
-func (c *Config) checkTenants(fail failer) {
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func (c *Config) checkKeys(fail failer) {
 	owner := map[string]string{}
-	for n, t := range c.Tenants {
+	for _, n := range slices.Sorted(maps.Keys(c.Tenants)) {
 		path := "tenants." + n
 		if !name.MatchString(n) {
-			fail(path, "", "a name is made of letters, digits, dots, dashes and underscores, 63 at the most")
+			fail(path, badName, "%q cannot be a name", n)
 		}
-		for i, k := range t.Keys {
+		names := map[string]bool{}
+		for i, k := range c.Tenants[n].Keys {
 			at := path + ".keys[" + strconv.Itoa(i) + "]"
 			sum := strings.ToLower(k.SHA256)
 			switch _, err := hex.DecodeString(sum); {
 			case err != nil || len(sum) != 64:
-				fail(at+".sha256", `make it with printf %s "$KEY" | sha256sum`, "must be the key's SHA-256, 64 hexadecimal digits")
-			case k.Name == "":
-				fail(at, "", "name is missing")
+				fail(at+".sha256", `make it with: printf %s "$KEY" | sha256sum`, "must be the key's SHA-256, 64 hexadecimal digits")
 			case owner[sum] != "":
-				fail(at+".sha256", "", "stands twice: the key is also %s", owner[sum])
+				fail(at+".sha256", "", "stands twice: it is also that of %s", owner[sum])
 			}
 			owner[sum] = at
+			switch {
+			case k.Name == "":
+				fail(at, "it tells the key apart in logs and limits", "name is missing")
+			case names[k.Name]:
+				fail(at+".name", "", "stands twice among the keys of tenant %q", n)
+			}
+			names[k.Name] = true
 		}
+	}
+}
+
+func (c *Config) checkOverrides(fail failer) {
+	var known []string
+	for _, m := range c.Pipeline {
+		if !fromTenants(m.Module) {
+			known = append(known, m.Module)
+		}
+	}
+	for n, t := range c.Tenants {
 		for m := range t.Modules {
-			if !c.hasModule(m) {
-				fail(path+".modules."+m, "", "the pipeline has no module %q to override", m)
+			path := "tenants." + n + ".modules." + m
+			switch {
+			case fromTenants(m):
+				fail(path, "", "the configuration of %s is made from tenants and routes, so there is nothing to override", m)
+			case !slices.Contains(known, m):
+				fail(path, suggestion(m, known), "the pipeline has no module %q to override", m)
 			}
 		}
 	}
 }
+
+// fromTenants says of a module that its configuration is made from other parts of leash.yaml.
+func fromTenants(module string) bool { return module == "auth" || module == "route" }
 
 func (c *Config) hasModule(module string) bool {
 	for _, m := range c.Pipeline {
@@ -110,42 +205,61 @@ func (c *Config) hasModule(module string) bool {
 
 func (c *Config) checkRoutes(fail failer) {
 	if len(c.Routes) == 0 {
-		fail("routes", "such as {model: gpt-4o-mini, provider: openai}", "are missing")
+		fail("routes", "such as {model: gpt-4o-mini, provider: openai}", "name at least one")
 	}
+	taken := map[string]int{}
 	for i, r := range c.Routes {
 		path := "routes[" + strconv.Itoa(i) + "]"
-		if (r.Model == "") == (r.Path == "") {
+		switch {
+		case (r.Model == "") == (r.Path == ""):
 			fail(path, "", "must name either a model or a path")
-		}
-		if r.Path != "" && (!strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, "?#%*") || strings.Contains(r.Path, "//")) {
+			continue
+		case r.Path != "" && !plainPath(r.Path):
 			fail(path+".path", "such as /v1/embeddings", "%q is not a plain path", r.Path)
-		}
-		if r.Path != "" && r.UpstreamModel != "" {
+		case r.Path == "/v1/chat/completions" || r.Path == "/v1/models":
+			fail(path+".path", "", "this path is routed by model")
+		case r.Path != "" && r.UpstreamModel != "":
 			fail(path+".upstream_model", "", "is for routes by model")
 		}
-		if r.Path == "/v1/chat/completions" || r.Path == "/v1/models" {
-			fail(path+".path", "", "this path is routed by model")
+		// Only one of the two is set, and no model begins with a slash and is a path too.
+		if first, ok := taken[r.Model+r.Path]; ok {
+			fail(path, "", "is never taken: routes[%d] matches the same", first)
 		}
-		if c.Providers[r.Provider] == nil {
-			known := make([]string, 0, len(c.Providers))
-			for n := range c.Providers {
-				known = append(known, n)
-			}
-			fail(path+".provider", suggestion(r.Provider, known), "there is no provider %q", r.Provider)
+		taken[r.Model+r.Path] = i
+	}
+}
+
+// plainPath says that a path is written as Envoy normalizes it, so that it can match.
+func plainPath(path string) bool {
+	return path[0] == '/' && !strings.ContainsAny(path, "?#%*\\ ") && !strings.Contains(path, "//") && pathpkg.Clean(path) == strings.TrimSuffix(path, "/")
+}
+
+func (c *Config) checkDestinations(fail failer) {
+	for i, r := range c.Routes {
+		path := "routes[" + strconv.Itoa(i) + "]"
+		switch {
+		case r.Provider == "":
+			fail(path, suggestion("", slices.Collect(maps.Keys(c.Providers))), "provider is missing")
+		case c.Providers[r.Provider] == nil:
+			fail(path+".provider", suggestion(r.Provider, slices.Collect(maps.Keys(c.Providers))), "there is no provider %q", r.Provider)
 		}
 	}
 }
 
-func (c *Config) checkPipeline(fail failer) {
-	seen := map[string]bool{}
+func (c *Config) checkPipeline(report failer) {
+	seen, wrong := map[string]bool{}, false
+	fail := func(path, hint, format string, args ...any) {
+		wrong = true
+		report(path, hint, format, args...)
+	}
 	for i, m := range c.Pipeline {
 		path := "pipeline[" + strconv.Itoa(i) + "]"
-		builtin := isBuiltin(m.Module)
+		builtin := slices.Contains(Builtin, m.Module)
 		switch {
 		case m.Module == "":
 			fail(path, "", "module is missing")
 		case !name.MatchString(m.Module):
-			fail(path+".module", "", "a name is made of letters, digits, dots, dashes and underscores, 63 at the most")
+			fail(path+".module", badName, "%q cannot be a name", m.Module)
 		case seen[m.Module]:
 			fail(path+".module", "", "%q stands twice", m.Module)
 		case m.File == "" && !builtin:
@@ -156,7 +270,7 @@ func (c *Config) checkPipeline(fail failer) {
 			fail(path, "policy: a failure refuses the request; inspector: it does not", "kind must be policy or inspector")
 		case m.File == "" && m.Kind != "":
 			fail(path+".kind", "", "is only for modules with a file: %s knows its own", m.Module)
-		case len(m.Config) > 0 && (m.Module == "auth" || m.Module == "route"):
+		case len(m.Config) > 0 && fromTenants(m.Module):
 			fail(path+".config", "", "the configuration of %s is made from tenants and routes", m.Module)
 		case m.Module == "route" && i != len(c.Pipeline)-1:
 			fail(path, "", "route must be the last module")
@@ -164,18 +278,10 @@ func (c *Config) checkPipeline(fail failer) {
 		seen[m.Module] = true
 	}
 	switch {
+	case wrong: // perhaps auth is there, misspelled
 	case !seen["auth"] && !c.AllowAnonymous:
 		fail("pipeline", "add {module: auth}, or set allow_anonymous: true", "has no auth, so whoever reaches the gateway could use it")
 	case seen["auth"] && c.AllowAnonymous:
 		fail("allow_anonymous", "", "contradicts the module auth in the pipeline")
 	}
-}
-
-func isBuiltin(module string) bool {
-	for _, b := range Builtin {
-		if b == module {
-			return true
-		}
-	}
-	return false
 }

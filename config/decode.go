@@ -3,13 +3,12 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -17,111 +16,155 @@ import (
 type position struct{ line, column int }
 
 // decoder reads YAML nodes into the types of this package, strictly, and remembers where everything stood.
+//
+// The library go.yaml.in/yaml/v3 only parses: what a node means is decided here, so that every mistake is found in one
+// pass and has its place. docs/decisions tells why this library.
 type decoder struct {
 	file      string
 	lines     []string
 	env       func(string) (string, bool)
 	positions map[string]position
 	errors    Errors
-	nodes     int
+	// literals are secrets that stand in the file by mistake.
+	literals []string
+	nodes    int
+	depth    int
 }
 
-// maxNodes bounds what aliases can blow up.
-const maxNodes = 200_000
+const (
+	// maxNodes bounds what aliases can blow up.
+	maxNodes = 100_000
+	// maxDepth bounds nesting, also that of an alias inside of what it stands for.
+	maxDepth = 64
+	// maxErrors bounds what is reported of one file.
+	maxErrors = 50
+)
 
 // parse reads the file's single document.
 func (d *decoder) parse(data []byte) *yaml.Node {
 	documents := yaml.NewDecoder(strings.NewReader(string(data)))
 	var root, second yaml.Node
-	if err := documents.Decode(&root); err != nil {
-		line := 1
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			line, _ = strconv.Atoi(m[1])
-		}
-		reason := yamlLine.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "")
-		if err.Error() == "EOF" {
-			reason = "is empty"
-		}
-		d.fail("", position{line, 1}, "", "%s", reason)
+	if err := documents.Decode(&root); err == io.EOF { //nolint:errorlint // yaml documents it bare
+		d.fail("", position{1, 1}, "leash.yaml needs at least providers, routes and a pipeline", "the file is empty")
+		return nil
+	} else if err != nil {
+		d.failSyntax(err)
 		return nil
 	}
-	if documents.Decode(&second) == nil {
-		d.fail("", position{second.Line, max(second.Column, 1)}, "", "holds a second document")
+	switch err := documents.Decode(&second); {
+	case err == nil:
+		d.fail("", position{second.Line, max(second.Column, 1)}, "remove the line ---", "the file holds a second document")
+	case err != io.EOF: //nolint:errorlint // yaml documents it bare
+		d.failSyntax(err)
 	}
-	if len(root.Content) == 0 {
-		d.fail("", position{1, 1}, "", "is empty")
+	if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
+		d.fail("", position{1, 1}, "leash.yaml needs at least providers, routes and a pipeline", "the file is empty")
 		return nil
 	}
 	return root.Content[0]
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+): `)
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+
+// failSyntax reports what the YAML library says. It names a line only, and often the one where the block begins that is
+// not well-formed, so the first line that cannot follow those above is looked for.
+func (d *decoder) failSyntax(err error) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	line := 1
+	if m[1] != "" {
+		line, _ = strconv.Atoi(m[1]) // digits
+	}
+	line = min(max(line, d.wellFormed()+1), len(d.lines))
+	text := d.lines[line-1]
+	at := position{line, 1 + len(text) - len(strings.TrimLeft(text, " "))}
+	d.fail("", at, "here or just below", "not well-formed YAML: %s", strings.TrimPrefix(err.Error(), m[0]))
+}
+
+// wellFormed is the number of lines at the file's beginning that are well-formed together, found by bisection. Within
+// brackets or quotes over several lines no line is the end of something well-formed, so a few before it are tried too.
+func (d *decoder) wellFormed() int {
+	const tries = 12
+	well, ill := 0, len(d.lines)
+	for ill-well > 1 {
+		middle, found := (well+ill)/2, false
+		for k := middle; k > well && k > middle-tries && !found; k-- {
+			var n yaml.Node
+			if found = yaml.Unmarshal([]byte(strings.Join(d.lines[:k], "\n")), &n) == nil; found {
+				well = k
+			}
+		}
+		if !found {
+			ill = middle
+		}
+	}
+	return well
+}
 
 func (d *decoder) fail(path string, at position, hint, format string, args ...any) {
 	e := &Error{File: d.file, Line: at.line, Column: at.column, Path: path, Hint: hint, Reason: fmt.Sprintf(format, args...)}
 	if at.line > 0 && at.line <= len(d.lines) {
 		e.Source = d.lines[at.line-1]
 	}
-	d.errors = append(d.errors, e)
+	if len(d.errors) <= maxErrors { // one more than is shown, so that it can be told that there are more
+		d.errors = append(d.errors, e)
+	}
 }
 
 func place(n *yaml.Node) position { return position{n.Line, n.Column} }
 
-// decode reads a node into out.
-func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
-	d.positions[path] = place(n)
+// enter resolves aliases, notes where a node stands, and says whether it can be looked at.
+func (d *decoder) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
+	at := place(n)
+	d.positions[path] = at
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.nodes++; d.nodes > maxNodes {
-		if d.nodes == maxNodes+1 {
-			d.fail(path, place(n), "", "is too large, or its aliases are")
-		}
+	d.nodes++
+	switch {
+	case d.nodes == maxNodes+1:
+		d.fail("", at, "", "the file is too large, or what its aliases stand for is: more than %d values", maxNodes)
+	case d.depth == maxDepth && d.nodes <= maxNodes:
+		d.fail("", at, "", "is nested more than %d deep", maxDepth)
+	case n.Style&yaml.TaggedStyle != 0:
+		d.fail(path, at, "leave it away", "has the YAML tag %s, which leash.yaml does not use", n.Tag)
+		return n, false
+	}
+	return n, d.nodes <= maxNodes && d.depth < maxDepth
+}
+
+// decode reads a node into out.
+func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
+	n, ok := d.enter(n, path)
+	if !ok {
 		return
 	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" && out.Type() != rawType {
+	d.depth++
+	defer func() { d.depth-- }()
+	if out.Type() == rawType {
+		out.SetBytes(d.rawMap(n, path))
 		return
+	}
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return // as if it were not there
 	}
 	if out.Kind() == reflect.Pointer {
 		out.Set(reflect.New(out.Type().Elem()))
-		d.decode(n, out.Elem(), path)
-		return
-	}
-	if out.Type() == rawType {
-		out.SetBytes(d.json(nil, n, path))
-		return
+		out = out.Elem()
 	}
 	if u, ok := out.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if text, ok := d.scalar(n, path, "a value"); ok {
-			if err := u.UnmarshalText([]byte(text)); err != nil {
+		if s, ok := d.scalar(n, path, "a single value"); ok {
+			if err := u.UnmarshalText([]byte(s.text)); err != nil {
 				d.fail(path, place(n), "", "%v", err)
 			}
 		}
 		return
 	}
 	switch out.Kind() {
-	case reflect.String:
-		if text, ok := d.scalar(n, path, "a string"); ok {
-			out.SetString(text)
-		}
-	case reflect.Bool:
-		if text, ok := d.scalar(n, path, "true or false"); ok {
-			if text != "true" && text != "false" {
-				d.fail(path, place(n), "", "%q is neither true nor false", text)
-			}
-			out.SetBool(text == "true")
-		}
-	case reflect.Int:
-		if text, ok := d.scalar(n, path, "a whole number"); ok {
-			number, err := strconv.Atoi(text)
-			if err != nil {
-				d.fail(path, place(n), "", "%q is not a whole number", text)
-			}
-			out.SetInt(int64(number))
-		}
+	case reflect.String, reflect.Bool, reflect.Int:
+		d.decodeScalar(n, out, path)
 	case reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
-			d.fail(path, place(n), "", "must be a list")
+			d.fail(path, place(n), "", "must be a list, not %s", kindOf(n))
 			return
 		}
 		out.Set(reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content)))
@@ -134,6 +177,37 @@ func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
 		d.decodeStruct(n, out, path)
 	default:
 		panic("config: type " + out.Type().String() + " is not supported")
+	}
+}
+
+// decodeScalar reads a plain value of the type that the field has: 8080 is no string and "true" no truth value, as in
+// the JSON Schema. Only where a variable was put in does the text alone decide.
+func (d *decoder) decodeScalar(n *yaml.Node, out reflect.Value, path string) {
+	want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "a whole number"}[out.Kind()]
+	s, ok := d.scalar(n, path, want)
+	if !ok {
+		return
+	}
+	switch out.Kind() {
+	case reflect.String:
+		if !s.variables && s.tag != "!!str" && s.tag != "!!timestamp" {
+			d.fail(path, place(n), "put it in quotes: "+strconv.Quote(s.text), "must be a string, not %s", tags[s.tag])
+			return
+		}
+		out.SetString(s.text)
+	case reflect.Bool:
+		if s.text != "true" && s.text != "false" || !s.variables && s.tag != "!!bool" {
+			d.fail(path, place(n), "", "%q is neither true nor false", s.text)
+			return
+		}
+		out.SetBool(s.text == "true")
+	default:
+		number, err := strconv.Atoi(s.text)
+		if err != nil || !s.variables && s.tag != "!!int" {
+			d.fail(path, place(n), "", "%q is not a whole number", s.text)
+			return
+		}
+		out.SetInt(int64(number))
 	}
 }
 
@@ -151,12 +225,9 @@ func (d *decoder) decodeMap(n *yaml.Node, out reflect.Value, path string) {
 }
 
 func (d *decoder) decodeStruct(n *yaml.Node, out reflect.Value, path string) {
-	if out.Type() == secretType && n.Kind == yaml.ScalarNode {
-		// The message must not repeat what may be a key.
-		d.errors = append(d.errors, &Error{
-			File: d.file, Line: n.Line, Column: n.Column, Path: path, Reason: "must not hold the key itself",
-			Hint: "refer to it: {env: NAME_OF_A_VARIABLE} or {file: PATH}",
-		})
+	if out.Type() == secretType && n.Kind != yaml.MappingNode {
+		d.hide(n)
+		d.fail(path, place(n), "refer to it: {env: NAME_OF_A_VARIABLE} or {file: PATH}", "must not hold the key itself")
 		return
 	}
 	d.fields(n, path, func(key, value *yaml.Node, at string) {
@@ -166,6 +237,9 @@ func (d *decoder) decodeStruct(n *yaml.Node, out reflect.Value, path string) {
 				return
 			}
 		}
+		if out.Type() == secretType {
+			d.hide(value)
+		}
 		d.fail(at, place(key), suggestion(key.Value, fieldNames(out.Type())), "unknown field")
 	})
 }
@@ -173,20 +247,22 @@ func (d *decoder) decodeStruct(n *yaml.Node, out reflect.Value, path string) {
 // fields calls each for the entries of a map, once a key.
 func (d *decoder) fields(n *yaml.Node, path string, each func(key, value *yaml.Node, at string)) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(path, place(n), "", "must be a map of fields")
+		d.fail(path, place(n), "", "must be a map of fields, not %s", kindOf(n))
 		return
 	}
-	seen := map[string]bool{}
+	first := map[string]int{} // lines
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		at := join(path, key.Value)
 		switch {
-		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge":
-			d.fail(at, place(key), "", "a key must be a plain word")
-		case seen[key.Value]:
-			d.fail(at, place(key), "", "stands twice")
+		case key.ShortTag() == "!!merge":
+			d.fail(path, place(key), "write the fields out, or use an alias for the whole value", "YAML's merge key << is not supported")
+		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0:
+			d.fail(path, place(key), "", "a key must be a plain word")
+		case first[key.Value] > 0:
+			d.fail(at, place(key), "remove one of them", "stands twice, first on line %d", first[key.Value])
 		default:
-			seen[key.Value] = true
+			first[key.Value] = key.Line
 			each(key, n.Content[i+1], at)
 		}
 	}
@@ -202,64 +278,47 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// suggestion says which known name was probably meant.
-func suggestion(name string, known []string) string {
-	best, least := "", len(name)/2+1
-	for _, candidate := range known {
-		if far := levenshtein.ComputeDistance(strings.ToLower(name), candidate); far < least {
-			best, least = candidate, far
-		}
-	}
-	if best != "" {
-		return "did you mean " + best + "?"
-	}
-	known = slices.Clone(known)
-	slices.Sort(known)
-	return "known are " + strings.Join(known, ", ")
+// scalar is a single value, with variables from the environment put in.
+type scalar struct {
+	text string
+	// tag is YAML's own type of the text: !!str, !!int and so on.
+	tag string
+	// variables says that a variable was put in.
+	variables bool
 }
 
-// scalar reads a plain value, with variables from the environment put in.
-func (d *decoder) scalar(n *yaml.Node, path, want string) (string, bool) {
+func (d *decoder) scalar(n *yaml.Node, path, want string) (scalar, bool) {
 	if n.Kind != yaml.ScalarNode {
-		d.fail(path, place(n), "", "must be %s", want)
-		return "", false
+		d.fail(path, place(n), "", "must be %s, not %s", want, kindOf(n))
+		return scalar{}, false
 	}
-	text, err := expand(n.Value, d.env)
+	text, variables, err := expand(n.Value, d.env)
 	if err != nil {
 		d.fail(path, place(n), "", "%v", err)
-		return "", false
+		return scalar{}, false
 	}
-	return text, true
+	s := scalar{text, n.ShortTag(), variables}
+	if variables && n.Style == 0 { // what has no quotes has the type that its value looks like
+		s.tag = (&yaml.Node{Kind: yaml.ScalarNode, Value: text}).ShortTag()
+	}
+	return s, true
 }
 
-var (
-	variable   = regexp.MustCompile(`\$(\$|\{[^}]*\}?)`)
-	expression = regexp.MustCompile(`^\{([A-Za-z_][A-Za-z0-9_]*)(:-(.*))?\}$`)
-)
+// tags are YAML's types in words.
+var tags = map[string]string{
+	"!!str": "a string", "!!int": "a number", "!!float": "a number", "!!bool": "true or false", "!!null": "nothing", "!!timestamp": "a date",
+	"!!merge": "a merge key", "!!binary": "binary data",
+}
 
-// expand puts variables in: ${NAME}, ${NAME:-default}; $$ is a dollar sign.
-func expand(text string, env func(string) (string, bool)) (string, error) {
-	var first error
-	out := variable.ReplaceAllStringFunc(text, func(found string) string {
-		if found == "$$" {
-			return "$"
-		}
-		m := expression.FindStringSubmatch(found[1:])
-		if m == nil {
-			first = fmt.Errorf("%s is not a variable: write ${NAME} or ${NAME:-default}, and $$ for a dollar sign", found)
-			return ""
-		}
-		value, set := env(m[1])
-		switch {
-		case value != "" || set && m[2] == "":
-			return value
-		case m[2] != "":
-			return m[3]
-		}
-		first = fmt.Errorf("environment variable %s is not set: set it, or write ${%s:-default}", m[1], m[1])
-		return ""
-	})
-	return out, first
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.MappingNode:
+		return "a map"
+	default:
+		return tags[n.ShortTag()]
+	}
 }
 
 func join(path, name string) string {

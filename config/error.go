@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -28,20 +29,44 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
 	}
-	if e.Source != "" {
-		fmt.Fprintf(&b, "\n    %s\n    %s^", e.Source, strings.Repeat(" ", max(e.Column-1, 0)))
+	if strings.TrimSpace(e.Source) != "" {
+		source, column := excerpt([]rune(e.Source), max(e.Column-1, 0))
+		b.WriteString("\n    " + source + "\n    " + strings.Repeat(" ", column) + "^")
 	}
 	return b.String()
+}
+
+// maxSource bounds how much of a line is shown, in characters.
+const maxSource = 120
+
+// excerpt is a line with tabs as single blanks, so that the mark below it stands where it should, and cut around the
+// column when it is long.
+func excerpt(line []rune, column int) (string, int) {
+	from := 0
+	if len(line) > maxSource {
+		from = min(max(column-maxSource/2, 0), len(line)-maxSource)
+		line = line[from : from+maxSource]
+	}
+	return strings.ReplaceAll(strings.TrimRight(string(line), " \t"), "\t", " "), max(column-from, 0)
 }
 
 // Errors is everything that is wrong in a configuration, in the order of its lines.
 type Errors []*Error
 
+// byPlace orders errors as a reader meets them, and the same every time.
+func byPlace(a, b *Error) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
+}
+
 // Error writes one after the other.
 func (e Errors) Error() string {
-	lines := make([]string, len(e))
+	var lines []string
 	for i, one := range e {
-		lines[i] = one.Error()
+		if i == maxErrors {
+			lines = append(lines, "and more")
+			break
+		}
+		lines = append(lines, one.Error())
 	}
 	return strings.Join(lines, "\n")
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,25 +29,50 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	return Parse(path, data, env)
 }
 
-// Parse reads a leash.yaml that is already in memory; name stands for it in errors.
+// Parse reads a leash.yaml that is already in memory; name stands for it in errors, and relative paths in it are
+// relative to its folder.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	d := &decoder{file: name, lines: strings.Split(string(data), "\n"), env: env, positions: map[string]position{}}
+	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
+	d := &decoder{file: name, lines: strings.Split(text, "\n"), env: env, positions: map[string]position{}}
 	c := defaults()
-	if root := d.parse(data); root != nil {
+	root := d.parse([]byte(text))
+	if root != nil {
 		d.decode(root, reflect.ValueOf(c).Elem(), "")
 	}
 	c.file, c.positions, c.lines = name, d.positions, d.lines
 	for _, p := range c.Providers {
 		p.setDefaults()
 	}
-	if len(d.errors) == 0 {
+	if root != nil {
 		c.check(d)
 	}
 	if len(d.errors) > 0 {
-		slices.SortStableFunc(d.errors, func(a, b *Error) int { return a.Line - b.Line })
+		d.redact(c)
+		slices.SortStableFunc(d.errors, byPlace)
 		return nil, d.errors
 	}
+	c.findFiles()
 	return c, nil
+}
+
+// findFiles makes what is relative to leash.yaml relative to the working directory.
+func (c *Config) findFiles() {
+	c.find(&c.Modules.Dir)
+	for _, p := range c.Providers {
+		c.find(&p.CAFile)
+		if p.APIKey != nil {
+			c.find(&p.APIKey.File)
+		}
+	}
+	for i := range c.Pipeline {
+		c.find(&c.Pipeline[i].File)
+	}
+}
+
+func (c *Config) find(file *string) {
+	if *file != "" && !filepath.IsAbs(*file) {
+		*file = filepath.Join(filepath.Dir(c.file), *file)
+	}
 }
 
 // Position is where a part of the configuration stands in its file, or the nearest part that encloses it: 1 and 1 for
@@ -68,7 +94,7 @@ func (c *Config) Position(path string) (line, column int) {
 func (c *Config) Errorf(path, format string, args ...any) *Error {
 	e := &Error{File: c.file, Path: path, Reason: fmt.Sprintf(format, args...)}
 	e.Line, e.Column = c.Position(path)
-	if e.Line <= len(c.lines) {
+	if e.Line <= len(c.lines) && !revealing.MatchString(c.lines[e.Line-1]) {
 		e.Source = c.lines[e.Line-1]
 	}
 	return e

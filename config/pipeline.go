@@ -2,9 +2,7 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 )
@@ -13,7 +11,7 @@ import (
 type Filter struct {
 	// Name tells it apart in Envoy.
 	Name string
-	// File is the .wasm: a file name below Modules.Dir, or an absolute path for a module of the user's own.
+	// File is the .wasm: a file name below Modules.Dir, or the path of a module of the user's own.
 	File string
 	// Own says that the file is the user's own.
 	Own bool
@@ -73,9 +71,6 @@ func (c *Config) filter(group []step, handover bool) Filter {
 	switch own := group[0].module; {
 	case own.File != "":
 		f.Own, f.File, f.Policy = true, own.File, own.Kind == "policy"
-		if !filepath.IsAbs(f.File) {
-			f.File = filepath.Join(filepath.Dir(c.file), f.File)
-		}
 	case !c.Modules.Separate:
 		f.File = AllFile
 	}
@@ -127,9 +122,9 @@ func (c *Config) steps() []step {
 	return steps
 }
 
-// RouteName is the name of the i-th route, by which Envoy's route table knows it.
-func RouteName(i int) string { return fmt.Sprintf("r%d", i) }
-
+// routeConfig is the configuration of the module route. The name that it hands to Envoy is that of the provider, not of
+// the place in the list: modules and Envoy's route table are not replaced at the same instant, and in between a place
+// could be another provider's.
 func (c *Config) routeConfig() Raw {
 	type route struct {
 		Name          string `json:"name"`
@@ -138,9 +133,9 @@ func (c *Config) routeConfig() Raw {
 		UpstreamModel string `json:"upstream_model,omitempty"`
 	}
 	routes := []route{}
-	for i, r := range c.Routes {
+	for _, r := range c.Routes {
 		if r.Model != "" {
-			routes = append(routes, route{RouteName(i), r.Model, r.Provider, r.UpstreamModel})
+			routes = append(routes, route{r.Provider, r.Model, r.Provider, r.UpstreamModel})
 		}
 	}
 	encoded, _ := json.Marshal(map[string]any{"routes": routes}) // strings only

@@ -3,14 +3,13 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Raw is a part of the configuration that somebody else reads: a module's own, as JSON in the order of the file.
+// Raw is a part of the configuration that somebody else reads: a module's own, as a JSON object in the order of the file.
 type Raw []byte
 
 // MarshalJSON gives the JSON itself.
@@ -21,18 +20,26 @@ func (r Raw) MarshalJSON() ([]byte, error) {
 	return r, nil
 }
 
+// rawMap is a module's configuration, which must be a map; nothing stands for the empty one.
+func (d *decoder) rawMap(n *yaml.Node, path string) Raw {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
+		return nil
+	case n.Kind != yaml.MappingNode:
+		d.fail(path, place(n), "", "must be a map of fields, not %s", kindOf(n))
+		return nil
+	}
+	return d.json(nil, n, path)
+}
+
 // json appends a node as JSON, and remembers where its parts stand.
 func (d *decoder) json(dst []byte, n *yaml.Node, path string) []byte {
-	d.positions[path] = place(n)
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if d.nodes++; d.nodes > maxNodes {
-		if d.nodes == maxNodes+1 {
-			d.fail(path, place(n), "", "is too large, or its aliases are")
-		}
+	n, ok := d.enter(n, path)
+	if !ok {
 		return append(dst, "null"...)
 	}
+	d.depth++
+	defer func() { d.depth-- }()
 	switch n.Kind {
 	case yaml.SequenceNode:
 		dst = append(dst, '[')
@@ -59,31 +66,40 @@ func (d *decoder) json(dst []byte, n *yaml.Node, path string) []byte {
 	}
 }
 
+// jsonScalar is a single value as JSON: of YAML's numbers those that JSON has too, and dates as the strings that they
+// are written as.
 func (d *decoder) jsonScalar(n *yaml.Node, path string) []byte {
-	text, ok := d.scalar(n, path, "a value")
+	s, ok := d.scalar(n, path, "a single value")
 	if !ok {
 		return []byte("null")
 	}
-	var value any
-	if err := n.Decode(&value); err != nil {
-		d.fail(path, place(n), "", "%v", err)
+	switch s.tag {
+	case "!!null":
+		return []byte("null")
+	case "!!bool":
+		return strconv.AppendBool(nil, s.text == "true" || s.text == "True" || s.text == "TRUE")
+	case "!!int", "!!float":
+		return d.jsonNumber(n, s, path)
+	default:
+		return quoted(s.text)
+	}
+}
+
+func (d *decoder) jsonNumber(n *yaml.Node, s scalar, path string) []byte {
+	if json.Valid([]byte(s.text)) {
+		return []byte(s.text) // as it was written: 1.10 stays 1.10
+	}
+	var number float64 // what only YAML has: 0x1F, +5, .5, 1_000, .inf
+	if err := (&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: s.text}).Decode(&number); err != nil {
+		d.fail(path, place(n), "", "%q is not a number", s.text)
 		return []byte("null")
 	}
-	switch v := value.(type) {
-	case nil:
+	if math.IsNaN(number) || math.IsInf(number, 0) {
+		d.fail(path, place(n), "", "must be a finite number")
 		return []byte("null")
-	case bool, int, int64, uint64:
-		return fmt.Append(nil, v)
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			d.fail(path, place(n), "", "must be a finite number")
-			return []byte("null")
-		}
-		encoded, _ := json.Marshal(v)
-		return encoded
-	default: // strings, and what YAML takes for dates
-		return quoted(text)
 	}
+	encoded, _ := json.Marshal(number) // finite
+	return encoded
 }
 
 func quoted(s string) []byte {
@@ -97,7 +113,10 @@ func quoted(s string) []byte {
 // merge puts the fields of b over those of a: maps are merged, everything else is replaced.
 func merge(a, b Raw) Raw {
 	var left, right map[string]json.RawMessage
-	if json.Unmarshal(a, &left) != nil || json.Unmarshal(b, &right) != nil || left == nil || right == nil {
+	if json.Unmarshal(b, &right) != nil || right == nil {
+		return b
+	}
+	if json.Unmarshal(a, &left) != nil || left == nil {
 		return b
 	}
 	for name, value := range right {

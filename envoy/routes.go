@@ -15,7 +15,7 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// routeHeader carries the route that the module route has picked.
+// routeHeader carries the provider that the module route has picked.
 const routeHeader = "x-leash-route"
 
 // modelPaths are the paths that are routed by model.
@@ -24,13 +24,17 @@ var modelPaths = []string{"/v1/chat/completions"}
 // routes is Envoy's route table: what the modules have not given a route to meets an error at its end.
 func (t *translation) routes() *route.RouteConfiguration {
 	var routes []*route.Route
-	for i, r := range t.c.Routes {
+	models := map[string]bool{} // the providers that models go to
+	for _, r := range t.c.Routes {
 		if r.Path != "" {
 			routes = append(routes, t.pathRoute(r))
-			continue
+		} else {
+			models[r.Provider] = true
 		}
+	}
+	for _, provider := range sortedKeys(models) {
 		for _, path := range modelPaths {
-			routes = append(routes, t.modelRoute(config.RouteName(i), path, r))
+			routes = append(routes, t.modelRoute(provider, path))
 		}
 	}
 	routes = append(routes, refusal("/", 404, "unknown_url", "this gateway does not serve this path: check the method and the exact path"))
@@ -47,17 +51,17 @@ func (t *translation) routes() *route.RouteConfiguration {
 	}
 }
 
-func (t *translation) modelRoute(name, path string, r config.Route) *route.Route {
+func (t *translation) modelRoute(provider, path string) *route.Route {
 	return &route.Route{
-		Name: name,
+		Name: provider,
 		Match: &route.RouteMatch{
 			PathSpecifier: &route.RouteMatch_Path{Path: path},
 			Headers: []*route.HeaderMatcher{
-				exactHeader(routeHeader, name), exactHeader(":method", "POST"),
+				exactHeader(routeHeader, provider), exactHeader(":method", "POST"),
 			},
 		},
-		Action:                 t.toProvider(r.Provider, path),
-		RequestHeadersToRemove: t.withoutKey(r.Provider),
+		Action:                 t.toProvider(provider, path),
+		RequestHeadersToRemove: t.withoutKey(provider),
 	}
 }
 

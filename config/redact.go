@@ -1,0 +1,58 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// hidden stands where a secret was.
+const hidden = "[hidden]"
+
+// minSecret is the length, in bytes, below which hiding a value would garble texts more than it protects.
+const minSecret = 6
+
+// revealing are lines that hold, or seem to hold, a secret themselves, or a URL with a password. Such a line is not
+// quoted, whatever the error on it is about.
+var revealing = regexp.MustCompile(`(?i)(?:^|[^a-z_])(?:api_?key|key|(?:\w+_)?(?:token|secret|password))["']?\s*:\s*[^\s{}\[\]&*#,]|://[^/\s"'@]*:[^/\s"'@]*@`)
+
+// hide notes values that stand where a secret may be.
+func (d *decoder) hide(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Value != "" {
+		d.literals = append(d.literals, n.Value)
+	}
+	for _, item := range n.Content { // not of aliases: what they stand for is elsewhere
+		d.hide(item)
+	}
+}
+
+// redact takes out of the errors what must never be shown: keys that were written into the file by mistake, and the
+// values of the variables that hold providers' keys, should somebody have put one of those elsewhere too.
+func (d *decoder) redact(c *Config) {
+	secrets := d.literals
+	for _, p := range c.Providers { // the order does not matter
+		switch {
+		case p.APIKey == nil || p.APIKey.Env == "":
+		case !variableName.MatchString(p.APIKey.Env):
+			secrets = append(secrets, p.APIKey.Env) // the key itself, in the place of its variable's name
+		default:
+			if value, _ := d.env(p.APIKey.Env); len(value) >= minSecret {
+				secrets = append(secrets, value)
+			}
+		}
+	}
+	for _, e := range d.errors {
+		if revealing.MatchString(e.Source) {
+			e.Source = ""
+		}
+		for _, s := range secrets {
+			e.Path = strings.ReplaceAll(e.Path, s, hidden)
+			e.Reason = strings.ReplaceAll(e.Reason, s, hidden)
+			e.Hint = strings.ReplaceAll(e.Hint, s, hidden)
+			if strings.Contains(e.Source, s) {
+				e.Source = "" // its column would no longer fit
+			}
+		}
+	}
+}
