@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"crypto/tls"
@@ -143,8 +144,13 @@ func (g *gateway) raw(request string) string {
 	if _, err := io.WriteString(c, request); err != nil {
 		g.t.Fatal(err)
 	}
-	got, _ := io.ReadAll(c)
-	return string(got)
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end or deadline
+	body, _ := io.ReadAll(response.Body)
+	return fmt.Sprintf("HTTP/1.1 %d %s", response.StatusCode, body)
 }
 
 // post writes a request by hand.

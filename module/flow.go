@@ -31,6 +31,7 @@ type Flow struct {
 	response    mode
 	responseEnd bool
 	answered    bool // by Reply: the answer that comes by is our own
+	headers     [2]headers
 	body        []byte
 	bodySet     bool
 	replacement []byte

@@ -46,8 +46,9 @@ const (
 
 // A Stream is one HTTP exchange in its host. Its calls act at once; they are valid only during a callback of a [Flow].
 type Stream interface {
-	// Header returns a header's value, joined with commas when it was sent more than once; "" when it is absent.
-	Header(side Side, name string) string
+	// Headers returns all headers, names in lower case; the caller may change the slice. SetHeader puts one value in the
+	// place of all that a header has.
+	Headers(side Side) [][2]string
 	SetHeader(side Side, name, value string)
 	RemoveHeader(side Side, name string)
 	// Body returns what the host has buffered of a body; SetBody replaces it.

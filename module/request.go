@@ -12,14 +12,14 @@ import (
 func (f *Flow) OnRequestHeaders(end bool) Action {
 	x := &f.x
 	x.Started = f.p.host.Now()
-	x.ID = f.s.Header(Requests, "x-request-id")
-	x.Method = f.s.Header(Requests, ":method")
+	x.ID = f.header(Requests, "x-request-id")
+	x.Method = f.header(Requests, ":method")
 	var query bool
-	x.Path, _, query = strings.Cut(f.s.Header(Requests, ":path"), "?")
+	x.Path, _, query = strings.Cut(f.header(Requests, ":path"), "?")
 	x.Format = llm.FormatOf(x.Method, x.Path)
 	if query && x.Format != llm.None && f.p.policy {
 		// The formats know no query, but some providers take keys from there.
-		f.s.SetHeader(Requests, ":path", x.Path)
+		f.setHeader(Requests, ":path", x.Path)
 	}
 	f.request, f.requestEnd = atHeader, end
 	f.begin(PhaseRequestHeader)
@@ -27,7 +27,7 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	action := f.proceed()
 	if f.p.NoHeaderPause && !f.ended && f.request < forwarded && f.pending == 0 {
 		// The body may still change, and this is the last chance to say so.
-		f.s.RemoveHeader(Requests, "content-length")
+		f.removeHeader(Requests, "content-length")
 		return Continue
 	}
 	return action
@@ -40,16 +40,16 @@ func (f *Flow) checkHeaders() {
 		f.border(404, "unknown_url", "this gateway does not serve %s %s: check the method and the exact path", bounded(x.Method), bounded(x.Path))
 		return
 	}
-	if encoding := f.s.Header(Requests, "content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if encoding := f.header(Requests, "content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		f.border(415, "unsupported_content_encoding", "the body is encoded with %s, which this gateway does not read: send it plain", bounded(encoding))
 		return
 	}
-	if length, err := strconv.ParseInt(f.s.Header(Requests, "content-length"), 10, 64); err == nil && length > f.p.MaxRequestBytes {
+	if length, err := strconv.ParseInt(f.header(Requests, "content-length"), 10, 64); err == nil && length > f.p.MaxRequestBytes {
 		f.tooLarge()
 		return
 	}
 	if f.p.readsAnswers() && x.Format != llm.None {
-		f.s.SetHeader(Requests, "accept-encoding", "identity")
+		f.removeHeader(Requests, "accept-encoding")
 	}
 }
 
@@ -188,6 +188,6 @@ func (f *Flow) sendBody() {
 	}
 	f.s.SetBody(Requests, f.body)
 	if !f.p.NoHeaderPause {
-		f.s.SetHeader(Requests, "content-length", strconv.Itoa(len(f.body)))
+		f.setHeader(Requests, "content-length", strconv.Itoa(len(f.body)))
 	}
 }

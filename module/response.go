@@ -14,7 +14,7 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	if f.request == atStart {
 		return Continue
 	}
-	if status, err := strconv.Atoi(f.s.Header(Responses, ":status")); err == nil {
+	if status, err := strconv.Atoi(f.header(Responses, ":status")); err == nil {
 		x.Status = status
 	}
 	if f.answered || f.request != forwarded {
@@ -35,14 +35,14 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 			return f.endResponse()
 		}
 		if f.p.NoHeaderPause {
-			f.s.RemoveHeader(Responses, "content-length")
+			f.removeHeader(Responses, "content-length")
 			return Continue
 		}
 		return Pause
 	case streams:
 		x.Streamed = true
 		if f.stream.start(f); !f.tee {
-			f.s.RemoveHeader(Responses, "content-length")
+			f.removeHeader(Responses, "content-length")
 		}
 	}
 	return Continue
@@ -54,11 +54,11 @@ func (f *Flow) modeOf() mode {
 	if x.Format == llm.None || !f.p.readsAnswers() || x.Status < 200 || x.Status > 299 || x.Request == nil {
 		return passes
 	}
-	if encoding := f.s.Header(Responses, "content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if encoding := f.header(Responses, "content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		f.border(502, "unreadable_answer", "the provider's answer is encoded with %s though it was asked for plain", bounded(encoding))
 		return passes
 	}
-	kind, _, _ := strings.Cut(f.s.Header(Responses, "content-type"), ";")
+	kind, _, _ := strings.Cut(f.header(Responses, "content-type"), ";")
 	if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") {
 		return streams
 	}
@@ -128,7 +128,7 @@ func (f *Flow) finishResponse() Action {
 			body := f.x.Response.Bytes()
 			f.s.SetBody(Responses, body)
 			if !f.p.NoHeaderPause {
-				f.s.SetHeader(Responses, "content-length", strconv.Itoa(len(body)))
+				f.setHeader(Responses, "content-length", strconv.Itoa(len(body)))
 			}
 		}
 	}
@@ -140,12 +140,12 @@ func (f *Flow) finishResponse() Action {
 // only its body is replaced.
 func (f *Flow) replace(r *Refusal, body []byte) {
 	if !f.p.NoHeaderPause || f.phase == PhaseResponseHeader {
-		f.s.SetHeader(Responses, ":status", strconv.Itoa(r.Status))
-		f.s.SetHeader(Responses, "content-type", "application/json")
-		f.s.SetHeader(Responses, "content-length", strconv.Itoa(len(body)))
-		f.s.RemoveHeader(Responses, "content-encoding")
+		f.setHeader(Responses, ":status", strconv.Itoa(r.Status))
+		f.setHeader(Responses, "content-type", "application/json")
+		f.setHeader(Responses, "content-length", strconv.Itoa(len(body)))
+		f.removeHeader(Responses, "content-encoding")
 		for _, h := range r.Header {
-			f.s.SetHeader(Responses, h[0], h[1])
+			f.setHeader(Responses, h[0], h[1])
 		}
 		f.x.Status = r.Status
 	}

@@ -7,6 +7,8 @@ package moduletest
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -233,7 +235,6 @@ func (s *stream) answer(flow *module.Flow, e Exchange) {
 	}
 }
 
-func (s *stream) Header(side module.Side, name string) string    { return s.header[side][name] }
 func (s *stream) SetHeader(side module.Side, name, value string) { s.header[side][name] = value }
 func (s *stream) RemoveHeader(side module.Side, name string)     { delete(s.header[side], name) }
 func (s *stream) Body(side module.Side) []byte                   { return s.body[side] }
@@ -242,6 +243,15 @@ func (s *stream) SetProperty(name string, value []byte)          { s.props[name]
 func (s *stream) After(_ time.Duration, f func())                { s.later = append(s.later, f) }
 func (s *stream) SetBody(side module.Side, body []byte) {
 	s.body[side] = append([]byte(nil), body...)
+}
+
+// Headers lists the headers in the order of their names, so that tests are told the same each time.
+func (s *stream) Headers(side module.Side) [][2]string {
+	var pairs [][2]string
+	for _, name := range slices.Sorted(maps.Keys(s.header[side])) {
+		pairs = append(pairs, [2]string{name, s.header[side][name]})
+	}
+	return pairs
 }
 
 func (s *stream) Reply(status int, header [][2]string, body []byte) {

@@ -79,8 +79,8 @@ func (h *httpContext) decide(action *types.Action) {
 	}
 }
 
-// stream is a module.Stream on the host's current context. The SDK's calls fail for a header that is not there, which
-// is what "" says; they do not fail otherwise for a context that lives.
+// stream is a module.Stream on the host's current context. The SDK's calls on headers do not fail for a context that
+// lives.
 type stream struct {
 	id     uint32
 	done   bool
@@ -89,13 +89,13 @@ type stream struct {
 
 var _ module.Stream = (*stream)(nil)
 
-func (s *stream) Header(side module.Side, name string) (value string) {
+func (s *stream) Headers(side module.Side) (headers [][2]string) {
 	if side == module.Requests {
-		value, _ = sdk.GetHttpRequestHeader(name)
+		headers, _ = sdk.GetHttpRequestHeaders()
 	} else {
-		value, _ = sdk.GetHttpResponseHeader(name)
+		headers, _ = sdk.GetHttpResponseHeaders()
 	}
-	return value
+	return headers
 }
 
 func (s *stream) SetHeader(side module.Side, name, value string) {
