@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -32,8 +33,8 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 // Parse reads a leash.yaml that is already in memory; name stands for it in errors, and relative paths in it are
 // relative to its folder.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
-	d := &decoder{file: name, lines: strings.Split(text, "\n"), env: env, positions: map[string]position{}}
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	d := &decoder{file: name, lines: lineBreak.Split(text, -1), env: env, positions: map[string]position{}}
 	c := defaults()
 	root := d.parse([]byte(text))
 	if root != nil {
@@ -54,6 +55,9 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	c.findFiles()
 	return c, nil
 }
+
+// lineBreak is what the YAML library takes for one: https://yaml.org/spec/1.1/#b-char
+var lineBreak = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 
 // findFiles makes what is relative to leash.yaml relative to the working directory.
 func (c *Config) findFiles() {

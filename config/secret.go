@@ -1,8 +1,12 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 )
@@ -11,28 +15,69 @@ import (
 type Secret struct {
 	// Env is the name of the environment variable that holds the secret.
 	Env string `yaml:"env" json:"env,omitempty"`
-	// File is the path of the file that holds it (a mounted Kubernetes secret, say).
+	// File is the path of the file that holds it (a mounted Kubernetes secret, say), relative to leash.yaml.
 	File string `yaml:"file" json:"file,omitempty"`
 }
 
 // ErrNoSecret says that the variable is not set, or the file not there or empty.
 var ErrNoSecret = errors.New("secret is not set")
 
-// Resolve reads the secret. Its error never holds any of it.
-func (s *Secret) Resolve(env func(string) (string, bool)) (string, error) {
+// maxSecret is the largest secret that is read, in bytes.
+const maxSecret = 64 << 10
+
+// Resolve reads the secret, without blanks and line ends around it. env looks up environment variables (os.LookupEnv).
+// The error is ErrNoSecret where there is none; it never holds any of the secret.
+func (s *Secret) Resolve(env func(string) (string, bool)) (SecretValue, error) {
+	text, source := "", "environment variable "+s.Env
 	if s.Env != "" {
-		value, _ := env(s.Env)
-		if value = strings.TrimSpace(value); value == "" {
-			return "", fmt.Errorf("%w: environment variable %s", ErrNoSecret, s.Env)
+		text, _ = env(s.Env)
+	} else {
+		source = "file " + s.File
+		data, err := readSecret(s.File)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return SecretValue{}, fmt.Errorf("read secret: %w", err)
 		}
-		return value, nil
+		text = string(data)
 	}
-	data, err := os.ReadFile(s.File)
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(strings.TrimSpace(string(data))) == 0 {
-		return "", fmt.Errorf("%w: file %s", ErrNoSecret, s.File)
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return SecretValue{}, fmt.Errorf("%w: %s", ErrNoSecret, source)
+	case len(text) > maxSecret:
+		return SecretValue{}, fmt.Errorf("read secret: %s holds more than %d bytes", source, maxSecret)
+	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }):
+		// It goes into an HTTP header.
+		return SecretValue{}, fmt.Errorf("read secret: %s holds more than one line, or other than ASCII characters", source)
 	}
-	if err != nil {
-		return "", fmt.Errorf("read secret: %w", err)
-	}
-	return strings.TrimSpace(string(data)), nil
+	return SecretValue{text}, nil
 }
+
+func readSecret(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // was only read
+	return io.ReadAll(io.LimitReader(file, maxSecret+1))
+}
+
+// SecretValue is a secret itself. In texts, logs and JSON only its place is seen; Reveal gives it.
+type SecretValue struct{ text string }
+
+// Reveal gives the secret. Whoever calls it keeps it out of all that people read.
+func (v SecretValue) Reveal() string { return v.text }
+
+// String hides the secret.
+func (SecretValue) String() string { return hidden }
+
+// Format hides the secret from all verbs of package fmt, %#v among them.
+func (SecretValue) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// MarshalJSON hides the secret.
+func (SecretValue) MarshalJSON() ([]byte, error) { return json.Marshal(hidden) }
+
+// MarshalText hides the secret from what writes YAML, XML and keys of maps.
+func (SecretValue) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// LogValue hides the secret from package slog.
+func (SecretValue) LogValue() slog.Value { return slog.StringValue(hidden) }

@@ -10,43 +10,53 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long a file must be quiet before it is read: editors write in several steps.
-const settle = 50 * time.Millisecond
+const (
+	// settle is how long all must be quiet before the file is read: editors write in several steps.
+	settle = 50 * time.Millisecond
+	// impatience bounds the wait for quiet: somebody else may write into the same folder all the time.
+	impatience = 250 * time.Millisecond
+	// poll is how often the file is looked at all the same, for file systems that do not tell of changes.
+	poll = time.Second
+)
 
-// poll is how often the file is looked at all the same, for file systems that do not tell of changes.
-const poll = 2 * time.Second
-
-// Watch tells when the content of a file has changed, until ctx ends; the channel is then closed. It follows files that
-// are replaced by renaming (editors) and by changing a symbolic link above them (Kubernetes).
+// Watch tells when the content of a file has changed since the call, until ctx ends; the channel is then closed. It
+// follows files that are replaced by renaming (editors) and by changing a symbolic link above them (Kubernetes). Changes
+// that come together, or that nobody has received yet, are one. To miss none, call it before the file is read.
 func Watch(ctx context.Context, path string) <-chan struct{} {
 	changes := make(chan struct{}, 1)
+	w := watcher{path: path, last: digest(path), changes: changes}
+	notify, err := fsnotify.NewWatcher()
+	if err == nil {
+		// The folders, not the file: a file that is replaced is another file.
+		_ = notify.Add(filepath.Dir(path)) // else there is still the poll
+		if target, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(target) != filepath.Dir(path) {
+			_ = notify.Add(filepath.Dir(target))
+		}
+	} else {
+		notify = &fsnotify.Watcher{} // its channels are nil, which are never ready
+	}
 	go func() {
 		defer close(changes)
-		w := watcher{path: path, last: digest(path)}
-		w.run(ctx, changes)
+		if err == nil {
+			defer notify.Close() //nolint:errcheck // nothing to be done
+		}
+		w.run(ctx, notify)
 	}()
 	return changes
 }
 
 type watcher struct {
-	path string
-	last [sha256.Size]byte
+	path    string
+	last    [sha256.Size]byte
+	changes chan<- struct{}
 }
 
 func digest(path string) [sha256.Size]byte {
-	data, _ := os.ReadFile(path) //nolint:gosec // the operator names the file
+	data, _ := os.ReadFile(path) //nolint:gosec // the operator names the file; one that is gone is an empty one
 	return sha256.Sum256(data)
 }
 
-func (w *watcher) run(ctx context.Context, changes chan<- struct{}) {
-	var events <-chan fsnotify.Event
-	if notify, err := fsnotify.NewWatcher(); err == nil {
-		defer notify.Close() //nolint:errcheck // nothing to be done
-		// The folder, not the file: a file that is replaced is another file.
-		if notify.Add(filepath.Dir(w.path)) == nil {
-			events = notify.Events
-		}
-	}
+func (w *watcher) run(ctx context.Context, notify *fsnotify.Watcher) {
 	ticks := time.NewTicker(poll)
 	defer ticks.Stop()
 	for {
@@ -54,31 +64,37 @@ func (w *watcher) run(ctx context.Context, changes chan<- struct{}) {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-		case <-events:
-			quiet(ctx, events)
+		case <-notify.Errors: // events were lost
+		case <-notify.Events:
+			quiet(ctx, notify)
 		}
 		if now := digest(w.path); now != w.last {
 			w.last = now
 			select {
-			case changes <- struct{}{}:
-			default: // one that has not been looked at yet stands for this one too
+			case w.changes <- struct{}{}:
+			default: // one that has not been received yet stands for this one too
 			}
 		}
 	}
 }
 
 // quiet waits until no event has come for a while.
-func quiet(ctx context.Context, events <-chan fsnotify.Event) {
-	timer := time.NewTimer(settle)
-	defer timer.Stop()
+func quiet(ctx context.Context, notify *fsnotify.Watcher) {
+	enough := time.NewTimer(impatience)
+	defer enough.Stop()
+	calm := time.NewTimer(settle)
+	defer calm.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
+		case <-enough.C:
 			return
-		case <-events:
-			timer.Reset(settle)
+		case <-calm.C:
+			return
+		case <-notify.Errors:
+		case <-notify.Events:
+			calm.Reset(settle)
 		}
 	}
 }

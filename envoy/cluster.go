@@ -37,6 +37,7 @@ func (t *translation) cluster(name string) *cluster.Cluster {
 	host, port := hostPort(base)
 	c := &cluster.Cluster{
 		Name:                 clusterName(name),
+		AltStatName:          strings.ReplaceAll(name, ".", "_"), // Envoy cuts a name in its statistics at dots
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
 		ConnectTimeout:       durationpb.New(time.Duration(provider.Timeouts.Connect)),
 		DnsLookupFamily:      cluster.Cluster_V4_PREFERRED,
@@ -156,7 +157,7 @@ func (t *translation) secret(name string) *tls.Secret {
 	key := t.c.Providers[name].APIKey
 	switch value, resolved := t.o.Secrets[name]; {
 	case resolved:
-		source.Specifier = &core.DataSource_InlineString{InlineString: value}
+		source.Specifier = &core.DataSource_InlineString{InlineString: value.Reveal()}
 	case key.Env != "":
 		source.Specifier = &core.DataSource_EnvironmentVariable{EnvironmentVariable: key.Env}
 	default:

@@ -36,7 +36,7 @@ type Options struct {
 	Mock map[string]*url.URL
 	// Secrets are the providers' keys by the provider's name, to be sent over xDS. Without them the resources refer to
 	// the environment variable or file, which Envoy then reads itself.
-	Secrets map[string]string
+	Secrets map[string]config.SecretValue
 	// Generation is part of the VM of filters that hold inspectors only: another one makes Envoy load them anew.
 	Generation int
 	// Static puts everything into one bootstrap instead of resources that refer to each other over xDS.

@@ -1,0 +1,137 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/invopop/jsonschema"
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+func TestSchemaIsMadeFromTheTypes(t *testing.T) {
+	r := &jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Mapper: mapped}
+	if err := r.AddGoComments("github.com/leash-gateway/leash/config", ".", jsonschema.WithFullComment()); err != nil {
+		t.Fatal(err)
+	}
+	schema := r.Reflect(&config.Config{})
+	schema.Title = "leash.yaml"
+	letVariablesStand(schema)
+	for _, definition := range schema.Definitions {
+		letVariablesStand(definition)
+	}
+	schema.Definitions["Secret"].OneOf = []*jsonschema.Schema{{Required: []string{"env"}}, {Required: []string{"file"}}}
+	var got bytes.Buffer
+	encoder := json.NewEncoder(&got)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(schema); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "schema.json", got.Bytes())
+}
+
+// mapped are the types that are not what Go thinks they are.
+func mapped(t reflect.Type) *jsonschema.Schema {
+	switch t {
+	case reflect.TypeFor[config.Size]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "1"}, {Type: "string", Pattern: `^[0-9]+ *([KMG]iB)?$`}, variable(),
+		}}
+	case reflect.TypeFor[config.Duration]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "string", Pattern: `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`}, variable(),
+		}}
+	case reflect.TypeFor[config.URL]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^https?://[^/?#@]+`}, variable()}}
+	case reflect.TypeFor[config.Raw]():
+		return &jsonschema.Schema{Type: "object"}
+	}
+	return nil
+}
+
+// variable is a value that comes from the environment, at least in part.
+func variable() *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Pattern: `\$\{`} }
+
+// letVariablesStand lets a variable stand where else only certain values may.
+func letVariablesStand(s *jsonschema.Schema) {
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		if v := p.Value; v.Type == "integer" || v.Type == "boolean" || v.Pattern != "" || v.Enum != nil {
+			plain := *v
+			plain.Description, plain.Examples = "", nil
+			p.Value = &jsonschema.Schema{Description: v.Description, AnyOf: []*jsonschema.Schema{&plain, variable()}}
+		}
+	}
+}
+
+func TestSchemaTakesWhatLeashTakes(t *testing.T) {
+	schema := compiled(t)
+	files := inputs(t, "valid")
+	examples, err := filepath.Glob("../examples/*/leash.yaml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("find examples: %v", err)
+	}
+	for _, file := range append(files, examples...) {
+		t.Run(filepath.ToSlash(file), func(t *testing.T) {
+			if err := schema.Validate(value(t, file)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSchemaRefusesWhatItCanSee(t *testing.T) {
+	schema := compiled(t)
+	for _, name := range []string{"unknown-fields", "wrong-types", "secrets", "not-a-map", "nothing-needed-is-there"} {
+		t.Run(name, func(t *testing.T) {
+			if schema.Validate(value(t, filepath.Join("testdata", "errors", name+".yaml"))) == nil {
+				t.Error("the schema takes it")
+			}
+		})
+	}
+}
+
+func compiled(t *testing.T) *validator.Schema {
+	t.Helper()
+	document, err := validator.UnmarshalJSON(bytes.NewReader(config.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := validator.NewCompiler()
+	if err := compiler.AddResource("leash.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("leash.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// value is a YAML file as an editor's validator sees it.
+func value(t *testing.T, file string) any {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decoded any
+	if err := yaml.Unmarshal(data, &decoded); err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(decoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := validator.UnmarshalJSON(bytes.NewReader(encoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
