@@ -39,7 +39,7 @@ func mockCommand() *cli.Command {
 				return fmt.Errorf("start mock: %w", err)
 			}
 			_, _ = fmt.Fprintf(c.App.ErrWriter, "mock provider at http://%s/v1\n", listener.Addr())
-			return serve(context.WithoutCancel(c.Context), c.Context.Done(), listener,
+			return serve(context.WithoutCancel(c.Context), c.Done(), listener,
 				mock.New(mock.Options{Behavior: behavior, Key: c.String("key"), Control: c.Bool("control")}))
 		},
 	})

@@ -49,7 +49,6 @@ type gateway struct {
 	path           string
 
 	config  *config.Config
-	modules string
 	mock    *url.URL // set once the mock has been started
 	server  *envoy.Server
 	crashes chan struct{} // a VM has died
@@ -305,6 +304,8 @@ func serve(ctx context.Context, done <-chan struct{}, listener net.Listener, han
 	if server.Shutdown(limited) != nil {
 		_ = server.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

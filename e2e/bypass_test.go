@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/leash-gateway/leash/mock"
 )
@@ -281,9 +278,10 @@ func bypassProtocols(t *testing.T, g *gateway, _ *mock.Provider) {
 	body := chatBody(forbidden, false)
 	wantBlocked(t, "HTTP/1.1", do(t, g.request(body)))
 
-	h2 := &http2.Transport{AllowHTTP: true, DialTLS: func(network, address string, _ *tls.Config) (net.Conn, error) { //nolint:staticcheck // cleartext
-		return net.Dial(network, address)
-	}}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	h2 := &http.Transport{Protocols: protocols}
+	defer h2.CloseIdleConnections()
 	response, err := h2.RoundTrip(g.request(body))
 	if err != nil {
 		t.Fatalf("HTTP/2: %v", err)

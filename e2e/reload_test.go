@@ -37,7 +37,7 @@ func underLoad(t *testing.T, g *gateway) (stop func() int64) {
 				}
 				body, err := io.ReadAll(response.Body)
 				_ = response.Body.Close()
-				if err != nil || response.StatusCode != 200 {
+				if err != nil || response.StatusCode != http.StatusOK {
 					t.Errorf("under load: got %d %.200s (%v), want 200", response.StatusCode, body, err)
 					return
 				}
@@ -148,7 +148,7 @@ func TestEnvoyIsStartedAgainWhenItDies(t *testing.T) {
 			return false
 		}
 		_ = response.Body.Close()
-		return response.StatusCode == 200
+		return response.StatusCode == http.StatusOK
 	})
 	if childOf(t, g.command.Process.Pid) == pid {
 		t.Error("the old process is still there")

@@ -33,6 +33,8 @@ type Runner struct {
 	Records io.Writer
 	// Crashed is called when a VM has died; it must not block.
 	Crashed func()
+	// Restarted is called when Envoy has died and is about to be started again.
+	Restarted func()
 }
 
 // A restart that comes soon after the last one waits longer, up to maxBackoff.
@@ -48,12 +50,15 @@ func (r *Runner) Run(ctx context.Context) error {
 		began := time.Now()
 		err := r.once(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end, in whatever way it did
 		}
 		if time.Since(began) > time.Minute {
 			backoff = minBackoff
 		}
 		r.Log.Error("envoy ended; it is started again", "error", err, "in", backoff)
+		if r.Restarted != nil {
+			r.Restarted()
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -77,7 +82,7 @@ func (r *Runner) once(ctx context.Context) error {
 		return err
 	}
 	args := []string{
-		"-c", file, "--use-dynamic-base-id", "--log-format", "%l\t%n\t%v",
+		"-c", file, "--disable-hot-restart", "--log-format", "%l\t%n\t%v",
 		"-l", r.Config.Envoy.LogLevel, "--component-log-level", "wasm:info",
 		// Ending waits for running exchanges, but not for long.
 		"--drain-time-s", "5", "--drain-strategy", "immediate",

@@ -18,7 +18,7 @@ import (
 //
 // Supported are structs, slices, maps with string keys, pointers, strings, booleans, integers, floats, time.Duration
 // (written "1m30s") and types with UnmarshalText. It exists because the standard decoder knows no paths for unknown
-// fields and costs a megabyte of .wasm (docs/decisions/004-config-decoding.md).
+// fields and costs a megabyte of .wasm (docs/decisions/011-config-decoding-in-modules.md).
 func Decode(config []byte, target any) error {
 	if len(config) == 0 {
 		config = []byte("{}")

@@ -24,11 +24,11 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	if f.run() != ran {
 		return f.headersOfReplacement(end)
 	}
-	if chosen := f.modeOf(); f.ended {
+	chosen := f.modeOf()
+	if f.ended {
 		return f.headersOfReplacement(end)
-	} else {
-		f.response = chosen
 	}
+	f.response = chosen
 	switch f.response {
 	case buffers:
 		if end {
@@ -41,7 +41,7 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 		return Pause
 	case streams:
 		x.Streamed = true
-		if f.stream.start(f); !f.tee {
+		if f.start(f); !f.tee {
 			f.removeHeader(Responses, "content-length")
 		}
 	}

@@ -15,7 +15,6 @@ type stream struct {
 	hideUsage bool // the client did not ask for the usage event that we asked for
 	cutOff    bool
 	sawDone   bool
-	maxEvent  int
 }
 
 func (s *stream) start(f *Flow) {

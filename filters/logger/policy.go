@@ -132,7 +132,7 @@ func (l *Logger) collect(text string, texts []llm.Text) string {
 
 // clean redacts a text and cuts it to the bound.
 func (l *Logger) clean(text string) string {
-	text, _ = l.redact.Redact(text, func(m match.Match) string { return "[redacted]" })
+	text, _ = l.redact.Redact(text, func(match.Match) string { return "[redacted]" })
 	if len(text) > l.MaxTextBytes {
 		text = text[:l.MaxTextBytes] + "…"
 	}

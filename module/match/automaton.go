@@ -23,7 +23,6 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 		}
 	}
 	a.add()
-	lengths := []int32{}
 	for i, word := range words {
 		state := int32(0)
 		for _, b := range word {
@@ -36,7 +35,6 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 			state = a.next[at]
 		}
 		a.found[state] = append(a.found[state], int32(patterns[i])) //nolint:gosec // a count of patterns
-		lengths = append(lengths, int32(len(word)))                 //nolint:gosec // a keyword's length
 	}
 	a.link()
 	return a

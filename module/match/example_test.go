@@ -13,7 +13,7 @@ func ExampleSet_Redact() {
 		fmt.Println(err)
 		return
 	}
-	text, _ := set.Redact("Ask ada@example.com about BlueBird.", func(m match.Match) string { return "***" })
+	text, _ := set.Redact("Ask ada@example.com about BlueBird.", func(match.Match) string { return "***" })
 	fmt.Println(text)
 	// Output: Ask *** about ***.
 }

@@ -112,7 +112,7 @@ func (s *simulation) add(pc uint32, start int) {
 	case syntax.InstCapture, syntax.InstNop:
 		s.add(inst.Out, start)
 	case syntax.InstEmptyWidth:
-		switch want := syntax.EmptyOp(inst.Arg); {
+		switch want := syntax.EmptyOp(inst.Arg); { //nolint:gosec // of this instruction the argument is an EmptyOp
 		case s.atEnd && want&^(syntax.EmptyBeginText|syntax.EmptyBeginLine) != 0:
 			s.survive(start) // what comes next decides
 		case want&^s.empty == 0:
