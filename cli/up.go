@@ -36,7 +36,7 @@ func upCommand() *cli.Command {
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
-			g := &gateway{log: logger(c, level), stdout: c.App.Writer, stderr: c.App.ErrWriter, path: c.String("config"), crashes: make(chan struct{}, 1)}
+			g := &gateway{log: logger(c, level), stdout: c.App.Writer, stderr: c.App.ErrWriter, path: c.String("config"), crashes: make(chan struct{}, 1), metrics: control.NewRegistry(c.App.Version)}
 			return g.run(c.Context)
 		},
 	})
@@ -49,13 +49,13 @@ type gateway struct {
 	path           string
 
 	config  *config.Config
-	modules string
 	mock    *url.URL // set once the mock has been started
 	server  *envoy.Server
 	crashes chan struct{} // a VM has died
 	// generation counts how often filters of inspectors were loaded anew.
 	generation int
 	ready      readiness
+	metrics    *control.Registry
 	group      *errgroup.Group
 	// done is closed when the gateway ends; what the group runs ends with it.
 	done <-chan struct{}
@@ -94,7 +94,7 @@ func (g *gateway) run(ctx context.Context) error {
 	g.group.Go(func() error { return g.serveControl(ctx) })
 	g.group.Go(func() error {
 		runner := &envoy.Runner{
-			Path: binary, Config: g.config, Server: g.server, Log: g.log, Records: &lines{w: g.stdout}, Crashed: g.crashed,
+			Path: binary, Config: g.config, Server: g.server, Log: g.log, Records: &lines{w: g.stdout}, Crashed: g.crashed, Restarted: g.metrics.EnvoyRestarted,
 		}
 		return runner.Run(ctx)
 	})
@@ -122,6 +122,7 @@ func (g *gateway) start(ctx context.Context) error {
 		return fmt.Errorf("start envoy: %w", err)
 	}
 	g.ready.set()
+	g.metrics.ConfigLoaded(nil)
 	_, _ = fmt.Fprint(g.stderr, welcome(g.config, g.mock))
 	return nil
 }
@@ -208,7 +209,11 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
 		case <-changes:
 		case <-hangups:
 		}
-		if err := g.reload(ctx); err != nil && ctx.Err() == nil {
+		err := g.reload(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if g.metrics.ConfigLoaded(err); err != nil {
 			g.log.Error("the changed configuration is refused, the old one goes on")
 			_, _ = fmt.Fprintln(g.stderr, err)
 		}
@@ -280,7 +285,7 @@ func (g *gateway) serveControl(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the control service: %w", err)
 	}
-	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: g.config.Envoy.Admin})
+	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: g.config.Envoy.Admin, Metrics: g.metrics, Log: g.log})
 	return serve(context.WithoutCancel(ctx), ctx.Done(), listener, handler)
 }
 
@@ -299,6 +304,8 @@ func serve(ctx context.Context, done <-chan struct{}, listener net.Listener, han
 	if server.Shutdown(limited) != nil {
 		_ = server.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
