@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// leash runs the command and returns what it wrote and its exit code.
+func leash(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Run("v0-test", append([]string{"leash"}, args...), &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+func TestHelpTextsAreAsTheyWere(t *testing.T) {
+	for _, name := range []string{"", "up", "validate", "render", "schema", "mock", "version", "completion"} {
+		t.Run(name, func(t *testing.T) {
+			args := append(strings.Fields(name), "--help")
+			got, stderr, code := leash(t, args...)
+			if code != exitDone || stderr != "" {
+				t.Fatalf("got exit code %d and %q on standard error", code, stderr)
+			}
+			file := filepath.Join("testdata", strings.Trim("leash_"+name, "_")+"_help.txt")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file) //nolint:gosec // below testdata
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got\n%s\nwant\n%s(go test ./cli -update writes it)", got, want)
+			}
+		})
+	}
+}
+
+func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "leash.yaml")
+	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	if err := os.WriteFile(wrong, []byte("routes: []\npipelines: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"an unknown command":     {[]string{"serve"}, exitUsage, `unknown command "serve"`},
+		"an unknown flag":        {[]string{"up", "--port", "1"}, exitUsage, "leash up --help"},
+		"an argument too many":   {[]string{"validate", "x"}, exitUsage, `unexpected argument "x"`},
+		"no such shell":          {[]string{"completion", "fish"}, exitUsage, "bash or zsh"},
+		"a wrong behavior":       {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
+		"a configuration":        {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
+		"a file that is missing": {[]string{"validate", "-c", missing}, exitUsage, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout, stderr, code := leash(t, tc.args...)
+			if code != tc.code || !strings.Contains(stderr, tc.want) || stdout != "" {
+				t.Errorf("got %d %q %q, want %d and %q on standard error", code, stdout, stderr, tc.code, tc.want)
+			}
+		})
+	}
+}
+
+func TestConfigurationsOfTheExamplesAreValid(t *testing.T) {
+	files, err := filepath.Glob("../examples/*/leash.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found no examples (%v)", err)
+	}
+	for _, file := range files {
+		if _, stderr, code := leash(t, "validate", "-c", file); code != exitDone {
+			t.Errorf("%s: %s", file, stderr)
+		}
+	}
+}
+
+func TestModulesComplaintsNameThePlaceInTheFile(t *testing.T) {
+	quickstart, err := os.ReadFile("../examples/quickstart/leash.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ old, changed, want string }{
+		"a value":           {"action: flag", "action: ignore", "pipeline[4].config.rules[2]"},
+		"an unknown field":  {"keywords:", "keyword:", "pipeline[4].config.rules[0].keyword"},
+		"a wrong type":      {"requests: 600", "requests: many", "pipeline[3].config.limits[0].requests"},
+		"a tenant's own":    {"requests: 2,", "request: 2,", "tenants.trial.modules.ratelimit"},
+		"a broken duration": {"window: 1m}\n  - module: contentfilter", "window: soon}\n  - module: contentfilter", "pipeline[3].config.limits[0].window"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.Replace(string(quickstart), tc.old, tc.changed, 1)
+			if changed == string(quickstart) {
+				t.Fatalf("%q is not in the quickstart", tc.old)
+			}
+			file := filepath.Join(t.TempDir(), "leash.yaml")
+			if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, stderr, code := leash(t, "validate", "-c", file)
+			if code != exitUsage || !strings.Contains(stderr, file+":") || !strings.Contains(stderr, tc.want) {
+				t.Errorf("got %d %s, want the place %s", code, stderr, tc.want)
+			}
+		})
+	}
+}
