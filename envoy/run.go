@@ -156,6 +156,10 @@ const record = `{"event":"exchange",`
 
 // line takes one line of Envoy's log: level, component and message, with tabs between.
 func (r *Runner) line(line string) {
+	if strings.HasPrefix(line, record) { // one of several that were written together
+		_, _ = io.WriteString(r.Records, line+"\n")
+		return
+	}
 	level, rest, _ := strings.Cut(line, "\t")
 	component, message, ok := strings.Cut(rest, "\t")
 	if !ok {

@@ -1,11 +1,20 @@
 package module
 
+import "slices"
+
 // headers is what the host has told of one side's headers. They are asked for all at once, because each call out of
 // Wasm costs more than looking through them (BenchmarkPipelineChat, docs/benchmarks.md), and nobody else changes them
 // while this filter holds them.
 type headers struct {
-	loaded bool
-	pairs  [][2]string
+	loaded  bool
+	pairs   [][2]string
+	changes []change // that the host has not been told of yet
+}
+
+// change is a header that is set or removed.
+type change struct {
+	name, value string
+	remove      bool
 }
 
 func (f *Flow) headersOf(side Side) *headers {
@@ -31,30 +40,44 @@ func (f *Flow) header(side Side, name string) (value string) {
 	return value
 }
 
-// setHeader sets a header, once.
+// setHeader sets a header, once. The host is told by flushHeaders.
 func (f *Flow) setHeader(side Side, name, value string) {
 	h := f.headersOf(side)
-	kept := h.pairs[:0]
-	for _, pair := range h.pairs {
-		if pair[0] != name {
-			kept = append(kept, pair)
-		}
-	}
-	h.pairs = append(kept, [2]string{name, value})
-	f.s.SetHeader(side, name, value)
+	h.without(name)
+	h.pairs = append(h.pairs, [2]string{name, value})
+	h.changes = append(h.changes, change{name: name, value: value})
 }
 
 // removeHeader removes a header, if it is there.
 func (f *Flow) removeHeader(side Side, name string) {
-	h := f.headersOf(side)
-	kept := h.pairs[:0]
-	for _, pair := range h.pairs {
-		if pair[0] != name {
-			kept = append(kept, pair)
+	if h := f.headersOf(side); h.without(name) {
+		h.changes = append(h.changes, change{name: name, remove: true})
+	}
+}
+
+// without takes a header out of the pairs, and says whether it was there.
+func (h *headers) without(name string) bool {
+	before := len(h.pairs)
+	h.pairs = slices.DeleteFunc(h.pairs, func(pair [2]string) bool { return pair[0] == name })
+	return len(h.pairs) < before
+}
+
+// fewChanges are told to the host one by one; for more it is cheaper to give it all headers anew.
+const fewChanges = 3
+
+// flushHeaders tells the host what has been changed. It is called before a side goes on.
+func (f *Flow) flushHeaders(side Side) {
+	h := &f.headers[side]
+	if len(h.changes) > fewChanges {
+		f.s.ReplaceHeaders(side, h.pairs)
+	} else {
+		for _, c := range h.changes {
+			if c.remove {
+				f.s.RemoveHeader(side, c.name)
+			} else {
+				f.s.SetHeader(side, c.name, c.value)
+			}
 		}
 	}
-	if len(kept) < len(h.pairs) {
-		h.pairs = kept
-		f.s.RemoveHeader(side, name)
-	}
+	h.changes = h.changes[:0]
 }

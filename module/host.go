@@ -51,6 +51,8 @@ type Stream interface {
 	Headers(side Side) [][2]string
 	SetHeader(side Side, name, value string)
 	RemoveHeader(side Side, name string)
+	// ReplaceHeaders puts these headers in the place of all.
+	ReplaceHeaders(side Side, headers [][2]string)
 	// Body returns what the host has buffered of a body; SetBody replaces it.
 	Body(side Side) []byte
 	SetBody(side Side, body []byte)

@@ -10,6 +10,7 @@ import (
 
 // OnRequestHeaders takes the request's headers. end says that no body follows.
 func (f *Flow) OnRequestHeaders(end bool) Action {
+	defer f.flushHeaders(Requests)
 	x := &f.x
 	x.Started = f.p.host.Now()
 	x.ID = f.header(Requests, "x-request-id")
@@ -106,6 +107,7 @@ func (f *Flow) endRequest() Action {
 
 // proceed takes the request as far as it can go.
 func (f *Flow) proceed() Action {
+	defer f.flushHeaders(Requests)
 	for !f.ended {
 		switch f.request {
 		case atHeader:

@@ -9,6 +9,7 @@ import (
 
 // OnResponseHeaders takes the answer's headers. end says that no body follows.
 func (f *Flow) OnResponseHeaders(end bool) Action {
+	defer f.flushHeaders(Responses)
 	x := &f.x
 	f.responseEnd = end
 	if f.request == atStart {
@@ -67,6 +68,7 @@ func (f *Flow) modeOf() mode {
 
 // OnResponseBody takes a piece of the answer's body; size is how much of it the host has at hand.
 func (f *Flow) OnResponseBody(size int, end bool) Action {
+	defer f.flushHeaders(Responses)
 	f.responseEnd = f.responseEnd || end
 	switch f.response {
 	case buffers:
@@ -93,6 +95,7 @@ func (f *Flow) OnResponseBody(size int, end bool) Action {
 
 // OnResponseTrailers ends an answer that has trailers.
 func (f *Flow) OnResponseTrailers() Action {
+	defer f.flushHeaders(Responses)
 	f.responseEnd = true
 	if f.response == buffers {
 		return f.endResponse()
@@ -120,6 +123,7 @@ func (f *Flow) endResponse() Action {
 
 // finishResponse runs the modules over a whole answer and lets it go.
 func (f *Flow) finishResponse() Action {
+	defer f.flushHeaders(Responses)
 	switch f.run() {
 	case waits:
 		return Pause

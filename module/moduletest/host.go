@@ -254,6 +254,15 @@ func (s *stream) Headers(side module.Side) [][2]string {
 	return pairs
 }
 
+// ReplaceHeaders puts these headers in the place of all.
+func (s *stream) ReplaceHeaders(side module.Side, headers [][2]string) {
+	clear(s.header[side])
+	for _, h := range headers {
+		s.header[side][h[0]] = h[1]
+	}
+}
+
+// Reply takes the answer of the modules.
 func (s *stream) Reply(status int, header [][2]string, body []byte) {
 	if s.replied {
 		s.h.t.Errorf("the exchange was answered twice: %d %s", status, body)

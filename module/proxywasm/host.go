@@ -1,9 +1,6 @@
 package proxywasm
 
 import (
-	"slices"
-	"time"
-
 	sdk "github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 
 	"github.com/leash-gateway/leash/module"
@@ -60,41 +57,4 @@ func (sharedData) Get(key string) ([]byte, uint32) {
 
 func (sharedData) Set(key string, value []byte, version uint32) bool {
 	return sdk.SetSharedData(key, value, version) == nil
-}
-
-// tick is how exactly timers fire. The host ticks only while there are any.
-const tick = 5 * time.Millisecond
-
-type timer struct {
-	at time.Time
-	f  func()
-}
-
-type timers struct{ pending []timer }
-
-func (t *timers) add(at time.Time, f func()) {
-	if len(t.pending) == 0 {
-		_ = sdk.SetTickPeriodMilliSeconds(uint32(tick / time.Millisecond))
-	}
-	t.pending = append(t.pending, timer{at, f})
-}
-
-func (t *timers) fire(now time.Time) {
-	var due []timer
-	t.pending = slices.DeleteFunc(t.pending, func(one timer) bool {
-		if one.at.After(now) {
-			return false
-		}
-		due = append(due, one)
-		return true
-	})
-	for _, one := range due {
-		func() {
-			defer contain()
-			one.f()
-		}()
-	}
-	if len(t.pending) == 0 {
-		_ = sdk.SetTickPeriodMilliSeconds(0)
-	}
 }

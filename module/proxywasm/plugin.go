@@ -50,7 +50,7 @@ type plugin struct {
 	id       uint32
 	pipeline *module.Pipeline
 	metrics  metrics
-	timers   timers
+	later    later
 	shared   sharedData
 }
 
@@ -70,22 +70,49 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 
 // NewHttpContext begins an exchange.
 func (p *plugin) NewHttpContext(id uint32) types.HttpContext {
-	h := &httpContext{stream: stream{id: id, timers: &p.timers}, plugin: p}
+	h := &httpContext{stream: stream{id: id, later: &p.later}, plugin: p}
 	h.flow = p.pipeline.Start(&h.stream)
 	return h
 }
 
-// OnTick fires the timers that are due.
+// OnTick fires the timers that are due and writes what has been collected.
 func (p *plugin) OnTick() {
 	defer contain()
-	p.timers.fire(time.Now())
+	p.later.fire(time.Now())
+	p.flush()
+	p.later.idle()
+}
+
+// OnPluginDone writes what has been collected before the plugin ends.
+func (p *plugin) OnPluginDone() bool {
+	defer contain()
+	p.flush()
+	return true
+}
+
+// flush writes the lines and counts that have been collected.
+func (p *plugin) flush() {
+	for name, n := range p.later.counts {
+		p.metrics.add(module.CounterMetric, name, n)
+	}
+	clear(p.later.counts)
+	if len(p.later.lines) > 0 {
+		sdk.LogInfo(string(p.later.lines))
+		p.later.lines = p.later.lines[:0]
+	}
 }
 
 // Now is the host's clock.
 func (p *plugin) Now() time.Time { return time.Now() }
 
-// Log writes one line into the host's log.
+// Log writes one line into the host's log. Records (JSON objects at level info) are collected and written together.
 func (p *plugin) Log(level module.Level, message string) {
+	if level == module.Info && strings.HasPrefix(message, "{") {
+		if p.later.line(message); len(p.later.lines) > maxLines {
+			p.flush()
+		}
+		return
+	}
 	switch level {
 	case module.Debug:
 		sdk.LogDebug(message)
@@ -98,9 +125,13 @@ func (p *plugin) Log(level module.Level, message string) {
 	}
 }
 
-// Metric adds to a metric of the host.
+// Metric adds to a metric of the host. Counts are collected and added together.
 func (p *plugin) Metric(kind module.MetricKind, name string, value int64) {
 	defer contain()
+	if kind == module.CounterMetric {
+		p.later.count(name, value)
+		return
+	}
 	p.metrics.add(kind, name, value)
 }
 

@@ -82,9 +82,9 @@ func (h *httpContext) decide(action *types.Action) {
 // stream is a module.Stream on the host's current context. The SDK's calls on headers do not fail for a context that
 // lives.
 type stream struct {
-	id     uint32
-	done   bool
-	timers *timers
+	id    uint32
+	done  bool
+	later *later
 }
 
 var _ module.Stream = (*stream)(nil)
@@ -111,6 +111,14 @@ func (s *stream) RemoveHeader(side module.Side, name string) {
 		_ = sdk.RemoveHttpRequestHeader(name)
 	} else {
 		_ = sdk.RemoveHttpResponseHeader(name)
+	}
+}
+
+func (s *stream) ReplaceHeaders(side module.Side, headers [][2]string) {
+	if side == module.Requests {
+		_ = sdk.ReplaceHttpRequestHeaders(headers)
+	} else {
+		_ = sdk.ReplaceHttpResponseHeaders(headers)
 	}
 }
 
@@ -187,7 +195,7 @@ func (s *stream) Call(call module.Call, done func(module.CallResult)) error {
 }
 
 func (s *stream) After(d time.Duration, f func()) {
-	s.timers.add(time.Now().Add(d), func() {
+	s.later.after(time.Now().Add(d), func() {
 		if s.done {
 			return
 		}

@@ -1,0 +1,91 @@
+package proxywasm
+
+import (
+	"slices"
+	"time"
+
+	sdk "github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
+)
+
+// later is what a plugin does on its ticks: timers, and the counts and lines that are written together, because each
+// call from Wasm to the host costs some microseconds and each line a system call. What a VM has collected in the last
+// tenth of a second is lost if it dies. The host ticks only while there is something to do.
+type later struct {
+	timers []timer
+	counts map[string]int64
+	lines  []byte
+	period time.Duration
+}
+
+type timer struct {
+	at time.Time
+	f  func()
+}
+
+const (
+	// timerTick is how exactly timers fire.
+	timerTick = 5 * time.Millisecond
+	// flushTick is how old a count or a line may become.
+	flushTick = 100 * time.Millisecond
+	// maxLines is how many bytes of lines are collected at the most.
+	maxLines = 32 << 10
+)
+
+// tick makes the host tick at least so often; 0 ends it.
+func (l *later) tick(period time.Duration) {
+	if l.period == period || period != 0 && l.period != 0 && l.period < period {
+		return
+	}
+	l.period = period
+	_ = sdk.SetTickPeriodMilliSeconds(uint32(period / time.Millisecond)) //nolint:gosec // one of the constants
+}
+
+// idle slows the ticks down, or ends them, when there is less to do.
+func (l *later) idle() {
+	if len(l.timers) > 0 {
+		return
+	}
+	l.period = timerTick // so that a longer one is taken
+	if l.tick(0); len(l.counts)+len(l.lines) > 0 {
+		l.tick(flushTick)
+	}
+}
+
+func (l *later) after(at time.Time, f func()) {
+	l.timers = append(l.timers, timer{at, f})
+	l.tick(timerTick)
+}
+
+func (l *later) count(name string, n int64) {
+	if l.counts == nil {
+		l.counts = map[string]int64{}
+	}
+	l.counts[name] += n
+	l.tick(flushTick)
+}
+
+func (l *later) line(text string) {
+	if len(l.lines) > 0 {
+		l.lines = append(l.lines, '\n')
+	}
+	l.lines = append(l.lines, text...)
+	l.tick(flushTick)
+}
+
+// fire runs the timers that are due.
+func (l *later) fire(now time.Time) {
+	var due []timer
+	l.timers = slices.DeleteFunc(l.timers, func(one timer) bool {
+		if one.at.After(now) {
+			return false
+		}
+		due = append(due, one)
+		return true
+	})
+	for _, one := range due {
+		func() {
+			defer contain()
+			one.f()
+		}()
+	}
+}
