@@ -16,9 +16,6 @@ import (
 
 func init() { module.Register("contentfilter", module.Policy, New) }
 
-// FlagsFact is the note in which other modules find the names of the rules that matched, separated by commas.
-const FlagsFact = "flags"
-
 var matches = module.Counter("leash_content_matches_total", "module", "action", "tenant")
 
 // Action is what happens to a text that a rule finds something in.
@@ -253,11 +250,11 @@ func (s *ruleSet) release(x *module.Exchange, segments []match.Segment) (string,
 // found notes that a rule has found something; it returns the refusal of a rule that blocks.
 func (r *Rule) found(x *module.Exchange) error {
 	x.Count(matches, 1, r.Name, string(r.Action), x.Caller().Tenant)
-	if flags := strings.Split(x.Fact(FlagsFact), ","); !slices.Contains(flags, r.Name) {
+	if flags := strings.Split(x.Fact(module.FactFlags), ","); !slices.Contains(flags, r.Name) {
 		if flags[0] != "" {
-			x.SetFact(FlagsFact, strings.Join(flags, ",")+","+r.Name)
+			x.SetFact(module.FactFlags, strings.Join(flags, ",")+","+r.Name)
 		} else {
-			x.SetFact(FlagsFact, r.Name)
+			x.SetFact(module.FactFlags, r.Name)
 		}
 	}
 	if r.Action == Block {

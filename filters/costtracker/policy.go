@@ -13,9 +13,6 @@ import (
 
 func init() { module.Register("costtracker", module.Inspector, New) }
 
-// CostFact is the note in which other modules find the cost of an exchange, in picodollars (1e-12 USD).
-const CostFact = "cost_picodollars"
-
 // The metrics. Cost is in picodollars, exact.
 var (
 	requests = module.Counter("leash_requests_total", "tenant", "model", "provider", "status")
@@ -90,12 +87,12 @@ func (t *Tracker) price(provider, model string) (llm.Price, bool) {
 
 // Finish counts the exchange.
 func (t *Tracker) Finish(x *module.Exchange) {
-	tenant, provider, route := x.Caller().Tenant, x.Fact("provider"), x.Fact("route")
+	tenant, provider, route := x.Caller().Tenant, x.Fact(module.FactProvider), x.Fact(module.FactRoute)
 	model := ""
 	if x.Request != nil {
 		model = x.Request.Model
 	}
-	if upstream := x.Fact("upstream_model"); upstream != "" {
+	if upstream := x.Fact(module.FactUpstreamModel); upstream != "" {
 		model = upstream
 	}
 	price, priced := t.price(provider, model)
@@ -122,7 +119,7 @@ func (t *Tracker) Finish(x *module.Exchange) {
 	}
 	amount := price.Cost(x.Usage)
 	x.Count(cost, int64(amount), tenant, label)
-	x.SetFact(CostFact, strconv.FormatInt(int64(amount), 10))
+	x.SetFact(module.FactCost, strconv.FormatInt(int64(amount), 10))
 }
 
 // labelOf keeps the label set bounded: a client may ask for any name that a route's pattern matches, but only names that

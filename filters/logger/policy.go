@@ -156,13 +156,13 @@ func (l *Logger) Finish(x *module.Exchange) {
 	w = w.text("method", x.Method)
 	w = w.text("path", cut(x.Path))
 	w = w.text("model", cut(r.model))
-	w = w.text("upstream_model", x.Fact("upstream_model"))
-	w = w.text("provider", x.Fact("provider"))
+	w = w.text("upstream_model", x.Fact(module.FactUpstreamModel))
+	w = w.text("provider", x.Fact(module.FactProvider))
 	w = w.number("status", int64(x.Status))
 	w = w.text("outcome", outcome(x, refusedBy))
 	w = w.text("refused_by", refusedBy)
 	w = w.text("code", code)
-	w = w.text("flags", x.Fact("flags"))
+	w = w.text("flags", x.Fact(module.FactFlags))
 	w = w.flag("stream", r.stream)
 	w = w.number("latency_ms", now.Sub(x.Started).Milliseconds())
 	if !x.FirstToken.IsZero() {
@@ -174,7 +174,7 @@ func (l *Logger) Finish(x *module.Exchange) {
 		w = w.number("output_tokens", x.Usage.Output)
 		w = w.flag("usage_estimated", x.UsageEstimated)
 	}
-	if amount, err := strconv.ParseInt(x.Fact("cost_picodollars"), 10, 64); err == nil {
+	if amount, err := strconv.ParseInt(x.Fact(module.FactCost), 10, 64); err == nil {
 		w = w.number("cost_picodollars", amount)
 	}
 	if l.Prompts {

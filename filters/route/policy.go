@@ -78,10 +78,10 @@ func (r *Router) Request(x *module.Exchange) error {
 		if !matches(route.Model, x.Request.Model) {
 			continue
 		}
-		x.SetFact("route", route.Model)
-		x.SetFact("provider", route.Provider)
+		x.SetFact(module.FactRoute, route.Model)
+		x.SetFact(module.FactProvider, route.Provider)
 		if route.UpstreamModel != "" {
-			x.SetFact("upstream_model", route.UpstreamModel)
+			x.SetFact(module.FactUpstreamModel, route.UpstreamModel)
 			x.Request.SetModel(route.UpstreamModel)
 		}
 		x.SetRequestHeader(Header, route.Name)
