@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/leash-gateway/leash/module"
 )
@@ -30,13 +31,19 @@ type Key struct {
 	User   string `json:"user"`
 }
 
-// Validate refuses a key without owner or with something else than a SHA-256.
+// Validate refuses a key without owner, with something else than a SHA-256, or with a name that holds control characters:
+// hosts hand names on with such characters between them.
 func (k *Key) Validate() error {
 	if b, err := hex.DecodeString(k.SHA256); err != nil || len(b) != sha256.Size {
 		return errors.New(`sha256: is not 64 hexadecimal digits: make it with printf %s "$KEY" | sha256sum`)
 	}
 	if k.Tenant == "" {
 		return errors.New("tenant: is empty")
+	}
+	for _, field := range [...]struct{ name, value string }{{"tenant", k.Tenant}, {"name", k.Name}, {"user", k.User}} {
+		if strings.ContainsFunc(field.value, unicode.IsControl) {
+			return fmt.Errorf("%s: holds a control character", field.name)
+		}
 	}
 	return nil
 }
