@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"time"
 
@@ -44,7 +45,7 @@ func (b bucket) span(n int64) int64 {
 // been used is used, and the bucket takes so much longer to have something again.
 func (b bucket) after(fullAt, now, n int64, debt bool) (next int64, s state, ok bool) {
 	fullAt = max(fullAt, now)
-	next = fullAt + b.span(n)
+	next = fullAt + min(b.span(n), math.MaxInt64-fullAt)
 	if late := next - now - int64(b.window); late > 0 && !debt {
 		next, ok = fullAt, false
 		s.wait = time.Duration(late)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ func (c *Config) SetDefaults() { c.DefaultOutputTokens = 500 }
 type Limit struct {
 	// Name stands in metrics and in the key of the bucket; limits of one name share their buckets.
 	Name string `json:"name"`
-	// By says what is counted together: key, tenant, user, address, model, all, or header:NAME.
+	// By says what is counted together: key, tenant, user, address, model, all, or header:NAME. A caller without the
+	// key, tenant or user that is asked for is counted by address; requests without the header are counted together.
 	By string `json:"by"`
 	// Requests and Tokens are what the window allows; 0 is no limit.
 	Requests int64 `json:"requests"`
@@ -78,12 +80,22 @@ func New(c Config) (*Limiter, error) {
 	l := &Limiter{limits: c.Limits, defaultOutput: c.DefaultOutputTokens}
 	for i := range l.limits {
 		limit := &l.limits[i]
+		limit.By = strings.ToLower(limit.By) // as the names of headers are
 		if limit.Name == "" {
 			limit.Name = limit.By
+		}
+		for j := range l.limits[:i] {
+			if limit.sharesBucket(&l.limits[j]) {
+				return nil, fmt.Errorf("limits[%d].name: %q is the name of limits[%d] too, so that they would count in one bucket: name them apart", i, limit.Name, j)
+			}
 		}
 		l.tokens = l.tokens || limit.Tokens > 0
 	}
 	return l, nil
+}
+
+func (l *Limit) sharesBucket(other *Limit) bool {
+	return l.Name == other.Name && (l.Requests > 0 && other.Requests > 0 || l.Tokens > 0 && other.Tokens > 0)
 }
 
 // ReadsUsage asks for usage where tokens are limited, to settle on it.
@@ -134,9 +146,16 @@ type tightest struct {
 }
 
 func (t *tightest) see(b bucket, s state) {
-	if t.limit == 0 || s.remaining*t.limit < t.state.remaining*b.limit {
+	if t.limit == 0 || lessProduct(s.remaining, t.limit, t.state.remaining, b.limit) {
 		t.limit, t.state = b.limit, s
 	}
+}
+
+// lessProduct says whether a*b < c*d, of numbers that are not negative and whose products may be too large for an int64.
+func lessProduct(a, b, c, d int64) bool {
+	high1, low1 := bits.Mul64(uint64(a), uint64(b)) //nolint:gosec // not negative
+	high2, low2 := bits.Mul64(uint64(c), uint64(d)) //nolint:gosec // not negative
+	return high1 < high2 || high1 == high2 && low1 < low2
 }
 
 // RequestHeader counts the request, before its body is taken in.
@@ -179,8 +198,15 @@ func (l *Limiter) estimate(r *llm.Request) int64 {
 	if output == 0 {
 		output = l.defaultOutput
 	}
-	return r.EstimateTokens() + output*max(r.N, 1)
+	high, low := bits.Mul64(uint64(output), uint64(max(r.N, 1))) //nolint:gosec // not negative
+	if high > 0 || low > most {
+		low = most
+	}
+	return r.EstimateTokens() + int64(low) //nolint:gosec // bounded
 }
+
+// most is more tokens than any limit has reason to be; sums with it are still far from an int64's end.
+const most = 1 << 61
 
 // takeAll takes from the bucket of each limit, or from none of them and refuses.
 func (l *Limiter) takeAll(x *module.Exchange, of func(*Limit) (bucket, int64), tokens bool) error {
@@ -270,8 +296,12 @@ func (l *Limiter) ResponseHeader(x *module.Exchange) error {
 	return nil
 }
 
-// Finish settles the reserved tokens on what was really used.
+// Finish settles the reserved tokens on what was really used. The reservation stays when the client left before the
+// answer began: the provider may have been at work all the same, and leaving early must not be a way to get tokens free.
 func (l *Limiter) Finish(x *module.Exchange) {
+	if x.Status == 0 {
+		return
+	}
 	for _, t := range module.Local[usage](x).taken {
 		if t.tokens {
 			t.bucket.settle(x.Shared(), t.key, x.Now(), x.Usage.Total()-t.n)
@@ -291,17 +321,18 @@ func bucketKey(limit *Limit, x *module.Exchange, tokens bool) string {
 	return "ratelimit/" + limit.Name + unit + subject(limit.By, x)
 }
 
+// subject is who shares a bucket. Names hold no control characters, so no two callers have the same subject.
 func subject(by string, x *module.Exchange) string {
 	caller := x.Caller()
 	switch {
 	case by == "all":
 		return ""
 	case by == "tenant" && caller.Tenant != "":
-		return caller.Tenant
+		return "=" + caller.Tenant
 	case by == "user" && caller.User != "":
-		return caller.Tenant + "/" + caller.User
+		return "=" + caller.Tenant + "\x00user\x00" + caller.User
 	case by == "key" && caller.Tenant != "", by == "user" && caller.Tenant != "":
-		return caller.Tenant + "/" + caller.Key
+		return "=" + caller.Tenant + "\x00" + caller.Key
 	case by == "model" && x.Request != nil:
 		return hashed(x.Request.Model)
 	case strings.HasPrefix(by, "header:"):
