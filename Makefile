@@ -66,7 +66,7 @@ envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on P
 test: test-unit test-e2e ## Run every test, with the race detector, end to end on a real Envoy
 
 # Some packages test what is built (a module's tests run on its .wasm too), so that comes first.
-test-unit: build
+test-unit: build envoy
 	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /e2e)
 
 # -count=1: Go's test cache does not see that the programs under test have changed.

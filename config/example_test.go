@@ -14,14 +14,14 @@ func ExampleParse() {
 providers:
   local: {base_url: "http://127.0.0.1:11434/v1"}
 routes:
-  - {modle: llama3, provider: local}
+  - {modl: llama3, provider: local}
 pipeline:
   - module: auth
 `), os.LookupEnv)
 	fmt.Println(err)
 	// Output:
-	// leash.yaml:5:6: routes[0].modle: unknown field (did you mean model?)
-	//       - {modle: llama3, provider: local}
+	// leash.yaml:5:6: routes[0].modl: unknown field (did you mean model?)
+	//       - {modl: llama3, provider: local}
 	//          ^
 }
 

@@ -28,10 +28,9 @@ const maxSecret = 64 << 10
 // Resolve reads the secret, without blanks and line ends around it. env looks up environment variables (os.LookupEnv).
 // The error is ErrNoSecret where there is none; it never holds any of the secret.
 func (s *Secret) Resolve(env func(string) (string, bool)) (SecretValue, error) {
-	text, source := "", "environment variable "+s.Env
-	if s.Env != "" {
-		text, _ = env(s.Env)
-	} else {
+	source := "environment variable " + s.Env
+	text, _ := env(s.Env)
+	if s.Env == "" {
 		source = "file " + s.File
 		data, err := readSecret(s.File)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

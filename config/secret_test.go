@@ -15,10 +15,11 @@ import (
 
 func TestSecretsAreRead(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "key", planted+"\n")
-	write(t, dir, "empty", " \n")
-	write(t, dir, "lines", "first\nsecond\n")
-	write(t, dir, "large", strings.Repeat("x", 1<<20))
+	in := folder{t, dir}
+	in.write("key", planted+"\n")
+	in.write("empty", " \n")
+	in.write("lines", "first\nsecond\n")
+	in.write("large", strings.Repeat("x", 1<<20))
 	tests := map[string]struct {
 		secret config.Secret
 		want   string

@@ -64,7 +64,7 @@ func (w *watcher) run(ctx context.Context, notify *fsnotify.Watcher) {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-		case <-notify.Errors: // events were lost
+		case <-notify.Errors: //nolint:errcheck // events were lost; the digest tells what they would have
 		case <-notify.Events:
 			quiet(ctx, notify)
 		}
@@ -92,7 +92,7 @@ func quiet(ctx context.Context, notify *fsnotify.Watcher) {
 			return
 		case <-calm.C:
 			return
-		case <-notify.Errors:
+		case <-notify.Errors: //nolint:errcheck // as above
 		case <-notify.Events:
 			calm.Reset(settle)
 		}

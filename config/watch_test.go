@@ -12,63 +12,63 @@ import (
 
 func TestChangesAreSeen(t *testing.T) {
 	tests := map[string]struct {
-		prepare, change func(t *testing.T, dir string)
+		prepare, change func(in folder)
 	}{
 		"written in place": {
-			func(t *testing.T, dir string) { write(t, dir, "leash.yaml", "old") },
-			func(t *testing.T, dir string) { write(t, dir, "leash.yaml", "new") },
+			func(in folder) { in.write("leash.yaml", "old") },
+			func(in folder) { in.write("leash.yaml", "new") },
 		},
 		"replaced by renaming, as editors do": {
-			func(t *testing.T, dir string) { write(t, dir, "leash.yaml", "old") },
-			func(t *testing.T, dir string) {
-				write(t, dir, ".leash.yaml.swp", "new")
-				must(t, os.Rename(filepath.Join(dir, ".leash.yaml.swp"), filepath.Join(dir, "leash.yaml")))
+			func(in folder) { in.write("leash.yaml", "old") },
+			func(in folder) {
+				in.write(".leash.yaml.swp", "new")
+				must(in.t, os.Rename(in.path(".leash.yaml.swp"), in.path("leash.yaml")))
 			},
 		},
 		"removed and written again": {
-			func(t *testing.T, dir string) { write(t, dir, "leash.yaml", "old") },
-			func(t *testing.T, dir string) {
-				must(t, os.Remove(filepath.Join(dir, "leash.yaml")))
-				write(t, dir, "leash.yaml", "new")
+			func(in folder) { in.write("leash.yaml", "old") },
+			func(in folder) {
+				must(in.t, os.Remove(in.path("leash.yaml")))
+				in.write("leash.yaml", "new")
 			},
 		},
 		"a link above it changes, as in Kubernetes": {
-			func(t *testing.T, dir string) {
-				write(t, dir, "..1/leash.yaml", "old")
-				must(t, os.Symlink("..1", filepath.Join(dir, "..data")))
-				must(t, os.Symlink("..data/leash.yaml", filepath.Join(dir, "leash.yaml")))
+			func(in folder) {
+				in.write("..1/leash.yaml", "old")
+				must(in.t, os.Symlink("..1", in.path("..data")))
+				must(in.t, os.Symlink("..data/leash.yaml", in.path("leash.yaml")))
 			},
-			func(t *testing.T, dir string) {
-				write(t, dir, "..2/leash.yaml", "new")
-				must(t, os.Symlink("..2", filepath.Join(dir, "..tmp")))
-				must(t, os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")))
+			func(in folder) {
+				in.write("..2/leash.yaml", "new")
+				must(in.t, os.Symlink("..2", in.path("..tmp")))
+				must(in.t, os.Rename(in.path("..tmp"), in.path("..data")))
 			},
 		},
 		"a link to a file elsewhere": {
-			func(t *testing.T, dir string) {
-				write(t, dir, "elsewhere/leash.yaml", "old")
-				must(t, os.Symlink("elsewhere/leash.yaml", filepath.Join(dir, "leash.yaml")))
+			func(in folder) {
+				in.write("elsewhere/leash.yaml", "old")
+				must(in.t, os.Symlink("elsewhere/leash.yaml", in.path("leash.yaml")))
 			},
-			func(t *testing.T, dir string) { write(t, dir, "elsewhere/leash.yaml", "new") },
+			func(in folder) { in.write("elsewhere/leash.yaml", "new") },
 		},
 		"not there at first": {
-			func(*testing.T, string) {},
-			func(t *testing.T, dir string) { write(t, dir, "leash.yaml", "new") },
+			func(folder) {},
+			func(in folder) { in.write("leash.yaml", "new") },
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			tc.prepare(t, dir)
-			changes := config.Watch(t.Context(), filepath.Join(dir, "leash.yaml"))
-			tc.change(t, dir)
+			in := folder{t, t.TempDir()}
+			tc.prepare(in)
+			changes := config.Watch(t.Context(), in.path("leash.yaml"))
+			tc.change(in)
 			select {
 			case <-changes:
 			case <-time.After(5 * time.Second):
 				t.Fatal("the change was not seen")
 			}
-			if data, err := os.ReadFile(filepath.Join(dir, "leash.yaml")); err != nil || string(data) != "new" {
+			if data, err := os.ReadFile(in.path("leash.yaml")); err != nil || string(data) != "new" {
 				t.Errorf("it was told of too early: %q, %v", data, err)
 			}
 		})
@@ -76,11 +76,11 @@ func TestChangesAreSeen(t *testing.T) {
 }
 
 func TestWhatIsNoChangeIsNotTold(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "leash.yaml", "same")
-	changes := config.Watch(t.Context(), filepath.Join(dir, "leash.yaml"))
-	write(t, dir, "leash.yaml", "same")
-	write(t, dir, "other.yaml", "new")
+	in := folder{t, t.TempDir()}
+	in.write("leash.yaml", "same")
+	changes := config.Watch(t.Context(), in.path("leash.yaml"))
+	in.write("leash.yaml", "same")
+	in.write("other.yaml", "new")
 	select {
 	case <-changes:
 		t.Error("a change was told of")
@@ -89,11 +89,11 @@ func TestWhatIsNoChangeIsNotTold(t *testing.T) {
 }
 
 func TestManyChangesAreOne(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "leash.yaml", "old")
-	changes := config.Watch(t.Context(), filepath.Join(dir, "leash.yaml"))
+	in := folder{t, t.TempDir()}
+	in.write("leash.yaml", "old")
+	changes := config.Watch(t.Context(), in.path("leash.yaml"))
 	for i := range 20 {
-		write(t, dir, "leash.yaml", string(rune('a'+i)))
+		in.write("leash.yaml", string(rune('a'+i)))
 	}
 	<-changes
 	select {
@@ -104,19 +104,19 @@ func TestManyChangesAreOne(t *testing.T) {
 }
 
 func TestChangesAreSeenBesideAFileThatIsAlwaysWritten(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "leash.yaml", "old")
+	in := folder{t, t.TempDir()}
+	in.write("leash.yaml", "old")
 	ctx, stop := context.WithCancel(t.Context())
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		for ctx.Err() == nil {
-			_ = os.WriteFile(filepath.Join(dir, "log"), []byte("x"), 0o600)
+			_ = os.WriteFile(in.path("log"), []byte("x"), 0o600)
 		}
 	}()
 	defer func() { stop(); <-written }()
-	changes := config.Watch(t.Context(), filepath.Join(dir, "leash.yaml"))
-	write(t, dir, "leash.yaml", "new")
+	changes := config.Watch(t.Context(), in.path("leash.yaml"))
+	in.write("leash.yaml", "new")
 	select {
 	case <-changes:
 	case <-time.After(5 * time.Second):
@@ -138,11 +138,18 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, dir, name, text string) {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	must(t, os.MkdirAll(filepath.Dir(path), 0o700))
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+// A folder is where a test's files are.
+type folder struct {
+	t   *testing.T
+	dir string
+}
+
+func (in folder) path(name string) string { return filepath.Join(in.dir, name) }
+
+func (in folder) write(name, text string) {
+	in.t.Helper()
+	must(in.t, os.MkdirAll(filepath.Dir(in.path(name)), 0o700))
+	must(in.t, os.WriteFile(in.path(name), []byte(text), 0o600))
 }
 
 func must(t *testing.T, err error) {

@@ -27,6 +27,9 @@ const (
 	wasmType = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 )
 
+// requestTimeout is how long a client may take to send a request.
+const requestTimeout = time.Minute
+
 // bufferLimit lets the modules be the first to find a body too large: theirs is the better error.
 func (t *translation) bufferLimit(bytes int64) uint32 {
 	const slack = 1 << 20
@@ -66,7 +69,7 @@ func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager
 			InitialConnectionWindowSize: wrapperspb.UInt32(8 << 20),
 		},
 		RequestHeadersTimeout: durationpb.New(10 * time.Second),
-		RequestTimeout:        durationpb.New(time.Minute),
+		RequestTimeout:        durationpb.New(requestTimeout),
 		StreamIdleTimeout:     durationpb.New(t.longestIdle()),
 		// The peer's own address is the client's; x-forwarded-for is only believed behind a proxy that is trusted.
 		UseRemoteAddress:              wrapperspb.Bool(true),

@@ -53,7 +53,7 @@ func (t *translation) routes() *route.RouteConfiguration {
 
 func (t *translation) modelRoute(provider, path string) *route.Route {
 	return &route.Route{
-		Name: provider,
+		Name: provider + " " + path,
 		Match: &route.RouteMatch{
 			PathSpecifier: &route.RouteMatch_Path{Path: path},
 			Headers: []*route.HeaderMatcher{
@@ -63,6 +63,11 @@ func (t *translation) modelRoute(provider, path string) *route.Route {
 		Action:                 t.toProvider(provider, path),
 		RequestHeadersToRemove: t.withoutKey(provider),
 	}
+}
+
+// isModelRoute says that a route is only taken where a module has chosen its provider.
+func isModelRoute(r *route.Route) bool {
+	return len(r.GetMatch().GetHeaders()) > 0
 }
 
 func (t *translation) pathRoute(r config.Route) *route.Route {

@@ -1,16 +1,14 @@
 package envoy
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// A Runner runs Envoy on what a Server gives it, and starts it again when it dies.
+// A Runner runs Envoy on what a Server gives it, and starts it again when it dies or no longer answers.
 type Runner struct {
 	// Path is the binary; "" lets func-e download it.
 	Path string
@@ -35,6 +33,10 @@ type Runner struct {
 	Crashed func()
 	// Restarted is called when Envoy has died and is about to be started again.
 	Restarted func()
+	// Grace is how long running exchanges may go on when Envoy is to end; 5 s by default.
+	Grace time.Duration
+	// Patience is how long Envoy may be without an answer on its admin interface before it is killed; 30 s by default.
+	Patience time.Duration
 }
 
 // A restart that comes soon after the last one waits longer, up to maxBackoff.
@@ -43,7 +45,13 @@ const (
 	maxBackoff = 10 * time.Second
 )
 
-// Run runs Envoy until ctx ends, and returns when it has ended.
+const (
+	defaultGrace    = 5 * time.Second
+	defaultPatience = 30 * time.Second
+)
+
+// Run runs Envoy until ctx ends, and returns when it has ended: first it takes no more connections, then the running
+// exchanges have Grace to end. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
 func (r *Runner) Run(ctx context.Context) error {
 	backoff := minBackoff
 	for {
@@ -68,27 +76,17 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
+var errUnresponsive = errors.New("it did not answer on its admin interface and was killed")
+
+// once runs one process of Envoy.
 func (r *Runner) once(ctx context.Context) error {
-	bootstrap, err := dynamicBootstrap(r.Config, r.Server.Socket())
-	if err != nil {
-		return fmt.Errorf("make bootstrap: %w", err)
-	}
-	file := filepath.Join(r.Server.Dir(), "bootstrap.json")
-	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
-		return fmt.Errorf("write bootstrap: %w", err)
-	}
 	home := filepath.Join(r.Server.Dir(), "func-e")
 	if err := withoutLogFiles(home); err != nil {
 		return err
 	}
-	args := []string{
-		"-c", file, "--disable-hot-restart", "--log-format", "%l\t%n\t%v",
-		"-l", r.Config.Envoy.LogLevel, "--component-log-level", "wasm:info",
-		// Ending waits for running exchanges, but not for long.
-		"--drain-time-s", "5", "--drain-strategy", "immediate",
-	}
-	if n := r.Config.Envoy.Concurrency; n > 0 {
-		args = append(args, "--concurrency", strconv.Itoa(n))
+	args, err := r.arguments()
+	if err != nil {
+		return err
 	}
 	lines := &lineWriter{line: r.line}
 	defer lines.flush()
@@ -101,37 +99,65 @@ func (r *Runner) once(ctx context.Context) error {
 	} else {
 		options = append(options, api.EnvoyVersion(Version))
 	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
+	running, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
 	ended := make(chan struct{})
-	go func() {
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			r.quit(ended)
-			stop()
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		a := admin{address: r.Config.Envoy.Admin, ended: ended}
+		if a.watch(ctx, orDefault(r.Patience, defaultPatience)) {
+			a.quit(orDefault(r.Grace, defaultGrace))
+			kill(nil)
+		} else {
+			kill(errUnresponsive)
 		}
-	}()
+	})
 	err = func_e.Run(running, args, options...)
 	close(ended)
+	waiting.Wait()
+	if cause := context.Cause(running); errors.Is(cause, errUnresponsive) {
+		return cause
+	}
 	return err
 }
 
-// quit asks Envoy to end and waits a little for it.
-func (r *Runner) quit(ended <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.Config.Envoy.Admin+"/quitquitquit", nil)
+func (r *Runner) arguments() ([]string, error) {
+	bootstrap, err := dynamicBootstrap(r.Config, r.Server.Socket())
 	if err != nil {
-		return
+		return nil, fmt.Errorf("make bootstrap: %w", err)
 	}
-	if response, err := http.DefaultClient.Do(request); err == nil {
-		_ = response.Body.Close()
+	file := filepath.Join(r.Server.Dir(), "bootstrap.json")
+	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
+		return nil, fmt.Errorf("write bootstrap: %w", err)
 	}
-	select {
-	case <-ended:
-	case <-ctx.Done():
+	args := []string{
+		// Without hot restart there is no shared memory, for which two Envoys could contend.
+		"-c", file, "--disable-hot-restart", "--log-format", "%l\t%n\t%v",
+		"-l", r.Config.Envoy.LogLevel, "--component-log-level", "wasm:info",
+		// When the listener changes, connections of the old one end with their current exchange, but a stream has all the
+		// time that an exchange may take: past the drain time Envoy cuts it.
+		"--drain-strategy", "immediate", "--drain-time-s", strconv.Itoa(int(drainTime(r.Config).Seconds())),
 	}
+	if n := r.Config.Envoy.Concurrency; n > 0 {
+		args = append(args, "--concurrency", strconv.Itoa(n))
+	}
+	return args, nil
+}
+
+// drainTime is how long an exchange may take. A configuration that comes later may allow more, hence the least.
+func drainTime(c *config.Config) time.Duration {
+	longest := time.Hour
+	for _, p := range c.Providers {
+		longest = max(longest, time.Duration(p.Timeouts.Total))
+	}
+	return longest
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d <= 0 {
+		return otherwise
+	}
+	return d
 }
 
 const runID = "envoy"
@@ -149,75 +175,4 @@ func withoutLogFiles(home string) error {
 		}
 	}
 	return nil
-}
-
-// record is how a line of the module logger begins.
-const record = `{"event":"exchange",`
-
-// line takes one line of Envoy's log: level, component and message, with tabs between.
-func (r *Runner) line(line string) {
-	if strings.HasPrefix(line, record) { // one of several that were written together
-		_, _ = io.WriteString(r.Records, line+"\n")
-		return
-	}
-	level, rest, _ := strings.Cut(line, "\t")
-	component, message, ok := strings.Cut(rest, "\t")
-	if !ok {
-		r.Log.Warn(line, "component", "envoy")
-		return
-	}
-	if component == "wasm" {
-		if at := strings.Index(message, record); at >= 0 {
-			_, _ = io.WriteString(r.Records, message[at:]+"\n")
-			return
-		}
-		if strings.HasPrefix(message, "Function: proxy_") && strings.Contains(message, " failed: ") && r.Crashed != nil {
-			r.Crashed()
-		}
-	}
-	severity := slog.LevelInfo
-	switch level {
-	case "trace", "debug":
-		severity = slog.LevelDebug
-	case "warning":
-		severity = slog.LevelWarn
-	case "error", "critical":
-		severity = slog.LevelError
-	}
-	r.Log.Log(context.Background(), severity, message, "component", "envoy/"+component)
-}
-
-// lineWriter cuts what is written to it into lines.
-type lineWriter struct {
-	mu   sync.Mutex
-	rest []byte
-	line func(string)
-}
-
-// maxLine bounds a line that never ends, in bytes.
-const maxLine = 1 << 20
-
-// Write takes a piece of the log.
-func (w *lineWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.rest = append(w.rest, b...)
-	for {
-		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
-		if !found && len(line) < maxLine {
-			w.rest = append(w.rest[:0], line...)
-			return len(b), nil
-		}
-		w.line(string(line))
-		w.rest = rest
-	}
-}
-
-func (w *lineWriter) flush() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.rest) > 0 {
-		w.line(string(w.rest))
-		w.rest = nil
-	}
 }

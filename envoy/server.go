@@ -10,10 +10,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
@@ -47,20 +47,31 @@ type Server struct {
 	grpc  *grpc.Server
 	done  chan struct{}
 
+	applying sync.Mutex // one configuration after the other; held before mu
+	cleanup  *time.Timer
+
 	mu       sync.Mutex
 	versions map[string]string // by type, what was last sent
-	acked    map[string]string // by type, what Envoy has taken
+	acked    map[string]string // by type, what Envoy has taken all of
+	sent     map[string]answer // by type and nonce
 	refused  map[string]*Refused
-	streams  int
 	changed  chan struct{} // closed and renewed whenever one of the above changes
-	current  *Resources
+	current  *Resources    // what is, or was last, in force
 	snapshot *cache.Snapshot
+	keys     []string // every secret that Envoy has been given
+}
+
+// answer is what Envoy was sent at a time.
+type answer struct {
+	version string
+	// count is the number of resources: Envoy is sent only those that it has asked for so far.
+	count int
 }
 
 // pushed are the types of a snapshot, in the order in which they depend on each other.
 var pushed = []string{resource.SecretType, resource.ClusterType, resource.ExtensionConfigType, resource.RouteType, resource.ListenerType}
 
-// Serve starts the server. Close ends it.
+// Serve starts the server. Close ends it, not ctx: Envoy needs it until Envoy has ended.
 func Serve(ctx context.Context, log *slog.Logger) (*Server, error) {
 	dir, err := os.MkdirTemp("", "leash-")
 	if err != nil {
@@ -68,8 +79,10 @@ func Serve(ctx context.Context, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		dir: dir, log: log, done: make(chan struct{}), changed: make(chan struct{}),
-		cache:    cache.NewSnapshotCache(true, cache.IDHash{}, nil),
-		versions: map[string]string{}, acked: map[string]string{}, refused: map[string]*Refused{},
+		// Not in the cache's ADS mode, in which it leaves Envoy without an answer while Envoy still asks for something that
+		// is gone, as it does for the filters of connections that are being drained.
+		cache:    cache.NewSnapshotCache(false, cache.IDHash{}, nil),
+		versions: map[string]string{}, acked: map[string]string{}, sent: map[string]answer{}, refused: map[string]*Refused{},
 		grpc: grpc.NewServer(grpc.MaxConcurrentStreams(100), grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute})),
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", s.Socket())
@@ -78,11 +91,13 @@ func Serve(ctx context.Context, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("serve xDS: %w", err)
 	}
 	callbacks := xds.CallbackFuncs{
-		StreamOpenFunc:    func(context.Context, int64, string) error { s.opened(+1); return nil },
-		StreamClosedFunc:  func(int64, *core.Node) { s.opened(-1) },
+		StreamOpenFunc:    func(context.Context, int64, string) error { s.opened(); return nil },
 		StreamRequestFunc: func(_ int64, r *discovery.DiscoveryRequest) error { s.answered(r); return nil },
+		StreamResponseFunc: func(_ context.Context, _ int64, _ *discovery.DiscoveryRequest, r *discovery.DiscoveryResponse) {
+			s.sending(r)
+		},
 	}
-	discovery.RegisterAggregatedDiscoveryServiceServer(s.grpc, xds.NewServer(ctx, s.cache, callbacks, sotw.WithOrderedADS()))
+	discovery.RegisterAggregatedDiscoveryServiceServer(s.grpc, xds.NewServer(context.WithoutCancel(ctx), s.cache, callbacks, sotw.WithOrderedADS()))
 	go func() {
 		defer close(s.done)
 		if err := s.grpc.Serve(listener); err != nil {
@@ -100,6 +115,9 @@ func (s *Server) Socket() string { return filepath.Join(s.dir, "xds.sock") }
 
 // Close ends the server and removes its folder.
 func (s *Server) Close() error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.forget()
 	s.grpc.Stop()
 	<-s.done
 	return os.RemoveAll(s.dir)
@@ -110,55 +128,111 @@ func (s *Server) notify() {
 	s.changed = make(chan struct{})
 }
 
-// opened counts Envoy's streams. A new Envoy knows nothing, so nothing counts as taken any more.
-func (s *Server) opened(n int) {
+// opened begins anew: a new Envoy knows nothing, so nothing counts as taken any more.
+func (s *Server) opened() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams += n; n > 0 {
-		clear(s.acked)
-	}
+	clear(s.acked)
+	clear(s.sent)
 	s.notify()
 }
 
-// answered takes Envoy's word on what it was sent last.
+// sending notes which version an answer holds, to know what Envoy speaks of when it refuses one.
+func (s *Server) sending(r *discovery.DiscoveryResponse) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[r.GetTypeUrl()+" "+r.GetNonce()] = answer{r.GetVersionInfo(), len(r.GetResources())}
+}
+
+// answered takes Envoy's word on what it was sent.
 func (s *Server) answered(r *discovery.DiscoveryRequest) {
 	if r.GetResponseNonce() == "" {
 		return // asks for the first time
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if detail := r.GetErrorDetail(); detail != nil {
-		s.log.Debug("envoy refused a resource", "type", r.GetTypeUrl(), "detail", detail.GetMessage())
-		s.refused[r.GetTypeUrl()] = &Refused{Type: r.GetTypeUrl(), Detail: detail.GetMessage()}
-	} else {
-		s.acked[r.GetTypeUrl()] = r.GetVersionInfo()
+	kind, key := r.GetTypeUrl(), r.GetTypeUrl()+" "+r.GetResponseNonce()
+	about := s.sent[key]
+	switch detail := r.GetErrorDetail(); {
+	case about.version != s.versions[kind]: // it is about something that was taken back already
+	case detail != nil:
+		s.log.Debug("envoy refused a resource", "type", kind, "detail", detail.GetMessage())
+		s.refused[kind] = &Refused{Type: kind, Detail: detail.GetMessage()}
+	case about.count == len(s.snapshot.GetResources(kind)):
+		s.acked[kind] = about.version
 	}
+	delete(s.sent, key)
 	s.notify()
 }
 
+// linger is how long what a new configuration no longer has is still there for requests that came in under the old one.
+// It is the time that Envoy gives a request to arrive (requestTimeout): past it, none can be on its way to a provider.
+const linger = requestTimeout
+
 // Apply gives Envoy the resources and waits until it has taken all of them, or ctx ends. If Envoy refuses any of them the
 // previous ones go on and the error is a *Refused.
+//
+// Envoy takes each type of resource for itself, at another instant. So that every request finds all that it needs, what
+// is new comes first, then modules and listener change over, and what is old goes last:
+// https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol#eventual-consistency-considerations
 func (s *Server) Apply(ctx context.Context, r *Resources) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.forget()
 	s.mu.Lock()
 	previous := s.current
 	s.mu.Unlock()
-	if staged := stage(previous, r); staged != nil {
-		if err := s.push(ctx, staged); err != nil {
+	both := together(previous, r)
+	for _, step := range []*Resources{stage(previous, r), both.before, both.after} {
+		if step == nil {
+			continue
+		}
+		if err := s.push(ctx, step); err != nil {
 			return s.undo(ctx, previous, err)
 		}
 	}
-	if err := s.push(ctx, r); err != nil {
-		return s.undo(ctx, previous, err)
+	s.mu.Lock()
+	s.current = r
+	s.mu.Unlock()
+	if previous != nil {
+		s.cleanup = time.AfterFunc(linger, func() { s.tidy(r) })
 	}
 	return nil
 }
 
-// undo puts the previous resources back after a failure.
+// forget keeps what was to be removed later: the next configuration sees to it.
+func (s *Server) forget() {
+	if s.cleanup != nil {
+		s.cleanup.Stop()
+		s.cleanup = nil
+	}
+}
+
+// tidy removes what only requests under an older configuration needed.
+func (s *Server) tidy(r *Resources) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.cleanup == nil {
+		return // another configuration, or the end, came first
+	}
+	s.cleanup = nil
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	if err := s.push(ctx, r); err != nil {
+		s.log.Warn("what the configuration no longer has stays in envoy", "error", err)
+	}
+}
+
+const undoTimeout = 10 * time.Second
+
+// undo puts the previous resources back after a failure, or none if there are no previous ones: whatever Envoy refused it
+// would else be given again and again.
 func (s *Server) undo(ctx context.Context, previous *Resources, failure error) error {
 	if previous == nil {
+		s.cache.ClearSnapshot(nodeID)
 		return failure
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if err := s.push(limited, previous); err != nil {
 		return errors.Join(failure, fmt.Errorf("put the previous configuration back: %w", err))
@@ -173,8 +247,14 @@ func (s *Server) push(ctx context.Context, r *Resources) error {
 		return err
 	}
 	s.mu.Lock()
-	s.versions, s.current, s.snapshot = versions, r, snapshot
+	s.versions, s.snapshot = versions, snapshot
 	clear(s.refused)
+	for _, secret := range r.Secrets {
+		key := secret.GetGenericSecret().GetSecret().GetInlineString()
+		if key != "" && !slices.Contains(s.keys, key) {
+			s.keys = append(slices.Clone(s.keys), key)
+		}
+	}
 	s.mu.Unlock()
 	if err := s.cache.SetSnapshot(ctx, nodeID, snapshot); err != nil {
 		return fmt.Errorf("apply configuration: %w", err)

@@ -1,0 +1,105 @@
+package envoy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// record is how a line of the module logger begins.
+const record = `{"event":"exchange",`
+
+// line takes one line of Envoy's log: level, component and message, with tabs between.
+func (r *Runner) line(line string) {
+	line = r.Server.hide(line)
+	if strings.HasPrefix(line, record) { // one of several that were written together
+		_, _ = io.WriteString(r.Records, line+"\n")
+		return
+	}
+	level, rest, _ := strings.Cut(line, "\t")
+	component, message, ok := strings.Cut(rest, "\t")
+	if !ok {
+		r.Log.Warn(line, "component", "envoy")
+		return
+	}
+	if component == "wasm" {
+		if at := strings.Index(message, record); at >= 0 {
+			_, _ = io.WriteString(r.Records, message[at:]+"\n")
+			return
+		}
+		if strings.HasPrefix(message, "Function: proxy_") && strings.Contains(message, " failed: ") && r.Crashed != nil {
+			r.Crashed()
+		}
+	}
+	severity := slog.LevelInfo
+	switch level {
+	case "trace", "debug":
+		severity = slog.LevelDebug
+	case "warning":
+		severity = slog.LevelWarn
+	case "error", "critical":
+		severity = slog.LevelError
+	}
+	r.Log.Log(context.Background(), severity, message, "component", "envoy/"+component)
+}
+
+// lineWriter cuts what is written to it into lines.
+type lineWriter struct {
+	mu   sync.Mutex
+	rest []byte
+	line func(string)
+}
+
+// maxLine bounds a line that never ends, in bytes.
+const maxLine = 1 << 20
+
+// Write takes a piece of the log.
+func (w *lineWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest = append(w.rest, b...)
+	for {
+		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
+		if !found && len(line) < maxLine {
+			w.rest = append(w.rest[:0], line...)
+			return len(b), nil
+		}
+		w.line(string(line))
+		w.rest = rest
+	}
+}
+
+func (w *lineWriter) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rest) > 0 {
+		w.line(string(w.rest))
+		w.rest = nil
+	}
+}
+
+// hidden stands where a secret was.
+const hidden = "[hidden]"
+
+// credential is a header with a credential as Envoy writes it into its log at the levels debug and trace: in a list of
+// headers, and while it is parsed.
+var credential = regexp.MustCompile(`(?i)((?:'|key=)(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|api-key|x-goog-api-key)(?:', '| value=))[^']*`)
+
+// hide takes out of a line of Envoy's log what must not be in any: the providers' keys, and what clients prove
+// themselves with.
+func (s *Server) hide(line string) string {
+	s.mu.Lock()
+	keys := s.keys
+	s.mu.Unlock()
+	for _, key := range keys {
+		line = strings.ReplaceAll(line, key, hidden)
+	}
+	if strings.Contains(line, "', '") || strings.Contains(line, " value=") {
+		line = credential.ReplaceAllString(line, "${1}"+hidden)
+	}
+	return line
+}

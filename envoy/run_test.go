@@ -1,0 +1,134 @@
+package envoy_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+func TestEnvoyThatDiesIsStartedAgain(t *testing.T) {
+	g := start(t, minimal, provider(t, "one").URL)
+	g.signal(syscall.SIGKILL)
+	g.eventuallyAnswers("first")
+}
+
+func TestEnvoyThatHangsIsStartedAgain(t *testing.T) {
+	g := start(t, minimal, provider(t, "one").URL)
+	g.signal(syscall.SIGSTOP)
+	eventually(t, "the hanging Envoy to be killed", func() bool { return strings.Contains(g.log.String(), "did not answer") })
+	g.eventuallyAnswers("first")
+}
+
+func TestEnvoyEndsOnceItsExchangesHave(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "the beginning, ")
+		w.(http.Flusher).Flush()
+		close(begun)
+		<-release
+		_, _ = io.WriteString(w, "the end")
+	}))
+	defer slow.Close()
+	g := start(t, minimal, slow.URL)
+	got := make(chan string, 1)
+	go func() {
+		a, err := g.chat()
+		got <- fmt.Sprint(a.body, " ", err)
+	}()
+	<-begun
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.stop()
+	}()
+	eventually(t, "no new connection to be taken", func() bool {
+		c, err := net.DialTimeout("tcp", "127.0.0.1:"+g.ports["LISTEN"], time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	close(release)
+	if answer := <-got; answer != "the beginning, the end <nil>" {
+		t.Errorf("the exchange that ran got %s, want all of its answer", answer)
+	}
+	<-ended
+}
+
+func TestRecordsAreTakenOutOfTheLog(t *testing.T) {
+	g := start(t, minimal, provider(t, "one").URL)
+	g.mustChat("x-probe", "log")
+	eventually(t, "the record to arrive", func() bool { return strings.Contains(g.records.String(), "\n") })
+	if got, want := g.records.String(), `{"event":"exchange","who":"first"}`+"\n"; got != want {
+		t.Errorf("got records %q, want %q", got, want)
+	}
+	eventually(t, "the module's line to be logged", func() bool { return strings.Contains(g.log.String(), "a line of a module") })
+	if strings.Contains(g.log.String(), `"who"`) {
+		t.Error("the record stands in the log too")
+	}
+}
+
+func TestSecretsAreNotInEnvoysLogAtAnyLevel(t *testing.T) {
+	const key, credential = "sk-planted-provider-key", "sk-planted-client-key"
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("concurrency: 2", "concurrency: 2, log_level: trace", "base_url: $PROVIDER,", "base_url: $PROVIDER, api_key: {file: "+file+"},").Replace(minimal)
+	g := start(t, text, provider(t, "one").URL)
+	got := g.mustChat("authorization", "Bearer "+credential, "x-api-key", credential).received(t)
+	if sent := got.Headers.Get("Authorization"); sent != "Bearer "+key {
+		t.Fatalf("the provider received %q, want its key", sent)
+	}
+	g.stop()
+	for _, secret := range []string{key, credential} {
+		if log := g.log.String(); strings.Contains(log, secret) {
+			at := strings.Index(log, secret)
+			t.Errorf("%s stands in the log: %s", secret, log[max(0, at-200):at+100])
+		}
+	}
+	if !strings.Contains(g.log.String(), "[hidden]") {
+		t.Error("nothing was hidden: the log has not been looked at")
+	}
+}
+
+// eventuallyAnswers waits until requests pass the module that says this.
+func (g *gateway) eventuallyAnswers(say string) {
+	g.t.Helper()
+	eventually(g.t, "requests to be answered", func() bool {
+		a, err := g.chat()
+		return err == nil && a.status == http.StatusOK && a.header.Get("x-said") == say
+	})
+}
+
+// signal sends a signal to the gateway's Envoy.
+func (g *gateway) signal(s syscall.Signal) {
+	g.t.Helper()
+	self, err := process.NewProcess(int32(os.Getpid())) //nolint:gosec // process numbers are small
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	children, err := self.Children()
+	if err != nil {
+		g.t.Fatalf("list processes: %v", err)
+	}
+	for _, child := range children {
+		if line, err := child.Cmdline(); err == nil && strings.Contains(line, g.server.Dir()) {
+			if err := child.SendSignal(s); err != nil {
+				g.t.Fatal(err)
+			}
+			return
+		}
+	}
+	g.t.Fatal("Envoy does not run")
+}
