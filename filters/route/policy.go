@@ -6,6 +6,7 @@ package route
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/leash-gateway/leash/llm"
@@ -48,14 +49,14 @@ func (r *Route) Validate() error {
 // Router picks routes.
 type Router struct {
 	routes []Route
-	models []string // those without a pattern, to be listed
+	models []string // those without a pattern, each once, to be listed
 }
 
 // New builds the module.
 func New(c Config) (*Router, error) {
 	r := &Router{routes: c.Routes}
 	for _, route := range c.Routes {
-		if !strings.Contains(route.Model, "*") {
+		if !strings.Contains(route.Model, "*") && !slices.Contains(r.models, route.Model) {
 			r.models = append(r.models, route.Model)
 		}
 	}
