@@ -63,6 +63,8 @@ func (r *Rule) Validate() error {
 	switch {
 	case r.Name == "":
 		return errors.New("name: is empty")
+	case strings.Contains(r.Name, ","):
+		return errors.New("name: holds a comma, which stands between names in logs")
 	case len(r.Keywords)+len(r.Regexps)+len(r.Builtins) == 0:
 		return errors.New("has neither keywords nor regexps nor builtins")
 	case r.In != "" && r.In != "request" && r.In != "response":
@@ -73,22 +75,34 @@ func (r *Rule) Validate() error {
 	return nil
 }
 
-func (r *Rule) patterns() ([]match.Pattern, error) {
-	var patterns []match.Pattern
-	for _, word := range r.Keywords {
-		patterns = append(patterns, match.Pattern{Name: r.Name, Keyword: word, Whole: r.WholeWords})
+// patterns are what the rule looks for, each tried alone, so that an error can name its path in the rule.
+func (r *Rule) patterns() (patterns []match.Pattern, err error) {
+	add := func(list string, i int, p match.Pattern) {
+		if err != nil {
+			return
+		}
+		if _, wrong := match.Compile([]match.Pattern{p}); wrong != nil {
+			if cause := errors.Unwrap(wrong); cause != nil {
+				wrong = cause
+			}
+			err = fmt.Errorf("%s[%d]: %w", list, i, wrong)
+		}
+		patterns = append(patterns, p)
 	}
-	for _, re := range r.Regexps {
-		patterns = append(patterns, match.Pattern{Name: r.Name, Regexp: re})
+	for i, word := range r.Keywords {
+		add("keywords", i, match.Pattern{Name: r.Name, Keyword: word, Whole: r.WholeWords})
+	}
+	for i, re := range r.Regexps {
+		add("regexps", i, match.Pattern{Name: r.Name, Regexp: re})
 	}
 	for i, name := range r.Builtins {
 		p, known := match.Builtin(name)
 		if !known {
 			return nil, fmt.Errorf("builtins[%d]: %q is not one of %s", i, name, strings.Join(match.BuiltinNames(), ", "))
 		}
-		patterns = append(patterns, p)
+		add("builtins", i, p)
 	}
-	return patterns, nil
+	return patterns, err
 }
 
 // ruleSet is the rules of one direction, compiled together: a text is gone through once.
@@ -108,9 +122,6 @@ func compile(rules []Rule, except string) (*ruleSet, error) {
 		patterns, err := rule.patterns()
 		if err != nil {
 			return nil, fmt.Errorf("rules[%d].%w", i, err)
-		}
-		if _, err := match.Compile(patterns); err != nil {
-			return nil, fmt.Errorf("rules[%d] (%s): %w", i, rule.Name, err)
 		}
 		for range patterns {
 			s.rules = append(s.rules, rule)
@@ -268,10 +279,12 @@ type held struct {
 	texts []heldText
 }
 
-// heldText is one running text of a stream: of a choice, a kind and (for tool calls) a part.
+// heldText is one running text of a stream: of a choice, a kind and (for tool calls) a part. Some servers send what the
+// model thought twice in each event, as reasoning and as reasoning_content; again tells these apart.
 type heldText struct {
 	choice, part int
 	kind         llm.Kind
+	again        int
 	stream       *match.Stream
 	// last is the event that the text came with last, and index its place there: what is released at the end is sent
 	// in its form.
@@ -281,13 +294,21 @@ type heldText struct {
 	out string
 }
 
-func (h *held) of(t llm.Text, s *ruleSet, maxHold int) *heldText {
-	for i := range h.texts {
-		if one := &h.texts[i]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
+func (h *held) of(e *module.Event, i int, s *ruleSet, maxHold int) *heldText {
+	t, again := &e.Texts[i], 0
+	if t.Kind == llm.Reasoning {
+		for j := range e.Texts[:i] {
+			if before := &e.Texts[j]; before.Kind == t.Kind && before.Message == t.Message {
+				again++
+			}
+		}
+	}
+	for j := range h.texts {
+		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind && one.again == again {
 			return one
 		}
 	}
-	h.texts = append(h.texts, heldText{choice: t.Message, part: t.Part, kind: t.Kind, stream: s.set.NewStream(maxHold)})
+	h.texts = append(h.texts, heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again, stream: s.set.NewStream(maxHold)})
 	return &h.texts[len(h.texts)-1]
 }
 
@@ -295,8 +316,8 @@ func (h *held) of(t llm.Text, s *ruleSet, maxHold int) *heldText {
 func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 	h := module.Local[held](x)
 	for i := range e.Texts {
-		text := e.Texts[i]
-		one := h.of(text, f.response, f.maxHold)
+		text := &e.Texts[i]
+		one := h.of(e, i, f.response, f.maxHold)
 		one.last, one.index = e.Event, i
 		out, err := f.response.release(x, one.stream.Feed(text.Value))
 		if err != nil {
