@@ -148,7 +148,8 @@ func (f *Flow) needsRequestBody() bool {
 	case llm.OpenAIModels:
 		return f.p.needs&PhaseRequest != 0
 	default:
-		return f.p.needs&(PhaseRequest|PhaseUsage|PhaseBody) != 0
+		// Modules that only look at answers are shown the request too.
+		return f.p.needs&(PhaseRequest|PhaseUsage|PhaseBody|PhaseResponse|PhaseEvent) != 0
 	}
 }
 
