@@ -1,4 +1,4 @@
-package auth_test
+package auth
 
 import (
 	"crypto/sha256"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/leash-gateway/leash/filters/auth"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
@@ -245,7 +244,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 
 // New may be called from Go too, where no Validate has run before.
 func TestNewChecksHashesForItself(t *testing.T) {
-	if _, err := auth.New(auth.Config{Keys: []auth.Key{{SHA256: "xyz", Tenant: "acme"}}}); err == nil || !strings.HasPrefix(err.Error(), "keys[0].sha256: ") {
+	if _, err := New(Config{Keys: []Key{{SHA256: "xyz", Tenant: "acme"}}}); err == nil || !strings.HasPrefix(err.Error(), "keys[0].sha256: ") {
 		t.Errorf("got %v, want an error of keys[0].sha256", err)
 	}
 }

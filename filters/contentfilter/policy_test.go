@@ -1,4 +1,4 @@
-package contentfilter_test
+package contentfilter
 
 import (
 	"fmt"
@@ -8,7 +8,6 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	_ "github.com/leash-gateway/leash/filters/contentfilter"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )

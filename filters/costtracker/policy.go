@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 )
@@ -31,7 +33,8 @@ type Config struct {
 
 // Price is what a model costs, in US dollars per million tokens.
 type Price struct {
-	Input       string `json:"input"`
+	Input string `json:"input"`
+	// CachedInput is for input read from the provider's cache: as much as Input where it is not given.
 	CachedInput string `json:"cached_input"`
 	Output      string `json:"output"`
 }
@@ -42,37 +45,57 @@ type Tracker struct {
 	own    map[string]llm.Price
 }
 
+// Validate refuses what is no exact price, and a price without its two main parts.
+func (p *Price) Validate() error {
+	for _, part := range p.parts() {
+		if part.decimal == "" && part.optional {
+			continue
+		}
+		if _, err := llm.ParseUSDPerMillion(part.decimal); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+type part struct {
+	name, decimal string
+	optional      bool
+}
+
+func (p *Price) parts() [3]part {
+	return [3]part{{"input", p.Input, false}, {"cached_input", p.CachedInput, true}, {"output", p.Output, false}}
+}
+
+// parse reads the price as one of the built-in list is read: there "0" is free of charge, and what is not given costs
+// as much as input.
+func (p *Price) parse(model string) (llm.Price, error) {
+	json := append([]byte(`{"models":[{"provider":"own","model":`), gjson.AppendJSONString(nil, model)...)
+	for _, part := range p.parts() {
+		if part.decimal != "" {
+			json = append(json, `,"`+part.name+`":`...)
+			json = gjson.AppendJSONString(json, part.decimal)
+		}
+	}
+	list, err := llm.ParsePrices(append(json, "}]}"...))
+	if err != nil {
+		return llm.Price{}, err
+	}
+	price, _ := list.Find("own", model)
+	return price, nil
+}
+
 // New builds the module.
 func New(c Config) (*Tracker, error) {
 	t := &Tracker{prices: llm.DefaultPrices(), own: make(map[string]llm.Price, len(c.Prices))}
 	for model, p := range c.Prices {
-		price, err := p.parse()
+		price, err := p.parse(model)
 		if err != nil {
-			return nil, fmt.Errorf("prices.%s.%w", model, err)
+			return nil, fmt.Errorf("prices.%s: %w", model, err)
 		}
 		t.own[model] = price
 	}
 	return t, nil
-}
-
-func (p Price) parse() (out llm.Price, err error) {
-	for _, part := range []struct {
-		name, decimal string
-		to            *llm.Picodollars
-		required      bool
-	}{
-		{"input", p.Input, &out.Input, true},
-		{"cached_input", p.CachedInput, &out.CachedInput, false},
-		{"output", p.Output, &out.Output, true},
-	} {
-		if part.decimal == "" && !part.required {
-			continue
-		}
-		if *part.to, err = llm.ParseUSDPerMillion(part.decimal); err != nil {
-			return out, fmt.Errorf("%s: %w", part.name, err)
-		}
-	}
-	return out, nil
 }
 
 // ReadsUsage asks for the usage of every exchange.

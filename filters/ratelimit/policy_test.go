@@ -1,4 +1,4 @@
-package ratelimit_test
+package ratelimit
 
 import (
 	"strings"
@@ -7,7 +7,6 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	_ "github.com/leash-gateway/leash/filters/ratelimit"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )

@@ -1,4 +1,4 @@
-package route_test
+package route
 
 import (
 	"strings"
@@ -6,7 +6,6 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/leash-gateway/leash/filters/route"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
@@ -42,8 +41,8 @@ func TestTheFirstRouteThatMatchesIsTaken(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := newHost(t, routes).Do(moduletest.Exchange{Request: chat(tc.model), Answer: `{}`})
-			if !got.Sent || got.SentHeader[route.Header] != tc.header {
-				t.Fatalf("sent %t, %s is %q, want %q", got.Sent, route.Header, got.SentHeader[route.Header], tc.header)
+			if !got.Sent || got.SentHeader[Header] != tc.header {
+				t.Fatalf("sent %t, %s is %q, want %q", got.Sent, Header, got.SentHeader[Header], tc.header)
 			}
 			for fact, want := range map[string]string{
 				module.FactRoute: tc.route, module.FactProvider: tc.provider, module.FactUpstreamModel: tc.upstream,
@@ -78,16 +77,16 @@ func TestAModelThatNoRouteServesIsNotFound(t *testing.T) {
 
 func TestAClientCannotPickTheRoute(t *testing.T) {
 	h := newHost(t, routes)
-	forged := map[string]string{route.Header: "to-lab"}
-	if got := h.Do(moduletest.Exchange{Request: chat("gpt-4o"), Header: forged, Answer: `{}`}); got.SentHeader[route.Header] != "to-openai" {
-		t.Errorf("a client's header picked the route %q", got.SentHeader[route.Header])
+	forged := map[string]string{Header: "to-lab"}
+	if got := h.Do(moduletest.Exchange{Request: chat("gpt-4o"), Header: forged, Answer: `{}`}); got.SentHeader[Header] != "to-openai" {
+		t.Errorf("a client's header picked the route %q", got.SentHeader[Header])
 	}
 	if got := h.Do(moduletest.Exchange{Request: chat("unknown"), Header: forged}); got.Sent {
 		t.Error("a client's header let a model through that no route serves")
 	}
 	passing := moduletest.New(t, `{"passthrough":["/v1/files"],"modules":[{"name":"route","config":`+routes+`}]}`)
-	if got := passing.Do(moduletest.Exchange{Path: "/v1/files", Request: "x", Header: forged}); !got.Sent || got.SentHeader[route.Header] != "" {
-		t.Errorf("on a path that is let through: sent %t with route %q", got.Sent, got.SentHeader[route.Header])
+	if got := passing.Do(moduletest.Exchange{Path: "/v1/files", Request: "x", Header: forged}); !got.Sent || got.SentHeader[Header] != "" {
+		t.Errorf("on a path that is let through: sent %t with route %q", got.Sent, got.SentHeader[Header])
 	}
 }
 
