@@ -42,9 +42,8 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 		return Pause
 	case streams:
 		x.Streamed = true
-		if f.start(f); !f.tee {
-			f.removeHeader(Responses, "content-length")
-		}
+		f.start(f)
+		f.removeHeader(Responses, "content-length")
 	}
 	return Continue
 }

@@ -15,6 +15,8 @@ type stream struct {
 	hideUsage bool // the client did not ask for the usage event that we asked for
 	cutOff    bool
 	sawDone   bool
+	rest      []byte // for inspectors: the bytes that the decoder holds, should the stream turn out unreadable
+	emitted   int    // bytes of the frames that the decoder has given out for this piece
 }
 
 func (s *stream) start(f *Flow) {
@@ -34,7 +36,7 @@ func (f *Flow) feed(end bool) {
 		return
 	}
 	f.phase = PhaseEvent
-	f.out = f.out[:0]
+	f.out, f.emitted = f.out[:0], 0
 	err := f.decoder.Feed(in, f.frame)
 	if err == nil && end {
 		if err = f.decoder.Flush(f.frame); err == nil && !f.cutOff {
@@ -43,16 +45,22 @@ func (f *Flow) feed(end bool) {
 	}
 	if err != nil && !f.cutOff {
 		if f.border(502, "unreadable_answer", "the provider's stream cannot be read: %s", err.Error()); !f.cutOff {
-			f.out, f.blind = append(f.out, in...), true
+			f.rest = append(f.rest, in...)
+			f.out, f.blind = append(f.out, f.rest[f.emitted:]...), true
 		}
 	}
-	if !f.tee && !bytes.Equal(f.out, in) {
+	if (!f.tee || f.cutOff) && !bytes.Equal(f.out, in) {
 		f.s.SetBody(Responses, f.out)
+	}
+	if !f.p.policy && !f.blind {
+		f.rest = append(f.rest, in...)
+		f.rest = append(f.rest[:0], f.rest[f.emitted:]...)
 	}
 }
 
 // frame takes one event of the stream through the modules.
 func (f *Flow) frame(frame llm.Frame) error {
+	f.emitted += len(frame.Raw)
 	if f.cutOff {
 		return nil
 	}
@@ -131,6 +139,9 @@ func (f *Flow) endStream() {
 // filter cannot end an answer in Envoy before its provider does.
 func (f *Flow) cut(body []byte) {
 	f.cutOff = true
+	if f.tee { // the bytes so far have left as they came, perhaps in the middle of an event
+		f.out = append(f.out[:0], "\n\n"...)
+	}
 	f.out = llm.AppendFrame(f.out, "", body)
 	f.out = llm.AppendFrame(f.out, "", []byte("[DONE]"))
 }
