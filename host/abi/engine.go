@@ -1,0 +1,114 @@
+package abi
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// Options are the limits of an Engine. The zero value is safe.
+type Options struct {
+	// CacheDir keeps compiled code on disk, so that a module compiles (seconds) once per machine and version of
+	// wazero. "" keeps it in memory only. Several processes may share it.
+	CacheDir string
+	// MaxMemory is how many bytes of memory a VM may have; rounded down to pages of 64 KiB. Beyond it memory.grow fails, which most
+	// languages turn into a trap. Default 512 MiB, at most 4 GiB. (Envoy: 1 GiB.)
+	MaxMemory int64
+	// Deadline is how long one callback may run before its VM is stopped. Default 5 s; negative: no limit. A loop that calls
+	// nothing is stopped too. (Envoy has no such limit: there it blocks the worker for ever.)
+	Deadline time.Duration
+	// StartDeadline is the same for starting and configuring a VM. Default 30 s; negative: no limit.
+	StartDeadline time.Duration
+}
+
+const (
+	pageSize             = 64 << 10
+	defaultMaxMemory     = 512 << 20
+	defaultDeadline      = 5 * time.Second
+	defaultStartDeadline = 30 * time.Second
+)
+
+// An Engine compiles modules and runs them within its limits.
+type Engine struct {
+	runtime       wazero.Runtime
+	cache         wazero.CompilationCache
+	deadline      time.Duration
+	startDeadline time.Duration
+}
+
+// New is an Engine. Close it after all its VMs.
+func New(ctx context.Context, o Options) (*Engine, error) {
+	config := wazero.NewRuntimeConfig().WithMemoryLimitPages(memoryPages(o.MaxMemory))
+	e := &Engine{deadline: limit(o.Deadline, defaultDeadline), startDeadline: limit(o.StartDeadline, defaultStartDeadline)}
+	if o.CacheDir != "" {
+		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
+		if err != nil {
+			return nil, fmt.Errorf("open cache of compiled modules %s: %w", o.CacheDir, err)
+		}
+		e.cache = cache
+		config = config.WithCompilationCache(cache)
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	if err := e.instantiateHost(ctx); err != nil {
+		_ = e.Close(ctx)
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close frees everything, also VMs that are still open, which must not be used any more.
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.runtime.Close(ctx)
+	if e.cache != nil {
+		if cacheErr := e.cache.Close(ctx); err == nil {
+			err = cacheErr
+		}
+	}
+	return err
+}
+
+func memoryPages(bytes int64) uint32 {
+	if bytes <= 0 {
+		bytes = defaultMaxMemory
+	}
+	return uint32(min(max(bytes/pageSize, 1), 65536)) //nolint:gosec // bounded here
+}
+
+// limit is a configured limit, where 0 stands for the default and 0 is returned for none.
+func limit(configured, standard time.Duration) time.Duration {
+	switch {
+	case configured < 0:
+		return 0
+	case configured == 0:
+		return standard
+	}
+	return configured
+}
+
+// instantiateHost makes the functions that modules import, once for all of them: whose call it is, is in the context.
+func (e *Engine) instantiateHost(ctx context.Context) error {
+	env := e.runtime.NewHostModuleBuilder("env")
+	for i := range hostcalls {
+		c := &hostcalls[i]
+		env.NewFunctionBuilder().WithGoModuleFunction(c, c.types(), c.results()).Export(c.name)
+	}
+	if _, err := env.Instantiate(ctx); err != nil {
+		return fmt.Errorf("instantiate host functions: %w", err)
+	}
+	for _, name := range wasiModules {
+		wasi := e.runtime.NewHostModuleBuilder(name)
+		for i := range wasiCalls {
+			c := &wasiCalls[i]
+			wasi.NewFunctionBuilder().WithGoModuleFunction(c, c.types(), c.results()).Export(c.name)
+		}
+		if _, err := wasi.Instantiate(ctx); err != nil {
+			return fmt.Errorf("instantiate %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+var _ api.GoModuleFunction = (*hostcall)(nil)

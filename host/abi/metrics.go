@@ -1,0 +1,128 @@
+package abi
+
+import "sync"
+
+// A MetricKind is what a metric does with numbers.
+type MetricKind uint32
+
+// The kinds.
+const (
+	Counter MetricKind = iota
+	Gauge
+	Histogram
+	metricKinds
+)
+
+func (k MetricKind) String() string {
+	return nameOf([]string{"counter", "gauge", "histogram"}, uint32(k))
+}
+
+// Metrics make metrics. Define is called whenever a VM defines one, and gives the same metric for the same kind and name. It may be
+// called from several workers at once.
+type Metrics interface {
+	Define(kind MetricKind, name string) Metric
+}
+
+// A Metric takes numbers, from several workers at once. Add is for counters (delta is positive) and gauges, Record sets
+// a gauge or takes a histogram's sample, Value is the sum or level (of histograms it is not asked).
+type Metric interface {
+	Add(delta int64)
+	Record(value uint64)
+	Value() uint64
+}
+
+// metrics are those that one VM has defined. Ids are as in Envoy: the kind is in the two lowest bits.
+type metrics struct {
+	byID [metricKinds][]Metric
+}
+
+func (m *metrics) define(kind MetricKind, metric Metric) uint32 {
+	m.byID[kind] = append(m.byID[kind], metric)
+	return uint32(len(m.byID[kind])-1)<<2 | uint32(kind) //nolint:gosec // a VM runs out of memory before
+}
+
+func (m *metrics) find(id uint32) (Metric, MetricKind) {
+	kind := MetricKind(id & 3)
+	if kind >= metricKinds || int(id>>2) >= len(m.byID[kind]) {
+		return nil, kind
+	}
+	return m.byID[kind][id>>2], kind
+}
+
+// A MetricSet remembers metrics in memory, for tests and harnesses. It is safe for concurrent use.
+type MetricSet struct {
+	mu    sync.Mutex
+	names map[metricName]*memoryMetric
+}
+
+type metricName struct {
+	kind MetricKind
+	name string
+}
+
+// NewMetricSet is an empty set.
+func NewMetricSet() *MetricSet { return &MetricSet{names: map[metricName]*memoryMetric{}} }
+
+// Define is a metric by name.
+func (s *MetricSet) Define(kind MetricKind, name string) Metric {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := metricName{kind, name}
+	if s.names[key] == nil {
+		s.names[key] = &memoryMetric{kind: kind}
+	}
+	return s.names[key]
+}
+
+// Value is the sum of a counter or the level of a gauge, 0 if there is none of that name.
+func (s *MetricSet) Value(kind MetricKind, name string) uint64 {
+	s.mu.Lock()
+	m := s.names[metricName{kind, name}]
+	s.mu.Unlock()
+	if m == nil {
+		return 0
+	}
+	return m.Value()
+}
+
+// Samples are what a histogram has recorded.
+func (s *MetricSet) Samples(name string) []uint64 {
+	s.mu.Lock()
+	m := s.names[metricName{Histogram, name}]
+	s.mu.Unlock()
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]uint64(nil), m.samples...)
+}
+
+type memoryMetric struct {
+	kind    MetricKind
+	mu      sync.Mutex
+	value   uint64
+	samples []uint64
+}
+
+func (m *memoryMetric) Add(delta int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.value += uint64(delta) //nolint:gosec // two's complement: a negative delta subtracts
+}
+
+func (m *memoryMetric) Record(value uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kind == Histogram {
+		m.samples = append(m.samples, value)
+		return
+	}
+	m.value = value
+}
+
+func (m *memoryMetric) Value() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.value
+}
