@@ -55,14 +55,15 @@ func New(c Config) (*Logger, error) {
 		}
 		patterns = append(patterns, p)
 	}
-	for _, word := range c.Keywords {
-		patterns = append(patterns, match.Pattern{Name: "keyword", Keyword: word})
+	for i, word := range c.Keywords {
+		p := match.Pattern{Name: "keyword", Keyword: word}
+		if _, err := match.Compile([]match.Pattern{p}); err != nil {
+			return nil, fmt.Errorf("keywords[%d]: %w", i, err)
+		}
+		patterns = append(patterns, p)
 	}
 	set, err := match.Compile(patterns)
-	if err != nil {
-		return nil, fmt.Errorf("redact: %w", err)
-	}
-	return &Logger{Config: c, redact: set}, nil
+	return &Logger{Config: c, redact: set}, err
 }
 
 // Needs leaves out what the facts alone do not need: bodies are asked for only when texts are logged.
@@ -79,6 +80,16 @@ func (l *Logger) Needs() module.Phase {
 type record struct {
 	model, prompt, completion string
 	stream                    bool
+	said                      []running
+	size                      int // of all that was said, in bytes
+}
+
+// running is a text of a stream. Choices and kinds of text come in turn, and some servers send what the model thought
+// in two fields of each event; put together in the order of arrival, none could be read or redacted.
+type running struct {
+	choice, part, again int
+	kind                llm.Kind
+	text                []byte
 }
 
 // Request takes down the model and, when asked for, the prompt.
@@ -105,11 +116,43 @@ func (l *Logger) Response(x *module.Exchange) error {
 func (l *Logger) Event(x *module.Exchange, e *module.Event) error {
 	r := module.Local[record](x)
 	for i := range e.Texts {
-		if len(r.completion) < l.rawBound() {
-			r.completion += e.Texts[i].Value
+		if r.size >= l.rawBound() {
+			return nil
 		}
+		one := r.of(e.Texts, i)
+		one.text = append(one.text, e.Texts[i].Value...)
+		r.size += len(e.Texts[i].Value)
 	}
 	return nil
+}
+
+// of is the running text that texts[i] goes on with.
+func (r *record) of(texts []llm.Text, i int) *running {
+	t := running{choice: texts[i].Message, part: texts[i].Part, kind: texts[i].Kind}
+	for j := range texts[:i] {
+		if before := &texts[j]; before.Message == t.choice && before.Part == t.part && before.Kind == t.kind {
+			t.again++
+		}
+	}
+	for j := range r.said {
+		if one := &r.said[j]; one.choice == t.choice && one.part == t.part && one.kind == t.kind && one.again == t.again {
+			return one
+		}
+	}
+	r.said = append(r.said, t)
+	return &r.said[len(r.said)-1]
+}
+
+// whole is what was said, one text below the other.
+func (r *record) whole() string {
+	text := r.completion
+	for i := range r.said {
+		if text != "" && len(r.said[i].text) > 0 {
+			text += "\n"
+		}
+		text += string(r.said[i].text)
+	}
+	return text
 }
 
 // rawBound is how much text is kept before redaction: more than is logged, so that what is cut off at the end is not
@@ -130,13 +173,25 @@ func (l *Logger) collect(text string, texts []llm.Text) string {
 	return text
 }
 
-// clean redacts a text and cuts it to the bound.
+// clean redacts a text and cuts it to the bound. What stands behind the bound only helps to see what begins before it.
 func (l *Logger) clean(text string) string {
-	text, _ = l.redact.Redact(text, func(match.Match) string { return "[redacted]" })
-	if len(text) > l.MaxTextBytes {
-		text = text[:l.MaxTextBytes] + "…"
+	var b strings.Builder
+	from, end := 0, min(len(text), l.MaxTextBytes)
+	for _, m := range l.redact.Find(text) {
+		if m.Start >= end {
+			break
+		}
+		b.WriteString(text[from:m.Start])
+		b.WriteString("[redacted]")
+		from = m.End
 	}
-	return strings.ToValidUTF8(text, "�")
+	if from < end {
+		b.WriteString(strings.ToValidUTF8(text[from:end], "")) // a character is not cut in half
+	}
+	if len(text) > end {
+		b.WriteString("…")
+	}
+	return b.String()
 }
 
 // Finish writes the line.
@@ -149,11 +204,11 @@ func (l *Logger) Finish(x *module.Exchange) {
 	w := line(make([]byte, 0, 512))
 	w = append(w, `{"event":"exchange"`...)
 	w = w.text("time", x.Started.UTC().Format(time.RFC3339Nano))
-	w = w.text("request_id", x.ID)
+	w = w.text("request_id", cut(x.ID))
 	w = w.text("tenant", caller.Tenant)
 	w = w.text("key", caller.Key)
 	w = w.text("user", caller.User)
-	w = w.text("method", x.Method)
+	w = w.text("method", cut(x.Method))
 	w = w.text("path", cut(x.Path))
 	w = w.text("model", cut(r.model))
 	w = w.text("upstream_model", x.Fact(module.FactUpstreamModel))
@@ -181,7 +236,7 @@ func (l *Logger) Finish(x *module.Exchange) {
 		w = w.text("prompt", l.clean(r.prompt))
 	}
 	if l.Completions {
-		w = w.text("completion", l.clean(r.completion))
+		w = w.text("completion", l.clean(r.whole()))
 	}
 	x.Log(module.Info, string(append(w, '}')))
 }
