@@ -134,27 +134,36 @@ func Local[T any](x *Exchange) *T {
 	return t
 }
 
-// RequestHeader returns a header of the request, values joined with commas; "" when it is absent.
-func (x *Exchange) RequestHeader(name string) string { return x.flow.header(Requests, name) }
+// RequestHeader returns a header of the request, values joined with commas; "" when it is absent. The case of header
+// names makes no difference.
+func (x *Exchange) RequestHeader(name string) string {
+	return x.flow.header(Requests, strings.ToLower(name))
+}
 
 // SetRequestHeader sets a header of the request that goes to the provider. After the request phase it has no effect.
 func (x *Exchange) SetRequestHeader(name, value string) {
-	x.flow.setHeader(Requests, name, value)
+	x.flow.setHeader(Requests, strings.ToLower(name), value)
 }
 
 // RemoveRequestHeader removes a header from the request that goes to the provider.
-func (x *Exchange) RemoveRequestHeader(name string) { x.flow.removeHeader(Requests, name) }
+func (x *Exchange) RemoveRequestHeader(name string) {
+	x.flow.removeHeader(Requests, strings.ToLower(name))
+}
 
 // ResponseHeader returns a header of the answer.
-func (x *Exchange) ResponseHeader(name string) string { return x.flow.header(Responses, name) }
+func (x *Exchange) ResponseHeader(name string) string {
+	return x.flow.header(Responses, strings.ToLower(name))
+}
 
 // SetResponseHeader sets a header of the answer, in the response header phase.
 func (x *Exchange) SetResponseHeader(name, value string) {
-	x.flow.setHeader(Responses, name, value)
+	x.flow.setHeader(Responses, strings.ToLower(name), value)
 }
 
 // RemoveResponseHeader removes a header from the answer, in the response header phase.
-func (x *Exchange) RemoveResponseHeader(name string) { x.flow.removeHeader(Responses, name) }
+func (x *Exchange) RemoveResponseHeader(name string) {
+	x.flow.removeHeader(Responses, strings.ToLower(name))
+}
 
 // RequestBody returns the whole body of a request, in the body phase.
 func (x *Exchange) RequestBody() []byte { return x.flow.body }

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -207,16 +206,8 @@ func (f *Flow) refuse(by string, r *Refusal) {
 		f.ended = true
 		f.replace(r, body)
 	default:
-		header := [][2]string{{"content-type", "application/json"}}
-		if r.RetryAfter > 0 {
-			header = append(header, [2]string{"retry-after", retryAfter(r.RetryAfter)})
-		}
-		f.reply(r.Status, append(header, r.Header...), body)
+		f.reply(r.Status, r.header(), body)
 	}
-}
-
-func retryAfter(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 func (f *Flow) reply(status int, header [][2]string, body []byte) {
@@ -247,10 +238,13 @@ func (f *Flow) wait() (func(decide func() error), error) {
 		err := f.call(slot, decide)
 		f.running = inside
 		f.pending--
-		if err != nil && f.fail(slot, err) {
-			return
-		}
-		if f.pending == 0 && !inside {
+		switch {
+		case err != nil && f.fail(slot, err):
+			if f.phase == PhaseResponse && !inside { // the refusal stands in the place of the answer: let it go
+				f.flushHeaders(Responses)
+				f.s.Resume(Responses)
+			}
+		case f.pending == 0 && !inside:
 			f.resume()
 		}
 	}, nil
@@ -264,7 +258,14 @@ func (f *Flow) resume() {
 		}
 		return
 	}
-	if f.proceed() == Continue {
+	action := f.proceed()
+	if f.p.NoHeaderPause && !f.ended && f.request == atBody && !f.requestEnd && f.pending == 0 {
+		// This host brings no body before the headers have gone.
+		f.removeHeader(Requests, "content-length")
+		f.flushHeaders(Requests)
+		action = Continue
+	}
+	if action == Continue {
 		f.s.Resume(Requests)
 	}
 }
@@ -275,10 +276,11 @@ func (f *Flow) OnDone() {
 		return
 	}
 	f.done = true
-	if f.x.refused == nil && !f.answered {
+	if f.x.refused == nil && !f.answered && f.request != atHeader {
 		f.last = len(f.p.slots) - 1
 	}
-	f.x.Completed = f.responseEnd || f.answered
+	held := f.phase == PhaseResponse && f.pending > 0 && !f.ended // the answer ended here, not at the client
+	f.x.Completed = f.responseEnd && !held || f.answered
 	f.settleUsage()
 	f.phase, f.pending = PhaseFinish, 0
 	for i := 0; i <= f.last; i++ {

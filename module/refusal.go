@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -28,6 +29,16 @@ func Refuse(status int, code, format string, args ...any) *Refusal {
 		message = fmt.Sprintf(format, args...)
 	}
 	return &Refusal{Status: status, Code: code, Message: message}
+}
+
+// header is the headers of the answer that a refusal makes.
+func (r *Refusal) header() [][2]string {
+	header := [][2]string{{"content-type", "application/json"}}
+	if r.RetryAfter > 0 {
+		seconds := (r.RetryAfter + time.Second - 1) / time.Second
+		header = append(header, [2]string{"retry-after", strconv.FormatInt(int64(seconds), 10)})
+	}
+	return append(header, r.Header...)
 }
 
 // Error returns the code and the message.

@@ -144,11 +144,10 @@ func (f *Flow) finishResponse() Action {
 func (f *Flow) replace(r *Refusal, body []byte) {
 	if !f.p.NoHeaderPause || f.phase == PhaseResponseHeader {
 		f.setHeader(Responses, ":status", strconv.Itoa(r.Status))
-		f.setHeader(Responses, "content-type", "application/json")
 		f.setHeader(Responses, "content-length", strconv.Itoa(len(body)))
 		f.removeHeader(Responses, "content-encoding")
-		for _, h := range r.Header {
-			f.setHeader(Responses, h[0], h[1])
+		for _, h := range r.header() {
+			f.setHeader(Responses, strings.ToLower(h[0]), h[1])
 		}
 		f.x.Status = r.Status
 	}
@@ -165,7 +164,7 @@ func (f *Flow) headersOfReplacement(end bool) Action {
 	if end && f.response == replaces {
 		body := f.replacement
 		f.replacement, f.answered = nil, true
-		f.s.Reply(f.x.Status, [][2]string{{"content-type", "application/json"}}, body)
+		f.s.Reply(f.x.Status, f.x.refused.header(), body)
 		return Pause
 	}
 	return Continue

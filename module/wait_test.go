@@ -1,0 +1,204 @@
+package module_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/moduletest"
+)
+
+var ask = module.Call{Upstream: "checker", Method: "GET", Path: "/check", Authority: "checker.local"}
+
+// asks makes a module that asks the checker and refuses with its status.
+func asks(x *module.Exchange) error {
+	return x.Call(ask, func(r module.CallResult) error {
+		switch r.Status {
+		case 200:
+			return nil
+		case 0:
+			return module.Refuse(504, "no_answer", "no answer")
+		default:
+			return module.Refuse(r.Status, string(r.Body), "the checker says no")
+		}
+	})
+}
+
+// waiting are the phases that can wait.
+func waiting(handler func(*module.Exchange) error) map[string]script {
+	return map[string]script{
+		"request header": {requestHeader: handler},
+		"request":        {request: handler},
+		"response":       {response: handler},
+	}
+}
+
+func TestAnExchangeWaitsForTheAnswerToACall(t *testing.T) {
+	tests := map[string]struct {
+		result module.CallResult
+		status int
+		code   string
+	}{
+		"yes":         {module.CallResult{Status: 200}, 200, ""},
+		"no":          {module.CallResult{Status: 403, Body: []byte("denied")}, 403, "denied"},
+		"no answer":   {module.CallResult{}, 504, "no_answer"},
+		"no upstream": {module.CallResult{Status: -1}, 500, "module_failed"},
+	}
+	for name, tc := range tests {
+		for phase, script := range waiting(asks) {
+			for _, early := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s in %s, early %v", name, phase, early), func(t *testing.T) {
+					finished, behind := 0, 0
+					script.finish = func(*module.Exchange) { finished++ }
+					count := func(*module.Exchange) error { behind++; return nil }
+					h := run(t, policy(script), policy(scriptIn(phase, count)))
+					if phase == "response" {
+						h = run(t, policy(scriptIn(phase, count)), policy(script)) // answers pass in reverse
+					}
+					if tc.result.Status >= 0 {
+						h.Calls = func(module.Call) module.CallResult { return tc.result }
+					}
+					got := h.Do(moduletest.Exchange{RequestChunks: []string{chat[:9], chat[9:]}, Answer: answer, EarlyCalls: early})
+					if code, _ := errorOf(got.Body); got.Status != tc.status || code != tc.code {
+						t.Errorf("got %d %s, want %d %s", got.Status, got.Body, tc.status, tc.code)
+					}
+					if wantSent := tc.status == 200 || phase == "response"; got.Sent != wantSent || finished != 1 {
+						t.Errorf("sent %v, finished %d times; want %v, once", got.Sent, finished, wantSent)
+					}
+					if ran := behind == 1; ran != (tc.status == 200) {
+						t.Errorf("the module behind ran %d times with status %d", behind, tc.status)
+					}
+				})
+			}
+		}
+	}
+}
+
+func scriptIn(phase string, handler func(*module.Exchange) error) script {
+	return waiting(handler)[phase]
+}
+
+func TestACallIsSentAsItWasMadeWithFiveSecondsAtMost(t *testing.T) {
+	h := run(t, policy(script{request: asks}))
+	h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 200} }
+	h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	want := ask
+	want.Timeout = 5 * time.Second
+	if len(h.Called) != 1 || fmt.Sprint(h.Called[0]) != fmt.Sprint(want) {
+		t.Errorf("got %v, want once %v", h.Called, want)
+	}
+}
+
+func TestTheNextModuleWaitsForAllCallsAndTimers(t *testing.T) {
+	var order []string
+	first := func(x *module.Exchange) error {
+		for _, d := range []time.Duration{3 * time.Second, time.Second} {
+			if err := x.After(d, func() error { order = append(order, d.String()); return nil }); err != nil {
+				return err
+			}
+		}
+		return x.Call(ask, func(module.CallResult) error {
+			order = append(order, "call")
+			return x.After(2*time.Second, func() error { order = append(order, "after the call"); return nil })
+		})
+	}
+	second := func(x *module.Exchange) error {
+		order = append(order, "next at "+x.Now().Sub(x.Started).String())
+		return nil
+	}
+	h := run(t, policy(script{request: first}), policy(script{request: second}))
+	h.Calls = func(module.Call) module.CallResult { return module.CallResult{} }
+	wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
+	wantText(t, "order", strings.Join(order, ", "), "call, 1s, after the call, 3s, next at 3s")
+}
+
+func TestTheFirstOfSeveralRefusalsCounts(t *testing.T) {
+	refuseAfter := func(x *module.Exchange, d time.Duration, code string) error {
+		return x.After(d, func() error { return module.Refuse(403, code, "no") })
+	}
+	h := run(t, policy(script{request: func(x *module.Exchange) error {
+		return errors.Join(refuseAfter(x, 2*time.Second, "second"), refuseAfter(x, time.Second, "first"))
+	}}))
+	wantRefused(t, h.Do(moduletest.Exchange{Request: chat}), 403, "first")
+}
+
+func TestAWaitingExchangeEndsWithItsClient(t *testing.T) {
+	for phase, s := range waiting(asks) {
+		t.Run(phase, func(t *testing.T) {
+			finished, behind := 0, 0
+			s.finish = func(x *module.Exchange) {
+				finished++
+				if x.Completed {
+					t.Error("the exchange says that it was completed")
+				}
+			}
+			h := run(t, policy(s), policy(script{finish: func(*module.Exchange) { behind++ }}))
+			h.Calls = func(module.Call) module.CallResult { t.Error("the call was answered"); return module.CallResult{} }
+			got := h.Do(moduletest.Exchange{Request: chat, Answer: answer, Leaves: moduletest.WhileWaiting})
+			if got.Status != 0 || finished != 1 {
+				t.Errorf("got status %d, finished %d times; want none, once", got.Status, finished)
+			}
+			// A module behind one that waits at the headers has not seen the exchange.
+			if want := phase != "request header"; (behind == 1) != want {
+				t.Errorf("the module behind was told the end %d times", behind)
+			}
+		})
+	}
+}
+
+func TestOnlyPhasesThatCanWaitTakeCallsAndTimers(t *testing.T) {
+	var errs []error
+	try := func(x *module.Exchange) {
+		errs = append(errs, x.Call(ask, nil), x.After(time.Second, nil))
+	}
+	h := run(t, policy(script{
+		responseHeader: func(x *module.Exchange) error { try(x); return nil },
+		event:          func(x *module.Exchange, _ *module.Event) error { try(x); return nil },
+		finish:         try,
+	}))
+	h.Calls = func(module.Call) module.CallResult { return module.CallResult{} }
+	wantPassed(t, h.Do(streamOf(done)))
+	if len(errs) != 6 {
+		t.Fatalf("tried %d times, want 6", len(errs))
+	}
+	for _, err := range errs {
+		if err == nil || !strings.Contains(err.Error(), "phases only") {
+			t.Errorf("got %v, want an error that names the phases", err)
+		}
+	}
+}
+
+func TestAHostThatCannotPauseHeadersDoesNotHang(t *testing.T) {
+	wait := func(x *module.Exchange) error { return x.After(time.Second, func() error { return nil }) }
+	tests := map[string]struct {
+		scripts []script
+		status  int
+	}{
+		"nothing waits":                    {[]script{reader}, 200},
+		"headers wait, body is read":       {[]script{{requestHeader: wait}, reader}, 200},
+		"headers wait, nobody reads":       {[]script{{requestHeader: wait}}, 200},
+		"request waits":                    {[]script{{request: wait}}, 200},
+		"response waits":                   {[]script{{response: wait}}, 200},
+		"refused at the headers":           {[]script{{requestHeader: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}}, 403},
+		"refused at the body":              {[]script{{request: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}}, 403},
+		"refused with the answer's header": {[]script{{responseHeader: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}}, 403},
+		"refused with the answer":          {[]script{{response: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}}, 200},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var names []string
+			for _, s := range tc.scripts {
+				names = append(names, policy(s))
+			}
+			h := moduletest.New(t, pipelineOf(names, `"no_header_pause":true`))
+			got := h.Do(moduletest.Exchange{Request: chat, Header: map[string]string{"content-length": fmt.Sprint(len(chat))}, Answer: answer})
+			code, _ := errorOf(got.Body)
+			if got.Status != tc.status || (code == "no") != strings.HasPrefix(name, "refused") {
+				t.Errorf("got %d %s, want %d", got.Status, got.Body, tc.status)
+			}
+		})
+	}
+}
