@@ -31,7 +31,8 @@ const (
 	Flag Action = "flag"
 )
 
-// Config lists the rules. Where several find something at the same place, the one that stands first decides.
+// Config lists the rules. Where several find something at the same place, the longest match decides, and of equal ones
+// the rule that stands first.
 type Config struct {
 	Rules []Rule `json:"rules"`
 	// MaxHoldBytes bounds how much text of a stream is held back while it may still become a match. Text that could

@@ -1,0 +1,245 @@
+package filters_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/filters/auth"
+	"github.com/leash-gateway/leash/filters/contentfilter"
+	"github.com/leash-gateway/leash/filters/costtracker"
+	"github.com/leash-gateway/leash/filters/logger"
+	"github.com/leash-gateway/leash/filters/ratelimit"
+	"github.com/leash-gateway/leash/filters/route"
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/moduletest"
+)
+
+// configs are the configurations of all filters: pointers, so that defaults can be set.
+var configs = map[string]any{
+	"auth": &auth.Config{}, "contentfilter": &contentfilter.Config{}, "costtracker": &costtracker.Config{},
+	"logger": &logger.Config{}, "ratelimit": &ratelimit.Config{}, "route": &route.Config{},
+}
+
+// eachFilter runs a test for every folder with a manifest.
+func eachFilter(t *testing.T, test func(t *testing.T, name string)) {
+	t.Helper()
+	manifests, err := filepath.Glob("*/module.yaml")
+	if err != nil || len(manifests) == 0 {
+		t.Fatalf("no manifests here: %v", err)
+	}
+	for _, manifest := range manifests {
+		name := filepath.Dir(manifest)
+		t.Run(name, func(t *testing.T) { test(t, name) })
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// phases are the phases that a module's type implements, as manifests name them.
+func phases(m any) []string {
+	var names []string
+	add := func(name string, implemented bool) {
+		if implemented {
+			names = append(names, name)
+		}
+	}
+	_, requestHeader := m.(module.RequestHeaderHandler)
+	_, request := m.(module.RequestHandler)
+	_, body := m.(module.BodyHandler)
+	_, responseHeader := m.(module.ResponseHeaderHandler)
+	_, response := m.(module.ResponseHandler)
+	_, event := m.(module.EventHandler)
+	_, finish := m.(module.Finisher)
+	add("request_header", requestHeader)
+	add("request", request)
+	add("body", body)
+	add("response_header", responseHeader)
+	add("response", response)
+	add("event", event)
+	add("finish", finish)
+	return names
+}
+
+func TestManifestsAgreeWithTheCode(t *testing.T) {
+	eachFilter(t, func(t *testing.T, name string) {
+		var manifest struct {
+			Name, Version, Kind, Description, License string
+			Phases, Capabilities                      []string
+		}
+		if err := yaml.UnmarshalStrict([]byte(read(t, name+"/module.yaml")), &manifest); err != nil {
+			t.Fatal(err)
+		}
+		definition, registered := module.Lookup(name)
+		if !registered {
+			t.Fatalf("no module %s is registered", name)
+		}
+		built, err := definition.New(nil)
+		if err != nil {
+			t.Fatalf("build without a configuration: %v", err)
+		}
+		if manifest.Name != name {
+			t.Errorf("name is %q, want that of the folder, %q", manifest.Name, name)
+		}
+		if manifest.Kind != string(definition.Kind) {
+			t.Errorf("kind is %q, registered is %q", manifest.Kind, definition.Kind)
+		}
+		if got, want := manifest.Phases, phases(built); !slices.Equal(got, want) {
+			t.Errorf("phases are %v, implemented are %v", got, want)
+		}
+		if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(manifest.Version) {
+			t.Errorf("version is %q", manifest.Version)
+		}
+		if manifest.License != "Apache-2.0" {
+			t.Errorf("license is %q", manifest.License)
+		}
+		if manifest.Description == "" {
+			t.Error("description is empty")
+		}
+	})
+}
+
+func TestEveryFilterIsBuilt(t *testing.T) {
+	all := read(t, "all/main.go")
+	modules := regexp.MustCompile(`(?m)^modules +:= (.*)$`).FindStringSubmatch(read(t, "../Makefile"))
+	if modules == nil {
+		t.Fatal("the Makefile has no list of modules")
+	}
+	eachFilter(t, func(t *testing.T, name string) {
+		path := `"github.com/leash-gateway/leash/filters/` + name + `"`
+		if !strings.Contains(all, path) {
+			t.Errorf("filters/all does not import it")
+		}
+		if !strings.Contains(read(t, name+"/wasm/main.go"), path) {
+			t.Errorf("filters/%s/wasm does not import it", name)
+		}
+		if !slices.Contains(strings.Fields(modules[1]), name) {
+			t.Errorf("the Makefile's modules are %s", modules[1])
+		}
+	})
+}
+
+// field is a line of a README's table of fields.
+type field struct{ kind, preset string }
+
+// fieldsOf lists the fields of a configuration by path. The default is "" where the documentation words it.
+func fieldsOf(config reflect.Value, path string, fields map[string]field) {
+	if d, ok := config.Addr().Interface().(interface{ SetDefaults() }); ok {
+		d.SetDefaults()
+	}
+	for i := range config.NumField() {
+		f, value := config.Type().Field(i), config.Field(i)
+		name := path + f.Tag.Get("json")
+		switch {
+		case f.Type == reflect.TypeFor[time.Duration]():
+			fields[name] = field{"duration", "`" + time.Duration(value.Int()).String() + "`"}
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String:
+			fields[name] = field{"list of texts", ""}
+		case f.Type.Kind() == reflect.Slice:
+			fields[name] = field{"list", ""}
+			fieldsOf(reflect.New(f.Type.Elem()).Elem(), name+"[].", fields)
+		case f.Type.Kind() == reflect.Map:
+			fields[name] = field{"map", ""}
+			fieldsOf(reflect.New(f.Type.Elem()).Elem(), name+".NAME.", fields)
+		case f.Type.Kind() == reflect.Bool:
+			fields[name] = field{"true or false", "false"}
+		case f.Type.Kind() == reflect.String && value.String() != "":
+			fields[name] = field{"text", "`" + value.String() + "`"}
+		case f.Type.Kind() == reflect.String:
+			fields[name] = field{"text", ""}
+		case value.IsZero():
+			fields[name] = field{"whole number", ""}
+		default:
+			fields[name] = field{"whole number", "`" + strconv.FormatInt(value.Int(), 10) + "`"}
+		}
+	}
+}
+
+func TestReadmesDescribeEveryField(t *testing.T) {
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|\n]+) \\|([^|\n]*)\\|([^|\n]*)\\| *([^|\n]+) \\|$")
+	eachFilter(t, func(t *testing.T, name string) {
+		want := map[string]field{}
+		fieldsOf(reflect.ValueOf(configs[name]).Elem(), "", want)
+		got := map[string]field{}
+		for _, cells := range row.FindAllStringSubmatch(read(t, name+"/README.md"), -1) {
+			got[cells[1]] = field{strings.TrimSpace(cells[2]), strings.TrimSpace(cells[4])}
+		}
+		for path, f := range want {
+			switch described, there := got[path]; {
+			case !there:
+				t.Errorf("%s is not described", path)
+			case described.kind != f.kind:
+				t.Errorf("%s is described as %q, want %q", path, described.kind, f.kind)
+			case f.preset != "" && described.preset != f.preset:
+				t.Errorf("%s is said to default to %s, want %s", path, described.preset, f.preset)
+			case described.preset == "":
+				t.Errorf("%s is described without a default", path)
+			}
+		}
+		for path := range got {
+			if _, there := want[path]; !there {
+				t.Errorf("%s is described, and no field", path)
+			}
+		}
+	})
+}
+
+func TestReadmesHaveTheirSections(t *testing.T) {
+	eachFilter(t, func(t *testing.T, name string) {
+		readme := read(t, name+"/README.md")
+		at := 0
+		for _, heading := range []string{"# " + name, "## Configuration", "## What clients see", "## Metrics", "## Facts"} {
+			next := strings.Index(readme[at:], heading+"\n")
+			if next < 0 {
+				t.Fatalf("%q is missing, or not in its place", heading)
+			}
+			at += next
+		}
+	})
+}
+
+// The example is a part of leash.yaml; what it takes besides to be a whole one is added.
+func TestTheExampleOfAReadmeBuilds(t *testing.T) {
+	eachFilter(t, func(t *testing.T, name string) {
+		example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(read(t, name+"/README.md"))
+		if example == nil {
+			t.Fatal("there is no example")
+		}
+		file := example[1]
+		if !strings.Contains(file, "- module: "+name+"\n") {
+			t.Errorf("the example does not use the module:\n%s", file)
+		}
+		for section, text := range map[string]string{
+			"providers": "providers: {openai: {base_url: https://api.openai.com/v1}}\n",
+			"routes":    "routes: [{model: gpt-4o, provider: openai}]\n",
+			"tenants":   "tenants: {acme: {keys: [{name: web, sha256: " + strings.Repeat("ab", 32) + "}]}}\n",
+		} {
+			if !strings.Contains("\n"+file, "\n"+section+":") {
+				file += text
+			}
+		}
+		c, err := config.Parse("README.md", []byte(file), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, filter := range c.Filters() {
+			moduletest.New(t, string(filter.Config))
+		}
+	})
+}
