@@ -14,7 +14,8 @@ import (
 
 // Decode reads a module's JSON configuration into the struct that target points to. Fields are named by their json
 // tags, unknown ones are refused, and an error names the path of the value: limits[1].window: "1x" is not a duration.
-// SetDefaults is called before and Validate after, where target has them.
+// SetDefaults is called before and Validate after, where target has them; so it is for every value inside, if it is there
+// and nothing has set it yet.
 //
 // Supported are structs, slices, maps with string keys, pointers, strings, booleans, integers, floats, time.Duration
 // (written "1m30s") and types with UnmarshalText. It exists because the standard decoder knows no paths for unknown
@@ -61,7 +62,7 @@ func decodeValue(in gjson.Result, out reflect.Value, path string) error {
 		if out.IsNil() {
 			out.Set(reflect.New(out.Type().Elem()))
 		}
-		return decodeValue(in, out.Elem(), path)
+		return decodeItem(in, out.Elem(), path)
 	}
 	if out.Type() == durationType {
 		d, err := time.ParseDuration(in.Str)
@@ -115,17 +116,25 @@ func decodeValue(in gjson.Result, out reflect.Value, path string) error {
 		}
 		out.Set(list)
 	case reflect.Map:
+		if out.Type().Key().Kind() != reflect.String {
+			return fmt.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+		}
 		if !in.IsObject() {
 			return wrong("a map")
 		}
 		table := reflect.MakeMap(out.Type())
 		var err error
 		in.ForEach(func(key, value gjson.Result) bool {
+			name := reflect.ValueOf(key.Str).Convert(out.Type().Key())
+			if table.MapIndex(name).IsValid() {
+				err = fmt.Errorf("%s: stands twice", join(path, key.Str))
+				return false
+			}
 			item := reflect.New(out.Type().Elem()).Elem()
 			if err = decodeItem(value, item, join(path, key.Str)); err != nil {
 				return false
 			}
-			table.SetMapIndex(reflect.ValueOf(key.Str), item)
+			table.SetMapIndex(name, item)
 			return true
 		})
 		out.Set(table)
@@ -138,9 +147,10 @@ func decodeValue(in gjson.Result, out reflect.Value, path string) error {
 	return nil
 }
 
-// decodeItem decodes an element of a list or a map, which brings its own defaults and checks.
+// decodeItem decodes a value inside the configuration, which brings its own defaults and checks. Defaults that the value
+// around it has set come first.
 func decodeItem(in gjson.Result, out reflect.Value, path string) error {
-	if d, ok := out.Addr().Interface().(interface{ SetDefaults() }); ok {
+	if d, ok := out.Addr().Interface().(interface{ SetDefaults() }); ok && out.IsZero() {
 		d.SetDefaults()
 	}
 	if err := decodeValue(in, out, path); err != nil {
@@ -172,7 +182,9 @@ func decodeStruct(in gjson.Result, out reflect.Value, path string) error {
 			err = fmt.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, name)), strings.Join(fieldNames(out.Type()), ", "))
 			return false
 		}
-		err = decodeValue(value, field, join(path, name))
+		if value.Type != gjson.Null || field.Type() == rawType {
+			err = decodeItem(value, field, join(path, name))
+		}
 		return err == nil
 	})
 	return err
@@ -181,11 +193,11 @@ func decodeStruct(in gjson.Result, out reflect.Value, path string) error {
 func fieldNamed(out reflect.Value, name string) (reflect.Value, bool) {
 	for i := range out.NumField() {
 		f := out.Type().Field(i)
-		if f.Anonymous {
+		if embedded(f) {
 			if inner, ok := fieldNamed(out.Field(i), name); ok {
 				return inner, true
 			}
-		} else if f.IsExported() && tagName(f) == name {
+		} else if f.IsExported() && name != "-" && tagName(f) == name {
 			return out.Field(i), true
 		}
 	}
@@ -196,7 +208,7 @@ func fieldNames(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if f.Anonymous {
+		if embedded(f) {
 			names = append(names, fieldNames(f.Type)...)
 		} else if f.IsExported() && tagName(f) != "-" {
 			names = append(names, tagName(f))
@@ -204,6 +216,9 @@ func fieldNames(t reflect.Type) []string {
 	}
 	return names
 }
+
+// embedded says whether the fields of f count as those of the struct that f stands in.
+func embedded(f reflect.StructField) bool { return f.Anonymous && f.Type.Kind() == reflect.Struct }
 
 func tagName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
