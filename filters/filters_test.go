@@ -30,17 +30,17 @@ var configs = map[string]any{
 	"logger": &logger.Config{}, "ratelimit": &ratelimit.Config{}, "route": &route.Config{},
 }
 
-// eachFilter runs a test for every folder with a manifest.
-func eachFilter(t *testing.T, test func(t *testing.T, name string)) {
+// names are the folders with a manifest.
+func names(t testing.TB) []string {
 	t.Helper()
 	manifests, err := filepath.Glob("*/module.yaml")
 	if err != nil || len(manifests) == 0 {
 		t.Fatalf("no manifests here: %v", err)
 	}
-	for _, manifest := range manifests {
-		name := filepath.Dir(manifest)
-		t.Run(name, func(t *testing.T) { test(t, name) })
+	for i := range manifests {
+		manifests[i] = filepath.Dir(manifests[i])
 	}
+	return manifests
 }
 
 func read(t testing.TB, path string) string {
@@ -78,41 +78,43 @@ func phases(m any) []string {
 }
 
 func TestManifestsAgreeWithTheCode(t *testing.T) {
-	eachFilter(t, func(t *testing.T, name string) {
-		var manifest struct {
-			Name, Version, Kind, Description, License string
-			Phases, Capabilities                      []string
-		}
-		if err := yaml.UnmarshalStrict([]byte(read(t, name+"/module.yaml")), &manifest); err != nil {
-			t.Fatal(err)
-		}
-		definition, registered := module.Lookup(name)
-		if !registered {
-			t.Fatalf("no module %s is registered", name)
-		}
-		built, err := definition.New(nil)
-		if err != nil {
-			t.Fatalf("build without a configuration: %v", err)
-		}
-		if manifest.Name != name {
-			t.Errorf("name is %q, want that of the folder, %q", manifest.Name, name)
-		}
-		if manifest.Kind != string(definition.Kind) {
-			t.Errorf("kind is %q, registered is %q", manifest.Kind, definition.Kind)
-		}
-		if got, want := manifest.Phases, phases(built); !slices.Equal(got, want) {
-			t.Errorf("phases are %v, implemented are %v", got, want)
-		}
-		if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(manifest.Version) {
-			t.Errorf("version is %q", manifest.Version)
-		}
-		if manifest.License != "Apache-2.0" {
-			t.Errorf("license is %q", manifest.License)
-		}
-		if manifest.Description == "" {
-			t.Error("description is empty")
-		}
-	})
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			var manifest struct {
+				Name, Version, Kind, Description, License string
+				Phases, Capabilities                      []string
+			}
+			if err := yaml.UnmarshalStrict([]byte(read(t, name+"/module.yaml")), &manifest); err != nil {
+				t.Fatal(err)
+			}
+			definition, registered := module.Lookup(name)
+			if !registered {
+				t.Fatalf("no module %s is registered", name)
+			}
+			built, err := definition.New(nil)
+			if err != nil {
+				t.Fatalf("build without a configuration: %v", err)
+			}
+			if manifest.Name != name {
+				t.Errorf("name is %q, want that of the folder, %q", manifest.Name, name)
+			}
+			if manifest.Kind != string(definition.Kind) {
+				t.Errorf("kind is %q, registered is %q", manifest.Kind, definition.Kind)
+			}
+			if got, want := manifest.Phases, phases(built); !slices.Equal(got, want) {
+				t.Errorf("phases are %v, implemented are %v", got, want)
+			}
+			if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(manifest.Version) {
+				t.Errorf("version is %q", manifest.Version)
+			}
+			if manifest.License != "Apache-2.0" {
+				t.Errorf("license is %q", manifest.License)
+			}
+			if manifest.Description == "" {
+				t.Error("description is empty")
+			}
+		})
+	}
 }
 
 func TestEveryFilterIsBuilt(t *testing.T) {
@@ -121,18 +123,20 @@ func TestEveryFilterIsBuilt(t *testing.T) {
 	if modules == nil {
 		t.Fatal("the Makefile has no list of modules")
 	}
-	eachFilter(t, func(t *testing.T, name string) {
-		path := `"github.com/leash-gateway/leash/filters/` + name + `"`
-		if !strings.Contains(all, path) {
-			t.Errorf("filters/all does not import it")
-		}
-		if !strings.Contains(read(t, name+"/wasm/main.go"), path) {
-			t.Errorf("filters/%s/wasm does not import it", name)
-		}
-		if !slices.Contains(strings.Fields(modules[1]), name) {
-			t.Errorf("the Makefile's modules are %s", modules[1])
-		}
-	})
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			path := `"github.com/leash-gateway/leash/filters/` + name + `"`
+			if !strings.Contains(all, path) {
+				t.Errorf("filters/all does not import it")
+			}
+			if !strings.Contains(read(t, name+"/wasm/main.go"), path) {
+				t.Errorf("filters/%s/wasm does not import it", name)
+			}
+			if !slices.Contains(strings.Fields(modules[1]), name) {
+				t.Errorf("the Makefile's modules are %s", modules[1])
+			}
+		})
+	}
 }
 
 // field is a line of a README's table of fields.
@@ -173,73 +177,79 @@ func fieldsOf(config reflect.Value, path string, fields map[string]field) {
 
 func TestReadmesDescribeEveryField(t *testing.T) {
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|\n]+) \\|([^|\n]*)\\|([^|\n]*)\\| *([^|\n]+) \\|$")
-	eachFilter(t, func(t *testing.T, name string) {
-		want := map[string]field{}
-		fieldsOf(reflect.ValueOf(configs[name]).Elem(), "", want)
-		got := map[string]field{}
-		for _, cells := range row.FindAllStringSubmatch(read(t, name+"/README.md"), -1) {
-			got[cells[1]] = field{strings.TrimSpace(cells[2]), strings.TrimSpace(cells[4])}
-		}
-		for path, f := range want {
-			switch described, there := got[path]; {
-			case !there:
-				t.Errorf("%s is not described", path)
-			case described.kind != f.kind:
-				t.Errorf("%s is described as %q, want %q", path, described.kind, f.kind)
-			case f.preset != "" && described.preset != f.preset:
-				t.Errorf("%s is said to default to %s, want %s", path, described.preset, f.preset)
-			case described.preset == "":
-				t.Errorf("%s is described without a default", path)
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			want := map[string]field{}
+			fieldsOf(reflect.ValueOf(configs[name]).Elem(), "", want)
+			got := map[string]field{}
+			for _, cells := range row.FindAllStringSubmatch(read(t, name+"/README.md"), -1) {
+				got[cells[1]] = field{strings.TrimSpace(cells[2]), strings.TrimSpace(cells[4])}
 			}
-		}
-		for path := range got {
-			if _, there := want[path]; !there {
-				t.Errorf("%s is described, and no field", path)
+			for path, f := range want {
+				switch described, there := got[path]; {
+				case !there:
+					t.Errorf("%s is not described", path)
+				case described.kind != f.kind:
+					t.Errorf("%s is described as %q, want %q", path, described.kind, f.kind)
+				case f.preset != "" && described.preset != f.preset:
+					t.Errorf("%s is said to default to %s, want %s", path, described.preset, f.preset)
+				case described.preset == "":
+					t.Errorf("%s is described without a default", path)
+				}
 			}
-		}
-	})
+			for path := range got {
+				if _, there := want[path]; !there {
+					t.Errorf("%s is described, and no field", path)
+				}
+			}
+		})
+	}
 }
 
 func TestReadmesHaveTheirSections(t *testing.T) {
-	eachFilter(t, func(t *testing.T, name string) {
-		readme := read(t, name+"/README.md")
-		at := 0
-		for _, heading := range []string{"# " + name, "## Configuration", "## What clients see", "## Metrics", "## Facts"} {
-			next := strings.Index(readme[at:], heading+"\n")
-			if next < 0 {
-				t.Fatalf("%q is missing, or not in its place", heading)
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			readme := read(t, name+"/README.md")
+			at := 0
+			for _, heading := range []string{"# " + name, "## Configuration", "## What clients see", "## Metrics", "## Facts"} {
+				next := strings.Index(readme[at:], heading+"\n")
+				if next < 0 {
+					t.Fatalf("%q is missing, or not in its place", heading)
+				}
+				at += next
 			}
-			at += next
-		}
-	})
+		})
+	}
 }
 
 // The example is a part of leash.yaml; what it takes besides to be a whole one is added.
 func TestTheExampleOfAReadmeBuilds(t *testing.T) {
-	eachFilter(t, func(t *testing.T, name string) {
-		example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(read(t, name+"/README.md"))
-		if example == nil {
-			t.Fatal("there is no example")
-		}
-		file := example[1]
-		if !strings.Contains(file, "- module: "+name+"\n") {
-			t.Errorf("the example does not use the module:\n%s", file)
-		}
-		for section, text := range map[string]string{
-			"providers": "providers: {openai: {base_url: https://api.openai.com/v1}}\n",
-			"routes":    "routes: [{model: gpt-4o, provider: openai}]\n",
-			"tenants":   "tenants: {acme: {keys: [{name: web, sha256: " + strings.Repeat("ab", 32) + "}]}}\n",
-		} {
-			if !strings.Contains("\n"+file, "\n"+section+":") {
-				file += text
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(read(t, name+"/README.md"))
+			if example == nil {
+				t.Fatal("there is no example")
 			}
-		}
-		c, err := config.Parse("README.md", []byte(file), os.LookupEnv)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, filter := range c.Filters() {
-			moduletest.New(t, string(filter.Config))
-		}
-	})
+			file := example[1]
+			if !strings.Contains(file, "- module: "+name+"\n") {
+				t.Errorf("the example does not use the module:\n%s", file)
+			}
+			for section, text := range map[string]string{
+				"providers": "providers: {openai: {base_url: https://api.openai.com/v1}}\n",
+				"routes":    "routes: [{model: gpt-4o, provider: openai}]\n",
+				"tenants":   "tenants: {acme: {keys: [{name: web, sha256: " + strings.Repeat("ab", 32) + "}]}}\n",
+			} {
+				if !strings.Contains("\n"+file, "\n"+section+":") {
+					file += text
+				}
+			}
+			c, err := config.Parse("README.md", []byte(file), os.LookupEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, filter := range c.Filters() {
+				moduletest.New(t, string(filter.Config))
+			}
+		})
+	}
 }

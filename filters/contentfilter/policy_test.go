@@ -454,6 +454,9 @@ func TestWhatGrowsTooLongToBeHeldIsTakenForAMatch(t *testing.T) {
 		if got := said(t, h.Do(streamed(`"hi"`, pieces...)).Body)["0 content"]; got != want {
 			t.Errorf("%s: got %q, want %q", action, got, want)
 		}
+		if counted := len(h.Metrics) > 0; counted != (action == "redact") {
+			t.Errorf("%s: counted %v; what may be none is no reason to flag", action, h.Metrics)
+		}
 	}
 	got := newHost(t, config("block")).Do(streamed(`"hi"`, pieces...))
 	if said(t, got.Body)["0 content"] != "see " || !strings.Contains(got.Body, "content_blocked") {

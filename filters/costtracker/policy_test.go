@@ -164,7 +164,10 @@ func TestWhatIsCountedOfAnExchange(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, `{}`)
-			h.Do(tc.exchange)
+			got := h.Do(tc.exchange)
+			if _, costs := got.Properties["leash.fact."+module.FactCost]; costs != (h.Metrics["leash_cost_picodollars_total.[tenant=acme].[model=gpt-4o-mini]"] > 0) {
+				t.Errorf("the cost is noted: %t, and %v", costs, h.Metrics)
+			}
 			if !maps.Equal(h.Metrics, tc.want) {
 				t.Errorf("got  %v\nwant %v", h.Metrics, tc.want)
 			}

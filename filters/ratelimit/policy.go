@@ -80,7 +80,6 @@ func New(c Config) (*Limiter, error) {
 	l := &Limiter{limits: c.Limits, defaultOutput: c.DefaultOutputTokens}
 	for i := range l.limits {
 		limit := &l.limits[i]
-		limit.By = strings.ToLower(limit.By) // as the names of headers are
 		if limit.Name == "" {
 			limit.Name = limit.By
 		}
