@@ -67,18 +67,18 @@ type grpcCall struct {
 
 func (c *grpcCall) owner() (*Plugin, func()) { return c.plugin, c.cancel }
 
-func proxyHTTPCall(vm *VM, p []uint64) Status {
-	cluster, ok1 := vm.string(p[0], p[1])
-	headers, ok2 := vm.bytes(p[2], p[3])
-	body, ok3 := vm.bytes(p[4], p[5])
-	trailers, ok4 := vm.bytes(p[6], p[7])
-	if !ok1 || !ok2 || !ok3 || !ok4 || !vm.setWord(p[9], 0) {
+func proxyHTTPCall(vm *VM, p args) Status {
+	cluster, ok1 := vm.string(p.word(0), p.word(1))
+	headers, ok2 := vm.bytes(p.word(2), p.word(3))
+	body, ok3 := vm.bytes(p.word(4), p.word(5))
+	trailers, ok4 := vm.bytes(p.word(6), p.word(7))
+	if !ok1 || !ok2 || !ok3 || !ok4 || !vm.setWord(p.word(9), 0) {
 		return InvalidMemoryAccess
 	}
 	call := &HTTPCall{
 		Cluster: cluster, Headers: fromPairs(parsePairs(headers)), Body: append([]byte(nil), body...),
 		Trailers: fromPairs(parsePairs(trailers)),
-		Timeout:  time.Duration(int32(uint32(p[8]))) * time.Millisecond, //nolint:gosec // an i32 in 64 bits
+		Timeout:  time.Duration(int32(p.word(8))) * time.Millisecond, //nolint:gosec // signed in Envoy
 	}
 	if call.Timeout < 0 || vm.config.Host.HTTP == nil {
 		return BadArgument
@@ -99,7 +99,7 @@ func proxyHTTPCall(vm *VM, p []uint64) Status {
 		delete(vm.http.open, id)
 		return calloutStatus(err)
 	}
-	vm.setWord(p[9], id)
+	vm.setWord(p.word(9), id)
 	return OK
 }
 
@@ -133,34 +133,34 @@ func calloutStatus(err error) Status {
 	return InternalFailure
 }
 
-func proxyGRPCCall(vm *VM, p []uint64) Status {
-	message, ok := vm.bytes(p[8], p[9])
+func proxyGRPCCall(vm *VM, p args) Status {
+	message, ok := vm.bytes(p.word(8), p.word(9))
 	if !ok {
 		return InvalidMemoryAccess
 	}
 	message = append([]byte(nil), message...)
-	call, id, status := vm.openGRPC(p, time.Duration(uint32(p[10]))*time.Millisecond, true) //nolint:gosec // an i32 in 64 bits
+	call, id, status := vm.openGRPC(p, time.Duration(p.word(10))*time.Millisecond, true)
 	if status != OK {
 		return status
 	}
 	call.stream.Send(message, true)
-	return written(vm.setWord(p[11], id))
+	return written(vm.setWord(p.word(11), id))
 }
 
-func proxyGRPCStream(vm *VM, p []uint64) Status {
+func proxyGRPCStream(vm *VM, p args) Status {
 	_, id, status := vm.openGRPC(p, 0, false)
 	if status != OK {
 		return status
 	}
-	return written(vm.setWord(p[8], id))
+	return written(vm.setWord(p.word(8), id))
 }
 
 // openGRPC reads the eight parameters that unary calls and streams begin with, and opens the call.
-func (vm *VM) openGRPC(p []uint64, timeout time.Duration, unary bool) (*grpcCall, uint32, Status) {
-	service, ok1 := vm.string(p[0], p[1])
-	name, ok2 := vm.string(p[2], p[3])
-	method, ok3 := vm.string(p[4], p[5])
-	metadata, ok4 := vm.bytes(p[6], p[7])
+func (vm *VM) openGRPC(p args, timeout time.Duration, unary bool) (*grpcCall, uint32, Status) {
+	service, ok1 := vm.string(p.word(0), p.word(1))
+	name, ok2 := vm.string(p.word(2), p.word(3))
+	method, ok3 := vm.string(p.word(4), p.word(5))
+	metadata, ok4 := vm.bytes(p.word(6), p.word(7))
 	switch {
 	case !ok1 || !ok2 || !ok3 || !ok4:
 		return nil, 0, InvalidMemoryAccess
@@ -249,36 +249,36 @@ func (vm *VM) grpcCallback(call *grpcCall, c callback, id uint32, size uint64) {
 }
 
 // openCall is the call that a module means, and the answer if there is none.
-func (vm *VM) openCall(id uint64) (*grpcCall, Status) {
-	if kind := uint32(id) & 3; kind != grpcCallout && kind != grpcStreamCallout { //nolint:gosec // an i32 in 64 bits
+func (vm *VM) openCall(id uint32) (*grpcCall, Status) {
+	if kind := id & 3; kind != grpcCallout && kind != grpcStreamCallout {
 		return nil, BadArgument
 	}
-	call := vm.grpc.open[uint32(id)] //nolint:gosec // as above
+	call := vm.grpc.open[id]
 	if call == nil || call.plugin != vm.plugin() {
 		return nil, NotFound
 	}
 	return call, OK
 }
 
-func proxyGRPCSend(vm *VM, p []uint64) Status {
-	message, ok := vm.bytes(p[1], p[2])
+func proxyGRPCSend(vm *VM, p args) Status {
+	message, ok := vm.bytes(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	if uint32(p[0])&3 != grpcStreamCallout { //nolint:gosec // an i32 in 64 bits
+	if p.word(0)&3 != grpcStreamCallout {
 		return BadArgument
 	}
-	call, status := vm.openCall(p[0])
+	call, status := vm.openCall(p.word(0))
 	if status == OK && !call.closed && !call.localClosed {
-		call.localClosed = p[3] != 0
-		call.stream.Send(append([]byte(nil), message...), p[3] != 0)
+		call.localClosed = p.word(3) != 0
+		call.stream.Send(append([]byte(nil), message...), p.word(3) != 0)
 	}
 	return status
 }
 
 // proxyGRPCClose says that the module sends no more; a unary call is cancelled.
-func proxyGRPCClose(vm *VM, p []uint64) Status {
-	call, status := vm.openCall(p[0])
+func proxyGRPCClose(vm *VM, p args) Status {
+	call, status := vm.openCall(p.word(0))
 	switch {
 	case status != OK:
 		return status
@@ -289,16 +289,16 @@ func proxyGRPCClose(vm *VM, p []uint64) Status {
 	}
 	if call.localClosed = true; call.closed {
 		call.cancel()
-		delete(vm.grpc.open, uint32(p[0])) //nolint:gosec // an i32 in 64 bits
+		delete(vm.grpc.open, p.word(0))
 	}
 	return OK
 }
 
-func proxyGRPCCancel(vm *VM, p []uint64) Status {
-	call, status := vm.openCall(p[0])
+func proxyGRPCCancel(vm *VM, p args) Status {
+	call, status := vm.openCall(p.word(0))
 	if status == OK {
 		call.cancel()
-		delete(vm.grpc.open, uint32(p[0])) //nolint:gosec // an i32 in 64 bits
+		delete(vm.grpc.open, p.word(0))
 	}
 	return status
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/leash-gateway/leash/host/abi/internal/meter"
 )
 
 // Options are the limits of an Engine. The zero value is safe.
@@ -20,6 +22,8 @@ type Options struct {
 	// Deadline is how long one callback may run before its VM is stopped. Default 5 s; negative: no limit. A loop that calls
 	// nothing is stopped too. (Envoy has no such limit: there it blocks the worker for ever.)
 	Deadline time.Duration
+	// MaxDepth is how deep the module's functions may call each other. Default 20000. A VM's stack is bounded to 400 MB besides.
+	MaxDepth int32
 	// StartDeadline is the same for starting and configuring a VM. Default 30 s; negative: no limit.
 	StartDeadline time.Duration
 }
@@ -29,6 +33,7 @@ const (
 	defaultMaxMemory     = 512 << 20
 	defaultDeadline      = 5 * time.Second
 	defaultStartDeadline = 30 * time.Second
+	defaultMaxDepth      = 20000
 )
 
 // An Engine compiles modules and runs them within its limits.
@@ -37,12 +42,16 @@ type Engine struct {
 	cache         wazero.CompilationCache
 	deadline      time.Duration
 	startDeadline time.Duration
+	maxDepth      int32
 }
 
 // New is an Engine. Close it after all its VMs.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	config := wazero.NewRuntimeConfig().WithMemoryLimitPages(memoryPages(o.MaxMemory))
-	e := &Engine{deadline: limit(o.Deadline, defaultDeadline), startDeadline: limit(o.StartDeadline, defaultStartDeadline)}
+	e := &Engine{deadline: limit(o.Deadline, defaultDeadline), startDeadline: limit(o.StartDeadline, defaultStartDeadline), maxDepth: o.MaxDepth}
+	if e.maxDepth <= 0 {
+		e.maxDepth = defaultMaxDepth
+	}
 	if o.CacheDir != "" {
 		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
 		if err != nil {
@@ -98,6 +107,11 @@ func (e *Engine) instantiateHost(ctx context.Context) error {
 	if _, err := env.Instantiate(ctx); err != nil {
 		return fmt.Errorf("instantiate host functions: %w", err)
 	}
+	asked := e.runtime.NewHostModuleBuilder(meter.Module)
+	asked.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(ask), []api.ValueType{api.ValueTypeI32}, nil).Export(meter.Function)
+	if _, err := asked.Instantiate(ctx); err != nil {
+		return fmt.Errorf("instantiate meter: %w", err)
+	}
 	for _, name := range wasiModules {
 		wasi := e.runtime.NewHostModuleBuilder(name)
 		for i := range wasiCalls {
@@ -109,6 +123,24 @@ func (e *Engine) instantiateHost(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ask is what a module calls every few milliseconds, and when it calls too deep: it goes on, or ends here.
+func ask(ctx context.Context, _ api.Module, stack []uint64) {
+	vm := ctx.(*callContext).vm            //nolint:forcetypeassert // run gives wazero no other
+	if uint32(stack[0]) == meter.TooDeep { //nolint:gosec // an i32 in 64 bits
+		panic(ErrTooDeep)
+	}
+	if vm.limit == 0 {
+		return
+	}
+	now := time.Now()
+	if vm.began.IsZero() {
+		vm.began = now // the few milliseconds before do not count
+	}
+	if now.Sub(vm.began) > vm.limit {
+		panic(ErrDeadline)
+	}
 }
 
 var _ api.GoModuleFunction = (*hostcall)(nil)

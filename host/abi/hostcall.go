@@ -15,13 +15,18 @@ type hostcall struct {
 	// params are the parameters in the specification's words; results that are written to memory are among them.
 	params []param
 	// run does it. p are the raw parameters.
-	run func(vm *VM, p []uint64) Status
+	run func(vm *VM, p args) Status
 	// versions are those that have the function; 0: all.
 	versions Version
 	// early: it may be called before the module is started and while it allocates memory for the host.
 	early bool
 	wasi  bool
 }
+
+// args are the raw parameters of a host call. wazero leaves the upper half of a 32-bit one as it was in the register.
+type args []uint64
+
+func (p args) word(i int) uint32 { return uint32(p[i]) } //nolint:gosec // what is cut off means nothing
 
 // A param is a parameter: one or two Wasm values, depending on its kind.
 type param struct {
@@ -84,7 +89,6 @@ func (c *hostcall) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	if vm.restricted && !c.early {
 		panic(ErrRestricted)
 	}
-	c.normalize(stack)
 	if vm.denied != nil && vm.denied[c.name] {
 		c.refuse(vm, stack)
 		return
@@ -96,23 +100,6 @@ func (c *hostcall) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	status := c.run(vm, stack)
 	if len(stack) > 0 {
 		stack[0] = uint64(status)
-	}
-}
-
-// normalize clears the upper halves of 32-bit parameters, which wazero leaves as they were in the register.
-func (c *hostcall) normalize(stack []uint64) {
-	i := 0
-	for _, p := range c.params {
-		switch p.kind {
-		case long:
-			i++
-			continue
-		case in, inPairs, out, outPairs:
-			stack[i] = uint64(uint32(stack[i])) //nolint:gosec // what is cut off means nothing
-			i++
-		}
-		stack[i] = uint64(uint32(stack[i])) //nolint:gosec // likewise
-		i++
 	}
 }
 
@@ -147,27 +134,27 @@ func findHostcall(module, name string) *hostcall {
 // What follows reads and writes the module's memory for the functions of the tables.
 
 // bytes is a view of what pointer and size say, valid until the module runs again.
-func (vm *VM) bytes(pointer, size uint64) ([]byte, bool) {
-	return vm.memory.Read(uint32(pointer), uint32(size)) //nolint:gosec // i32 in 64 bits
+func (vm *VM) bytes(pointer, size uint32) ([]byte, bool) {
+	return vm.memory.Read(pointer, size)
 }
 
-func (vm *VM) string(pointer, size uint64) (string, bool) {
+func (vm *VM) string(pointer, size uint32) (string, bool) {
 	view, ok := vm.bytes(pointer, size)
 	return string(view), ok
 }
 
-func (vm *VM) setWord(pointer uint64, value uint32) bool {
-	return vm.memory.WriteUint32Le(uint32(pointer), value) //nolint:gosec // an i32 in 64 bits
+func (vm *VM) setWord(pointer, value uint32) bool {
+	return vm.memory.WriteUint32Le(pointer, value)
 }
 
-func (vm *VM) setLong(pointer, value uint64) bool {
-	return vm.memory.WriteUint64Le(uint32(pointer), value) //nolint:gosec // an i32 in 64 bits
+func (vm *VM) setLong(pointer uint32, value uint64) bool {
+	return vm.memory.WriteUint64Le(pointer, value)
 }
 
 // give copies data into memory that the module allocates, and writes where it is to p and how much to n.
-func (vm *VM) give(data []byte, p, n uint64) Status { return give(vm, data, p, n) }
+func (vm *VM) give(data []byte, p, n uint32) Status { return give(vm, data, p, n) }
 
-func give[T string | []byte](vm *VM, data T, p, n uint64) Status {
+func give[T string | []byte](vm *VM, data T, p, n uint32) Status {
 	var pointer uint32
 	if len(data) > 0 {
 		var memory []byte
@@ -181,7 +168,7 @@ func give[T string | []byte](vm *VM, data T, p, n uint64) Status {
 }
 
 // given writes where something is and how much.
-func (vm *VM) given(pointer uint32, size int, p, n uint64) Status {
+func (vm *VM) given(pointer uint32, size int, p, n uint32) Status {
 	if !vm.setWord(p, pointer) || !vm.setWord(n, uint32(size)) { //nolint:gosec // far below 4 G
 		return InvalidMemoryAccess
 	}
@@ -189,7 +176,7 @@ func (vm *VM) given(pointer uint32, size int, p, n uint64) Status {
 }
 
 // givePairs is give for a list, which is written directly into the module's memory.
-func (vm *VM) givePairs(h *Headers, p, n uint64) Status {
+func (vm *VM) givePairs(h *Headers, p, n uint32) Status {
 	if h.Len() == 0 {
 		return vm.given(0, 0, p, n)
 	}
@@ -202,7 +189,7 @@ func (vm *VM) givePairs(h *Headers, p, n uint64) Status {
 	return vm.given(pointer, size, p, n)
 }
 
-func (vm *VM) word(pointer uint64) uint32 {
+func (vm *VM) word(pointer uint32) uint32 {
 	view, ok := vm.bytes(pointer, 4)
 	if !ok {
 		return 0

@@ -29,9 +29,9 @@ var hostcalls = [...]hostcall{
 
 	{name: "proxy_continue_stream", versions: V020 | V021, run: continueStream, params: []param{{"stream", dirWord}}},
 	{name: "proxy_close_stream", versions: V020 | V021, run: closeStream, params: []param{{"stream", dirWord}}},
-	{name: "proxy_continue_request", versions: V010, run: func(vm *VM, _ []uint64) Status { return vm.resume(Request) }},
-	{name: "proxy_continue_response", versions: V010, run: func(vm *VM, _ []uint64) Status { return vm.resume(Response) }},
-	{name: "proxy_clear_route_cache", versions: V010, run: func(*VM, []uint64) Status { return OK }},
+	{name: "proxy_continue_request", versions: V010, run: func(vm *VM, _ args) Status { return vm.resume(Request) }},
+	{name: "proxy_continue_response", versions: V010, run: func(vm *VM, _ args) Status { return vm.resume(Response) }},
+	{name: "proxy_clear_route_cache", versions: V010, run: func(*VM, args) Status { return OK }},
 	{name: "proxy_send_local_response", run: sendLocalResponse, params: []param{
 		{"status", word}, {"details", in}, {"body", in}, {"headers", inPairs}, {"grpc_status", word},
 	}},
@@ -66,53 +66,53 @@ var hostcalls = [...]hostcall{
 
 	{name: "proxy_call_foreign_function", run: callForeignFunction, params: []param{{"function", in}, {"arguments", in}, {"results", out}}},
 
-	{name: "emscripten_notify_memory_growth", early: true, run: func(*VM, []uint64) Status { return OK }, params: []param{{"memory", word}}},
+	{name: "emscripten_notify_memory_growth", early: true, run: func(*VM, args) Status { return OK }, params: []param{{"memory", word}}},
 	{name: "pthread_equal", run: pthreadEqual, params: []param{{"left", word}, {"right", word}}},
 }
 
-func proxyLog(vm *VM, p []uint64) Status {
-	if p[0] > uint64(Critical) {
+func proxyLog(vm *VM, p args) Status {
+	if p.word(0) > uint32(Critical) {
 		return BadArgument
 	}
-	message, ok := vm.string(p[1], p[2])
+	message, ok := vm.string(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	vm.log(Level(p[0]), message)
+	vm.log(Level(p.word(0)), message)
 	return OK
 }
 
-func proxyGetLogLevel(vm *VM, p []uint64) Status {
-	return written(vm.setWord(p[0], uint32(vm.config.Host.Logger.Level())))
+func proxyGetLogLevel(vm *VM, p args) Status {
+	return written(vm.setWord(p.word(0), uint32(vm.config.Host.Logger.Level())))
 }
 
-func proxyGetTime(vm *VM, p []uint64) Status {
-	return written(vm.setLong(p[0], uint64(vm.config.Host.Clock.Now().UnixNano()))) //nolint:gosec // after 1970
+func proxyGetTime(vm *VM, p args) Status {
+	return written(vm.setLong(p.word(0), uint64(vm.config.Host.Clock.Now().UnixNano()))) //nolint:gosec // after 1970
 }
 
-func proxySetTick(vm *VM, p []uint64) Status {
-	vm.plugin().setTick(time.Duration(p[0]) * time.Millisecond) //nolint:gosec // an i32 in 64 bits
+func proxySetTick(vm *VM, p args) Status {
+	vm.plugin().setTick(time.Duration(p.word(0)) * time.Millisecond)
 	return OK
 }
 
 // proxyGetConfiguration is the plugin's while it is configured, else the VM's.
-func proxyGetConfiguration(vm *VM, p []uint64) Status {
+func proxyGetConfiguration(vm *VM, p args) Status {
 	if plugin := vm.plugin(); plugin.configuring {
-		return vm.give(plugin.config.Configuration, p[0], p[1])
+		return vm.give(plugin.config.Configuration, p.word(0), p.word(1))
 	}
-	return vm.give(vm.config.Configuration, p[0], p[1])
+	return vm.give(vm.config.Configuration, p.word(0), p.word(1))
 }
 
-func proxyGetStatus(vm *VM, p []uint64) Status {
+func proxyGetStatus(vm *VM, p args) Status {
 	plugin := vm.plugin()
-	if !vm.setWord(p[0], uint32(plugin.status)) {
+	if !vm.setWord(p.word(0), uint32(plugin.status)) {
 		return InvalidMemoryAccess
 	}
-	return give(vm, plugin.statusMessage, p[1], p[2])
+	return give(vm, plugin.statusMessage, p.word(1), p.word(2))
 }
 
-func proxyGetProperty(vm *VM, p []uint64) Status {
-	path, ok := vm.string(p[0], p[1])
+func proxyGetProperty(vm *VM, p args) Status {
+	path, ok := vm.string(p.word(0), p.word(1))
 	if !ok {
 		return InvalidMemoryAccess
 	}
@@ -120,7 +120,7 @@ func proxyGetProperty(vm *VM, p []uint64) Status {
 	if status != OK {
 		return status
 	}
-	return vm.give(value, p[2], p[3])
+	return vm.give(value, p.word(2), p.word(3))
 }
 
 func (vm *VM) property(path string) ([]byte, Status) {
@@ -145,9 +145,9 @@ func (vm *VM) property(path string) ([]byte, Status) {
 	return nil, NotFound
 }
 
-func proxySetProperty(vm *VM, p []uint64) Status {
-	path, ok := vm.string(p[0], p[1])
-	value, okValue := vm.bytes(p[2], p[3])
+func proxySetProperty(vm *VM, p args) Status {
+	path, ok := vm.string(p.word(0), p.word(1))
+	value, okValue := vm.bytes(p.word(2), p.word(3))
 	if !ok || !okValue {
 		return InvalidMemoryAccess
 	}
@@ -158,8 +158,8 @@ func proxySetProperty(vm *VM, p []uint64) Status {
 	return host.SetProperty(path, value)
 }
 
-func setEffectiveContext(vm *VM, p []uint64) Status {
-	c := vm.contexts[uint32(p[0])] //nolint:gosec // an i32 in 64 bits
+func setEffectiveContext(vm *VM, p args) Status {
+	c := vm.contexts[p.word(0)]
 	if c == nil {
 		return BadArgument
 	}
@@ -167,7 +167,7 @@ func setEffectiveContext(vm *VM, p []uint64) Status {
 	return OK
 }
 
-func proxyDone(vm *VM, _ []uint64) Status {
+func proxyDone(vm *VM, _ args) Status {
 	plugin := vm.plugin()
 	if !plugin.closing {
 		return NotFound
@@ -177,9 +177,9 @@ func proxyDone(vm *VM, _ []uint64) Status {
 	return OK
 }
 
-func callForeignFunction(vm *VM, p []uint64) Status {
-	name, ok := vm.string(p[0], p[1])
-	arguments, okArguments := vm.bytes(p[2], p[3])
+func callForeignFunction(vm *VM, p args) Status {
+	name, ok := vm.string(p.word(0), p.word(1))
+	arguments, okArguments := vm.bytes(p.word(2), p.word(3))
 	if !ok || !okArguments {
 		return InvalidMemoryAccess
 	}
@@ -196,21 +196,21 @@ func callForeignFunction(vm *VM, p []uint64) Status {
 	}
 	result, status := function(caller, arguments)
 	var pointer uint32
-	if p[4] != 0 && len(result) > 0 {
+	if p.word(4) != 0 && len(result) > 0 {
 		var memory []byte
 		if pointer, memory, ok = vm.alloc(len(result)); !ok {
 			return InvalidMemoryAccess
 		}
 		copy(memory, result)
 	}
-	if p[4] != 0 && !vm.setWord(p[4], pointer) || p[5] != 0 && !vm.setWord(p[5], uint32(len(result))) { //nolint:gosec // far below 4 G
+	if p.word(4) != 0 && !vm.setWord(p.word(4), pointer) || p.word(5) != 0 && !vm.setWord(p.word(5), uint32(len(result))) { //nolint:gosec // far below 4 G
 		return InvalidMemoryAccess
 	}
 	return status
 }
 
-func pthreadEqual(_ *VM, p []uint64) Status {
-	if p[0] == p[1] {
+func pthreadEqual(_ *VM, p args) Status {
+	if p.word(0) == p.word(1) {
 		return 1
 	}
 	return 0

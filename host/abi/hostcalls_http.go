@@ -31,22 +31,22 @@ func (vm *VM) writable(which MapType) *Headers {
 	return nil
 }
 
-func getHeaderMapPairs(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(mapTypes) {
+func getHeaderMapPairs(vm *VM, p args) Status {
+	if p.word(0) >= uint32(mapTypes) {
 		return BadArgument
 	}
-	return vm.givePairs(vm.readable(MapType(p[0])), p[1], p[2])
+	return vm.givePairs(vm.readable(MapType(p.word(0))), p.word(1), p.word(2))
 }
 
-func setHeaderMapPairs(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(mapTypes) {
+func setHeaderMapPairs(vm *VM, p args) Status {
+	if p.word(0) >= uint32(mapTypes) {
 		return BadArgument
 	}
-	data, ok := vm.bytes(p[1], p[2])
+	data, ok := vm.bytes(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	h := vm.writable(MapType(p[0]))
+	h := vm.writable(MapType(p.word(0)))
 	if h == nil {
 		return BadArgument
 	}
@@ -58,15 +58,15 @@ func setHeaderMapPairs(vm *VM, p []uint64) Status {
 	return OK
 }
 
-func getHeaderMapValue(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(mapTypes) {
+func getHeaderMapValue(vm *VM, p args) Status {
+	if p.word(0) >= uint32(mapTypes) {
 		return BadArgument
 	}
-	key, ok := vm.bytes(p[1], p[2])
+	key, ok := vm.bytes(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	h := vm.readable(MapType(p[0]))
+	h := vm.readable(MapType(p.word(0)))
 	value, found := "", false
 	if h != nil {
 		for i := range h.list {
@@ -83,12 +83,12 @@ func getHeaderMapValue(vm *VM, p []uint64) Status {
 	case vm.program.version != V010:
 		return NotFound
 	}
-	return give(vm, value, p[3], p[4])
+	return give(vm, value, p.word(3), p.word(4))
 }
 
-func addHeaderMapValue(vm *VM, p []uint64) Status {
+func addHeaderMapValue(vm *VM, p args) Status {
 	return vm.changeHeader(p, func(h *Headers, key string) Status {
-		value, ok := vm.string(p[3], p[4])
+		value, ok := vm.string(p.word(3), p.word(4))
 		if !ok {
 			return InvalidMemoryAccess
 		}
@@ -100,9 +100,9 @@ func addHeaderMapValue(vm *VM, p []uint64) Status {
 	})
 }
 
-func replaceHeaderMapValue(vm *VM, p []uint64) Status {
+func replaceHeaderMapValue(vm *VM, p args) Status {
 	return vm.changeHeader(p, func(h *Headers, key string) Status {
-		value, ok := vm.string(p[3], p[4])
+		value, ok := vm.string(p.word(3), p.word(4))
 		if !ok {
 			return InvalidMemoryAccess
 		}
@@ -114,7 +114,7 @@ func replaceHeaderMapValue(vm *VM, p []uint64) Status {
 	})
 }
 
-func removeHeaderMapValue(vm *VM, p []uint64) Status {
+func removeHeaderMapValue(vm *VM, p args) Status {
 	return vm.changeHeader(p, func(h *Headers, key string) Status {
 		if h == nil {
 			return BadArgument
@@ -124,27 +124,27 @@ func removeHeaderMapValue(vm *VM, p []uint64) Status {
 	})
 }
 
-func (vm *VM) changeHeader(p []uint64, change func(h *Headers, key string) Status) Status {
-	if p[0] >= uint64(mapTypes) {
+func (vm *VM) changeHeader(p args, change func(h *Headers, key string) Status) Status {
+	if p.word(0) >= uint32(mapTypes) {
 		return BadArgument
 	}
-	key, ok := vm.string(p[1], p[2])
+	key, ok := vm.string(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	return change(vm.writable(MapType(p[0])), key)
+	return change(vm.writable(MapType(p.word(0))), key)
 }
 
 // getHeaderMapSize answers bytes, as Envoy does, and only for maps that may be changed.
-func getHeaderMapSize(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(mapTypes) {
+func getHeaderMapSize(vm *VM, p args) Status {
+	if p.word(0) >= uint32(mapTypes) {
 		return BadArgument
 	}
-	h := vm.writable(MapType(p[0]))
+	h := vm.writable(MapType(p.word(0)))
 	if h == nil {
 		return BadArgument
 	}
-	return written(vm.setWord(p[1], uint32(h.ByteSize()))) //nolint:gosec // far below 4 G
+	return written(vm.setWord(p.word(1), uint32(h.ByteSize()))) //nolint:gosec // far below 4 G
 }
 
 // buffer is what a module means by a BufferType, and whether there is something. Only bodies and connection data can be changed.
@@ -185,55 +185,55 @@ func (vm *VM) buffer(which BufferType) (data []byte, body *Buffer, found bool) {
 	return body.Bytes(), body, true
 }
 
-func getBufferBytes(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(bufferTypes) {
+func getBufferBytes(vm *VM, p args) Status {
+	if p.word(0) >= uint32(bufferTypes) {
 		return BadArgument
 	}
-	data, _, found := vm.buffer(BufferType(p[0]))
+	data, _, found := vm.buffer(BufferType(p.word(0)))
 	if !found {
 		return NotFound
 	}
 	// Envoy adds in 64 bits, so that no two of 32 overflow; what lies past the end is cut off.
-	start, end := uint64(uint32(p[1])), uint64(uint32(p[1]))+uint64(uint32(p[2])) //nolint:gosec // i32 in 64 bits
+	start, end := uint64(p.word(1)), uint64(p.word(1))+uint64(p.word(2))
 	size := uint64(len(data))
 	data = data[min(start, size):min(end, size)]
-	return vm.give(data, p[3], p[4])
+	return vm.give(data, p.word(3), p.word(4))
 }
 
-func getBufferStatus(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(bufferTypes) {
+func getBufferStatus(vm *VM, p args) Status {
+	if p.word(0) >= uint32(bufferTypes) {
 		return BadArgument
 	}
-	data, _, found := vm.buffer(BufferType(p[0]))
+	data, _, found := vm.buffer(BufferType(p.word(0)))
 	if !found {
 		return NotFound
 	}
-	return written(vm.setWord(p[1], uint32(len(data))) && vm.setWord(p[2], 0)) //nolint:gosec // far below 4 G
+	return written(vm.setWord(p.word(1), uint32(len(data))) && vm.setWord(p.word(2), 0)) //nolint:gosec // far below 4 G
 }
 
-func setBufferBytes(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(bufferTypes) {
+func setBufferBytes(vm *VM, p args) Status {
+	if p.word(0) >= uint32(bufferTypes) {
 		return BadArgument
 	}
-	_, body, found := vm.buffer(BufferType(p[0]))
+	_, body, found := vm.buffer(BufferType(p.word(0)))
 	if !found {
 		return NotFound
 	}
-	data, ok := vm.bytes(p[3], p[4])
+	data, ok := vm.bytes(p.word(3), p.word(4))
 	if !ok {
 		return InvalidMemoryAccess
 	}
 	if body == nil {
 		return BadArgument
 	}
-	return body.replace(uint32(p[1]), uint32(p[2]), data) //nolint:gosec // i32 in 64 bits
+	return body.replace(p.word(1), p.word(2), data)
 }
 
-func continueStream(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(streamTypes) {
+func continueStream(vm *VM, p args) Status {
+	if p.word(0) >= uint32(streamTypes) {
 		return BadArgument
 	}
-	return vm.resume(StreamType(p[0]))
+	return vm.resume(StreamType(p.word(0)))
 }
 
 func (vm *VM) resume(direction StreamType) Status {
@@ -254,11 +254,11 @@ func (vm *VM) resume(direction StreamType) Status {
 	return OK
 }
 
-func closeStream(vm *VM, p []uint64) Status {
-	if p[0] >= uint64(streamTypes) {
+func closeStream(vm *VM, p args) Status {
+	if p.word(0) >= uint32(streamTypes) {
 		return BadArgument
 	}
-	direction, c := StreamType(p[0]), vm.scope()
+	direction, c := StreamType(p.word(0)), vm.scope()
 	switch {
 	case direction <= Response && c.stream() != nil:
 		vm.after = append(vm.after, func() { c.stream().host.CloseStream(direction) })
@@ -268,10 +268,10 @@ func closeStream(vm *VM, p []uint64) Status {
 	return OK
 }
 
-func sendLocalResponse(vm *VM, p []uint64) Status {
-	details, ok1 := vm.string(p[1], p[2])
-	body, ok2 := vm.bytes(p[3], p[4])
-	pairs, ok3 := vm.bytes(p[5], p[6])
+func sendLocalResponse(vm *VM, p args) Status {
+	details, ok1 := vm.string(p.word(1), p.word(2))
+	body, ok2 := vm.bytes(p.word(3), p.word(4))
+	pairs, ok3 := vm.bytes(p.word(5), p.word(6))
 	if !ok1 || !ok2 || !ok3 {
 		return InvalidMemoryAccess
 	}
@@ -281,11 +281,11 @@ func sendLocalResponse(vm *VM, p []uint64) Status {
 		return OK
 	}
 	response := &LocalResponse{
-		Status: int(uint32(p[0])), Headers: fromPairs(parsePairs(pairs)), Body: append([]byte(nil), body...), //nolint:gosec // an i32 in 64 bits
+		Status: int(p.word(0)), Headers: fromPairs(parsePairs(pairs)), Body: append([]byte(nil), body...),
 		GRPCStatus: -1, Details: strings.ReplaceAll(details, " ", "_"),
 	}
 	const lastGRPCStatus = 16
-	if status := int32(uint32(p[7])); status >= 0 && status <= lastGRPCStatus { //nolint:gosec // an i32 in 64 bits
+	if status := int32(p.word(7)); status >= 0 && status <= lastGRPCStatus { //nolint:gosec // -1 is none
 		response.GRPCStatus = status
 	}
 	vm.after = append(vm.after, func() { s.host.LocalResponse(response) })

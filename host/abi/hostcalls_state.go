@@ -1,7 +1,7 @@
 package abi
 
-func getSharedData(vm *VM, p []uint64) Status {
-	key, ok := vm.string(p[0], p[1])
+func getSharedData(vm *VM, p args) Status {
+	key, ok := vm.string(p.word(0), p.word(1))
 	if !ok {
 		return InvalidMemoryAccess
 	}
@@ -9,32 +9,32 @@ func getSharedData(vm *VM, p []uint64) Status {
 	if !found {
 		return NotFound
 	}
-	if status := vm.give(value, p[2], p[3]); status != OK {
+	if status := vm.give(value, p.word(2), p.word(3)); status != OK {
 		return status
 	}
-	return written(vm.setWord(p[4], cas))
+	return written(vm.setWord(p.word(4), cas))
 }
 
-func setSharedData(vm *VM, p []uint64) Status {
-	key, ok := vm.string(p[0], p[1])
-	value, okValue := vm.bytes(p[2], p[3])
+func setSharedData(vm *VM, p args) Status {
+	key, ok := vm.string(p.word(0), p.word(1))
+	value, okValue := vm.bytes(p.word(2), p.word(3))
 	if !ok || !okValue {
 		return InvalidMemoryAccess
 	}
-	return vm.shared.Set(vm.config.ID, key, value, uint32(p[4])) //nolint:gosec // an i32 in 64 bits
+	return vm.shared.Set(vm.config.ID, key, value, p.word(4))
 }
 
-func registerQueue(vm *VM, p []uint64) Status {
-	name, ok := vm.string(p[0], p[1])
+func registerQueue(vm *VM, p args) Status {
+	name, ok := vm.string(p.word(0), p.word(1))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	return written(vm.setWord(p[2], vm.shared.register(vm, vm.plugin().id, name)))
+	return written(vm.setWord(p.word(2), vm.shared.register(vm, vm.plugin().id, name)))
 }
 
-func resolveQueue(vm *VM, p []uint64) Status {
-	vmID, ok := vm.string(p[0], p[1])
-	name, okName := vm.string(p[2], p[3])
+func resolveQueue(vm *VM, p args) Status {
+	vmID, ok := vm.string(p.word(0), p.word(1))
+	name, okName := vm.string(p.word(2), p.word(3))
 	if !ok || !okName {
 		return InvalidMemoryAccess
 	}
@@ -45,41 +45,41 @@ func resolveQueue(vm *VM, p []uint64) Status {
 	if !found {
 		return NotFound
 	}
-	return written(vm.setWord(p[4], token))
+	return written(vm.setWord(p.word(4), token))
 }
 
-func dequeue(vm *VM, p []uint64) Status {
-	value, status := vm.shared.dequeue(uint32(p[0])) //nolint:gosec // an i32 in 64 bits
+func dequeue(vm *VM, p args) Status {
+	value, status := vm.shared.dequeue(p.word(0))
 	if status != OK {
 		return status
 	}
-	return vm.give(value, p[1], p[2])
+	return vm.give(value, p.word(1), p.word(2))
 }
 
-func enqueue(vm *VM, p []uint64) Status {
-	value, ok := vm.bytes(p[1], p[2])
+func enqueue(vm *VM, p args) Status {
+	value, ok := vm.bytes(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	return vm.shared.enqueue(uint32(p[0]), value) //nolint:gosec // an i32 in 64 bits
+	return vm.shared.enqueue(p.word(0), value)
 }
 
-func defineMetric(vm *VM, p []uint64) Status {
-	name, ok := vm.string(p[1], p[2])
+func defineMetric(vm *VM, p args) Status {
+	name, ok := vm.string(p.word(1), p.word(2))
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	if p[0] >= uint64(metricKinds) {
+	if p.word(0) >= uint32(metricKinds) {
 		return BadArgument
 	}
-	kind := MetricKind(p[0])
-	return written(vm.setWord(p[3], vm.metrics.define(kind, vm.config.Host.Metrics.Define(kind, name))))
+	kind := MetricKind(p.word(0))
+	return written(vm.setWord(p.word(3), vm.metrics.define(kind, vm.config.Host.Metrics.Define(kind, name))))
 }
 
 // incrementMetric refuses to add nothing to a counter, as Envoy does.
-func incrementMetric(vm *VM, p []uint64) Status {
-	metric, kind := vm.metrics.find(uint32(p[0])) //nolint:gosec // an i32 in 64 bits
-	offset := int64(p[1])                         //nolint:gosec // an i64
+func incrementMetric(vm *VM, p args) Status {
+	metric, kind := vm.metrics.find(p.word(0))
+	offset := int64(p[1]) //nolint:gosec // an i64
 	switch {
 	case kind > Gauge:
 		return BadArgument
@@ -92,8 +92,8 @@ func incrementMetric(vm *VM, p []uint64) Status {
 	return OK
 }
 
-func recordMetric(vm *VM, p []uint64) Status {
-	metric, kind := vm.metrics.find(uint32(p[0])) //nolint:gosec // an i32 in 64 bits
+func recordMetric(vm *VM, p args) Status {
+	metric, kind := vm.metrics.find(p.word(0))
 	switch {
 	case metric == nil:
 		return NotFound
@@ -105,13 +105,13 @@ func recordMetric(vm *VM, p []uint64) Status {
 	return OK
 }
 
-func getMetric(vm *VM, p []uint64) Status {
-	metric, kind := vm.metrics.find(uint32(p[0])) //nolint:gosec // an i32 in 64 bits
+func getMetric(vm *VM, p args) Status {
+	metric, kind := vm.metrics.find(p.word(0))
 	switch {
 	case kind > Gauge:
 		return BadArgument
 	case metric == nil:
 		return NotFound
 	}
-	return written(vm.setLong(p[1], metric.Value()))
+	return written(vm.setLong(p.word(1), metric.Value()))
 }

@@ -179,8 +179,7 @@ func (p *Plugin) setTick(period time.Duration) {
 
 func (p *Plugin) armTick() {
 	stopped := false
-	var stop func()
-	stop = p.vm.config.Host.Clock.AfterFunc(p.tick, func() {
+	stop := p.vm.config.Host.Clock.AfterFunc(p.tick, func() {
 		p.vm.worker.Post(func() {
 			if !stopped {
 				p.onTick()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/leash-gateway/leash/host/abi/internal/meter"
 )
 
 // A Program is a compiled module. Many VMs run it.
@@ -25,7 +27,11 @@ var ErrNotProxyWasm = errors.New("not a proxy-wasm module")
 // Compile compiles a module; with a warm cache (Options.CacheDir) in milliseconds. The error says why Envoy too would refuse
 // it: no WebAssembly, no ABI version, no function to allocate memory, an import that does not exist.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Program, error) {
-	compiled, err := e.runtime.CompileModule(ctx, wasm)
+	metered, err := meter.Rewrite(wasm, e.maxDepth)
+	if err != nil {
+		return nil, fmt.Errorf("compile module: %w", err)
+	}
+	compiled, err := e.runtime.CompileModule(ctx, metered)
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}
@@ -87,6 +93,9 @@ func (p *Program) check() error {
 func (p *Program) checkImports() error {
 	for _, f := range p.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
+		if module == meter.Module {
+			continue // Rewrite put it there
+		}
 		c := findHostcall(module, name)
 		if c == nil || c.versions != 0 && c.versions&p.version == 0 {
 			return fmt.Errorf("it imports %s.%s, which ABI %s does not have", module, name, p.version)

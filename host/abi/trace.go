@@ -22,7 +22,7 @@ func (c *hostcall) traced(vm *VM, stack []uint64) {
 }
 
 // arguments decodes parameters, or the results that were written where they point.
-func (c *hostcall) arguments(vm *VM, p []uint64, results bool) (list []Argument) {
+func (c *hostcall) arguments(vm *VM, p args, results bool) (list []Argument) {
 	for _, one := range c.params {
 		if isResult := one.kind >= out; isResult == results {
 			list = append(list, Argument{one.name, vm.decode(one.kind, p)})
@@ -32,8 +32,8 @@ func (c *hostcall) arguments(vm *VM, p []uint64, results bool) (list []Argument)
 	return list
 }
 
-func (vm *VM) decode(k kind, p []uint64) any {
-	short := uint32(p[0]) //nolint:gosec // an i32 in 64 bits
+func (vm *VM) decode(k kind, p args) any {
+	short := p.word(0)
 	switch k {
 	case long:
 		return int64(p[0]) //nolint:gosec // an i64
@@ -46,21 +46,21 @@ func (vm *VM) decode(k kind, p []uint64) any {
 	case lvlWord:
 		return Level(short)
 	case in:
-		text, _ := vm.string(p[0], p[1])
+		text, _ := vm.string(p.word(0), p.word(1))
 		return text
 	case inPairs:
-		data, _ := vm.bytes(p[0], p[1])
+		data, _ := vm.bytes(p.word(0), p.word(1))
 		return fromPairs(parsePairs(data))
 	case out:
-		text, _ := vm.string(uint64(vm.word(p[0])), uint64(vm.word(p[1])))
+		text, _ := vm.string(vm.word(p.word(0)), vm.word(p.word(1)))
 		return text
 	case outPairs:
-		data, _ := vm.bytes(uint64(vm.word(p[0])), uint64(vm.word(p[1])))
+		data, _ := vm.bytes(vm.word(p.word(0)), vm.word(p.word(1)))
 		return fromPairs(parsePairs(data))
 	case outWord:
-		return vm.word(p[0])
+		return vm.word(p.word(0))
 	case outLong:
-		if data, ok := vm.bytes(p[0], 8); ok {
+		if data, ok := vm.bytes(p.word(0), 8); ok {
 			return binary.LittleEndian.Uint64(data)
 		}
 		return uint64(0)

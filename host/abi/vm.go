@@ -46,6 +46,8 @@ func (e *TrapError) Unwrap() error { return e.Err }
 var (
 	// ErrDeadline says that a callback ran longer than Options.Deadline.
 	ErrDeadline = errors.New("the callback ran longer than its deadline")
+	// ErrTooDeep says that the module's functions called each other deeper than Options.MaxDepth.
+	ErrTooDeep = errors.New("the module calls its functions too deep")
 	// ErrRestricted says that the module called the host while it may not: before it was started, or while it
 	// allocated memory for the host.
 	ErrRestricted = errors.New("host call from an initializer or an allocation")
@@ -84,6 +86,9 @@ type VM struct {
 	failure    error    // why nothing runs any more
 	denied     map[string]bool
 
+	limit time.Duration // of what runs, 0: none
+	began time.Time     // when it asked for the first time whether it may go on
+
 	arguments [16]uint64 // of a callback, its result in [0]
 	small     [1]uint64  // of malloc, which runs within callbacks
 }
@@ -119,7 +124,7 @@ func (p *Program) NewVM(ctx context.Context, w *Worker, config VMConfig) (*VM, e
 	}
 	slices.Sort(vm.env)
 	vm.deny(config.Allow)
-	module, err := p.engine.runtime.InstantiateModule(ctx, p.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	module, err := p.engine.runtime.InstantiateModule(withMemory(ctx), p.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return nil, fmt.Errorf("instantiate module: %w", err)
 	}
@@ -227,7 +232,8 @@ func (vm *VM) call(of scope, c callback, deadline time.Duration) (uint32, error)
 	return uint32(vm.arguments[0]), nil //nolint:gosec // an i32 in 64 bits
 }
 
-func (vm *VM) run(c callback, _ time.Duration) error {
+func (vm *VM) run(c callback, limit time.Duration) error {
+	vm.limit, vm.began = limit, time.Time{}
 	return c.function.CallWithStack(vm.ctx, vm.arguments[:max(c.parameters, 1)])
 }
 

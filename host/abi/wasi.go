@@ -36,14 +36,14 @@ var wasiCalls = [...]hostcall{
 
 	wasi("fd_fdstat_get", fdFdstat, true, "fd", "stat"),
 	wasi("fd_fdstat_set_flags", answer(wasiNosys), true, "fd", "flags"),
-	wasi("fd_fdstat_set_rights", onStdio(0), true, "fd", "rights*", "inheriting*"),
+	wasi("fd_fdstat_set_rights", onStdio, true, "fd", "rights*", "inheriting*"),
 	wasi("fd_advise", answer(0), true, "fd", "offset*", "len*", "advice"),
-	wasi("fd_allocate", onStdio(0), true, "fd", "offset*", "len*"),
-	wasi("fd_datasync", onStdio(0), true, "fd"),
-	wasi("fd_sync", onStdio(0), true, "fd"),
+	wasi("fd_allocate", onStdio, true, "fd", "offset*", "len*"),
+	wasi("fd_datasync", onStdio, true, "fd"),
+	wasi("fd_sync", onStdio, true, "fd"),
 	wasi("fd_filestat_get", answer(wasiBadf), true, "fd", "buf"),
-	wasi("fd_filestat_set_size", onStdio(0), true, "fd", "size*"),
-	wasi("fd_filestat_set_times", onStdio(0), true, "fd", "atim*", "mtim*", "flags"),
+	wasi("fd_filestat_set_size", onStdio, true, "fd", "size*"),
+	wasi("fd_filestat_set_times", onStdio, true, "fd", "atim*", "mtim*", "flags"),
 	wasi("fd_read", answer(wasiNosys), false, "fd", "iovs", "iovs_len", "nread"),
 	wasi("fd_pread", answer(wasiNosys), true, "fd", "iovs", "iovs_len", "offset*", "nread"),
 	wasi("fd_pwrite", fdPwrite, true, "fd", "iovs", "iovs_len", "offset*", "nwritten"),
@@ -73,7 +73,7 @@ var wasiCalls = [...]hostcall{
 }
 
 // wasi is a WASI function; a parameter whose name ends in * has 64 bits.
-func wasi(name string, run func(*VM, []uint64) Status, early bool, names ...string) hostcall {
+func wasi(name string, run func(*VM, args) Status, early bool, names ...string) hostcall {
 	c := hostcall{name: name, run: run, early: early, wasi: true}
 	for _, n := range names {
 		if last := len(n) - 1; n[last] == '*' {
@@ -85,35 +85,33 @@ func wasi(name string, run func(*VM, []uint64) Status, early bool, names ...stri
 	return c
 }
 
-func answer(errno Status) func(*VM, []uint64) Status {
-	return func(*VM, []uint64) Status { return errno }
+func answer(errno Status) func(*VM, args) Status {
+	return func(*VM, args) Status { return errno }
 }
 
-// onStdio answers errno for stdout and stderr, and "bad file descriptor" for others.
-func onStdio(errno Status) func(*VM, []uint64) Status {
-	return func(_ *VM, p []uint64) Status {
-		if !stdio(p[0]) {
-			return wasiBadf
-		}
-		return errno
+// onStdio answers success for stdout and stderr, and "bad file descriptor" for others.
+func onStdio(_ *VM, p args) Status {
+	if !stdio(p.word(0)) {
+		return wasiBadf
 	}
+	return 0
 }
 
-func stdio(fd uint64) bool { return fd == 1 || fd == 2 }
+func stdio(fd uint32) bool { return fd == 1 || fd == 2 }
 
 // zeroThen writes 32 bits of zero where parameter i points, and answers errno.
-func zeroThen(i int, errno Status) func(*VM, []uint64) Status {
-	return func(vm *VM, p []uint64) Status {
-		if !vm.setWord(p[i], 0) {
+func zeroThen(i int, errno Status) func(*VM, args) Status {
+	return func(vm *VM, p args) Status {
+		if !vm.setWord(p.word(i), 0) {
 			return wasiFault
 		}
 		return errno
 	}
 }
 
-func zeroLongThen(i int, errno Status) func(*VM, []uint64) Status {
-	return func(vm *VM, p []uint64) Status {
-		if !vm.setLong(p[i], 0) {
+func zeroLongThen(i int, errno Status) func(*VM, args) Status {
+	return func(vm *VM, p args) Status {
+		if !vm.setLong(p.word(i), 0) {
 			return wasiFault
 		}
 		return errno
@@ -124,7 +122,7 @@ func zeroLongThen(i int, errno Status) func(*VM, []uint64) Status {
 const maxIovs = 1024
 
 // write logs the parts: stdout as info, stderr as error, without the newline at the end.
-func (vm *VM) write(fd, iovs, count uint64) (n uint32, errno Status) {
+func (vm *VM) write(fd, iovs, count uint32) (n uint32, errno Status) {
 	level := Info
 	switch fd {
 	case 1:
@@ -142,7 +140,7 @@ func (vm *VM) write(fd, iovs, count uint64) (n uint32, errno Status) {
 		if !ok {
 			return 0, wasiFault
 		}
-		part, ok := vm.bytes(uint64(binary.LittleEndian.Uint32(iov)), uint64(binary.LittleEndian.Uint32(iov[4:])))
+		part, ok := vm.bytes(binary.LittleEndian.Uint32(iov), binary.LittleEndian.Uint32(iov[4:]))
 		if !ok {
 			return 0, wasiFault
 		}
@@ -162,24 +160,24 @@ func (vm *VM) write(fd, iovs, count uint64) (n uint32, errno Status) {
 	return n, 0
 }
 
-func fdWrite(vm *VM, p []uint64) Status { return vm.wrote(p, p[3]) }
+func fdWrite(vm *VM, p args) Status { return vm.wrote(p, p.word(3)) }
 
-func fdPwrite(vm *VM, p []uint64) Status { return vm.wrote(p, p[4]) }
+func fdPwrite(vm *VM, p args) Status { return vm.wrote(p, p.word(4)) }
 
-func (vm *VM) wrote(p []uint64, result uint64) Status {
-	n, errno := vm.write(p[0], p[1], p[2])
+func (vm *VM) wrote(p args, result uint32) Status {
+	n, errno := vm.write(p.word(0), p.word(1), p.word(2))
 	if errno == 0 && !vm.setWord(result, n) {
 		return wasiFault
 	}
 	return errno
 }
 
-func fdFdstat(vm *VM, p []uint64) Status {
+func fdFdstat(vm *VM, p args) Status {
 	const rightToWrite = 64
-	if !stdio(p[0]) {
+	if !stdio(p.word(0)) {
 		return wasiBadf
 	}
-	stat, ok := vm.bytes(p[1], 24)
+	stat, ok := vm.bytes(p.word(1), 24)
 	if ok {
 		clear(stat)
 		binary.LittleEndian.PutUint64(stat[8:], rightToWrite)
@@ -187,71 +185,71 @@ func fdFdstat(vm *VM, p []uint64) Status {
 	return 0
 }
 
-func fdRenumber(_ *VM, p []uint64) Status {
-	if !stdio(p[0]) || !stdio(p[1]) {
+func fdRenumber(_ *VM, p args) Status {
+	if !stdio(p.word(0)) || !stdio(p.word(1)) {
 		return wasiBadf
 	}
 	return wasiNotsup
 }
 
-func fdTell(vm *VM, p []uint64) Status {
-	if !stdio(p[0]) {
+func fdTell(vm *VM, p args) Status {
+	if !stdio(p.word(0)) {
 		return wasiBadf
 	}
-	return faultUnless(vm.setLong(p[1], 0))
+	return faultUnless(vm.setLong(p.word(1), 0))
 }
 
-func environGet(vm *VM, p []uint64) Status {
-	list, text := p[0], p[1]
+func environGet(vm *VM, p args) Status {
+	list, text := p.word(0), p.word(1)
 	for _, entry := range vm.env {
-		if !vm.setWord(list, uint32(text)) { //nolint:gosec // an i32 in 64 bits
+		if !vm.setWord(list, text) {
 			return wasiFault
 		}
-		to, ok := vm.bytes(text, uint64(len(entry)+1)) //nolint:gosec // never negative
+		to, ok := vm.bytes(text, uint32(len(entry)+1)) //nolint:gosec // far below 4 G
 		if !ok {
 			return wasiFault
 		}
 		copy(to, entry)
 		to[len(entry)] = 0
-		list, text = list+4, text+uint64(len(to))
+		list, text = list+4, text+uint32(len(to)) //nolint:gosec // far below 4 G
 	}
 	return 0
 }
 
-func environSizes(vm *VM, p []uint64) Status {
+func environSizes(vm *VM, p args) Status {
 	size := 0
 	for _, entry := range vm.env {
 		size += len(entry) + 1
 	}
-	return faultUnless(vm.setWord(p[0], uint32(len(vm.env))) && vm.setWord(p[1], uint32(size))) //nolint:gosec // far below 4 G
+	return faultUnless(vm.setWord(p.word(0), uint32(len(vm.env))) && vm.setWord(p.word(1), uint32(size))) //nolint:gosec // far below 4 G
 }
 
-func argsSizes(vm *VM, p []uint64) Status {
-	return faultUnless(vm.setWord(p[0], 0) && vm.setWord(p[1], 0))
+func argsSizes(vm *VM, p args) Status {
+	return faultUnless(vm.setWord(p.word(0), 0) && vm.setWord(p.word(1), 0))
 }
 
-func clockTime(vm *VM, p []uint64) Status {
+func clockTime(vm *VM, p args) Status {
 	const clocks = 2 // real time and monotonic, which are one here
-	if p[0] >= clocks {
+	if p.word(0) >= clocks {
 		return wasiNotsup
 	}
-	return faultUnless(vm.setLong(p[2], uint64(vm.config.Host.Clock.Now().UnixNano()))) //nolint:gosec // after 1970
+	return faultUnless(vm.setLong(p.word(2), uint64(vm.config.Host.Clock.Now().UnixNano()))) //nolint:gosec // after 1970
 }
 
-func clockResolution(vm *VM, p []uint64) Status {
+func clockResolution(vm *VM, p args) Status {
 	const clocks = 2
-	if p[0] >= clocks {
+	if p.word(0) >= clocks {
 		return wasiNotsup
 	}
-	return faultUnless(vm.setLong(p[1], 1))
+	return faultUnless(vm.setLong(p.word(1), 1))
 }
 
-func randomGet(vm *VM, p []uint64) Status {
+func randomGet(vm *VM, p args) Status {
 	const most = 64 << 10
-	if p[1] > most {
+	if p.word(1) > most {
 		return wasiInval
 	}
-	to, ok := vm.bytes(p[0], p[1])
+	to, ok := vm.bytes(p.word(0), p.word(1))
 	if !ok {
 		return wasiFault
 	}
@@ -262,7 +260,7 @@ func randomGet(vm *VM, p []uint64) Status {
 }
 
 // pollOneoff says that nothing happened, at once: Go's runtime "sleeps" with it while it collects garbage.
-func pollOneoff(vm *VM, p []uint64) Status { return faultUnless(vm.setWord(p[3], 0)) }
+func pollOneoff(vm *VM, p args) Status { return faultUnless(vm.setWord(p.word(3), 0)) }
 
 func faultUnless(ok bool) Status {
 	if !ok {

@@ -1,0 +1,370 @@
+// Package meter rewrites a WebAssembly module so that it cannot run for ever, nor deeper than allowed, without asking.
+//
+// Each loop and each function that calls others counts down a fuel counter, a global variable; memory and table
+// instructions that work on many bytes count those. When it runs out, an imported function is called, which returns, and so lets the
+// module go on for another Step, or panics, which ends it. The functions that call others also count how deep they
+// are, and ask when it is too deep.
+//
+// Why not wazero's own WithCloseOnContextDone: it leaves native code at every loop, also the short ones that compiled Go consists of,
+// which makes our modules twice as slow; and a goroutine and a timer per call. Counting costs a tenth of that. It
+// also gives Go's scheduler and collector a moment to stop the thread, which native code without calls does not.
+package meter
+
+import (
+	"bytes"
+	"errors"
+)
+
+// The function that a rewritten module imports: it has one parameter, one of the reasons, and no result.
+const (
+	Module   = "leash"
+	Function = "ask"
+)
+
+// Reasons to ask.
+const (
+	OutOfFuel = iota
+	TooDeep
+)
+
+// Step is how many units of fuel a module has until it asks: loop rounds, calls, 64 bytes of a memory.copy. It takes some
+// milliseconds.
+const Step = 1 << 20
+
+// ErrMalformed says that the module is not one, or uses what WebAssembly 2.0 does not have.
+var ErrMalformed = errors.New("malformed WebAssembly, or of a later version than 2.0")
+
+// Sections of a module. https://webassembly.github.io/spec/core/binary/modules.html#sections
+const (
+	customSection = iota
+	typeSection
+	importSection
+	functionSection
+	tableSection
+	memorySection
+	globalSection
+	exportSection
+	startSection
+	elementSection
+	codeSection
+	dataSection
+	dataCountSection
+)
+
+// order is the place of a section in a module, by its id: the data count comes before the code.
+var order = [...]int{customSection: 0, typeSection: 1, importSection: 2, functionSection: 3, tableSection: 4, memorySection: 5, globalSection: 6, exportSection: 7, startSection: 8, elementSection: 9, dataCountSection: 10, codeSection: 11, dataSection: 12}
+
+var magic = []byte("\x00asm\x01\x00\x00\x00")
+
+// Rewrite returns the module with counting in it. Calls may be nested maxDepth deep.
+func Rewrite(wasm []byte, maxDepth int32) ([]byte, error) {
+	m := &module{maxDepth: maxDepth}
+	if err := m.read(wasm); err != nil {
+		return nil, err
+	}
+	return m.write()
+}
+
+// module is a module on its way through the rewriting.
+type module struct {
+	maxDepth int32
+	sections []section
+
+	types           [][]byte // as they stand in the type section
+	functionTypes   []uint32 // of the functions that are defined, not imported
+	importedFuncs   uint32
+	importedGlobals uint32
+	globals         uint32
+
+	askType, chargeType uint32
+	fuel, depth         uint32 // indices of the globals
+	charge              uint32 // index of the function that counts bytes
+}
+
+type section struct {
+	id   byte
+	body []byte
+}
+
+func (m *module) section(id byte) *section {
+	for i := range m.sections {
+		if m.sections[i].id == id {
+			return &m.sections[i]
+		}
+	}
+	return nil
+}
+
+// ensure makes a section if there is none.
+func (m *module) ensure(id byte) {
+	if m.section(id) != nil {
+		return
+	}
+	at := 0
+	for i, s := range m.sections {
+		if s.id != customSection && order[s.id] < order[id] {
+			at = i + 1
+		}
+	}
+	m.sections = append(m.sections[:at], append([]section{{id, []byte{0}}}, m.sections[at:]...)...)
+}
+
+func (m *module) read(wasm []byte) error {
+	if !bytes.HasPrefix(wasm, magic) {
+		return ErrMalformed
+	}
+	r := reader{data: wasm[len(magic):]}
+	for !r.empty() {
+		id := r.byte()
+		if int(id) >= len(order) {
+			return ErrMalformed
+		}
+		m.sections = append(m.sections, section{id, r.take(r.u32())})
+	}
+	m.readTypes()
+	if r.bad || !m.readImports() {
+		return ErrMalformed
+	}
+	if s := m.section(functionSection); s != nil {
+		r := reader{data: s.body}
+		for n := r.u32(); n > 0 && !r.empty(); n-- {
+			m.functionTypes = append(m.functionTypes, r.u32())
+		}
+	}
+	if s := m.section(globalSection); s != nil {
+		r := reader{data: s.body}
+		m.globals = r.u32()
+	}
+	return nil
+}
+
+func (m *module) readTypes() {
+	s := m.section(typeSection)
+	if s == nil {
+		return
+	}
+	r := reader{data: s.body}
+	for n := r.u32(); n > 0 && !r.empty(); n-- {
+		before := r.data
+		r.byte()
+		r.take(r.u32())
+		r.take(r.u32())
+		m.types = append(m.types, r.since(before))
+	}
+}
+
+// readImports counts functions and globals, and refuses modules that import the function that is ours to give.
+func (m *module) readImports() bool {
+	s := m.section(importSection)
+	if s == nil {
+		return true
+	}
+	r := reader{data: s.body}
+	for n := r.u32(); n > 0 && !r.empty(); n-- {
+		from := string(r.take(r.u32()))
+		r.take(r.u32())
+		switch r.byte() {
+		case 0:
+			r.u32()
+			m.importedFuncs++
+			if from == Module {
+				return false
+			}
+		case 1:
+			r.byte()
+			r.limits()
+		case 2:
+			r.limits()
+		case 3:
+			r.byte()
+			r.byte()
+			m.importedGlobals++
+		default:
+			return false
+		}
+	}
+	return !r.bad
+}
+
+func (r *reader) limits() {
+	flags := r.byte()
+	r.skipLEB()
+	if flags&1 != 0 {
+		r.skipLEB()
+	}
+}
+
+// typeIndex is the index of a function type, which is added if the module has none such.
+func (m *module) typeIndex(of string) uint32 {
+	for i, t := range m.types {
+		if string(t) == of {
+			return uint32(i) //nolint:gosec // a module has not that many
+		}
+	}
+	m.types = append(m.types, []byte(of))
+	return uint32(len(m.types) - 1) //nolint:gosec // likewise
+}
+
+func (m *module) write() ([]byte, error) {
+	m.askType = m.typeIndex("\x60\x01\x7f\x00")        // (i32) -> ()
+	m.chargeType = m.typeIndex("\x60\x01\x7f\x01\x7f") // (i32) -> (i32)
+	m.fuel = m.importedGlobals + m.globals
+	m.depth = m.fuel + 1
+	m.charge = m.importedFuncs + 1 + uint32(len(m.functionTypes)) //nolint:gosec // a module has not that many
+	m.ensure(typeSection)
+	m.ensure(importSection)
+	m.ensure(functionSection)
+	m.ensure(globalSection)
+	m.ensure(codeSection)
+	// The code first, because it may need more types.
+	for _, change := range []struct {
+		id byte
+		do func(*reader) []byte
+	}{
+		{codeSection, m.code}, {typeSection, m.typesSection}, {importSection, m.imports}, {functionSection, m.functions},
+		{globalSection, m.globalsSection}, {exportSection, m.exports}, {startSection, m.start}, {elementSection, m.elements},
+	} {
+		s := m.section(change.id)
+		if s == nil {
+			continue
+		}
+		r := &reader{data: s.body}
+		body := change.do(r)
+		if r.bad {
+			return nil, ErrMalformed
+		}
+		s.body = body
+	}
+	out := append([]byte(nil), magic...)
+	for _, s := range m.sections {
+		if s.id == customSection && !m.custom(&s) {
+			continue
+		}
+		out = append(u32(append(out, s.id), uint32(len(s.body))), s.body...) //nolint:gosec // a module has not that many
+	}
+	return out, nil
+}
+
+// shifted is the index of a function after one more has been imported.
+func (m *module) shifted(f uint32) uint32 {
+	if f >= m.importedFuncs {
+		return f + 1
+	}
+	return f
+}
+
+func (m *module) typesSection(r *reader) []byte {
+	r.data = nil
+	out := u32(nil, uint32(len(m.types))) //nolint:gosec // a module has not that many
+	for _, t := range m.types {
+		out = append(out, t...)
+	}
+	return out
+}
+
+func (m *module) imports(r *reader) []byte {
+	out := append(u32(nil, r.u32()+1), r.data...)
+	out = append(append(out, byte(len(Module))), Module...)
+	out = append(append(out, byte(len(Function))), Function...)
+	return u32(append(out, 0), m.askType)
+}
+
+func (m *module) functions(r *reader) []byte {
+	return u32(append(u32(nil, r.u32()+1), r.data...), m.chargeType)
+}
+
+func (m *module) globalsSection(r *reader) []byte {
+	n := r.u32()
+	out := u32(nil, n+2)
+	for ; n > 0 && !r.empty(); n-- {
+		out = append(out, r.take(2)...)
+		out = m.expression(out, r)
+	}
+	out = append(i32Const(append(out, 0x7f, 1), Step), 0x0b)
+	return append(i32Const(append(out, 0x7f, 1), m.maxDepth), 0x0b)
+}
+
+func (m *module) exports(r *reader) []byte {
+	n := r.u32()
+	out := u32(nil, n)
+	for ; n > 0 && !r.empty(); n-- {
+		name := r.take(r.u32())
+		kind, index := r.byte(), r.u32()
+		if kind == 0 {
+			index = m.shifted(index)
+		}
+		out = append(u32(out, uint32(len(name))), name...) //nolint:gosec // part of the module
+		out = u32(append(out, kind), index)
+	}
+	return out
+}
+
+func (m *module) start(r *reader) []byte { return u32(nil, m.shifted(r.u32())) }
+
+// elements are lists of functions, in the eight forms of
+// https://webassembly.github.io/spec/core/binary/modules.html#element-section
+func (m *module) elements(r *reader) []byte {
+	const (
+		passiveOrDeclared = 1 << iota
+		explicit
+		expressions
+	)
+	n := r.u32()
+	out := u32(nil, n)
+	for ; n > 0 && !r.empty(); n-- {
+		flags := r.u32()
+		out = u32(out, flags)
+		if flags > passiveOrDeclared|explicit|expressions {
+			r.bad = true
+			return nil
+		}
+		if flags&passiveOrDeclared == 0 {
+			if flags&explicit != 0 {
+				out = u32(out, r.u32())
+			}
+			out = m.expression(out, r)
+		}
+		if flags&(passiveOrDeclared|explicit) != 0 {
+			out = append(out, r.byte())
+		}
+		count := r.u32()
+		out = u32(out, count)
+		for ; count > 0 && !r.empty(); count-- {
+			if flags&expressions != 0 {
+				out = m.expression(out, r)
+			} else {
+				out = u32(out, m.shifted(r.u32()))
+			}
+		}
+	}
+	return out
+}
+
+// custom keeps a custom section, with the functions' names at their new indices, or drops one that it cannot read.
+func (m *module) custom(s *section) bool {
+	r := reader{data: s.body}
+	if string(r.take(r.u32())) != "name" {
+		return true
+	}
+	out := append([]byte{4}, "name"...)
+	for !r.empty() {
+		const functionNames = 1
+		id, names := r.byte(), reader{}
+		if names.data = r.take(r.u32()); id != functionNames {
+			continue
+		}
+		n := names.u32()
+		list := u32(nil, n)
+		for ; n > 0 && !names.empty(); n-- {
+			list = u32(list, m.shifted(names.u32()))
+			name := names.take(names.u32())
+			list = append(u32(list, uint32(len(name))), name...) //nolint:gosec // part of the module
+		}
+		if names.bad {
+			return false
+		}
+		out = append(u32(append(out, id), uint32(len(list))), list...) //nolint:gosec // part of the module
+	}
+	s.body = out
+	return !r.bad
+}
