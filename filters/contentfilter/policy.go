@@ -31,8 +31,9 @@ const (
 	Flag Action = "flag"
 )
 
-// Config lists the rules. Where several find something at the same place, the longest match decides, and of equal ones
-// the rule that stands first.
+// Config lists the rules. Where several that block or redact find something at the same place, the match that begins
+// first decides, of these the longest, and of equal ones the rule that stands first. Rules that flag see everything: what
+// they find hides nothing from the others.
 type Config struct {
 	Rules []Rule `json:"rules"`
 	// MaxHoldBytes bounds how much text of a stream is held back while it may still become a match. Text that could
@@ -106,18 +107,32 @@ func (r *Rule) patterns() (patterns []match.Pattern, err error) {
 	return patterns, err
 }
 
-// ruleSet is the rules of one direction, compiled together: a text is gone through once.
+// direction is the rules of requests, or of answers. Those that flag are looked for apart, so that their matches never
+// stand in the way of a match that must not pass. Either may be nil.
+type direction struct{ acts, flags *ruleSet }
+
+func (d *direction) empty() bool { return d.acts == nil && d.flags == nil }
+
+func compile(rules []Rule, except string) (d direction, err error) {
+	if d.acts, err = compileRules(rules, func(r *Rule) bool { return r.In != except && r.Action != Flag }); err != nil {
+		return d, err
+	}
+	d.flags, err = compileRules(rules, func(r *Rule) bool { return r.In != except && r.Action == Flag })
+	return d, err
+}
+
+// ruleSet is rules that are compiled together: a text is gone through once.
 type ruleSet struct {
 	set   *match.Set
 	rules []*Rule // by pattern
 }
 
-func compile(rules []Rule, except string) (*ruleSet, error) {
+func compileRules(rules []Rule, takes func(*Rule) bool) (*ruleSet, error) {
 	s := &ruleSet{}
 	var all []match.Pattern
 	for i := range rules {
 		rule := &rules[i]
-		if rule.In == except {
+		if !takes(rule) {
 			continue
 		}
 		patterns, err := rule.patterns()
@@ -130,7 +145,7 @@ func compile(rules []Rule, except string) (*ruleSet, error) {
 		all = append(all, patterns...)
 	}
 	if len(all) == 0 {
-		return nil, nil //nolint:nilnil // no rule for this direction is not an error
+		return nil, nil //nolint:nilnil // no rule of this kind is not an error
 	}
 	var err error
 	s.set, err = match.Compile(all)
@@ -139,7 +154,7 @@ func compile(rules []Rule, except string) (*ruleSet, error) {
 
 // Filter applies the rules.
 type Filter struct {
-	request, response *ruleSet
+	request, response direction
 	maxHold           int
 }
 
@@ -164,10 +179,10 @@ func New(c Config) (*Filter, error) {
 
 // Needs leaves out the direction that no rule looks at.
 func (f *Filter) Needs() (needs module.Phase) {
-	if f.request != nil {
+	if !f.request.empty() {
 		needs |= module.PhaseRequest
 	}
-	if f.response != nil {
+	if !f.response.empty() {
 		needs |= module.PhaseResponse | module.PhaseEvent
 	}
 	return needs
@@ -205,33 +220,40 @@ func (f *Filter) Response(x *module.Exchange) error {
 }
 
 // apply finds what the rules look for in a text and does what they say.
+func (d *direction) apply(x *module.Exchange, text string) (string, bool, error) {
+	if s := d.flags; s != nil {
+		for _, m := range s.set.Find(text) {
+			s.rules[m.Pattern].note(x)
+		}
+	}
+	if d.acts == nil {
+		return text, false, nil
+	}
+	return d.acts.apply(x, text)
+}
+
 func (s *ruleSet) apply(x *module.Exchange, text string) (string, bool, error) {
 	found := s.set.Find(text)
 	if found == nil {
 		return text, false, nil
 	}
 	var out strings.Builder
-	from, changed := 0, false
+	from := 0
 	for _, m := range found {
 		rule := s.rules[m.Pattern]
 		if err := rule.found(x); err != nil {
 			return "", false, err
 		}
-		if rule.Action == Redact {
-			out.WriteString(text[from:m.Start])
-			out.WriteString(rule.Replacement)
-			from, changed = m.End, true
-		}
-	}
-	if !changed {
-		return text, false, nil
+		out.WriteString(text[from:m.Start])
+		out.WriteString(rule.Replacement)
+		from = m.End
 	}
 	out.WriteString(text[from:])
 	return out.String(), true, nil
 }
 
 // release does what the rules say with a piece of a stream that is certain. Text that could be a match and has grown too
-// long to be held is taken for one, except by a rule that only flags.
+// long to be held is taken for one.
 func (s *ruleSet) release(x *module.Exchange, segments []match.Segment) (string, error) {
 	if len(segments) == 1 && segments[0].Pattern < 0 {
 		return segments[0].Text, nil
@@ -243,24 +265,34 @@ func (s *ruleSet) release(x *module.Exchange, segments []match.Segment) (string,
 			continue
 		}
 		rule := s.rules[one.Pattern]
-		if one.Undecided && rule.Action == Flag {
-			out.WriteString(one.Text)
-			continue
-		}
 		if err := rule.found(x); err != nil {
 			return "", err
 		}
-		if rule.Action == Redact {
-			out.WriteString(rule.Replacement)
-		} else {
-			out.WriteString(one.Text)
-		}
+		out.WriteString(rule.Replacement)
 	}
 	return out.String(), nil
 }
 
+// flag notes what rules that flag have found in a stream. Text that could be a match and has grown too long is none to
+// them.
+func (s *ruleSet) flag(x *module.Exchange, segments []match.Segment) {
+	for _, one := range segments {
+		if one.Pattern >= 0 && !one.Undecided {
+			s.rules[one.Pattern].note(x)
+		}
+	}
+}
+
 // found notes that a rule has found something; it returns the refusal of a rule that blocks.
 func (r *Rule) found(x *module.Exchange) error {
+	r.note(x)
+	if r.Action == Block {
+		return module.Refuse(400, "content_blocked", "the content was blocked by the rule %q of this gateway", r.Name)
+	}
+	return nil
+}
+
+func (r *Rule) note(x *module.Exchange) {
 	x.Count(matches, 1, r.Name, string(r.Action), x.Caller().Tenant)
 	if flags := strings.Split(x.Fact(module.FactFlags), ","); !slices.Contains(flags, r.Name) {
 		if flags[0] != "" {
@@ -269,10 +301,6 @@ func (r *Rule) found(x *module.Exchange) error {
 			x.SetFact(module.FactFlags, r.Name)
 		}
 	}
-	if r.Action == Block {
-		return module.Refuse(400, "content_blocked", "the content was blocked by the rule %q of this gateway", r.Name)
-	}
-	return nil
 }
 
 // held is what an exchange's stream holds back, by the place that its texts belong to.
@@ -286,7 +314,8 @@ type heldText struct {
 	choice, part int
 	kind         llm.Kind
 	again        int
-	stream       *match.Stream
+	stream       *match.Stream // nil without rules that block or redact
+	flags        *match.Stream // nil without rules that flag; what it holds has left
 	// last is the event that the text came with last, and index its place there: what is released at the end is sent
 	// in its form.
 	last  *llm.Event
@@ -295,7 +324,7 @@ type heldText struct {
 	out string
 }
 
-func (h *held) of(e *module.Event, i int, s *ruleSet, maxHold int) *heldText {
+func (h *held) of(e *module.Event, i int, d *direction, maxHold int) *heldText {
 	t, again := &e.Texts[i], 0
 	if t.Kind == llm.Reasoning {
 		for j := range e.Texts[:i] {
@@ -309,7 +338,14 @@ func (h *held) of(e *module.Event, i int, s *ruleSet, maxHold int) *heldText {
 			return one
 		}
 	}
-	h.texts = append(h.texts, heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again, stream: s.set.NewStream(maxHold)})
+	one := heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again}
+	if d.acts != nil {
+		one.stream = d.acts.set.NewStream(maxHold)
+	}
+	if d.flags != nil {
+		one.flags = d.flags.set.NewStream(maxHold)
+	}
+	h.texts = append(h.texts, one)
 	return &h.texts[len(h.texts)-1]
 }
 
@@ -318,9 +354,15 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 	h := module.Local[held](x)
 	for i := range e.Texts {
 		text := &e.Texts[i]
-		one := h.of(e, i, f.response, f.maxHold)
+		one := h.of(e, i, &f.response, f.maxHold)
+		if one.flags != nil {
+			f.response.flags.flag(x, one.flags.Feed(text.Value))
+		}
+		if one.stream == nil {
+			continue
+		}
 		one.last, one.index = e.Event, i
-		out, err := f.response.release(x, one.stream.Feed(text.Value))
+		out, err := f.response.acts.release(x, one.stream.Feed(text.Value))
 		if err != nil {
 			return err
 		}
@@ -344,10 +386,16 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, choice int) error {
 	for i := range h.texts {
 		one := &h.texts[i]
-		if one.stream.Held() == 0 || choice >= 0 && one.choice != choice {
+		if choice >= 0 && one.choice != choice {
 			continue
 		}
-		out, err := f.response.release(x, one.stream.Flush())
+		if one.flags != nil {
+			f.response.flags.flag(x, one.flags.Flush())
+		}
+		if one.stream == nil || one.stream.Held() == 0 {
+			continue
+		}
+		out, err := f.response.acts.release(x, one.stream.Flush())
 		if err != nil {
 			return err
 		}

@@ -193,6 +193,33 @@ func TestWhereSeveralRulesFindSomethingTheFirstDecides(t *testing.T) {
 	}
 }
 
+// A flag at the same place, even a longer one, must not let through what another rule is there to stop.
+func TestWhatIsFlaggedHidesNothingFromTheOtherRules(t *testing.T) {
+	const config = `{"rules":[{"name":"email","builtins":["email"],"action":"flag"},{"name":"rival","keywords":["example.com"],"action":"block"}]}`
+	const text = "write to bob@example.com now"
+	h := newHost(t, config)
+	if got := h.Do(moduletest.Exchange{Request: user(quoted(text)), Answer: `{}`}); got.Sent || got.Properties["leash.fact."+module.FactFlags] != "email,rival" {
+		t.Errorf("request: sent %t, flags %q", got.Sent, got.Properties["leash.fact."+module.FactFlags])
+	}
+	if got := h.Do(moduletest.Exchange{Request: user(`"hi"`), Answer: whole(choice(0, says(text)))}); got.Status != 400 {
+		t.Errorf("answer: got %d %s", got.Status, got.Body)
+	}
+	for at := range len(text) {
+		got := h.Do(streamed(`"hi"`, text[:at], text[at:]))
+		if heard := said(t, got.Body)["0 content"]; !strings.HasPrefix("write to bob@", heard) || !strings.Contains(got.Body, "content_blocked") {
+			t.Fatalf("stream, split at %d: got %q in %s", at, heard, got.Body)
+		}
+	}
+}
+
+func TestAFlagHoldsNoTextBack(t *testing.T) {
+	x := streamed(`"hi"`, "bob", "@exam", "ple.com")
+	got := newHost(t, `{"rules":[{"name":"email","builtins":["email"],"action":"flag"}]}`).Do(x)
+	if got.Body != strings.Join(x.AnswerChunks, "") || got.Properties["leash.fact."+module.FactFlags] != "email" {
+		t.Errorf("got %s, flags %q", got.Body, got.Properties["leash.fact."+module.FactFlags])
+	}
+}
+
 func TestErrorsOfTheProviderPassAsTheyAre(t *testing.T) {
 	const body = `{"error":{"message":"project bluebird"}}`
 	got := newHost(t, rules).Do(moduletest.Exchange{Request: user(`"hi"`), Status: 503, Answer: body})
