@@ -80,14 +80,14 @@ func (x *Exchange) SetCaller(c Caller) {
 
 // Fact returns what another module of this exchange has noted under name (SetFact), or "".
 func (x *Exchange) Fact(name string) string {
+	if x.flow.p.handover { // another filter may have noted it anew
+		if raw, ok := x.flow.s.Property(factProperty + name); ok {
+			return string(raw)
+		}
+	}
 	for i := range x.facts {
 		if x.facts[i].name == name {
 			return x.facts[i].value
-		}
-	}
-	if x.flow.p.handover {
-		if raw, ok := x.flow.s.Property(factProperty + name); ok {
-			return string(raw)
 		}
 	}
 	return ""

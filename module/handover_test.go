@@ -1,0 +1,89 @@
+package module_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/moduletest"
+)
+
+// both runs a test with the modules in one file and with each as a filter of its own.
+func both(t *testing.T, test func(t *testing.T, build func(...string) *moduletest.Host)) {
+	t.Helper()
+	forms := map[string]func(testing.TB, string) *moduletest.Host{"in one file": moduletest.New, "a file each": moduletest.NewSeparate}
+	for name, form := range forms {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(names ...string) *moduletest.Host { return form(t, pipelineOf(names)) })
+		})
+	}
+}
+
+func TestModulesHandFactsToEachOther(t *testing.T) {
+	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		var seen []string
+		see := func(x *module.Exchange) {
+			seen = append(seen, fmt.Sprintf("%+v %s %q", x.Caller(), x.Fact(module.FactRoute), x.Fact("nothing")))
+		}
+		h := build(
+			policy(script{requestHeader: func(x *module.Exchange) error {
+				see(x)
+				x.SetCaller(module.Caller{Tenant: "acme", Key: "k1", User: "ann"})
+				x.SetFact(module.FactRoute, "old")
+				x.SetFact(module.FactRoute, "gpt-*")
+				return nil
+			}}),
+			policy(script{request: func(x *module.Exchange) error { see(x); return nil }, finish: see}),
+		)
+		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer, Header: map[string]string{"leash.caller": "forged", "x-leash-caller": "forged"}}))
+		const known = `{Tenant:acme Key:k1 User:ann} gpt-* ""`
+		wantText(t, "seen", fmt.Sprint(seen), fmt.Sprint([]string{`{Tenant: Key: User:}  ""`, known, known}))
+	})
+}
+
+func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
+	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		var usage, refusal, status string
+		reads := script{usage: true, finish: func(*module.Exchange) {}}
+		told := script{finish: func(x *module.Exchange) {
+			by, code := x.Refusal()
+			usage, refusal, status = fmt.Sprint(x.Usage.Input, x.Usage.Output, x.UsageEstimated), fmt.Sprint(by != "", " ", code), fmt.Sprint(x.Status)
+		}}
+		h := build(inspector(reads), inspector(told))
+		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
+		wantText(t, "usage", usage, "9 2 false")
+		wantPassed(t, h.Do(streamOf(delta("Hi there you"), done)))
+		wantText(t, "estimated usage", usage, "6 3 true")
+
+		h = build(inspector(told), policy(script{request: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}))
+		wantRefused(t, h.Do(moduletest.Exchange{Request: chat}), 403, "no")
+		wantText(t, "refusal", refusal, "true no")
+		wantText(t, "status", status, "403")
+
+		h = build(inspector(told), policy(script{request: func(x *module.Exchange) error {
+			return &module.Answer{Status: 200, ContentType: "application/json", Body: []byte(answer)}
+		}}))
+		if got := h.Do(moduletest.Exchange{Request: chat}); got.Body != answer || got.Sent {
+			t.Errorf("got %s, want the module's answer", got.Body)
+		}
+		wantText(t, "no refusal", refusal, "false ")
+	})
+}
+
+func TestEachModuleHasItsOwnStateOfEachExchange(t *testing.T) {
+	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		counts := script{
+			request:  func(x *module.Exchange) error { *module.Local[int](x)++; return nil },
+			response: func(x *module.Exchange) error { *module.Local[int](x)++; return nil },
+			finish: func(x *module.Exchange) {
+				if n := *module.Local[int](x); n != 2 {
+					t.Errorf("got %d, want 2", n)
+				}
+			},
+		}
+		h := build(policy(counts), policy(counts))
+		for range 2 {
+			wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
+		}
+	})
+}
