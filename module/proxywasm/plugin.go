@@ -24,19 +24,10 @@ import (
 	"github.com/leash-gateway/leash/module"
 )
 
-// maxStack ends a runaway recursion at 64 MiB instead of Go's 1 GB, so that the VM dies (and is reloaded by Envoy)
-// before the memory of the whole process is gone.
-const maxStack = 64 << 20
+func init() { sdk.SetVMContext(&vm{}) }
 
-// gcPercent trades memory for time: an exchange leaves some 20 kB behind, and a collection in Wasm stops the worker. At
-// Go's own 100 the heap of 4 MB would be collected every 200 exchanges.
-const gcPercent = 800
-
-func init() {
-	debug.SetMaxStack(maxStack)
-	debug.SetGCPercent(gcPercent)
-	sdk.SetVMContext(&vm{})
-}
+// garbage is the VM's, which may hold several plugins.
+var garbage collector
 
 type vm struct{ types.DefaultVMContext }
 

@@ -53,6 +53,7 @@ func (h *httpContext) OnHttpStreamDone() {
 	defer contain()
 	h.done = true
 	h.flow.OnDone()
+	garbage.ended()
 }
 
 func actionOf(a module.Action) types.Action {
