@@ -67,7 +67,6 @@ type everything struct {
 	ByName   map[string]window `json:"by_name"`
 	Hidden   string            `json:"-"`
 	Untagged string
-	private  string
 }
 
 func (e *everything) SetDefaults() { e.Text, e.Preset = "default", window{Length: time.Hour, Count: 5} }
@@ -123,7 +122,6 @@ func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 		"unknown field":           {`{"txet":"a"}`, "txet: unknown field; the known ones are title, text, flag"},
 		"unknown field inside":    {`{"windows":[{"cuont":1}]}`, "windows[0].cuont: unknown field; the known ones are length, count"},
 		"hidden field":            {`{"-":"a"}`, "-: unknown field"},
-		"private field":           {`{"private":"a"}`, "private: unknown field"},
 		"field in another case":   {`{"Text":"a"}`, "Text: unknown field"},
 		"a field twice":           {`{"text":"a","te\u0078t":"b"}`, "text: stands twice"},
 		"a key twice":             {`{"table":{"a":1,"a":2}}`, "table.a: stands twice"},

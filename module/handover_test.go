@@ -21,6 +21,7 @@ func both(t *testing.T, test func(t *testing.T, build func(...string) *moduletes
 
 func TestModulesHandFactsToEachOther(t *testing.T) {
 	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		t.Helper()
 		var seen []string
 		see := func(x *module.Exchange) {
 			seen = append(seen, fmt.Sprintf("%+v %s %q", x.Caller(), x.Fact(module.FactRoute), x.Fact("nothing")))
@@ -43,6 +44,7 @@ func TestModulesHandFactsToEachOther(t *testing.T) {
 
 func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		t.Helper()
 		var usage, refusal, status string
 		reads := script{usage: true, finish: func(*module.Exchange) {}}
 		told := script{finish: func(x *module.Exchange) {
@@ -60,7 +62,7 @@ func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 		wantText(t, "refusal", refusal, "true no")
 		wantText(t, "status", status, "403")
 
-		h = build(inspector(told), policy(script{request: func(x *module.Exchange) error {
+		h = build(inspector(told), policy(script{request: func(*module.Exchange) error {
 			return &module.Answer{Status: 200, ContentType: "application/json", Body: []byte(answer)}
 		}}))
 		if got := h.Do(moduletest.Exchange{Request: chat}); got.Body != answer || got.Sent {
@@ -72,6 +74,7 @@ func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 
 func TestEachModuleHasItsOwnStateOfEachExchange(t *testing.T) {
 	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		t.Helper()
 		counts := script{
 			request:  func(x *module.Exchange) error { *module.Local[int](x)++; return nil },
 			response: func(x *module.Exchange) error { *module.Local[int](x)++; return nil },

@@ -128,7 +128,7 @@ func TestInspectorsAheadAreToldOfWhatTheBorderRefuses(t *testing.T) {
 			told = append(told, fmt.Sprint(name, " ", by, " ", code, " ", x.Status))
 		}
 	}
-	h := run(t, inspector(script{finish: finish("ahead")}), policy(script{finish: finish("policy")}), inspector(script{finish: finish("behind")}))
+	h := run(t, inspector(script{finish: finish("ahead")}), policy(script{finish: finish("policy")}), inspector(script{finish: finish("behind")}), policy(script{finish: finish("last")}))
 	wantRefused(t, h.Do(moduletest.Exchange{Path: "/v1/unknown", Request: chat}), 404, "unknown_url")
 	wantText(t, "told", strings.Join(told, ", "), "ahead border unknown_url 404")
 }
@@ -158,10 +158,13 @@ func phases(code func() error) map[string]struct {
 	}
 }
 
+// nobody is an exchange that is not there.
+func nobody() *module.Exchange { return nil }
+
 func TestAPolicyThatCannotDecideRefusesAndAnInspectorLetsPass(t *testing.T) {
 	failures := map[string]func() error{
 		"panic":       func() error { panic("secret\nof two lines") },
-		"nil pointer": func() error { var x *module.Exchange; _ = x.ID; return nil },
+		"nil pointer": func() error { return nobody().After(1, nil) },
 		"error":       func() error { return errors.New("secret") },
 	}
 	for failure, code := range failures {
