@@ -12,7 +12,8 @@ const (
 	// client. The module route notes it in the request phase.
 	FactUpstreamModel = "upstream_model"
 	// FactCost is what the exchange cost, in picodollars (1e-12 USD), as a decimal integer. The module costtracker notes
-	// it in Finish, so only modules behind it in the pipeline read it. It is absent where the model has no price or nothing was used.
+	// it in Finish, so only modules behind it in the pipeline read it. It is absent where the model has no price or
+	// nothing was used.
 	FactCost = "cost_picodollars"
 	// FactFlags are the names of the rules that matched what was said, separated by commas. The module contentfilter
 	// notes them as it goes.
