@@ -122,6 +122,9 @@ func (h *Headers) ByteSize() int {
 	return n
 }
 
+// AppendPairs appends the entries as the ABI writes lists of pairs, which is also how a property that is a map is written.
+func (h *Headers) AppendPairs(to []byte) []byte { return appendPairs(to, h.list) }
+
 func (h *Headers) append(name, value string) {
 	if !strings.HasPrefix(name, ":") {
 		h.list = append(h.list, pair{name, value})

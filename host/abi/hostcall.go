@@ -116,6 +116,32 @@ func (c *hostcall) refuse(vm *VM, stack []uint64) {
 	}
 }
 
+// A HostFunction is a function that modules may import.
+type HostFunction struct {
+	Module, Name string
+	// Versions of the ABI that have it; none: all.
+	Versions []Version
+}
+
+// HostFunctions are all of them; those of WASI once, though they may be imported from wasi_unstable too.
+func HostFunctions() (list []HostFunction) {
+	for _, table := range [][]hostcall{hostcalls[:], wasiCalls[:]} {
+		for i := range table {
+			f := HostFunction{Module: "env", Name: table[i].name}
+			if table[i].wasi {
+				f.Module = wasiModules[0]
+			}
+			for v := V010; v <= V021; v <<= 1 {
+				if table[i].versions&v != 0 {
+					f.Versions = append(f.Versions, v)
+				}
+			}
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 func findHostcall(module, name string) *hostcall {
 	table := wasiCalls[:]
 	if module == "env" {

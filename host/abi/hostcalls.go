@@ -129,6 +129,8 @@ func (vm *VM) property(path string) ([]byte, Status) {
 	}
 	plugin := vm.plugin()
 	switch path {
+	case "":
+		return nil, SerializationFailure
 	case "plugin_name":
 		return []byte(plugin.config.Name), OK
 	case "plugin_root_id":

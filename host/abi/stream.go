@@ -104,6 +104,14 @@ func (s *Stream) OnResponseMetadata(n int) error {
 	return s.onMetadata(s.plugin.vm.calls.responseMetadata, n)
 }
 
+// Map is what the module may read of headers and trailers now; nil: nothing.
+func (s *Stream) Map(which MapType) *Headers {
+	if which > ResponseTrailers {
+		return nil
+	}
+	return s.headers[which]
+}
+
 // AddedTrailers are trailers that the module made in the phase that ended the direction (Request or Response) with a
 // body; nil if it made none. The embedder sends them after the body.
 func (s *Stream) AddedTrailers(direction StreamType) *Headers { return s.added[direction&1] }

@@ -1,0 +1,136 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/host/abi/internal/asm"
+)
+
+const (
+	timeout = 2 * time.Second
+	// Statuses of exchanges that have none.
+	timedOut    = -1
+	resetByPeer = -2
+	// ended is what every module logs at the end of its stream.
+	ended = "stream ended"
+)
+
+// result is what there is to see of an exchange from outside, and what the module logged.
+type result struct {
+	Status   int
+	Headers  http.Header
+	Body     string
+	Upstream string
+	Logs     []string
+}
+
+func TestThisHostDoesWhatEnvoyDoes(t *testing.T) {
+	callout := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("x-callout", "yes")
+		_, _ = io.WriteString(w, "called")
+	}))
+	host, envoy := newHostRunner(t, callout), newEnvoyRunner(t, callout)
+	for _, c := range Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			got, want := host.run(t, c).clean(), envoy.run(t, c).clean()
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("this host differs from Envoy\nhost:  %s\nEnvoy: %s", got, want)
+			}
+		})
+	}
+}
+
+func (r result) String() string {
+	var headers []string
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		headers = append(headers, fmt.Sprintf("%s=%q", name, r.Headers[name]))
+	}
+	return fmt.Sprintf("status %d, headers %s, body %q\n  server got %s\n  %s", r.Status, strings.Join(headers, " "), r.Body, r.Upstream, strings.Join(quoted(r.Logs), "\n  "))
+}
+
+func quoted(lines []string) (quoted []string) {
+	for _, line := range lines {
+		quoted = append(quoted, strconv.Quote(line))
+	}
+	return quoted
+}
+
+// clean leaves the headers that modules and servers of the cases make.
+func (r result) clean() result {
+	r.Headers = interesting(r.Headers)
+	return r
+}
+
+func interesting(h http.Header) http.Header {
+	kept := http.Header{}
+	for name, values := range h {
+		name = strings.ToLower(name)
+		if (strings.HasPrefix(name, "x-") || name == "user-agent" || name == "content-type") && name != "x-forwarded-proto" && !strings.HasPrefix(name, "x-envoy") {
+			kept[name] = values
+		}
+	}
+	return kept
+}
+
+// describe is a request as the server got it.
+func describe(method, path string, h http.Header, body string) string {
+	return fmt.Sprintf("%s %s %q %q", method, path, fmt.Sprint(interesting(h)), body)
+}
+
+// lines drops what was logged before, in cases about callbacks of the plugin itself: they run on each of Envoy's threads.
+func (c Case) lines(lines []string) (kept []string) {
+	if c.Module["proxy_on_configure"].Do == nil && c.Module["proxy_on_context_create"].Do == nil {
+		return lines
+	}
+	for _, line := range lines {
+		if !slices.Contains(kept, line) {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}
+
+func number(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
+// id names a case in places that do not like spaces.
+func (c Case) id() string {
+	at := slices.IndexFunc(Cases, func(other Case) bool { return other.Name == c.Name })
+	return "case" + strconv.Itoa(at)
+}
+
+func (c Case) wasm() []byte {
+	whole := asm.Module{"proxy_on_delete": {Do: []asm.Step{asm.Log(ended)}}}
+	maps.Copy(whole, c.Module)
+	version := c.ABI
+	if version == "" {
+		version = "0_2_1"
+	}
+	return whole.BuildFor(version)
+}
+
+// trapped tells whether the module cannot log its end.
+func (c Case) trapped() bool { return strings.HasPrefix(c.Name, "a trap") }
+
+func eventually(t *testing.T, within time.Duration, what string, try func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		if err = try(); err == nil {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Fatalf("waited %s for %s: %v", within, what, err)
+}

@@ -1,0 +1,113 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/host/abi"
+)
+
+var update = flag.Bool("update", false, "write docs/reference/abi.md")
+
+const reference = "../../../docs/reference/abi.md"
+
+const introduction = `# The ABI: what modules may rely on
+
+The same ` + "`.wasm`" + ` runs in Envoy and in this project's own host (test harness, ext_proc host, embedded gateway). Each case below is
+a small module and an exchange, run on both, Envoy 1.40 and this host, with the same result required: what the client and the
+server got, and what each host call answered. The list is generated from the cases
+([` + "`host/abi/conformance`" + `](../../host/abi/conformance)); a test compares.
+
+ABI versions: 0.1.0, 0.2.0, 0.2.1, as the module's export ` + "`proxy_abi_version_…`" + ` says.
+
+## Where this host differs on purpose
+
+| what | Envoy | this host |
+|---|---|---|
+| a callback that does not end | blocks the worker for ever | the VM is stopped after a deadline (5 s), and replaced |
+| memory of a VM | at most 1 GiB | a limit, 512 MiB by default |
+| calls within the module | until V8's stack is full | a limit, 20000 deep by default, and 400 MB of stack |
+| ` + "`proxy_continue_stream`" + ` of a response that has not begun | may end the process | nothing happens |
+| parts of one ` + "`fd_write`" + `, length of its line | any | 1024, 1 MiB: errno 28 |
+| foreign functions | Envoy's and its extensions' | ` + "`compress`, `uncompress`, `clear_route_cache`" + `, and the embedder's |
+| an exchange whose module traps | with ` + "`failure_policy: FAIL_OPEN`" + ` answered with 503, later ones pass; passes with ` + "`fail_open: true`" + ` | passes if the module fails open |
+`
+
+func TestReferenceIsCurrent(t *testing.T) {
+	want := writeReference(t)
+	if *update {
+		if err := os.WriteFile(reference, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the cases say: go test ./host/abi/conformance -run Reference -update", reference)
+	}
+}
+
+func writeReference(t *testing.T) []byte {
+	t.Helper()
+	engine, err := abi.New(context.Background(), abi.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close(context.Background()) })
+	var doc bytes.Buffer
+	doc.WriteString(introduction + "\n## Cases\n\n| case | functions |\n|---|---|\n")
+	covered := map[string]int{}
+	for _, c := range Cases {
+		program, err := engine.Compile(context.Background(), c.wasm())
+		if err != nil {
+			t.Fatalf("%s: %v", c.Name, err)
+		}
+		var names []string
+		for _, name := range program.Imports() {
+			covered[name]++
+			if name != "proxy_log" || strings.Contains(c.Name, "log") {
+				names = append(names, "`"+name+"`")
+			}
+		}
+		for _, name := range program.Callbacks() {
+			if name != "proxy_on_delete" {
+				names = append(names, "`"+name+"`")
+			}
+		}
+		fmt.Fprintf(&doc, "| %s | %s |\n", c.Name, strings.Join(names, " "))
+	}
+	doc.WriteString("\n## Functions\n\n| function | ABI | cases |\n|---|---|---|\n")
+	for _, f := range abi.HostFunctions() {
+		versions := "all"
+		if len(f.Versions) > 0 {
+			versions = strings.Join(stringsOf(f.Versions), ", ")
+		}
+		fmt.Fprintf(&doc, "| `%s` | %s | %d |\n", f.Name, versions, covered[f.Name])
+	}
+	return doc.Bytes()
+}
+
+func stringsOf(versions []abi.Version) (names []string) {
+	for _, v := range versions {
+		names = append(names, v.String())
+	}
+	return names
+}
+
+func TestCasesHaveNamesOfTheirOwn(t *testing.T) {
+	var names []string
+	for _, c := range Cases {
+		if slices.Contains(names, c.Name) {
+			t.Errorf("two cases are called %q", c.Name)
+		}
+		names = append(names, c.Name)
+	}
+}
