@@ -1,0 +1,42 @@
+package harness_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/host/harness"
+)
+
+// built is a module that `make modules` builds. A missing build fails a test, it never skips it.
+func built(name string) string { return filepath.Join("../../build/modules", name+".wasm") }
+
+const (
+	keys = `{"keys":[{"sha256":"dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3","tenant":"demo","name":"web"}]}`
+	chat = `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}`
+)
+
+func TestAKnownKeyPassesAndAnUnknownOneIsTurnedOff(t *testing.T) {
+	p := harness.Load(t, built("auth")).Pipeline(keys)
+	tests := map[string]struct {
+		key     string
+		status  int
+		reaches bool
+	}{
+		"known":   {"sk-leash-demo", 200, true},
+		"unknown": {"sk-other", 401, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := p.Do(harness.Request{
+				Headers: harness.Headers{{"Authorization", "Bearer " + tc.key}}, Body: chat, Answer: harness.Answer{Body: `{"choices":[]}`},
+			})
+			if got.Status != tc.status || (got.Provider != nil) != tc.reaches || got.Outcome != harness.Answered {
+				t.Errorf("got %+v, want %+v", got, tc)
+			}
+			if got.Provider != nil && strings.Contains(got.Provider.Headers.Get("authorization"), "sk-") {
+				t.Error("the client's key reached the provider")
+			}
+		})
+	}
+}
