@@ -142,6 +142,18 @@ func HostFunctions() (list []HostFunction) {
 	return list
 }
 
+// SignatureOf is the function's type in Wasm: for each parameter whether it has 64 bits, and whether there is a result.
+func SignatureOf(f HostFunction) (is64 []bool, result bool) {
+	c := findHostcall(f.Module, f.Name)
+	if c == nil {
+		return nil, false
+	}
+	for _, t := range c.types() {
+		is64 = append(is64, t == api.ValueTypeI64)
+	}
+	return is64, len(c.results()) > 0
+}
+
 func findHostcall(module, name string) *hostcall {
 	table := wasiCalls[:]
 	if module == "env" {

@@ -2,19 +2,20 @@ package conformance
 
 import "github.com/leash-gateway/leash/host/abi/internal/asm"
 
-func metric(kind uint32, name string, slot int) asm.Step {
-	return asm.Call("proxy_define_metric", asm.Word(kind), asm.Text(name), asm.OutQuiet(slot))
+// metric defines the metric that the next steps are about; its id stays in slot 0.
+func metric(kind uint32, name string) asm.Step {
+	return asm.Call("proxy_define_metric", asm.Word(kind), asm.Text(name), asm.OutQuiet(0))
 }
 
-func increment(slot int, by int64) asm.Step {
-	return asm.Call("proxy_increment_metric", asm.Slot(slot), asm.Long(by))
+func increment(by int64) asm.Step {
+	return asm.Call("proxy_increment_metric", asm.Slot(0), asm.Long(by))
 }
 
-func record(slot int, value int64) asm.Step {
-	return asm.Call("proxy_record_metric", asm.Slot(slot), asm.Long(value))
+func record(value int64) asm.Step {
+	return asm.Call("proxy_record_metric", asm.Slot(0), asm.Long(value))
 }
 
-func read(slot int) asm.Step { return asm.Call("proxy_get_metric", asm.Slot(slot), asm.OutLong()) }
+func read() asm.Step { return asm.Call("proxy_get_metric", asm.Slot(0), asm.OutLong()) }
 
 func shared(key string) asm.Step {
 	return asm.Call("proxy_get_shared_data", asm.Text(key), asm.OutBytes(), asm.OutQuiet(5))
@@ -44,10 +45,10 @@ var stateCases = []Case{
 	{Name: "a tick comes when it was asked for", Module: join(
 		returning(pause, on("proxy_on_request_headers", asm.Save(0, asm.Param(0)), asm.Call("proxy_set_tick_period_milliseconds", asm.Word(20)))),
 		on("proxy_on_tick", asm.Log("tick"), asm.Call("proxy_set_tick_period_milliseconds", asm.Word(0)), asm.Call("proxy_set_effective_context", asm.Slot(0)), resume(0)))},
-	{Name: "a counter counts up only", Module: on("proxy_on_request_headers", metric(counter, "c", 0), increment(0, 3), increment(0, 0), increment(0, -1), read(0), record(0, 4), read(0))},
-	{Name: "a gauge goes up and down and is set", Module: on("proxy_on_request_headers", metric(gauge, "g", 0), increment(0, 10), increment(0, -3), increment(0, 0), read(0), record(0, 42), read(0))},
-	{Name: "a histogram takes samples and has no value", Module: on("proxy_on_request_headers", metric(histogram, "h", 0), record(0, 5), increment(0, 1), read(0))},
-	{Name: "metrics that are not there", Module: on("proxy_on_request_headers", metric(3, "x", 0),
+	{Name: "a counter counts up only", Module: on("proxy_on_request_headers", metric(counter, "c"), increment(3), increment(0), increment(-1), read(), record(4), read())},
+	{Name: "a gauge goes up and down and is set", Module: on("proxy_on_request_headers", metric(gauge, "g"), increment(10), increment(-3), increment(0), read(), record(42), read())},
+	{Name: "a histogram takes samples and has no value", Module: on("proxy_on_request_headers", metric(histogram, "h"), record(5), increment(1), read())},
+	{Name: "metrics that are not there", Module: on("proxy_on_request_headers", metric(3, "x"),
 		asm.Call("proxy_increment_metric", asm.Word(4000), asm.Long(1)), asm.Call("proxy_increment_metric", asm.Word(4001), asm.Long(1)), asm.Call("proxy_record_metric", asm.Word(4002), asm.Long(1)), asm.Call("proxy_record_metric", asm.Word(4003), asm.Long(1)), asm.Call("proxy_get_metric", asm.Word(4000), asm.OutLong()), asm.Call("proxy_get_metric", asm.Word(4003), asm.OutLong()))},
 	{Name: "properties: plugin", Module: on("proxy_on_request_headers", property("plugin_root_id"), property("plugin_vm_id"))},
 	{Name: "properties: request", Module: on("proxy_on_request_headers", property("request\x00path"), property("request\x00url_path"), property("request\x00method"), property("request\x00scheme"), property("request\x00headers\x00x-probe"), property("request\x00headers\x00x-none"), property("request\x00protocol"), property("request\x00query"), property("request\x00useragent"), property("request\x00none"), property("none"), property(""))},
@@ -74,4 +75,17 @@ var stateCases = []Case{
 		asm.Call("fd_fdstat_get", asm.Word(1), asm.Word(1024)), asm.Call("fd_fdstat_get", asm.Word(3), asm.Word(1024)), asm.Call("fd_prestat_get", asm.Word(3), asm.Word(1024)), asm.Call("fd_close", asm.Word(3)),
 		asm.Call("fd_read", asm.Word(0), asm.Word(1024), asm.Word(0), asm.Word(1100)), asm.Call("fd_seek", asm.Word(1), asm.Long(0), asm.Word(0), asm.Word(1024)), asm.Call("fd_write", asm.Word(3), asm.Word(1024), asm.Word(0), asm.OutWord(0)), asm.Call("fd_write", asm.Word(1), asm.Word(1024), asm.Word(0), asm.OutWord(0)), asm.Call("sched_yield"),
 		asm.Call("path_open", asm.Word(3), asm.Word(0), asm.Word(1024), asm.Word(0), asm.Word(0), asm.Long(0), asm.Long(0), asm.Word(0), asm.Word(1100)), asm.Call("poll_oneoff", asm.Word(1024), asm.Word(1024), asm.Word(1), asm.OutWord(0)))},
+	{Name: "WASI: files and sockets that are not there", Module: on("proxy_on_request_headers",
+		asm.Call("args_get", asm.Word(1024), asm.Word(1024)), asm.Call("fd_fdstat_set_flags", asm.Word(1), asm.Word(0)), asm.Call("fd_fdstat_set_rights", asm.Word(1), asm.Long(0), asm.Long(0)), asm.Call("fd_fdstat_set_rights", asm.Word(5), asm.Long(0), asm.Long(0)),
+		asm.Call("fd_advise", asm.Word(1), asm.Long(0), asm.Long(0), asm.Word(0)), asm.Call("fd_allocate", asm.Word(1), asm.Long(0), asm.Long(0)), asm.Call("fd_datasync", asm.Word(1)), asm.Call("fd_sync", asm.Word(7)),
+		asm.Call("fd_filestat_get", asm.Word(1), asm.Word(1024)), asm.Call("fd_filestat_set_size", asm.Word(1), asm.Long(0)), asm.Call("fd_filestat_set_times", asm.Word(1), asm.Long(0), asm.Long(0), asm.Word(0)),
+		asm.Call("fd_pread", asm.Word(1), asm.Word(1024), asm.Word(0), asm.Long(0), asm.Word(1024)), asm.Call("fd_pwrite", asm.Word(1), asm.Word(1024), asm.Word(0), asm.Long(0), asm.Word(1024)), asm.Call("fd_pwrite", asm.Word(9), asm.Word(1024), asm.Word(0), asm.Long(0), asm.Word(1024)),
+		asm.Call("fd_readdir", asm.Word(1), asm.Word(1024), asm.Word(0), asm.Long(0), asm.OutWord(0)), asm.Call("fd_renumber", asm.Word(1), asm.Word(2)), asm.Call("fd_renumber", asm.Word(1), asm.Word(3)), asm.Call("fd_tell", asm.Word(1), asm.OutLong()), asm.Call("fd_prestat_dir_name", asm.Word(3), asm.Word(1024), asm.Word(0)),
+		asm.Call("path_filestat_get", asm.Word(3), asm.Word(0), asm.Word(1024), asm.Word(0), asm.Word(1024)), asm.Call("path_filestat_set_times", asm.Word(3), asm.Word(0), asm.Word(1024), asm.Word(0), asm.Long(0), asm.Long(0), asm.Word(0)),
+		asm.Call("path_create_directory", asm.Word(3), asm.Word(1024), asm.Word(0)), asm.Call("path_remove_directory", asm.Word(3), asm.Word(1024), asm.Word(0)), asm.Call("path_link", asm.Word(3), asm.Word(0), asm.Word(1024), asm.Word(0), asm.Word(3), asm.Word(1024)),
+		asm.Call("path_readlink", asm.Word(3), asm.Word(1024), asm.Word(0), asm.Word(1024), asm.Word(0), asm.OutWord(0)), asm.Call("path_rename", asm.Word(3), asm.Word(1024), asm.Word(0), asm.Word(3), asm.Word(1024), asm.Word(0)), asm.Call("path_symlink", asm.Word(1024), asm.Word(0), asm.Word(3), asm.Word(1024)), asm.Call("path_unlink_file", asm.Word(3), asm.Word(1024), asm.Word(0)),
+		asm.Call("sock_accept", asm.Word(3), asm.Word(0), asm.OutWord(0)), asm.Call("sock_recv", asm.Word(3), asm.Word(1024), asm.Word(0), asm.Word(0), asm.OutWord(0), asm.OutWord(1)), asm.Call("sock_send", asm.Word(3), asm.Word(1024), asm.Word(0), asm.Word(0), asm.OutWord(0)), asm.Call("sock_shutdown", asm.Word(3), asm.Word(0)))},
+	{Name: "WASI: a program that ends itself goes on", Module: on("proxy_on_request_headers", asm.CallVoid("proc_exit", asm.Word(3)), asm.Log("after"))},
+	{Name: "WASI: a line written to stdout is an info line, without the newline at its end", Module: on("proxy_on_request_headers", asm.Store(1024, asm.Text("two words\n")), asm.Call("fd_write", asm.Word(1), asm.Word(1024), asm.Word(1), asm.OutWord(0)))},
+	{Name: "Emscripten's functions", Module: on("proxy_on_request_headers", asm.Call("pthread_equal", asm.Word(1), asm.Word(1)), asm.Call("pthread_equal", asm.Word(1), asm.Word(2)), asm.CallVoid("emscripten_notify_memory_growth", asm.Word(0)))},
 }

@@ -156,7 +156,7 @@ func get200(url string) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != 200 {
+	if err == nil && response.StatusCode != http.StatusOK {
 		err = errors.New(response.Status)
 	}
 	return text, err

@@ -107,7 +107,6 @@ type wire struct {
 	response result
 	request  *abi.Headers
 	body     bytes.Buffer
-	answered bool
 }
 
 func (x *wire) send() {

@@ -105,8 +105,37 @@ func Save(slot int, arg Arg) Step {
 	}
 }
 
+// Store writes the two numbers of a Text to memory: where it is and how long.
+func Store(at int32, text Arg) Step {
+	return func(f *function) {
+		text(f)
+		f.set(f.digit) // the length
+		f.set(f.status)
+		f.i32(at)
+		f.get(f.status)
+		f.op(0x36, 2, 0)
+		f.i32(at + 4)
+		f.get(f.digit)
+		f.op(0x36, 2, 0)
+	}
+}
+
 // Raw is any instructions, as bytes.
 func Raw(code ...byte) Step { return func(f *function) { f.op(code...) } }
+
+// Itself calls the callback again, with its own parameters, for ever.
+func Itself() Step {
+	return func(f *function) {
+		for i := range f.params {
+			f.get(byte(i)) //nolint:gosec // at most 5
+		}
+		// All callbacks come after all imports, but how many there are is known only at the end.
+		f.op(0x10)
+		f.itself = append(f.itself, len(f.code))
+		f.op(0x80, 0x80, 0x80, 0x80, 0x00)
+		f.op(0x1a)
+	}
+}
 
 // Word is a number.
 func Word(n uint32) Arg {
@@ -245,6 +274,7 @@ type function struct {
 	types  []byte
 	after  []func()
 	used   int32
+	itself []int // where in the code its own index belongs, in five bytes
 }
 
 func (b *builder) callback(name string, c Callback, version string) {
@@ -260,7 +290,7 @@ func (b *builder) callback(name string, c Callback, version string) {
 	if strings.HasSuffix(signature, "r") {
 		typ += "i"
 	}
-	f := &function{m: b, name: name, typ: typ, params: params, status: byte(params), digit: byte(params + 1)}
+	f := &function{m: b, name: name, typ: typ, params: params, status: byte(params), digit: byte(params + 1)} //nolint:gosec // at most 5
 	if c.Params {
 		for i := 1; i < params; i++ {
 			f.logHex(fmt.Sprintf("%s %d = ", name, i), func() { f.get(byte(i)) }) //nolint:gosec // at most 5
@@ -365,7 +395,7 @@ func (b *builder) module(version string) []byte {
 	imports = uleb(imports, len(b.imports))
 	for _, i := range b.imports {
 		from := "env"
-		if !strings.HasPrefix(i.name, "proxy_") {
+		if !strings.HasPrefix(i.name, "proxy_") && i.name != "pthread_equal" && i.name != "emscripten_notify_memory_growth" {
 			from = "wasi_snapshot_preview1"
 		}
 		imports = uleb(append(str(str(imports, from), i.name), 0), b.typeOf(i.typ))
@@ -385,6 +415,10 @@ func (b *builder) module(version string) []byte {
 	}
 	n := 0
 	for _, f := range b.functions {
+		for _, at := range f.itself {
+			index := len(b.imports) + n
+			copy(f.code[at:], []byte{byte(index) | 0x80, byte(index>>7) | 0x80, 0x80, 0x80, 0x00}) //nolint:gosec // bits of a LEB128 number
+		}
 		add(f.name, f.typ, 2, f.code, true)
 		n++
 	}

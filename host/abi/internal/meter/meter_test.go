@@ -1,0 +1,77 @@
+package meter_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/abi/internal/meter"
+)
+
+// module is one with imports, several functions, calls and loops.
+func module() []byte {
+	return asm.Module{
+		"proxy_on_request_headers": {Do: []asm.Step{
+			asm.Call("proxy_get_property", asm.Text("path"), asm.OutBytes()), asm.Raw(0x03, 0x40, 0x0b), asm.Itself(),
+		}},
+		"proxy_on_tick": {Do: []asm.Step{asm.Log("tick"), asm.Raw(0x0f)}},
+	}.Build()
+}
+
+func TestRewrittenModulesAreValid(t *testing.T) {
+	ctx := context.Background()
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	rewritten, err := meter.Rewrite(module(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := r.CompileModule(ctx, rewritten)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range compiled.ImportedFunctions() {
+		if from, name, _ := f.Import(); from == meter.Module && name == meter.Function {
+			return
+		}
+	}
+	t.Error("the rewritten module does not import what it is to ask")
+}
+
+func TestModulesMayNotImportWhatIsOurs(t *testing.T) {
+	once, err := meter.Rewrite(module(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := meter.Rewrite(once, 100); !errors.Is(err, meter.ErrMalformed) {
+		t.Errorf("got %v, want ErrMalformed", err)
+	}
+}
+
+// FuzzRewrite: whatever WebAssembly wazero accepts, it accepts rewritten, unless Rewrite says that it cannot.
+func FuzzRewrite(f *testing.F) {
+	f.Add(module())
+	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	f.Cleanup(func() { _ = r.Close(ctx) })
+	f.Fuzz(func(t *testing.T, wasm []byte) {
+		rewritten, err := meter.Rewrite(wasm, 100)
+		if err != nil {
+			return
+		}
+		original, err := r.CompileModule(ctx, wasm)
+		if err != nil {
+			return
+		}
+		_ = original.Close(ctx)
+		compiled, err := r.CompileModule(ctx, rewritten)
+		if err != nil {
+			t.Fatalf("a valid module became invalid: %v", err)
+		}
+		_ = compiled.Close(ctx)
+	})
+}
