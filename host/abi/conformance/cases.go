@@ -2,7 +2,11 @@
 // real Envoy, with the same result. docs/reference/abi.md lists them.
 package conformance
 
-import "github.com/leash-gateway/leash/host/abi/internal/asm"
+import (
+	"slices"
+
+	"github.com/leash-gateway/leash/host/abi/internal/asm"
+)
 
 // A Case is a module and one exchange.
 type Case struct {
@@ -105,4 +109,4 @@ func httpCall(cluster string, headers ...string) asm.Step {
 }
 
 // Cases are all of them, in the order of the reference.
-var Cases = append(append(append(headerCases, bodyCases...), flowCases...), stateCases...)
+var Cases = slices.Concat(headerCases, bodyCases, flowCases, grpcCases, stateCases)

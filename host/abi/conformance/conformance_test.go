@@ -38,7 +38,8 @@ func TestThisHostDoesWhatEnvoyDoes(t *testing.T) {
 		w.Header().Set("x-callout", "yes")
 		_, _ = io.WriteString(w, "called")
 	}))
-	host, envoy := newHostRunner(t, callout), newEnvoyRunner(t, callout)
+	grpc := serveGRPC(t)
+	host, envoy := newHostRunner(t, callout, grpc), newEnvoyRunner(t, callout, grpc)
 	for _, c := range Cases {
 		t.Run(c.Name, func(t *testing.T) {
 			got, want := host.run(t, c).clean(), envoy.run(t, c).clean()

@@ -67,13 +67,13 @@ func findEnvoy(t *testing.T) string {
 	return path
 }
 
-func newEnvoyRunner(t *testing.T, callout string) *envoyRunner {
+func newEnvoyRunner(t *testing.T, callout, grpc string) *envoyRunner {
 	t.Helper()
 	r := &envoyRunner{upstream: &recorder{}, lines: map[string][]string{}, ports: map[string]string{}}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "envoy.json")
 	adminFile := filepath.Join(dir, "admin")
-	if err := os.WriteFile(config, r.bootstrap(t, serve(t, r.upstream), callout), 0o600); err != nil {
+	if err := os.WriteFile(config, r.bootstrap(t, serve(t, r.upstream), callout, grpc), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -165,6 +165,9 @@ func get200(url string) ([]byte, error) {
 // logLine is "[date][thread][level][wasm] [source] wasm log NAME root vm of NAME: message"; the first NAME only on streams.
 var logLine = regexp.MustCompile(`^\[[^]]*\]\[[^]]*\]\[[^]]*\]\[[^]]*\] \[[^]]*\] wasm log [^:]*vm of (case[0-9]+): (.*)$`)
 
+// viaUpstream is what Envoy appends to the message of a gRPC status: where it came from.
+var viaUpstream = strings.NewReplacer("{via_upstream}", "", "via_upstream", "")
+
 func (r *envoyRunner) read(out io.Reader) {
 	scanner := bufio.NewScanner(out)
 	scanner.Buffer(nil, 1<<20)
@@ -211,7 +214,11 @@ func (r *envoyRunner) run(t *testing.T, c Case) result {
 func (r *envoyRunner) logged(c Case) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return c.lines(r.lines[c.id()])
+	lines := c.lines(r.lines[c.id()])
+	for i := range lines {
+		lines[i] = viaUpstream.Replace(lines[i])
+	}
+	return lines
 }
 
 // about is what Envoy wrote that may be about a case.
@@ -259,7 +266,7 @@ func send(t *testing.T, address string, c Case) result {
 
 type object = map[string]any
 
-func (r *envoyRunner) bootstrap(t *testing.T, upstream, callout string) []byte {
+func (r *envoyRunner) bootstrap(t *testing.T, upstream, callout, grpc string) []byte {
 	t.Helper()
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -274,7 +281,7 @@ func (r *envoyRunner) bootstrap(t *testing.T, upstream, callout string) []byte {
 		"admin": object{"address": socket("127.0.0.1:0")},
 		"static_resources": object{
 			"listeners": listeners,
-			"clusters":  []any{cluster("upstream", upstream), cluster("callout", callout), cluster("dead", dead.Addr().String())},
+			"clusters":  []any{cluster("upstream", upstream), cluster("callout", callout), cluster("dead", dead.Addr().String()), http2(cluster("grpc", grpc))},
 		},
 	})
 	if err != nil {
@@ -319,6 +326,13 @@ func listener(c Case) object {
 func cluster(name, address string) object {
 	return object{"name": name, "connect_timeout": "1s", "type": "STATIC", "load_assignment": object{"cluster_name": name, "endpoints": []any{object{
 		"lb_endpoints": []any{object{"endpoint": object{"address": socket(address)}}}}}}}
+}
+
+func http2(c object) object {
+	c["typed_extension_protocol_options"] = object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+		"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": object{"http2_protocol_options": object{}},
+	}}
+	return c
 }
 
 func socket(address string) object {

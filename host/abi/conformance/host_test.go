@@ -19,16 +19,17 @@ import (
 type hostRunner struct {
 	engine *abi.Engine
 	call   string // the address of the server for callouts
+	grpc   grpcCaller
 }
 
-func newHostRunner(t *testing.T, callout string) *hostRunner {
+func newHostRunner(t *testing.T, callout, grpc string) *hostRunner {
 	t.Helper()
 	engine, err := abi.New(context.Background(), abi.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close(context.Background()) })
-	return &hostRunner{engine, callout}
+	return &hostRunner{engine, callout, newGRPCCaller(t, grpc)}
 }
 
 func (r *hostRunner) run(t *testing.T, c Case) result {
@@ -45,7 +46,7 @@ func (r *hostRunner) run(t *testing.T, c Case) result {
 	w.Do(func() {
 		vm, err := program.NewVM(context.Background(), &w, abi.VMConfig{
 			ID: "vm of " + c.id(), Configuration: []byte(c.VMConfig), Allow: c.Restrict,
-			Host: abi.Host{Logger: &lines, HTTP: caller{r.call}},
+			Host: abi.Host{Logger: &lines, HTTP: caller{r.call}, GRPC: r.grpc},
 		})
 		if err != nil {
 			t.Fatal(err)

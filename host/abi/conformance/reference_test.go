@@ -36,6 +36,7 @@ ABI versions: 0.1.0, 0.2.0, 0.2.1, as the module's export ` + "`proxy_abi_versio
 | ` + "`proxy_continue_stream`" + ` of a response that has not begun | may end the process | nothing happens |
 | parts of one ` + "`fd_write`" + `, length of its line | any | 1024, 1 MiB: errno 28 |
 | foreign functions | Envoy's and its extensions' | ` + "`compress`, `uncompress`, `clear_route_cache`" + `, and the embedder's |
+| the message of a gRPC status | ends with ` + "`via_upstream`" + ` | is the server's |
 | an exchange whose module traps | with ` + "`failure_policy: FAIL_OPEN`" + ` answered with 503, later ones pass; passes with ` + "`fail_open: true`" + ` | passes if the module fails open |
 `
 
