@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/config"
-	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/module"
 
 	// The modules natively, to check their configuration before it is given to Envoy.
@@ -85,15 +84,15 @@ func moduleError(c *config.Config, f config.Filter, text string) error {
 	return c.Errorf(at, "%s", reason)
 }
 
-// locate gives Envoy's refusal the place in the file that it is about, as far as that can be told.
-func locate(c *config.Config, refused *envoy.Refused) error {
+// locate gives an engine's refusal the place in the file that it is about, as far as that can be told from its text.
+func locate(c *config.Config, detail string, refused error) error {
 	for _, f := range c.Filters() {
-		if strings.Contains(refused.Detail, f.Name) {
+		if strings.Contains(detail, f.Name) {
 			return c.Errorf(f.Modules[0], "%v (the lines above may tell more)", refused)
 		}
 	}
 	for name := range c.Providers {
-		if strings.Contains(refused.Detail, "provider."+name) {
+		if strings.Contains(detail, "provider."+name) {
 			return c.Errorf("providers."+name, "%v", refused)
 		}
 	}
@@ -155,7 +154,7 @@ func (r *readiness) set() { r.started.Store(true) }
 
 func (g *gateway) isReady() error {
 	if !g.ready.started.Load() {
-		return errors.New("envoy has not taken its first configuration yet")
+		return errors.New("the first configuration has not been taken yet")
 	}
 	return nil
 }
@@ -180,10 +179,13 @@ const (
 )
 
 // welcome tells what to try.
-func welcome(c *config.Config, mock *url.URL) string {
+func welcome(c *config.Config, by engine, mock *url.URL) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nLeash is ready: gateway http://%s   metrics http://%s/metrics   Envoy's admin http://%s\n",
-		c.Listen, c.Control.Listen, c.Envoy.Admin)
+	fmt.Fprintf(&b, "\nLeash is ready: gateway http://%s (%s)   metrics http://%s/metrics", c.Listen, by, c.Control.Listen)
+	if _, ok := by.(*envoyEngine); ok {
+		fmt.Fprintf(&b, "   Envoy's admin http://%s", c.Envoy.Admin)
+	}
+	fmt.Fprintln(&b)
 	if mock != nil {
 		fmt.Fprintf(&b, "No provider key is set: the built-in mock answers. Set OPENAI_API_KEY and start again for real answers.\n")
 	}

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
@@ -20,24 +19,35 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/control"
-	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/mock"
 )
 
 func upCommand() *cli.Command {
 	return command(&cli.Command{
 		Name:  "up",
-		Usage: "run the gateway: Envoy with the modules of a leash.yaml",
+		Usage: "run the gateway: Envoy, or the embedded one, with the modules of a leash.yaml",
 		Description: "Prints one JSON line an exchange to standard output, its own log to standard error.\n" +
-			"A changed leash.yaml (or SIGHUP) is applied to the running Envoy; one that is wrong is refused and the old one goes on.",
-		Flags: []cli.Flag{configFlag(), &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"}},
+			"A changed leash.yaml (or SIGHUP) is applied while it runs; one that is wrong is refused and the old one goes on.\n" +
+			"The engine that carries the traffic is envoy, embedded (in this process, without Envoy), or auto: Envoy if one is\n" +
+			"found, else embedded.",
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{
+				Name: "engine", Value: engineAuto, EnvVars: []string{"LEASH_ENGINE"},
+				Usage: "carry the traffic with `NAME`: envoy, embedded, auto",
+			},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"},
+		},
 		Action: func(c *cli.Context) error {
 			level := slog.LevelInfo
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
-			g := &gateway{log: logger(c, level), stdout: c.App.Writer, stderr: c.App.ErrWriter, path: c.String("config"), crashes: make(chan struct{}, 1), metrics: control.NewRegistry(c.App.Version)}
-			return g.run(c.Context)
+			g := &gateway{
+				log: logger(c, level), stdout: &lines{w: c.App.Writer}, stderr: c.App.ErrWriter,
+				path: c.String("config"), metrics: control.NewRegistry(c.App.Version),
+			}
+			return g.run(c.Context, c.String("engine"))
 		},
 	})
 }
@@ -45,26 +55,23 @@ func upCommand() *cli.Command {
 // A gateway is a running `leash up`.
 type gateway struct {
 	log            *slog.Logger
-	stdout, stderr io.Writer
+	stdout, stderr io.Writer // stdout takes whole lines from anywhere
 	path           string
 
 	config  *config.Config
 	mock    *url.URL // set once the mock has been started
-	server  *envoy.Server
-	crashes chan struct{} // a VM has died
-	// generation counts how often filters of inspectors were loaded anew.
-	generation int
-	ready      readiness
-	metrics    *control.Registry
-	group      *errgroup.Group
+	engine  engine
+	ready   readiness
+	metrics *control.Registry
+	group   *errgroup.Group
 	// done is closed when the gateway ends; what the group runs ends with it.
 	done <-chan struct{}
 }
 
-// startTimeout is how long Envoy may take to be ready, compiling the modules included.
+// startTimeout is how long an engine may take to be ready, compiling the modules included.
 const startTimeout = 60 * time.Second
 
-func (g *gateway) run(ctx context.Context) error {
+func (g *gateway) run(ctx context.Context, engineName string) error {
 	loaded, err := load(g.path)
 	if err != nil {
 		return err
@@ -73,31 +80,19 @@ func (g *gateway) run(ctx context.Context) error {
 	if err := portsAreFree(loaded); err != nil {
 		return err
 	}
-	binary, err := envoy.Find(os.LookupEnv)
-	if err != nil {
-		return fmt.Errorf("find envoy: %w", err)
-	}
-	if binary == "" {
-		g.log.Info("found no Envoy here: func-e downloads it", "version", envoy.Version)
-	}
 	// Everything that is started ends with this context, and is waited for.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g.group, ctx = errgroup.WithContext(ctx)
 	g.done = ctx.Done()
-	if g.server, err = envoy.Serve(ctx, g.log); err != nil {
+	if g.engine, err = g.newEngine(ctx, engineName); err != nil {
 		return err
 	}
-	defer g.server.Close() //nolint:errcheck // a temporary folder
-	// Before Envoy is there: it takes what is waiting for it.
+	defer g.engine.close()
+	// Before the engine is there: it takes what is waiting for it.
 	changes := config.Watch(ctx, g.path)
 	g.group.Go(func() error { return g.serveControl(ctx) })
-	g.group.Go(func() error {
-		runner := &envoy.Runner{
-			Path: binary, Config: g.config, Server: g.server, Log: g.log, Records: &lines{w: g.stdout}, Crashed: g.crashed, Restarted: g.metrics.EnvoyRestarted,
-		}
-		return runner.Run(ctx)
-	})
+	g.group.Go(func() error { return g.engine.run(ctx) })
 	g.group.Go(func() error {
 		if err := g.start(ctx); err != nil {
 			return err
@@ -111,7 +106,7 @@ func (g *gateway) run(ctx context.Context) error {
 	return err
 }
 
-// start gives Envoy its first configuration.
+// start gives the engine its first configuration.
 func (g *gateway) start(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -119,28 +114,21 @@ func (g *gateway) start(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("start envoy: %w", err)
+		return fmt.Errorf("start %s: %w", g.engine, err)
 	}
 	g.ready.set()
 	g.metrics.ConfigLoaded(nil)
-	_, _ = fmt.Fprint(g.stderr, welcome(g.config, g.mock))
+	_, _ = fmt.Fprint(g.stderr, welcome(g.config, g.engine, g.mock))
 	return nil
 }
 
-// apply makes Envoy run a configuration.
+// apply puts a configuration in force.
 func (g *gateway) apply(ctx context.Context, c *config.Config) error {
-	options, err := g.options(ctx, c)
+	o, err := g.options(ctx, c)
 	if err != nil {
 		return err
 	}
-	resources, err := envoy.Translate(c, options)
-	if err != nil {
-		return err
-	}
-	if err := g.server.Apply(ctx, resources); err != nil {
-		if refused, ok := errors.AsType[*envoy.Refused](err); ok {
-			return locate(c, refused)
-		}
+	if err := g.engine.apply(ctx, c, o); err != nil {
 		return err
 	}
 	g.config = c
@@ -148,16 +136,16 @@ func (g *gateway) apply(ctx context.Context, c *config.Config) error {
 }
 
 // options resolves the providers' keys, and starts the mock for those that have none and want one.
-func (g *gateway) options(ctx context.Context, c *config.Config) (envoy.Options, error) {
+func (g *gateway) options(ctx context.Context, c *config.Config) (options, error) {
 	dir, err := modulesDir(c)
 	if err != nil {
-		return envoy.Options{}, err
+		return options{}, err
 	}
 	ca, err := systemCertificates()
 	if err != nil {
-		return envoy.Options{}, err
+		return options{}, err
 	}
-	o := envoy.Options{ModulesDir: dir, CAFile: ca, Generation: g.generation, Mock: map[string]*url.URL{}, Secrets: map[string]config.SecretValue{}}
+	o := options{modulesDir: dir, caFile: ca, mock: map[string]*url.URL{}, secrets: map[string]config.SecretValue{}}
 	for name, p := range c.Providers {
 		if p.APIKey == nil {
 			continue
@@ -165,10 +153,10 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (envoy.Options,
 		key, err := p.APIKey.Resolve(os.LookupEnv)
 		switch {
 		case err == nil:
-			o.Secrets[name] = key
+			o.secrets[name] = key
 		case p.MockWithoutKey && errors.Is(err, config.ErrNoSecret):
 			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
-			if o.Mock[name], err = g.startMock(ctx); err != nil {
+			if o.mock[name], err = g.startMock(ctx); err != nil {
 				return o, err
 			}
 		default:
@@ -201,11 +189,6 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-g.crashes:
-			if err := g.revive(ctx); err != nil && ctx.Err() == nil {
-				g.log.Error("load the inspectors anew", "error", err)
-			}
-			continue
 		case <-changes:
 		case <-hangups:
 		}
@@ -238,34 +221,7 @@ func (g *gateway) reload(ctx context.Context) error {
 	return nil
 }
 
-// crashed notes that a VM has died.
-func (g *gateway) crashed() {
-	select {
-	case g.crashes <- struct{}{}:
-	default: // one that has not been looked at yet stands for this one too
-	}
-}
-
-// revivePause keeps an inspector that dies at every request from being compiled without a pause.
-const revivePause = time.Second
-
-// revive loads filters of inspectors anew: Envoy itself reloads a VM that died only where a policy is in it.
-func (g *gateway) revive(ctx context.Context) error {
-	if !slices.ContainsFunc(g.config.Filters(), func(f config.Filter) bool { return !f.Policy }) {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-time.After(revivePause):
-	}
-	g.generation++
-	limited, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	return g.apply(limited, g.config)
-}
-
-// onlyReloadable refuses changes of what is fixed while Envoy runs.
+// onlyReloadable refuses changes of what is fixed while the engine runs.
 func onlyReloadable(old, changed *config.Config) error {
 	for _, fixed := range []struct{ path, old, changed string }{
 		{"control.listen", old.Control.Listen, changed.Control.Listen},

@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/leash-gateway/leash/host/abi"
+)
+
+// caller lets modules call the providers of their generation, by the name provider.NAME, as they call clusters in Envoy.
+// The provider's key is put into these calls too.
+type caller generation
+
+var _ abi.HTTPCaller = (*caller)(nil)
+
+// maxCallBytes bounds what is read of an answer.
+const maxCallBytes = 16 << 20
+
+// HTTPCall makes a call and tells done its answer.
+func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*abi.HTTPAnswer)) error {
+	name, _ := strings.CutPrefix(call.Cluster, "provider.")
+	p := c.providers[name]
+	if p == nil || clusterName(name) != call.Cluster {
+		return abi.ErrUnknownCluster
+	}
+	path, query, _ := strings.Cut(call.Headers.Value(":path"), "?")
+	r := &http.Request{
+		Method: call.Headers.Value(":method"), Host: call.Headers.Value(":authority"), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Path: path, RawQuery: query},
+		Header: http.Header{}, ContentLength: int64(len(call.Body)),
+	}
+	for name, value := range call.Headers.All() {
+		if name[0] != ':' && name != "content-length" && !isHopByHop(name) {
+			r.Header.Add(name, value)
+		}
+	}
+	if p.bearer != "" {
+		r.Header.Set("Authorization", p.bearer)
+	}
+	if len(call.Body) > 0 {
+		body := call.Body
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	go func() {
+		limited, cancel := ctx, context.CancelFunc(func() {})
+		if call.Timeout > 0 {
+			limited, cancel = context.WithTimeout(ctx, call.Timeout)
+		}
+		defer cancel()
+		done(p.call(r.WithContext(limited)))
+	}()
+	return nil
+}
+
+// call is a provider's answer, or one that says why there is none, as Envoy's.
+func (p *provider) call(r *http.Request) *abi.HTTPAnswer {
+	response, err := p.roundTrip(r)
+	if err != nil {
+		return noAnswer(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxCallBytes))
+	if err != nil {
+		return noAnswer(err)
+	}
+	h := abi.NewHeaders(":status", strconv.Itoa(response.StatusCode))
+	for name, values := range response.Header {
+		for _, value := range values {
+			h.Add(lowerCase(name), value)
+		}
+	}
+	return &abi.HTTPAnswer{Headers: h, Body: body, Trailers: trailersOf(response.Trailer)}
+}
+
+func noAnswer(err error) *abi.HTTPAnswer {
+	status, text := http.StatusServiceUnavailable, "upstream connect error or disconnect/reset before headers"
+	if errors.Is(err, context.DeadlineExceeded) {
+		status, text = http.StatusGatewayTimeout, "upstream request timeout"
+	}
+	return &abi.HTTPAnswer{
+		Headers: abi.NewHeaders(":status", strconv.Itoa(status), "content-type", "text/plain", "content-length", strconv.Itoa(len(text))),
+		Body:    []byte(text),
+	}
+}

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// A provider is where exchanges end. It holds the key, which no module ever sees.
+type provider struct {
+	name      string
+	base      *url.URL
+	host      string // the Host header
+	bearer    string // "Bearer KEY", or "" where the provider has none
+	total     time.Duration
+	idle      time.Duration
+	transport *http.Transport
+	counts    *upstreamCounts
+}
+
+const (
+	idleConnections     = 1024 // kept open for a provider
+	idleConnectionsTime = 90 * time.Second
+)
+
+func newProvider(name string, c *config.Config, o Options, m *metrics) (*provider, error) {
+	configured := c.Providers[name]
+	base := baseURL(name, c, o)
+	p := &provider{
+		name: name, base: base, host: authority(base), counts: m.upstream(name),
+		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle),
+	}
+	if configured.APIKey != nil && o.Mock[name] == nil {
+		p.bearer = "Bearer " + o.Secrets[name].Reveal()
+	}
+	connect := time.Duration(configured.Timeouts.Connect)
+	dialer := &net.Dialer{Timeout: connect}
+	p.transport = &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return p.dialed(dialer.DialContext(ctx, network, address))
+		},
+		DisableCompression: true, ForceAttemptHTTP2: true, TLSHandshakeTimeout: connect,
+		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleConnectionsTime,
+		WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
+	}
+	if base.Scheme != "https" {
+		return p, nil
+	}
+	file := configured.CAFile
+	if file == "" {
+		file = o.CAFile
+	}
+	pool, err := certificates(file)
+	if err != nil {
+		return nil, err
+	}
+	p.transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, ServerName: base.Hostname()}
+	return p, nil
+}
+
+func certificates(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read certificates: %s holds none in PEM form", file)
+	}
+	return pool, nil
+}
+
+// A dialError says that no connection came about, and so that nothing has reached the provider.
+type dialError struct{ error }
+
+// Unwrap is why.
+func (e dialError) Unwrap() error { return e.error }
+
+func (p *provider) dialed(c net.Conn, err error) (net.Conn, error) {
+	if err != nil {
+		p.counts.connectFailures.Add(1)
+		return nil, dialError{err}
+	}
+	return c, nil
+}
+
+// roundTrip sends a request. Only what has certainly not reached the provider is sent again, once: a chat is not
+// idempotent, and it costs. (net/http does so itself where it took a connection that the provider was just closing.)
+func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
+	response, err := p.transport.RoundTrip(r)
+	if _, unreached := errors.AsType[dialError](err); !unreached || r.Context().Err() != nil || r.Body != nil && r.GetBody == nil {
+		return response, err
+	}
+	again := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if again.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return p.transport.RoundTrip(again)
+}

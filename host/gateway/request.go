@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/leash-gateway/leash/host/abi"
+)
+
+// maxHeaders bounds the number of headers, as Envoy does.
+const maxHeaders = 100
+
+var errHeaders = errors.New("too many headers")
+
+// requestHeaders are a client's headers as the modules see them, pseudo headers first.
+func requestHeaders(r *http.Request) (*abi.Headers, error) {
+	target := r.RequestURI
+	if strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://") { // a proxy's form; Host is set by net/http
+		_, rest, _ := strings.Cut(target, "://")
+		at := strings.IndexAny(rest, "/?")
+		if at < 0 {
+			rest, at = "/", 0
+		}
+		target = rest[at:]
+	}
+	path, err := normalize(target)
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	h := abi.NewHeaders(":authority", r.Host, ":path", path, ":method", r.Method, ":scheme", scheme)
+	count, id := 0, ""
+	for name, values := range r.Header {
+		name = lowerCase(name)
+		switch {
+		case strings.HasPrefix(name, "x-leash-"), strings.HasPrefix(name, "x-envoy-"), name == "x-forwarded-proto",
+			// x_leash_route is not x-leash-route, but some servers behind make one of the other.
+			strings.Contains(name, "_"), isHopByHop(name):
+			continue
+		case name == "x-request-id":
+			id = values[0]
+			continue
+		}
+		for _, value := range values {
+			h.Add(name, value)
+		}
+		count += len(values)
+	}
+	if count > maxHeaders {
+		return nil, errHeaders
+	}
+	for _, name := range strings.Split(r.Header.Get("Connection"), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			h.Remove(name)
+		}
+	}
+	if r.ContentLength > 0 && r.Header.Get("Content-Length") == "" {
+		h.Set("content-length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	if id == "" {
+		id = newRequestID()
+	}
+	h.Set("x-request-id", id)
+	h.Add("x-forwarded-for", clientHost(r))
+	h.Set("x-forwarded-proto", scheme)
+	return h, nil
+}
+
+// clientHost is the peer's own address: x-forwarded-for is for what stands behind, and never believed.
+func clientHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// newRequestID is a random UUID: https://www.rfc-editor.org/rfc/rfc9562#section-5.4
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var text [36]byte
+	hex.Encode(text[:8], b[:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:], b[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// upstreamRequest is what a provider gets. body is nil for a request without one.
+func (p *provider) upstreamRequest(h *abi.Headers, to target) *http.Request {
+	path := h.Value(":path")
+	r := &http.Request{
+		Method: h.Value(":method"), Host: p.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Opaque: to.path},
+		Header: make(http.Header, h.Len()+1),
+	}
+	if at := strings.IndexByte(path, '?'); at >= 0 {
+		r.URL.RawQuery = path[at+1:]
+	}
+	// One slice for all values: each header's is a part of it.
+	values := make([]string, 0, h.Len()+2)
+	agent := false
+	for name, value := range h.All() {
+		if name[0] == ':' || name == "host" || name == "content-length" || dropped(name) || isHopByHop(name) {
+			continue
+		}
+		// Names stay in lower case, which net/http sends as it is: its own rules for an Idempotency-Key (it would send such
+		// a chat twice) are for names that it has written itself. User-Agent it must find, or it would send its own.
+		if name == "user-agent" {
+			name, agent = "User-Agent", true
+		}
+		if before := r.Header[name]; before != nil {
+			r.Header[name] = append(before[:len(before):len(before)], value)
+			continue
+		}
+		values = append(values, value)
+		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if !agent {
+		r.Header["User-Agent"] = nil
+	}
+	delete(r.Header, "authorization")
+	if p.bearer != "" {
+		r.Header["authorization"] = []string{p.bearer}
+	}
+	return r
+}
+
+func dropped(name string) bool {
+	for _, n := range notForProviders {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// responseHeaders are a provider's headers as the modules see them.
+func responseHeaders(r *http.Response) *abi.Headers {
+	h := abi.NewHeaders(":status", strconv.Itoa(r.StatusCode))
+	for name, values := range r.Header {
+		name = lowerCase(name)
+		if isHopByHop(name) || hidden(name) {
+			continue
+		}
+		for _, value := range values {
+			h.Add(name, value)
+		}
+	}
+	return h
+}
+
+func hidden(name string) bool {
+	for _, n := range notForClients {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// trailersOf are trailers as modules see them; nil if there are none.
+func trailersOf(t http.Header) *abi.Headers {
+	if len(t) == 0 {
+		return nil
+	}
+	h := &abi.Headers{}
+	for name, values := range t {
+		for _, value := range values {
+			h.Add(lowerCase(name), value)
+		}
+	}
+	if h.Len() == 0 {
+		return nil
+	}
+	return h
+}
+
+// common are the names that nearly every exchange has, so that they are not made anew each time.
+var common = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{
+		"accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "content-encoding", "content-length",
+		"content-type", "cookie", "date", "expect", "openai-organization", "openai-project", "openai-processing-ms", "openai-version", "server", "set-cookie",
+		"traceparent", "transfer-encoding", "user-agent", "vary", "via", "x-api-key", "x-request-id", "x-forwarded-for", "x-forwarded-proto",
+		"x-ratelimit-limit-requests", "x-ratelimit-limit-tokens", "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens",
+		"x-ratelimit-reset-requests", "x-ratelimit-reset-tokens", "x-stainless-arch", "x-stainless-async", "x-stainless-lang", "x-stainless-os",
+		"x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime", "x-stainless-runtime-version", "x-stainless-read-timeout",
+	} {
+		names[http.CanonicalHeaderKey(name)] = name
+	}
+	return names
+}()
+
+func lowerCase(name string) string {
+	if known, ok := common[name]; ok {
+		return known
+	}
+	return strings.ToLower(name)
+}
