@@ -107,8 +107,8 @@ func number(s string) int {
 
 // id names a case in places that do not like spaces.
 func (c Case) id() string {
-	at := slices.IndexFunc(Cases, func(other Case) bool { return other.Name == c.Name })
-	return "case" + strconv.Itoa(at)
+	all := slices.Concat(Cases, TCPCases)
+	return "case" + strconv.Itoa(slices.IndexFunc(all, func(other Case) bool { return other.Name == c.Name }))
 }
 
 func (c Case) wasm() []byte {

@@ -69,11 +69,27 @@ func findEnvoy(t *testing.T) string {
 
 func newEnvoyRunner(t *testing.T, callout, grpc string) *envoyRunner {
 	t.Helper()
-	r := &envoyRunner{upstream: &recorder{}, lines: map[string][]string{}, ports: map[string]string{}}
+	upstream := &recorder{}
+	r := startEnvoy(t, func(t *testing.T) object {
+		t.Helper()
+		return resources(t, serve(t, upstream), callout, grpc)
+	})
+	r.upstream = upstream
+	return r
+}
+
+// startEnvoy starts an Envoy with static resources and waits until it is ready.
+func startEnvoy(t *testing.T, resources func(*testing.T) object) *envoyRunner {
+	t.Helper()
+	r := &envoyRunner{lines: map[string][]string{}, ports: map[string]string{}}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "envoy.json")
 	adminFile := filepath.Join(dir, "admin")
-	if err := os.WriteFile(config, r.bootstrap(t, serve(t, r.upstream), callout, grpc), 0o600); err != nil {
+	text, err := json.Marshal(object{"admin": object{"address": socket("127.0.0.1:0")}, "static_resources": resources(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -199,16 +215,24 @@ func (r *envoyRunner) run(t *testing.T, c Case) result {
 	r.upstream.mu.Lock()
 	final.Upstream = r.upstream.last
 	r.upstream.mu.Unlock()
-	if !c.trapped() {
-		eventually(t, 5*time.Second, "the stream's end in Envoy", func() error {
-			if lines := r.logged(c); len(lines) == 0 || lines[len(lines)-1] != ended {
-				return fmt.Errorf("not yet: %q", lines)
-			}
-			return nil
-		})
+	if c.trapped() {
+		final.Logs = r.logged(c)
+	} else {
+		final.Logs = r.finished(t, c)
 	}
-	final.Logs = r.logged(c)
 	return final
+}
+
+// finished is what a module has logged when its stream has ended.
+func (r *envoyRunner) finished(t *testing.T, c Case) []string {
+	t.Helper()
+	eventually(t, 5*time.Second, "the stream's end in Envoy", func() error {
+		if lines := r.logged(c); len(lines) == 0 || lines[len(lines)-1] != ended {
+			return fmt.Errorf("not yet: %q", lines)
+		}
+		return nil
+	})
+	return r.logged(c)
 }
 
 func (r *envoyRunner) logged(c Case) []string {
@@ -266,7 +290,7 @@ func send(t *testing.T, address string, c Case) result {
 
 type object = map[string]any
 
-func (r *envoyRunner) bootstrap(t *testing.T, upstream, callout, grpc string) []byte {
+func resources(t *testing.T, upstream, callout, grpc string) object {
 	t.Helper()
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -277,20 +301,14 @@ func (r *envoyRunner) bootstrap(t *testing.T, upstream, callout, grpc string) []
 	for _, c := range Cases {
 		listeners = append(listeners, listener(c))
 	}
-	text, err := json.Marshal(object{
-		"admin": object{"address": socket("127.0.0.1:0")},
-		"static_resources": object{
-			"listeners": listeners,
-			"clusters":  []any{cluster("upstream", upstream), cluster("callout", callout), cluster("dead", dead.Addr().String()), http2(cluster("grpc", grpc))},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
+	return object{
+		"listeners": listeners,
+		"clusters":  []any{cluster("upstream", upstream), cluster("callout", callout), cluster("dead", dead.Addr().String()), http2(cluster("grpc", grpc))},
 	}
-	return text
 }
 
-func listener(c Case) object {
+// pluginOf is the PluginConfig of a case.
+func pluginOf(c Case) object {
 	plugin := object{
 		"name": c.id(), "root_id": "root", "fail_open": c.FailOpen, "allow_on_headers_stop_iteration": !c.NoStopIteration,
 		"configuration": object{"@type": "type.googleapis.com/google.protobuf.StringValue", "value": c.Config},
@@ -307,6 +325,10 @@ func listener(c Case) object {
 		}
 		plugin["capability_restriction_config"] = object{"allowed_capabilities": allowed}
 	}
+	return plugin
+}
+
+func listener(c Case) object {
 	return object{
 		"name": c.id(), "address": socket("127.0.0.1:0"),
 		"filter_chains": []any{object{"filters": []any{object{
@@ -315,7 +337,7 @@ func listener(c Case) object {
 				"stat_prefix": "x", "generate_request_id": false, "server_header_transformation": "PASS_THROUGH", "skip_xff_append": true, "use_remote_address": false,
 				"route_config": object{"virtual_hosts": []any{object{"name": "all", "domains": []any{"*"}, "routes": []any{object{"match": object{"prefix": "/"}, "route": object{"cluster": "upstream"}}}}}},
 				"http_filters": []any{
-					object{"name": c.id(), "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": plugin}},
+					object{"name": c.id(), "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": pluginOf(c)}},
 					object{"name": "router", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true}},
 				},
 			},

@@ -66,7 +66,7 @@ func writeReference(t *testing.T) []byte {
 	var doc bytes.Buffer
 	doc.WriteString(introduction + "\n## Cases\n\n| case | functions |\n|---|---|\n")
 	covered := map[string]int{}
-	for _, c := range Cases {
+	for _, c := range slices.Concat(Cases, TCPCases) {
 		program, err := engine.Compile(context.Background(), c.wasm())
 		if err != nil {
 			t.Fatalf("%s: %v", c.Name, err)
