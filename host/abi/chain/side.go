@@ -56,7 +56,7 @@ func (s *side) obsolete(h *abi.Headers) bool {
 
 // skipped does what happens with a filter whose VM has failed: pass, if the exchange goes on without it or this is the answer that says so.
 func (s *side) skipped(pass func()) {
-	if (s.f.failOpen || s.f.x.local) && !s.f.x.over {
+	if (s.f.failOpen || s.f.x.local && s.direction == abi.Response) && !s.f.x.over {
 		pass()
 	}
 }
@@ -199,7 +199,7 @@ func (s *side) proceed() {
 	switch {
 	case waiting:
 		s.catchUp()
-	case s.holding || s.trailers != nil || s.f.gone && s.body.Len() > 0:
+	case s.holding || s.trailers != nil || s.f.gone && (s.body.Len() > 0 || s.ended):
 		s.passBody()
 	}
 }
