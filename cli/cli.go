@@ -33,7 +33,8 @@ func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(f
 func Run(version string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := newApp(version, stdout, stderr).RunContext(ctx, args)
+	app := newApp(version, stdout, stderr)
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
 		return exitDone
 	}
@@ -64,7 +65,7 @@ func newApp(version string, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			upCommand(), validateCommand(), renderCommand(), schemaCommand(), mockCommand(), versionCommand(), completionCommand(),
+			upCommand(), validateCommand(), renderCommand(), schemaCommand(), moduleCommand(), mockCommand(), versionCommand(), completionCommand(),
 		},
 	}
 }

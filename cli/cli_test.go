@@ -20,14 +20,14 @@ func leash(t *testing.T, args ...string) (stdout, stderr string, code int) {
 }
 
 func TestHelpTextsAreAsTheyWere(t *testing.T) {
-	for _, name := range []string{"", "up", "validate", "render", "schema", "mock", "version", "completion"} {
+	for _, name := range []string{"", "up", "validate", "render", "schema", "module", "module test", "mock", "version", "completion"} {
 		t.Run(name, func(t *testing.T) {
 			args := append(strings.Fields(name), "--help")
 			got, stderr, code := leash(t, args...)
 			if code != exitDone || stderr != "" {
 				t.Fatalf("got exit code %d and %q on standard error", code, stderr)
 			}
-			file := filepath.Join("testdata", strings.Trim("leash_"+name, "_")+"_help.txt")
+			file := filepath.Join("testdata", strings.Trim("leash_"+strings.ReplaceAll(name, " ", "_"), "_")+"_help.txt")
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 					t.Fatal(err)

@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/leash-gateway/leash/host/scenario"
+)
+
+func moduleTestCommand() *cli.Command {
+	return withArguments(&cli.Command{
+		Name:      "test",
+		Usage:     "run the scenarios of modules",
+		ArgsUsage: "[FOLDER | FILE.yaml | FILE.wasm]...",
+		Description: "Of a folder it takes module.yaml (for the name), scenarios/*.yaml, and the .wasm of that name from build/modules.\n" +
+			"docs/reference/scenarios.md describes the files. Exit codes: 0 all pass, 1 one fails, 2 a file is wrong.",
+		Flags: []cli.Flag{
+			moduleFlag(),
+			&cli.StringFlag{Name: "wasm", Usage: "the `FILE` of the module under test"},
+			&cli.StringFlag{Name: "run", Usage: "only scenarios whose FILE/NAME matches the `REGEXP`"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show what each step brought"},
+			&cli.BoolFlag{Name: "update", Usage: "write the files of body_file instead of comparing with them"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text or json", Value: "text"},
+			&cli.StringFlag{Name: "junit", Usage: "write JUnit's XML to `FILE` too"},
+		},
+		Action: func(c *cli.Context) error {
+			t, err := newModuleTest(c)
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			return t.run(c.Context)
+		},
+	})
+}
+
+// moduleTest is one `leash module test`.
+type moduleTest struct {
+	c       *cli.Context
+	suites  []suite
+	target  scenario.Target
+	match   *regexp.Regexp
+	closers []func()
+}
+
+// suite is the scenarios of one module.
+type suite struct {
+	module string
+	files  []string
+	find   scenario.Finder
+}
+
+func newModuleTest(c *cli.Context) (*moduleTest, error) {
+	t := &moduleTest{c: c}
+	if format := c.String("output"); format != "text" && format != "json" {
+		return nil, badUsage("--output %s: it is text or json", format)
+	}
+	if pattern := c.String("run"); pattern != "" {
+		var err error
+		if t.match, err = regexp.Compile(pattern); err != nil {
+			return nil, badUsage("--run: %w", err)
+		}
+	}
+	wasm := c.String("wasm")
+	var places []string
+	for _, arg := range c.Args().Slice() {
+		if strings.HasSuffix(arg, ".wasm") {
+			wasm = arg
+			continue
+		}
+		places = append(places, arg)
+	}
+	if len(places) == 0 {
+		places = []string{"."}
+	}
+	for _, place := range places {
+		s, err := t.suite(place, wasm)
+		if err != nil {
+			return nil, err
+		}
+		t.suites = append(t.suites, s)
+	}
+	return t, t.open()
+}
+
+// open makes what the scenarios run on.
+func (t *moduleTest) open() error {
+	h, err := newHarness(t.c)
+	if err != nil {
+		return err
+	}
+	t.target = scenario.Host{Harness: h}
+	t.closers = append(t.closers, func() { _ = h.Close(context.WithoutCancel(t.c.Context)) })
+	return nil
+}
+
+func (t *moduleTest) close() {
+	for _, f := range t.closers {
+		f()
+	}
+}
+
+// suite is what is to be run of a folder or a file.
+func (t *moduleTest) suite(place, wasm string) (suite, error) {
+	info, err := os.Stat(place)
+	if err != nil {
+		return suite{}, usageError{err}
+	}
+	s, folder := suite{files: []string{place}}, filepath.Dir(place)
+	if info.IsDir() {
+		folder = place
+		if s.files, err = filepath.Glob(filepath.Join(place, "scenarios", "*.yaml")); err != nil || len(s.files) == 0 {
+			return s, badUsage("found no scenarios in %s", filepath.Join(place, "scenarios"))
+		}
+	} else if filepath.Base(folder) == "scenarios" {
+		folder = filepath.Dir(folder)
+	}
+	if s.module, err = moduleName(folder); err != nil {
+		return s, err
+	}
+	find, err := finder(t.c, folder)
+	if err != nil {
+		return s, err
+	}
+	s.find = func(name string) (string, error) {
+		if wasm != "" && name == s.module {
+			return wasm, nil
+		}
+		return find(name)
+	}
+	return s, nil
+}
+
+// moduleName is the name in a folder's manifest, or that of the folder.
+func moduleName(folder string) (string, error) {
+	var manifest struct {
+		Name string `yaml:"name"`
+	}
+	data, err := os.ReadFile(filepath.Join(folder, "module.yaml")) //nolint:gosec // the author names the folder
+	switch {
+	case err == nil:
+		if err := yaml.Unmarshal(data, &manifest); err != nil {
+			return "", badUsage("%s: %w", filepath.Join(folder, "module.yaml"), err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	if manifest.Name != "" {
+		return manifest.Name, nil
+	}
+	absolute, err := filepath.Abs(folder)
+	return filepath.Base(absolute), err
+}
+
+// run runs everything once.
+func (t *moduleTest) run(ctx context.Context) error {
+	var reports []scenario.Report
+	text := t.c.String("output") == "text"
+	for _, s := range t.suites {
+		runner := &scenario.Runner{Target: t.target, Find: s.find, Module: s.module, Match: t.match, Update: t.c.Bool("update")}
+		for _, file := range s.files {
+			loaded, err := scenario.Load(file)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := runner.Run(ctx, loaded, func(r scenario.Report) {
+				reports = append(reports, r)
+				if text {
+					scenario.Print(t.c.App.Writer, r, t.c.Bool("verbose"))
+				}
+			}); err != nil {
+				return usageError{err}
+			}
+		}
+	}
+	if err := t.write(reports); err != nil {
+		return err
+	}
+	if scenario.Failed(reports) {
+		return errScenarios
+	}
+	return ctx.Err()
+}
+
+func (t *moduleTest) write(reports []scenario.Report) error {
+	if file := t.c.String("junit"); file != "" {
+		out, err := os.Create(file) //nolint:gosec // the author names the file
+		if err != nil {
+			return fmt.Errorf("write JUnit: %w", err)
+		}
+		if err := errors.Join(scenario.WriteJUnit(out, reports), out.Close()); err != nil {
+			return err
+		}
+	}
+	if t.c.String("output") == "json" {
+		return scenario.WriteJSON(t.c.App.Writer, reports)
+	}
+	_, err := fmt.Fprintln(t.c.App.Writer, scenario.Summary(reports))
+	return err
+}
