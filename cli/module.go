@@ -20,7 +20,7 @@ func moduleCommand() *cli.Command {
 	c := command(&cli.Command{
 		Name:        "module",
 		Usage:       "test, run and measure modules: any proxy-wasm .wasm",
-		Subcommands: []*cli.Command{moduleTestCommand()},
+		Subcommands: []*cli.Command{moduleTestCommand(), moduleRunCommand()},
 		Action:      cli.ShowSubcommandHelp,
 	})
 	return c

@@ -13,6 +13,8 @@ import (
 	"github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/host/harness/onenvoy"
 	"github.com/leash-gateway/leash/host/scenario"
 )
 
@@ -28,6 +30,7 @@ func moduleTestCommand() *cli.Command {
 			&cli.StringFlag{Name: "wasm", Usage: "the `FILE` of the module under test"},
 			&cli.StringFlag{Name: "run", Usage: "only scenarios whose FILE/NAME matches the `REGEXP`"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show what each step brought"},
+			&cli.BoolFlag{Name: "envoy", Usage: "run on a real Envoy instead of the harness"},
 			&cli.BoolFlag{Name: "update", Usage: "write the files of body_file instead of comparing with them"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text or json", Value: "text"},
 			&cli.StringFlag{Name: "junit", Usage: "write JUnit's XML to `FILE` too"},
@@ -94,6 +97,18 @@ func newModuleTest(c *cli.Context) (*moduleTest, error) {
 
 // open makes what the scenarios run on.
 func (t *moduleTest) open() error {
+	if t.c.Bool("envoy") {
+		binary, err := envoy.Find(os.LookupEnv)
+		if err != nil {
+			return fmt.Errorf("find envoy: %w", err)
+		}
+		target, err := onenvoy.New(onenvoy.Options{Envoy: binary})
+		if err != nil {
+			return err
+		}
+		t.target, t.closers = target, append(t.closers, target.Close)
+		return nil
+	}
 	h, err := newHarness(t.c)
 	if err != nil {
 		return err

@@ -29,13 +29,13 @@ func (attributes) SetProperty(string, []byte) abi.Status { return abi.BadArgumen
 
 // known are the attributes that follow from the exchange itself.
 func (x *exchange) known() map[string]any {
-	h := x.requestHeaders(x.request.Body != "" || len(x.request.Chunks) > 0)
-	path := h.Value(":path")
+	h := RequestHeaders(x.request)
+	path := h.Get(":path")
 	plain, query, _ := strings.Cut(path, "?")
 	return map[string]any{
 		"source.address": "127.0.0.1:50000", "destination.address": "127.0.0.1:8080", "request.protocol": "HTTP/1.1",
-		"request.method": h.Value(":method"), "request.path": path, "request.url_path": plain, "request.query": query,
-		"request.host": h.Value(":authority"), "request.scheme": h.Value(":scheme"), "request.id": h.Value("x-request-id"),
+		"request.method": h.Get(":method"), "request.path": path, "request.url_path": plain, "request.query": query,
+		"request.host": h.Get(":authority"), "request.scheme": h.Get(":scheme"), "request.id": h.Get("x-request-id"),
 	}
 }
 

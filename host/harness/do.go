@@ -42,6 +42,9 @@ func (p *Pipeline) Exchange(ctx context.Context, r Request) (*Result, error) {
 	return x.result, nil
 }
 
+// Later is for hosts in which something comes late; here nothing does.
+func (*Pipeline) Later(context.Context, *Result) bool { return false }
+
 func (p *Pipeline) chainConfig(x *exchange) chain.Config {
 	c := chain.Config{
 		Upstream: (*provider)(x), Downstream: (*client)(x), Reset: func() { x.reset = true },
@@ -102,7 +105,7 @@ func (x *exchange) wait(so func() bool) bool {
 func (x *exchange) sendRequest() bool {
 	r := &x.request
 	pieces := Pieces(r.Body, r.Chunks, r.ChunkSize)
-	h := x.requestHeaders(len(pieces) > 0)
+	h := toABI(RequestHeaders(*r))
 	ends := len(r.Trailers) == 0
 	x.do(func() { x.chain.OnRequestHeaders(h, ends && len(pieces) == 0) })
 	for i, piece := range pieces {
@@ -133,8 +136,9 @@ func (x *exchange) do(f func()) {
 	x.p.barrier()
 }
 
-func (x *exchange) requestHeaders(body bool) *abi.Headers {
-	r := x.request
+// RequestHeaders are the headers of a request with its defaults, pseudo headers first.
+func RequestHeaders(r Request) Headers {
+	body := len(Pieces(r.Body, r.Chunks, r.ChunkSize)) > 0
 	if r.Method == "" {
 		if r.Method = "GET"; body {
 			r.Method = "POST"
@@ -148,15 +152,15 @@ func (x *exchange) requestHeaders(body bool) *abi.Headers {
 	if r.Authority == "" {
 		r.Authority = "leash.test"
 	}
-	h := abi.NewHeaders(":authority", r.Authority, ":path", r.Path, ":method", r.Method, ":scheme", "http")
+	h := Headers{{":authority", r.Authority}, {":path", r.Path}, {":method", r.Method}, {":scheme", "http"}}
 	for _, entry := range r.Headers {
-		h.Add(strings.ToLower(entry[0]), entry[1])
+		h = append(h, [2]string{strings.ToLower(entry[0]), entry[1]})
 	}
-	if _, set := h.Get("content-type"); body && !set {
-		h.Add("content-type", "application/json")
+	if _, set := h.Lookup("content-type"); body && !set {
+		h = append(h, [2]string{"content-type", "application/json"})
 	}
-	if _, set := h.Get("content-length"); body && !set && r.Chunks == nil && len(r.Trailers) == 0 {
-		h.Add("content-length", strconv.Itoa(len(r.Body)))
+	if _, set := h.Lookup("content-length"); body && !set && r.Chunks == nil && len(r.Trailers) == 0 {
+		h = append(h, [2]string{"content-length", strconv.Itoa(len(r.Body))})
 	}
 	return h
 }
@@ -213,7 +217,7 @@ func (x *exchange) answerHeaders(a Answer, body bool) *abi.Headers {
 		h.Add(strings.ToLower(entry[0]), entry[1])
 	}
 	if _, set := h.Get("content-type"); body && !set {
-		h.Add("content-type", contentType(a))
+		h.Add("content-type", ContentType(a))
 	}
 	if _, set := h.Get("content-length"); body && !set && a.Chunks == nil && a.ChunkSize == 0 && len(a.Trailers) == 0 && a.Failure == "" {
 		h.Add("content-length", strconv.Itoa(len(a.Body)))
@@ -221,8 +225,8 @@ func (x *exchange) answerHeaders(a Answer, body bool) *abi.Headers {
 	return h
 }
 
-// contentType is what a body looks like: a stream of events, or JSON.
-func contentType(a Answer) string {
+// ContentType is what a body looks like: a stream of events, or JSON.
+func ContentType(a Answer) string {
 	first := a.Body
 	if len(a.Chunks) > 0 {
 		first = a.Chunks[0]

@@ -93,6 +93,8 @@ type Module struct {
 
 // A Setup is a pipeline and what surrounds it.
 type Setup struct {
+	// Name tells it apart from others.
+	Name string
 	// Modules are what requests pass from first to last, and answers from last to first.
 	Modules []Module
 	// Clock is the time at which everything begins. Default: noon (UTC) on the 1st of November 2026.

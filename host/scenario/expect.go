@@ -43,7 +43,9 @@ func (c *checker) fail(path, format string, args ...any) {
 	})
 }
 
-func (c *checker) note(format string, args ...any) { c.notes = append(c.notes, fmt.Sprintf(format, args...)) }
+func (c *checker) note(format string, args ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+}
 
 func (c *checker) same(path, want, got string) {
 	if want != got {

@@ -32,6 +32,8 @@ type Lacks struct {
 // A Session is a pipeline in which a scenario runs. Close it when done.
 type Session interface {
 	Exchange(ctx context.Context, r harness.Request) (*harness.Result, error)
+	// Later brings log lines and metrics that are still on their way into a result; false: none can come any more.
+	Later(ctx context.Context, got *harness.Result) bool
 	Advance(d time.Duration)
 	Metrics() map[string]int64
 	Shared(key string) (string, bool)
@@ -115,7 +117,9 @@ func (r *Runner) Run(ctx context.Context, f *File, tell func(Report)) error {
 		if setups[i], err = f.setup(&f.Scenarios[i], r.Module, r.Find); err != nil {
 			return f.errorf("scenarios["+strconv.Itoa(i)+"]", err)
 		}
-		needed = append(needed, setups[i])
+		if f.Scenarios[i].Refused == "" {
+			needed = append(needed, setups[i])
+		}
 	}
 	if err := r.Target.Prepare(ctx, needed); err != nil {
 		return err
@@ -212,13 +216,22 @@ func (r *Runner) step(ctx context.Context, report *Report, f *File, s *Step, pat
 		} else if got, err := session.Exchange(ctx, s.request()); err != nil {
 			c.fail("", "%v", err)
 		} else {
-			c.check(&s.Expect, got, session, r.Target.Lacks())
+			if s.Expect.late() {
+				session.Later(ctx, got)
+			}
+			for c.check(&s.Expect, got, session, r.Target.Lacks()); len(c.failures) > 0 && session.Later(ctx, got); {
+				c.failures, c.notes = nil, nil
+				c.check(&s.Expect, got, session, r.Target.Lacks())
+			}
 			report.Details = append(report.Details, describe(label, got))
 			report.Notes = append(report.Notes, got.Notes...)
 		}
 		report.Failures, report.Notes = append(report.Failures, c.failures...), append(report.Notes, c.notes...)
 	}
 }
+
+// late says whether something is expected that may come after the answer.
+func (e *Expect) late() bool { return len(e.Logs)+len(e.LogsLack)+len(e.Metrics) > 0 }
 
 // describe is an exchange in a few lines.
 func describe(label string, got *harness.Result) string {

@@ -7,7 +7,7 @@ package scenario
 // A File is one scenario file: scenarios that have their surroundings in common.
 type File struct {
 	// Description says what the file is about.
-	Description string `yaml:"description,omitempty" json:"description,omitempty"`
+	Description  string `yaml:"description,omitempty" json:"description,omitempty"`
 	Surroundings `yaml:",inline"`
 	// Scenarios are run one by one, each in a host of its own.
 	Scenarios []Scenario `yaml:"scenarios" json:"scenarios"`
@@ -62,7 +62,7 @@ type Module struct {
 // Scenario is a sequence of steps in one host.
 type Scenario struct {
 	// Name says what is promised.
-	Name string `yaml:"name" json:"name"`
+	Name         string `yaml:"name" json:"name"`
 	Surroundings `yaml:",inline"`
 	// Refused is text in the error with which the modules refuse their configuration; then there are no steps.
 	Refused string `yaml:"refused,omitempty" json:"refused,omitempty"`
