@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CONFIG  ?= examples/quickstart/leash.yaml
 
 modules      := auth ratelimit contentfilter costtracker logger route
-module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm
+module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm build/modules/hello.wasm
 wasm         := GOOS=wasip1 GOARCH=wasm
 # The folders whose packages are compiled into modules, and so are checked for wasip1 too.
 wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
@@ -34,6 +34,9 @@ modules: $(module_files)
 
 build/modules/all.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/all
+
+build/modules/hello.wasm: FORCE
+	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/hello
 
 build/modules/%.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm

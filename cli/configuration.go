@@ -7,6 +7,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/host/scenario"
 )
 
 func validateCommand() *cli.Command {
@@ -57,8 +58,13 @@ func schemaCommand() *cli.Command {
 	return command(&cli.Command{
 		Name:  "schema",
 		Usage: "print the JSON Schema of leash.yaml, with which editors complete it",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "scenarios", Usage: "print that of modules' scenario files instead"}},
 		Action: func(c *cli.Context) error {
-			_, err := c.App.Writer.Write(config.Schema())
+			schema := config.Schema()
+			if c.Bool("scenarios") {
+				schema = scenario.Schema()
+			}
+			_, err := c.App.Writer.Write(schema)
 			return err
 		},
 	})

@@ -322,7 +322,9 @@ func fieldNames(t reflect.Type) []string {
 
 // suggestion says which known name was probably meant, or lists them.
 func suggestion(name string, known []string) string {
-	slices.Sort(known)
+	if slices.Sort(known); len(known) == 0 {
+		return "there are none"
+	}
 	best, least := "", len(name)/3+2
 	for _, candidate := range known {
 		far := levenshtein.ComputeDistance(strings.ToLower(name), candidate)

@@ -37,6 +37,14 @@ func difference(want, got string) string {
 	return fmt.Sprintf("they differ from byte %d on (want %d bytes, got %d)\nwant …%s…\ngot  …%s…", same, len(want), len(got), cut(want), cut(got))
 }
 
+// jsonDifference is difference for values, which have their own quotes.
+func jsonDifference(want, got string) string {
+	if len(want) > maxShown || len(got) > maxShown {
+		return difference(want, got)
+	}
+	return "want " + want + "\ngot  " + got
+}
+
 // lineDifference marks what is only in one of the texts, between the lines that both begin and end with.
 func lineDifference(want, got []string) string {
 	head := 0

@@ -23,7 +23,7 @@ type Failure struct {
 
 // String is the failure as people read it.
 func (f Failure) String() string {
-	return f.Where + ": " + f.What + "\n    " + strings.ReplaceAll(f.Text, "\n", "\n    ")
+	return strings.TrimSuffix(f.Where+": "+f.What, ": ") + "\n    " + strings.ReplaceAll(f.Text, "\n", "\n    ")
 }
 
 // checker compares one step's result with what is expected.
@@ -39,7 +39,7 @@ type checker struct {
 func (c *checker) fail(path, format string, args ...any) {
 	at := c.f.position(join(c.path, path))
 	c.failures = append(c.failures, Failure{
-		Where: fmt.Sprintf("%s:%d:%d", c.f.path, at.line, at.column), What: c.label + path, Text: fmt.Sprintf(format, args...),
+		Where: fmt.Sprintf("%s:%d:%d", c.f.path, at.line, at.column), What: strings.TrimSuffix(c.label+path, ": "), Text: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -167,7 +167,7 @@ func (c *checker) json(path string, want map[string]Value, absent []string, text
 			c.fail(path+"."+name, "want %s, but there is nothing at this path%s", wanted, shown(text))
 		} else if !equal(want[name].v, value) {
 			found, _ := encode(value)
-			c.fail(path+"."+name, "%s", difference(string(wanted), string(found)))
+			c.fail(path+"."+name, "%s", jsonDifference(string(wanted), string(found)))
 		}
 	}
 	for i, name := range absent {

@@ -1,0 +1,134 @@
+package scenario_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/host/harness"
+	"github.com/leash-gateway/leash/host/scenario"
+)
+
+// modules are what `make modules` builds. A missing build fails a test, it never skips it.
+var modules = scenario.In(nil, "../../build/modules")
+
+func runner(t *testing.T, file string) *scenario.Runner {
+	t.Helper()
+	h, err := harness.New(context.Background(), harness.Options{CacheDir: filepath.Join(os.TempDir(), "leash-harness")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close(context.Background()) })
+	return &scenario.Runner{Target: scenario.Host{Harness: h}, Find: modules, Module: filepath.Base(filepath.Dir(filepath.Dir(file)))}
+}
+
+func run(t *testing.T, r *scenario.Runner, file string) []scenario.Report {
+	t.Helper()
+	f, err := scenario.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reports []scenario.Report
+	if err := r.Run(context.Background(), f, func(report scenario.Report) { reports = append(reports, report) }); err != nil {
+		t.Fatal(err)
+	}
+	return reports
+}
+
+func TestModulesKeepWhatTheirScenariosPromise(t *testing.T) {
+	for _, file := range files(t) {
+		t.Run(strings.TrimPrefix(filepath.ToSlash(file), "../../"), func(t *testing.T) {
+			for _, report := range run(t, runner(t, file), file) {
+				if report.Skipped != "" {
+					t.Errorf("%s was skipped: %s", report.Name, report.Skipped)
+				}
+				for _, failure := range report.Failures {
+					t.Errorf("%s: %v", report.Name, failure)
+				}
+			}
+		})
+	}
+}
+
+func TestFailuresShowPlaceAndDifference(t *testing.T) {
+	const file = "testdata/failing/failing.yaml"
+	var got bytes.Buffer
+	for _, report := range run(t, runner(t, file), file) {
+		report.Took = time.Millisecond
+		if len(report.Failures) == 0 {
+			t.Errorf("%s does not fail", report.Name)
+		}
+		scenario.Print(&got, report, false)
+	}
+	golden(t, "testdata/failing/failing.golden", got.Bytes())
+}
+
+func TestReportsAreWrittenForMachines(t *testing.T) {
+	reports := []scenario.Report{
+		{File: "a.yaml", Name: "passes", Line: 3, Took: 12 * time.Millisecond},
+		{File: "a.yaml", Name: "fails <&>", Line: 9, Took: time.Second, Failures: []scenario.Failure{{Where: "a.yaml:12:7", What: "step 1: status", Text: "want 200, got 401"}}},
+		{File: "b.yaml", Name: "is skipped", Line: 1, Skipped: "only: envoy"},
+	}
+	var got bytes.Buffer
+	if err := scenario.WriteJUnit(&got, reports); err != nil {
+		t.Fatal(err)
+	}
+	if err := scenario.WriteJSON(&got, reports); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(&got, scenario.Summary(reports))
+	golden(t, "testdata/reports.golden", got.Bytes())
+}
+
+func TestOnlyScenariosThatMatchAreRun(t *testing.T) {
+	const file = "testdata/failing/failing.yaml"
+	r := runner(t, file)
+	r.Match = regexp.MustCompile(`failing.yaml/head`)
+	if reports := run(t, r, file); len(reports) != 1 || reports[0].Name != "headers" {
+		t.Errorf("got %+v, want the scenario headers alone", reports)
+	}
+}
+
+func TestBodiesInFilesAreWrittenAndCompared(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "scenarios.yaml")
+	const text = "module: route\nconfig: {routes: [{name: a, model: %s}]}\nscenarios: [{name: list, steps: [{request: {path: /v1/models}, expect: {body_file: models.json}}]}]\n"
+	write := func(model string) {
+		if err := os.WriteFile(file, fmt.Appendf(nil, text, model), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := runner(t, file)
+	for _, step := range []struct {
+		model        string
+		update, fail bool
+	}{{"m", false, true}, {"m", true, false}, {"m", false, false}, {"other", false, true}} {
+		write(step.model)
+		r.Update = step.update
+		if got := scenario.Failed(run(t, r, file)); got != step.fail {
+			t.Errorf("%+v: failed is %v", step, got)
+		}
+	}
+}
+
+func TestAWholeLeashYAMLMayStandInTheFileAndItsMistakesHaveTheirPlace(t *testing.T) {
+	f, err := scenario.Parse("here.yaml", []byte(`leash:
+  providers: {p: {base_url: "http://127.0.0.1:1/v1"}}
+  routes: [{model: m, providr: p}]
+  allow_anonymous: true
+scenarios: [{name: a, steps: [{request: {}}]}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = runner(t, "testdata/failing/failing.yaml").Run(context.Background(), f, func(scenario.Report) {})
+	if err == nil || !strings.Contains(err.Error(), "here.yaml:3:23: routes[0].providr: unknown field") {
+		t.Errorf("got %v", err)
+	}
+}
