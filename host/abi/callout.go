@@ -123,7 +123,7 @@ func (vm *VM) httpAnswered(id uint32, answer *HTTPAnswer) {
 		plugin.status, plugin.statusMessage = BrokenConnection, "reset"
 	}
 	vm.after = append(vm.after, func() { plugin.answer, plugin.statusMessage = nil, "" })
-	_ = vm.callAndSettle(plugin, c, nil) // a trap fails the VM, which tells everyone
+	_ = vm.callAndSettle(plugin, c) // a trap fails the VM, which tells everyone
 }
 
 func calloutStatus(err error) Status {
@@ -245,7 +245,7 @@ func (vm *VM) grpcCallback(call *grpcCall, c callback, id uint32, size uint64) {
 		return
 	}
 	vm.arguments[0], vm.arguments[1], vm.arguments[2] = uint64(call.plugin.id), uint64(id), size
-	_ = vm.callAndSettle(call.plugin, c, nil) // a trap fails the VM, which tells everyone
+	_ = vm.callAndSettle(call.plugin, c) // a trap fails the VM, which tells everyone
 }
 
 // openCall is the call that a module means, and the answer if there is none.

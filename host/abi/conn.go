@@ -88,7 +88,7 @@ func (c *Conn) onClose(call callback, by Peer) error {
 	}
 	vm := c.s.plugin.vm
 	vm.arguments[0], vm.arguments[1] = uint64(c.s.id), uint64(by)
-	return vm.callAndSettle(c, call, nil)
+	return vm.callAndSettle(c, call)
 }
 
 func (c *Conn) phase(call callback) (action Action, err error) {
@@ -99,12 +99,15 @@ func (c *Conn) phase(call callback) (action Action, err error) {
 	if call.function == nil || c.s.closed {
 		return Continue, nil
 	}
-	err = vm.callAndSettle(c, call, func(result uint32) {
-		if result != 0 {
-			action = Pause
-		}
-	})
-	return action, err
+	result, err := vm.call(c, call, vm.program.engine.deadline)
+	if err != nil {
+		return Continue, err
+	}
+	if result != 0 {
+		action = Pause
+	}
+	vm.settle()
+	return action, nil
 }
 
 func (c *Conn) root() *Plugin     { return c.s.plugin }

@@ -164,7 +164,7 @@ func (p *Plugin) CallForeign(id uint32, data []byte) (bool, error) {
 	}
 	p.foreign = NewBuffer(data)
 	p.vm.arguments[0], p.vm.arguments[1], p.vm.arguments[2] = uint64(p.id), uint64(id), uint64(len(data))
-	err := p.vm.callAndSettle(p, c, nil)
+	err := p.vm.callAndSettle(p, c)
 	p.foreign = nil
 	return true, err
 }
@@ -206,7 +206,7 @@ func (p *Plugin) onTick() {
 	}
 	if c := p.vm.calls.tick; c.function != nil {
 		p.vm.arguments[0] = uint64(p.id)
-		if p.vm.callAndSettle(p, c, nil) != nil {
+		if p.vm.callAndSettle(p, c) != nil {
 			return
 		}
 	}

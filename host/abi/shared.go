@@ -142,5 +142,5 @@ func (vm *VM) queueReady(context, token uint32) {
 		return
 	}
 	vm.arguments[0], vm.arguments[1] = uint64(context), uint64(token)
-	_ = vm.callAndSettle(scope, vm.calls.queueReady, nil) // a trap fails the VM, which tells everyone
+	_ = vm.callAndSettle(scope, vm.calls.queueReady) // a trap fails the VM, which tells everyone
 }

@@ -56,7 +56,7 @@ func (s *Stream) create(of scope) error {
 	vm.contexts[s.id] = of
 	if c := vm.calls.contextCreate; c.function != nil {
 		vm.arguments[0], vm.arguments[1] = uint64(s.id), uint64(s.plugin.id)
-		return vm.callAndSettle(of, c, nil)
+		return vm.callAndSettle(of, c)
 	}
 	return nil
 }
@@ -151,12 +151,12 @@ func (s *Stream) end(of scope, c callback) error {
 		return nil
 	}
 	s.plugin.vm.arguments[0] = uint64(s.id)
-	return s.plugin.vm.callAndSettle(of, c, nil)
+	return s.plugin.vm.callAndSettle(of, c)
 }
 
 func (s *Stream) onHeaders(c callback, which MapType, h *Headers, end bool) (Action, error) {
 	s.headers[which], s.ended = h, end
-	action, err := s.phase(c, uint64(h.Len()), end, s.headersAction) //nolint:gosec // never negative
+	action, err := s.phase(c, uint64(h.Len()), end, headersPhase) //nolint:gosec // never negative
 	if action == Continue {
 		s.headers[which] = nil
 	}
@@ -165,7 +165,7 @@ func (s *Stream) onHeaders(c callback, which MapType, h *Headers, end bool) (Act
 
 func (s *Stream) onBody(c callback, which BufferType, b *Buffer, end bool) (Action, error) {
 	s.bodies[which], s.ended = b, end
-	action, err := s.phase(c, uint64(b.Len()), end, s.bodyAction) //nolint:gosec // never negative
+	action, err := s.phase(c, uint64(b.Len()), end, bodyPhase) //nolint:gosec // never negative
 	if action == Continue {
 		s.bodies[which] = nil
 	}
@@ -174,7 +174,7 @@ func (s *Stream) onBody(c callback, which BufferType, b *Buffer, end bool) (Acti
 
 func (s *Stream) onTrailers(c callback, which MapType, h *Headers) (Action, error) {
 	s.headers[which] = h
-	action, err := s.phase(c, uint64(h.Len()), false, s.trailersAction) //nolint:gosec // never negative
+	action, err := s.phase(c, uint64(h.Len()), false, trailersPhase) //nolint:gosec // never negative
 	if action == Continue {
 		s.headers[which] = nil
 	}
@@ -182,12 +182,22 @@ func (s *Stream) onTrailers(c callback, which MapType, h *Headers) (Action, erro
 }
 
 func (s *Stream) onMetadata(c callback, n int) error {
-	_, err := s.phase(c, uint64(n), false, func(uint32) Action { return Continue }) //nolint:gosec // never negative
+	_, err := s.phase(c, uint64(n), false, metadataPhase) //nolint:gosec // never negative
 	return err
 }
 
-// phase runs a callback of two or three parameters and makes an action of its result.
-func (s *Stream) phase(c callback, size uint64, end bool, actionOf func(uint32) Action) (action Action, err error) {
+// phase is which of the rules applies to the result of a callback.
+type phase uint8
+
+const (
+	headersPhase phase = iota
+	bodyPhase
+	trailersPhase
+	metadataPhase
+)
+
+// phase runs a callback of two or three parameters and makes an action of its result. BenchmarkCallback measures it.
+func (s *Stream) phase(c callback, size uint64, end bool, which phase) (action Action, err error) {
 	vm := s.plugin.vm
 	if vm.failure != nil {
 		return Continue, vm.failure
@@ -199,8 +209,21 @@ func (s *Stream) phase(c callback, size uint64, end bool, actionOf func(uint32) 
 	if end {
 		vm.arguments[2] = 1
 	}
-	err = vm.callAndSettle(s, c, func(result uint32) { action = actionOf(result) })
-	return action, err
+	result, err := vm.call(s, c, vm.program.engine.deadline)
+	if err != nil {
+		return Continue, err
+	}
+	switch which {
+	case headersPhase:
+		action = s.headersAction(result)
+	case bodyPhase:
+		action = s.bodyAction(result)
+	case trailersPhase:
+		action = s.trailersAction(result)
+	case metadataPhase: // Envoy does not look at it
+	}
+	vm.settle()
+	return action, nil
 }
 
 func (s *Stream) headersAction(result uint32) Action {

@@ -218,7 +218,7 @@ type callback struct {
 }
 
 // call runs a callback with what is in vm.arguments and returns its result, 0 if it has none. A trap fails the VM. What the
-// callback wanted to have done afterwards (continue, local response) is done before call returns.
+// callback wanted to have done afterwards (continue, local response) is left to settle, because the result must be looked at before.
 func (vm *VM) call(of scope, c callback, deadline time.Duration) (uint32, error) {
 	if vm.failure != nil {
 		return 0, vm.failure
@@ -240,14 +240,10 @@ func (vm *VM) run(c callback, limit time.Duration) error {
 	return c.function.CallWithStack(vm.ctx, vm.arguments[:max(c.parameters, 1)])
 }
 
-// callAndSettle is call, and then what the callback wanted to have done afterwards; look sees the result before.
-func (vm *VM) callAndSettle(of scope, c callback, look func(result uint32)) error {
-	result, err := vm.call(of, c, vm.program.engine.deadline)
-	if err != nil {
+// callAndSettle is call, and then what the callback wanted to have done afterwards.
+func (vm *VM) callAndSettle(of scope, c callback) error {
+	if _, err := vm.call(of, c, vm.program.engine.deadline); err != nil {
 		return err
-	}
-	if look != nil {
-		look(result)
 	}
 	vm.settle()
 	return nil

@@ -80,6 +80,18 @@ func Call(name string, args ...Arg) Step {
 	}
 }
 
+// Drop calls the host and does nothing with the status.
+func Drop(name string, args ...Arg) Step {
+	return func(f *function) {
+		f.types = nil
+		for _, arg := range args {
+			arg(f)
+		}
+		f.call(name, string(f.types), "i")
+		f.op(0x1a)
+	}
+}
+
 // CallVoid calls a function without a result, and logs nothing.
 func CallVoid(name string, args ...Arg) Step {
 	return func(f *function) {
