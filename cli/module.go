@@ -20,7 +20,7 @@ func moduleCommand() *cli.Command {
 	c := command(&cli.Command{
 		Name:        "module",
 		Usage:       "test, run and measure modules: any proxy-wasm .wasm",
-		Subcommands: []*cli.Command{moduleTestCommand(), moduleRunCommand()},
+		Subcommands: []*cli.Command{moduleTestCommand(), moduleRunCommand(), moduleBenchCommand()},
 		Action:      cli.ShowSubcommandHelp,
 	})
 	return c

@@ -226,3 +226,9 @@ func (l *logs) all() []Log {
 	defer l.mu.Unlock()
 	return l.lines[:len(l.lines):len(l.lines)]
 }
+
+func (l *logs) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = nil
+}

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Value is any JSON value, written as YAML. The zero Value stands for nothing having been written, which null is not.
@@ -85,6 +87,13 @@ func decodeJSON(text string) (any, error) {
 
 // Block is a part of the file in another format, as text at the lines at which it stands.
 type Block struct{ text string }
+
+// MarshalYAML gives the block to the YAML library.
+func (b Block) MarshalYAML() (any, error) {
+	var v any
+	err := yaml.Unmarshal([]byte(b.text), &v)
+	return v, err
+}
 
 // IsZero says that there is none.
 func (b Block) IsZero() bool { return b.text == "" }
