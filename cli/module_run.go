@@ -123,7 +123,7 @@ func valueOf(c *cli.Context, flag string) (string, error) {
 	if file == "-" {
 		data, err = io.ReadAll(c.App.Reader)
 	} else {
-		data, err = os.ReadFile(file)
+		data, err = os.ReadFile(file) //nolint:gosec // the user names the file
 	}
 	if err != nil {
 		return "", badUsage("--%s: %w", flag, err)

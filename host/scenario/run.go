@@ -174,7 +174,7 @@ func (r *Runner) scenario(ctx context.Context, f *File, i int, setup harness.Set
 
 // skipped says why a scenario cannot be run here.
 func (r *Runner) skipped(f *File, s *Scenario) string {
-	around, lacks := f.Surroundings.with(s.Surroundings), r.Target.Lacks()
+	around, lacks := f.with(s.Surroundings), r.Target.Lacks()
 	switch {
 	case around.Only != "" && around.Only != r.Target.Name():
 		return "only: " + around.Only

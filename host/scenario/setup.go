@@ -21,7 +21,7 @@ type Finder func(name string) (file string, err error)
 
 // setup is what a scenario asks for, as the harness takes it.
 func (f *File) setup(s *Scenario, module string, find Finder) (harness.Setup, error) {
-	around := f.Surroundings.with(s.Surroundings)
+	around := f.with(s.Surroundings)
 	setup := harness.Setup{Name: f.path + ":" + s.Name, Clock: around.Clock.Time, Shared: around.Shared, Properties: properties(around.Properties)}
 	for name, answers := range around.Callouts {
 		if setup.Callouts == nil {
