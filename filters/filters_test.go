@@ -66,6 +66,7 @@ func phases(m any) []string {
 	_, responseHeader := m.(module.ResponseHeaderHandler)
 	_, response := m.(module.ResponseHandler)
 	_, event := m.(module.EventHandler)
+	_, usage := m.(module.UsageReader)
 	_, finish := m.(module.Finisher)
 	add("request_header", requestHeader)
 	add("request", request)
@@ -73,6 +74,7 @@ func phases(m any) []string {
 	add("response_header", responseHeader)
 	add("response", response)
 	add("event", event)
+	add("usage", usage)
 	add("finish", finish)
 	return names
 }

@@ -31,7 +31,7 @@ type SharedData interface {
 	// Get returns a value and its version; nil and 0 when there is none.
 	Get(key string) (value []byte, version uint32)
 	// Set writes a value if its version is still the given one, and says whether it did. Version 0 writes only where
-	// there is no value yet, as far as the host can tell.
+	// there is no value yet.
 	Set(key string, value []byte, version uint32) bool
 }
 

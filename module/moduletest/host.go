@@ -131,7 +131,7 @@ func (s sharedData) Get(key string) ([]byte, uint32) { return s.h.Data[key], s.h
 
 // Set takes version 0 for a write that asks for nothing, as Envoy does.
 func (s sharedData) Set(key string, value []byte, version uint32) bool {
-	if version != 0 && s.h.versions[key] != version {
+	if s.h.versions[key] != version {
 		return false
 	}
 	s.h.Data[key] = append([]byte(nil), value...)

@@ -1,6 +1,8 @@
 package proxywasm
 
 import (
+	"math"
+
 	sdk "github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 
 	"github.com/leash-gateway/leash/module"
@@ -55,6 +57,12 @@ func (sharedData) Get(key string) ([]byte, uint32) {
 	return value, version
 }
 
+// Set takes care that two workers which both find nothing do not both set: the host overwrites whatever is there for
+// version 0, and for any other it refuses only where there is something.
+// https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/shared_data.cc
 func (sharedData) Set(key string, value []byte, version uint32) bool {
+	if version == 0 {
+		version = math.MaxUint32
+	}
 	return sdk.SetSharedData(key, value, version) == nil
 }
