@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -176,27 +175,13 @@ type embeddedEngine struct {
 const embeddedGrace = 5 * time.Second
 
 func (g *gateway) newEmbedded(ctx context.Context) (engine, error) {
-	cache, err := compiledDir()
-	if err != nil {
-		g.log.Warn("compiled modules are not kept: each start compiles them again", "error", err)
-	}
 	handler, err := embedded.New(ctx, embedded.Settings{
-		CacheDir: cache, Workers: g.config.Envoy.Concurrency, Log: g.log, Records: g.stdout,
+		CacheDir: g.cache, Workers: g.config.Envoy.Concurrency, Log: g.log, Records: g.stdout,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &embeddedEngine{handler: handler, server: &embedded.Server{Handler: handler, Log: g.log}, admin: g.config.Envoy.Admin}, nil
-}
-
-// compiledDir keeps compiled modules from one start to the next.
-func compiledDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir = filepath.Join(dir, "leash", "compiled")
-	return dir, os.MkdirAll(dir, 0o700)
 }
 
 func (*embeddedEngine) String() string { return engineEmbedded }

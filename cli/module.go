@@ -20,7 +20,7 @@ func moduleCommand() *cli.Command {
 	c := command(&cli.Command{
 		Name:        "module",
 		Usage:       "test, run and measure modules: any proxy-wasm .wasm",
-		Subcommands: []*cli.Command{moduleTestCommand(), moduleRunCommand(), moduleBenchCommand()},
+		Subcommands: []*cli.Command{moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleCompileCommand()},
 		Action:      cli.ShowSubcommandHelp,
 	})
 	return c
@@ -74,17 +74,9 @@ func takesValue(flags []cli.Flag, name string) bool {
 	return false
 }
 
-// newHarness keeps compiled code in the user's folder for caches.
+// newHarness keeps compiled code.
 func newHarness(c *cli.Context) (*harness.Harness, error) {
-	return harness.New(c.Context, harness.Options{CacheDir: cacheDir()})
-}
-
-func cacheDir() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "leash", "compiled")
+	return harness.New(c.Context, harness.Options{CacheDir: c.Path("cache")})
 }
 
 // moduleFlag names modules' files.

@@ -18,7 +18,7 @@ func moduleBenchCommand() *cli.Command {
 		ArgsUsage: "FILE.wasm...",
 		Description: "The same exchange is done again and again on one core, after a warm-up. Without --data and --answer it is a chat of 600 bytes.\n" +
 			"What an Envoy adds is not in it; docs/benchmarks.md has that.",
-		Flags: append(exchangeFlags(),
+		Flags: append(exchangeFlags(), cacheFlag(),
 			&cli.DurationFlag{Name: "duration", Usage: "for how long, as `TIME`", Value: 3 * time.Second},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text or json", Value: "text"},
 		),

@@ -19,7 +19,7 @@ func moduleRunCommand() *cli.Command {
 		ArgsUsage: "FILE.wasm...",
 		Description: "Any proxy-wasm module will do. Several files are a pipeline, from first to last, all with the same configuration.\n" +
 			"A value that begins with @ is read from the file of that name, @- from standard input.",
-		Flags: append(exchangeFlags(),
+		Flags: append(exchangeFlags(), cacheFlag(),
 			&cli.BoolFlag{Name: "trace", Usage: "write every host call with its arguments and result to standard error"},
 		),
 		Action: func(c *cli.Context) error {

@@ -26,7 +26,7 @@ func moduleTestCommand() *cli.Command {
 		Description: "Of a folder it takes module.yaml (for the name), scenarios/*.yaml, and the .wasm of that name from build/modules.\n" +
 			"docs/reference/scenarios.md describes the files. Exit codes: 0 all pass, 1 one fails, 2 a file is wrong.",
 		Flags: []cli.Flag{
-			moduleFlag(),
+			moduleFlag(), cacheFlag(),
 			&cli.StringFlag{Name: "wasm", Usage: "the `FILE` of the module under test"},
 			&cli.StringFlag{Name: "run", Usage: "only scenarios whose FILE/NAME matches the `REGEXP`"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show what each step brought"},

@@ -36,6 +36,7 @@ func upCommand() *cli.Command {
 				Name: "engine", Value: engineAuto, EnvVars: []string{"LEASH_ENGINE"},
 				Usage: "carry the traffic with `NAME`: envoy, embedded, auto",
 			},
+			cacheFlag(),
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"},
 		},
 		Action: func(c *cli.Context) error {
@@ -45,7 +46,7 @@ func upCommand() *cli.Command {
 			}
 			g := &gateway{
 				log: logger(c, level), stdout: &lines{w: c.App.Writer}, stderr: c.App.ErrWriter,
-				path: c.String("config"), metrics: control.NewRegistry(c.App.Version),
+				path: c.String("config"), cache: c.Path("cache"), metrics: control.NewRegistry(c.App.Version),
 			}
 			return g.run(c.Context, c.String("engine"))
 		},
@@ -57,6 +58,7 @@ type gateway struct {
 	log            *slog.Logger
 	stdout, stderr io.Writer // stdout takes whole lines from anywhere
 	path           string
+	cache          string // of compiled modules
 
 	config  *config.Config
 	mock    *url.URL // set once the mock has been started

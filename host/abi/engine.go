@@ -3,6 +3,8 @@ package abi
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -77,6 +79,15 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// DefaultCacheDir is where the programs and tests of Leash keep compiled code: leash/compiled in the user's folder for caches.
+func DefaultCacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "leash", "compiled")
 }
 
 func memoryPages(bytes int64) uint32 {

@@ -105,7 +105,7 @@ func builtModule(tb testing.TB, e *abi.Engine, name string) *abi.Program {
 func newEngine(tb testing.TB, o abi.Options) *abi.Engine {
 	tb.Helper()
 	if o.CacheDir == "" {
-		o.CacheDir = filepath.Join(os.TempDir(), "leash-test-wazero")
+		o.CacheDir = abi.DefaultCacheDir()
 	}
 	e, err := abi.New(context.Background(), o)
 	if err != nil {

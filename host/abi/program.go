@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/leash-gateway/leash/host/abi/internal/meter"
 )
@@ -31,7 +33,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}
-	compiled, err := e.runtime.CompileModule(ctx, metered)
+	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), metered)
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}

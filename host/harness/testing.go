@@ -2,8 +2,8 @@ package harness
 
 import (
 	"context"
-	"os"
-	"path/filepath"
+
+	"github.com/leash-gateway/leash/host/abi"
 )
 
 // A TB is what a test gives: *testing.T, *testing.B, *testing.F.
@@ -20,11 +20,11 @@ type Loaded struct {
 	files   []string
 }
 
-// Load compiles .wasm files, which are the modules of a pipeline from first to last. Compiled code is kept in the folder for temporary files, so only
+// Load compiles .wasm files, which are the modules of a pipeline from first to last. Compiled code is kept in the user's folder for caches, so only
 // the first run takes its time. What goes wrong fails the test.
 func Load(t TB, files ...string) *Loaded {
 	t.Helper()
-	h, err := New(context.Background(), Options{CacheDir: filepath.Join(os.TempDir(), "leash-harness")})
+	h, err := New(context.Background(), Options{CacheDir: abi.DefaultCacheDir()})
 	if err != nil {
 		t.Fatalf("%v", err)
 		return nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/scenario"
 )
@@ -20,7 +21,7 @@ var modules = scenario.In(nil, "../../build/modules")
 
 func runner(t *testing.T, file string) *scenario.Runner {
 	t.Helper()
-	h, err := harness.New(context.Background(), harness.Options{CacheDir: filepath.Join(os.TempDir(), "leash-harness")})
+	h, err := harness.New(context.Background(), harness.Options{CacheDir: abi.DefaultCacheDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
