@@ -52,84 +52,90 @@ pipeline:
 }
 
 func TestPolicyThatFailsRefusesTheRequestAndNothingElse(t *testing.T) {
-	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	g := start(t, crashing(t, "policy"), ports{Provider: url})
-	for _, how := range []string{"panic", "nil"} {
-		a := g.chat("say: " + how)
-		if a.Status != 500 || a.errorCode() != "module_failed" {
-			t.Errorf("%s: got %d %s, want 500 module_failed", how, a.Status, a.Body)
-		}
-		if strings.Contains(a.Body, "secret") {
-			t.Errorf("%s: the panic's text reaches the client: %s", how, a.Body)
-		}
-	}
-	if got := received(t, url); strings.Contains(got, "say: panic") {
-		t.Error("a request that a policy failed on reached the provider")
-	}
-	if a := g.chat("say: still here"); a.Status != 200 {
-		t.Errorf("after a panic: got %d %s, want 200", a.Status, a.Body)
-	}
-	if s := g.stream("say: tick tick boom tick"); strings.Contains(s.Text, "boom") || !strings.Contains(s.Body, "module_failed") {
-		t.Errorf("a panic in an event: got %s, want the stream to end with an error", s.Body)
-	}
-	if n := strings.Count(g.stderr(), "a secret of the module"); n != 1 {
-		t.Errorf("the panic stands in %d lines of the log, want 1", n)
-	}
-	for _, how := range []string{"stack", "memory"} {
-		if a := g.chat("say: " + how); a.Status < 500 {
-			t.Errorf("%s: got %d %.200s, want an error of the server", how, a.Status, a.Body)
-		}
-		// The VM is dead. Until it has been loaded again requests are refused, not passed.
-		eventually(t, "the VM to be loaded again", func() bool {
-			a := g.chat("say: are you there")
-			if a.Status != 200 && a.Status < 500 {
-				t.Fatalf("while the VM is dead: got %d %s", a.Status, a.Body)
+	onEngines(t, func(t *testing.T, p ports) {
+		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		g := start(t, crashing(t, "policy"), p.of(url))
+		for _, how := range []string{"panic", "nil"} {
+			a := g.chat("say: " + how)
+			if a.Status != 500 || a.errorCode() != "module_failed" {
+				t.Errorf("%s: got %d %s, want 500 module_failed", how, a.Status, a.Body)
 			}
-			return a.Status == 200
-		})
-	}
+			if strings.Contains(a.Body, "secret") {
+				t.Errorf("%s: the panic's text reaches the client: %s", how, a.Body)
+			}
+		}
+		if got := received(t, url); strings.Contains(got, "say: panic") {
+			t.Error("a request that a policy failed on reached the provider")
+		}
+		if a := g.chat("say: still here"); a.Status != 200 {
+			t.Errorf("after a panic: got %d %s, want 200", a.Status, a.Body)
+		}
+		if s := g.stream("say: tick tick boom tick"); strings.Contains(s.Text, "boom") || !strings.Contains(s.Body, "module_failed") {
+			t.Errorf("a panic in an event: got %s, want the stream to end with an error", s.Body)
+		}
+		if n := strings.Count(g.stderr(), "a secret of the module"); n != 1 {
+			t.Errorf("the panic stands in %d lines of the log, want 1", n)
+		}
+		for _, how := range []string{"stack", "memory"} {
+			if a := g.chat("say: " + how); a.Status < 500 {
+				t.Errorf("%s: got %d %.200s, want an error of the server", how, a.Status, a.Body)
+			}
+			// The VM is dead. Until it has been loaded again requests are refused, not passed.
+			eventually(t, "the VM to be loaded again", func() bool {
+				a := g.chat("say: are you there")
+				if a.Status != 200 && a.Status < 500 {
+					t.Fatalf("while the VM is dead: got %d %s", a.Status, a.Body)
+				}
+				return a.Status == 200
+			})
+		}
+	})
 }
 
 func TestInspectorThatFailsLetsTheRequestPass(t *testing.T) {
-	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	g := start(t, crashing(t, "inspector"), ports{Provider: url})
-	for _, how := range []string{"panic", "nil"} {
-		if a := g.chat("say: " + how); content(t, a) != how {
-			t.Errorf("%s: got %d %s, want the provider's answer", how, a.Status, a.Body)
+	onEngines(t, func(t *testing.T, p ports) {
+		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		g := start(t, crashing(t, "inspector"), p.of(url))
+		for _, how := range []string{"panic", "nil"} {
+			if a := g.chat("say: " + how); content(t, a) != how {
+				t.Errorf("%s: got %d %s, want the provider's answer", how, a.Status, a.Body)
+			}
 		}
-	}
-	if s := g.stream("say: tick tick boom tick"); s.Text != "tick tick boom tick" {
-		t.Errorf("a panic in an event: got %s, want the whole stream", s.Body)
-	}
-	for _, how := range []string{"stack", "memory"} {
-		if a := g.chat("say: " + how); a.Status != 200 {
-			t.Errorf("%s: got %d %.200s, want the provider's answer", how, a.Status, a.Body)
+		if s := g.stream("say: tick tick boom tick"); s.Text != "tick tick boom tick" {
+			t.Errorf("a panic in an event: got %s, want the whole stream", s.Body)
 		}
-		if a := g.chat("say: after"); a.Status != 200 {
-			t.Errorf("after %s: got %d %.200s, want the provider's answer", how, a.Status, a.Body)
+		for _, how := range []string{"stack", "memory"} {
+			if a := g.chat("say: " + how); a.Status != 200 {
+				t.Errorf("%s: got %d %.200s, want the provider's answer", how, a.Status, a.Body)
+			}
+			if a := g.chat("say: after"); a.Status != 200 {
+				t.Errorf("after %s: got %d %.200s, want the provider's answer", how, a.Status, a.Body)
+			}
 		}
-	}
-	// It works again: its timer is seen.
-	eventually(t, "the inspector to work again", func() bool {
-		began := time.Now()
-		return g.chat("say: wait").Status == 200 && time.Since(began) >= 300*time.Millisecond
+		// It works again: its timer is seen.
+		eventually(t, "the inspector to work again", func() bool {
+			began := time.Now()
+			return g.chat("say: wait").Status == 200 && time.Since(began) >= 300*time.Millisecond
+		})
 	})
 }
 
 func TestModulesCanWaitForTimersAndOtherServices(t *testing.T) {
-	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	g := start(t, crashing(t, "policy"), ports{Provider: url})
-	began := time.Now()
-	if a := g.chat("say: wait"); content(t, a) != "wait" || time.Since(began) < 300*time.Millisecond {
-		t.Errorf("wait: got %d %s after %s", a.Status, a.Body, time.Since(began))
-	}
-	if got := strings.ToLower(received(t, url)); !strings.Contains(got, "x-waited") {
-		t.Error("what the module set after waiting did not reach the provider")
-	}
-	if a := g.chat("say: refuse later"); a.Status != 403 || a.errorCode() != "refused_later" {
-		t.Errorf("refuse later: got %d %s, want 403 refused_later", a.Status, a.Body)
-	}
-	if a := g.chat("say: ask"); a.Status != 200 {
-		t.Errorf("ask: got %d %s, want 200", a.Status, a.Body)
-	}
+	onEngines(t, func(t *testing.T, p ports) {
+		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		g := start(t, crashing(t, "policy"), p.of(url))
+		began := time.Now()
+		if a := g.chat("say: wait"); content(t, a) != "wait" || time.Since(began) < 300*time.Millisecond {
+			t.Errorf("wait: got %d %s after %s", a.Status, a.Body, time.Since(began))
+		}
+		if got := strings.ToLower(received(t, url)); !strings.Contains(got, "x-waited") {
+			t.Error("what the module set after waiting did not reach the provider")
+		}
+		if a := g.chat("say: refuse later"); a.Status != 403 || a.errorCode() != "refused_later" {
+			t.Errorf("refuse later: got %d %s, want 403 refused_later", a.Status, a.Body)
+		}
+		if a := g.chat("say: ask"); a.Status != 200 {
+			t.Errorf("ask: got %d %s, want 200", a.Status, a.Body)
+		}
+	})
 }

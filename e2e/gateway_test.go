@@ -1,4 +1,5 @@
-// Package e2e tests Leash as its users meet it: the built command with a real Envoy, over real sockets.
+// Package e2e tests Leash as its users meet it: the built command, with a real Envoy and with the embedded gateway, over real
+// sockets.
 //
 // It needs bin/leash, build/modules and Envoy, which `make test` brings. What is missing is a failure, never a skip.
 package e2e
@@ -55,6 +56,21 @@ type ports struct {
 	Listen, Control, Admin int
 	Provider               string // URL of the provider, with /v1
 	Separate               bool   // a module each instead of the one file
+	Engine                 string // what carries the traffic; "" is Envoy
+}
+
+// engine is p's, as --engine names it.
+func (p ports) engine() string {
+	if p.Engine == "" {
+		return "envoy"
+	}
+	return p.Engine
+}
+
+// of is p with a provider.
+func (p ports) of(provider string) ports {
+	p.Provider = provider
+	return p
 }
 
 // keys of the tenants that every test configuration has.
@@ -144,7 +160,7 @@ func prepare(t testing.TB, config string, p ports) *gateway {
 func launch(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
 	g := prepare(t, config, p)
-	g.command = exec.Command(leash(t), "up", "-c", g.Config) //nolint:gosec // our own command
+	g.command = exec.Command(leash(t), "up", "--engine", p.engine(), "-c", g.Config) //nolint:gosec // our own command
 	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
 	g.command.Dir = root(t)
 	stdout, err := g.command.StdoutPipe()
@@ -337,10 +353,34 @@ func get(t testing.TB, url string) answer {
 	return do(t, r)
 }
 
+// engines are what can carry the traffic. What is promised of policies holds on each.
+var engines = []string{"envoy", "embedded"}
+
+// onEngines runs a test on each engine.
+func onEngines(t *testing.T, test func(t *testing.T, p ports)) {
+	t.Helper()
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) { test(t, ports{Engine: engine}) })
+	}
+}
+
 // bothWays runs a test with all modules in one file and with a file each.
 func bothWays(t *testing.T, test func(t *testing.T, p ports)) {
 	t.Helper()
 	for name, separate := range map[string]bool{"fused": false, "separate": true} {
 		t.Run(name, func(t *testing.T) { test(t, ports{Separate: separate}) })
 	}
+}
+
+// everyWay runs a test on each engine, both ways.
+func everyWay(t *testing.T, test func(t *testing.T, p ports)) {
+	t.Helper()
+	onEngines(t, func(t *testing.T, on ports) {
+		t.Helper()
+		bothWays(t, func(t *testing.T, p ports) {
+			t.Helper()
+			p.Engine = on.Engine
+			test(t, p)
+		})
+	})
 }

@@ -54,7 +54,7 @@ func underLoad(t *testing.T, g *gateway) (stop func() int64) {
 }
 
 func TestChangedConfigurationIsAppliedWithinASecondAndWithoutAFailedRequest(t *testing.T) {
-	bothWays(t, func(t *testing.T, p ports) {
+	everyWay(t, func(t *testing.T, p ports) {
 		_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
 		g := start(t, policies, p)
 		stop := underLoad(t, g)
@@ -76,63 +76,67 @@ func TestChangedConfigurationIsAppliedWithinASecondAndWithoutAFailedRequest(t *t
 }
 
 func TestSIGHUPReadsTheSecretsAgain(t *testing.T) {
-	provider, url := startProvider(t, mock.Options{Control: true})
-	_ = provider
-	key := t.TempDir() + "/key"
-	if err := os.WriteFile(key, []byte("sk-first-key\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	g := start(t, strings.Replace(policies, "{env: LEASH_TEST_KEY}", "{file: "+key+"}", 1), ports{Provider: url})
-	g.chat("say: hi")
-	if err := os.WriteFile(key, []byte("sk-second-key\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_ = g.command.Process.Signal(syscall.SIGHUP)
-	eventually(t, "the second key at the provider", func() bool {
+	onEngines(t, func(t *testing.T, p ports) {
+		provider, url := startProvider(t, mock.Options{Control: true})
+		_ = provider
+		key := t.TempDir() + "/key"
+		if err := os.WriteFile(key, []byte("sk-first-key\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g := start(t, strings.Replace(policies, "{env: LEASH_TEST_KEY}", "{file: "+key+"}", 1), p.of(url))
 		g.chat("say: hi")
-		return strings.Contains(received(t, url), "sk-second-key")
+		if err := os.WriteFile(key, []byte("sk-second-key\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = g.command.Process.Signal(syscall.SIGHUP)
+		eventually(t, "the second key at the provider", func() bool {
+			g.chat("say: hi")
+			return strings.Contains(received(t, url), "sk-second-key")
+		})
 	})
 }
 
 func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
-	_, url := startProvider(t, mock.Options{Key: upstreamKey})
-	file, err := buildModule()
-	if err != nil {
-		t.Fatalf("build the module crash: %v\n%s", err, file)
-	}
-	g := start(t, policies, ports{Provider: url})
-	stop := underLoad(t, g)
-	for name, tc := range map[string]struct{ old, changed, want string }{
-		"an unknown field":          {"limits: {request_bytes", "limits: {request_bites", ":19:10: limits.request_bites: unknown field (did you mean request_bytes?)"},
-		"a wrong type":              {"request_bytes: 1MiB", "request_bytes: [1]", "limits.request_bytes"},
-		"an unknown provider":       {"provider: openai}", "provider: opnai}", "did you mean openai?"},
-		"a module's own complaint":  {"action: block}", "action: blok}", "pipeline[4].config.rules[0]"},
-		"a broken pattern":          {`\bseal-`, `(seal-`, "pipeline[4].config.rules[3]"},
-		"a module that cannot load": {"pipeline:", "pipeline:\n  - {module: crash-policy, file: " + file + ", kind: policy, config: {fail: true}}", "pipeline[0]"},
-		"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + g.Config + ", kind: policy}", "pipeline[0]"},
-		"no file at all":            {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			changed := strings.Replace(policies, tc.old, tc.changed, 1)
-			if changed == policies {
-				t.Fatalf("%q is not in the configuration", tc.old)
-			}
-			before := len(g.stderr())
-			g.write(changed)
-			eventually(t, "the error on standard error", func() bool {
-				return strings.Contains(g.stderr()[before:], "the old one goes on") && strings.Contains(g.stderr()[before:], g.Config+":")
+	onEngines(t, func(t *testing.T, p ports) {
+		_, url := startProvider(t, mock.Options{Key: upstreamKey})
+		file, err := buildModule()
+		if err != nil {
+			t.Fatalf("build the module crash: %v\n%s", err, file)
+		}
+		g := start(t, policies, p.of(url))
+		stop := underLoad(t, g)
+		for name, tc := range map[string]struct{ old, changed, want string }{
+			"an unknown field":          {"limits: {request_bytes", "limits: {request_bites", ":19:10: limits.request_bites: unknown field (did you mean request_bytes?)"},
+			"a wrong type":              {"request_bytes: 1MiB", "request_bytes: [1]", "limits.request_bytes"},
+			"an unknown provider":       {"provider: openai}", "provider: opnai}", "did you mean openai?"},
+			"a module's own complaint":  {"action: block}", "action: blok}", "pipeline[4].config.rules[0]"},
+			"a broken pattern":          {`\bseal-`, `(seal-`, "pipeline[4].config.rules[3]"},
+			"a module that cannot load": {"pipeline:", "pipeline:\n  - {module: crash-policy, file: " + file + ", kind: policy, config: {fail: true}}", "pipeline[0]"},
+			"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + g.Config + ", kind: policy}", "pipeline[0]"},
+			"no file at all":            {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				changed := strings.Replace(policies, tc.old, tc.changed, 1)
+				if changed == policies {
+					t.Fatalf("%q is not in the configuration", tc.old)
+				}
+				before := len(g.stderr())
+				g.write(changed)
+				eventually(t, "the error on standard error", func() bool {
+					return strings.Contains(g.stderr()[before:], "the old one goes on") && strings.Contains(g.stderr()[before:], g.Config+":")
+				})
+				if got := g.stderr()[before:]; !strings.Contains(got, tc.want) {
+					t.Errorf("the error is %s, want it to contain %q", got, tc.want)
+				}
+				if a := g.with(t).chat("say: project bluebird"); a.Status != 400 {
+					t.Errorf("the old configuration: got %d, want its rule in force", a.Status)
+				}
 			})
-			if got := g.stderr()[before:]; !strings.Contains(got, tc.want) {
-				t.Errorf("the error is %s, want it to contain %q", got, tc.want)
-			}
-			if a := g.with(t).chat("say: project bluebird"); a.Status != 400 {
-				t.Errorf("the old configuration: got %d, want its rule in force", a.Status)
-			}
-		})
-	}
-	g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
-	eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
-	stop()
+		}
+		g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
+		eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
+		stop()
+	})
 }
 
 func TestEnvoyIsStartedAgainWhenItDies(t *testing.T) {

@@ -29,15 +29,15 @@ pipeline:
         - {name: email, builtins: [email], action: flag}
 `
 
-// A shared test runs on a gateway that it shares with others, because starting one takes seconds: once with all modules
-// in one file and once with a file each. It must leave the provider as it was.
+// A shared test runs on a gateway that it shares with others, because starting one takes seconds: on each
+// engine, once with all modules in one file and once with a file each. It must leave the provider as it was.
 type sharedTest struct {
 	name string
 	run  func(t *testing.T, g *gateway, provider *mock.Provider)
 }
 
 func TestPolicies(t *testing.T) {
-	bothWays(t, func(t *testing.T, p ports) {
+	everyWay(t, func(t *testing.T, p ports) {
 		provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		p.Provider = url
 		g := start(t, policies, p)

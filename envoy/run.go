@@ -35,7 +35,7 @@ type Runner struct {
 	Restarted func()
 	// Grace is how long running exchanges may go on when Envoy is to end; 5 s by default.
 	Grace time.Duration
-	// Patience is how long Envoy may be without an answer on its admin interface before it is killed; 30 s by default.
+	// Patience is how long Envoy may be without an answer on its admin interface before it is killed; 2 min by default.
 	Patience time.Duration
 }
 
@@ -46,8 +46,9 @@ const (
 )
 
 const (
-	defaultGrace    = 5 * time.Second
-	defaultPatience = 30 * time.Second
+	defaultGrace = 5 * time.Second
+	// Envoy does not answer while it compiles modules, which takes a slow machine several seconds for each file.
+	defaultPatience = 2 * time.Minute
 )
 
 // Run runs Envoy until ctx ends, and returns when it has ended: first it takes no more connections, then the running

@@ -54,7 +54,7 @@ type exchange struct {
 	inside bool // the handler is on the worker: it will look for itself what has come
 	closed bool
 
-	reading atomic.Bool // the client's body is being read
+	unread  atomic.Bool // the client's body is being read, and not at its end
 	pumping sync.WaitGroup
 	later   sync.WaitGroup // calls of attend
 
@@ -134,7 +134,7 @@ func (x *exchange) attend() {
 // stop ends whatever the handler waits for.
 func (x *exchange) stop(cause error) {
 	x.cancel(cause)
-	if x.reading.Load() {
+	if x.unread.Load() {
 		_ = http.NewResponseController(x.writer).SetReadDeadline(time.Unix(1, 0)) // one that knows no deadlines will read to the end
 	}
 }
@@ -181,18 +181,18 @@ func (x *exchange) answering() *abi.Headers {
 func (x *exchange) takeBody() {
 	controller := http.NewResponseController(x.writer)
 	_ = controller.SetReadDeadline(time.Now().Add(requestTimeout)) // where it is not possible, the client's leaving ends it
-	x.reading.Store(true)
+	x.unread.Store(true)
 	if n := x.request.ContentLength; n > 0 && n <= inlineBody {
 		body := make([]byte, n)
 		_, err := io.ReadFull(x.request.Body, body)
 		if err == nil {
 			_, err = x.request.Body.Read(nil)
 		}
-		x.bodyRead(controller)
 		if err != nil && !errors.Is(err, io.EOF) {
 			x.broken(err)
 			return
 		}
+		x.bodyRead(controller)
 		x.do(func() { x.lastOfBody(body) })
 		return
 	}
@@ -200,14 +200,14 @@ func (x *exchange) takeBody() {
 	x.pumping.Go(func() { x.pump(controller) })
 }
 
+// bodyRead notes that the client has sent all of its body.
 func (x *exchange) bodyRead(c *http.ResponseController) {
-	x.reading.Store(false)
+	x.unread.Store(false)
 	_ = c.SetReadDeadline(time.Time{})
 }
 
 // pump brings a long body, piece by piece, no faster than the provider takes it.
 func (x *exchange) pump(c *http.ResponseController) {
-	defer x.bodyRead(c)
 	for x.ctx.Err() == nil {
 		piece := make([]byte, pieceBytes)
 		n, err := x.request.Body.Read(piece)
@@ -216,6 +216,7 @@ func (x *exchange) pump(c *http.ResponseController) {
 			x.worker.Do(func() { x.chain.OnRequestData(piece[:n], false) })
 			x.clock.touch()
 		case errors.Is(err, io.EOF):
+			x.bodyRead(c)
 			x.worker.Do(func() { x.lastOfBody(piece[:n]) })
 			return
 		default:
@@ -455,6 +456,10 @@ func (x *exchange) writeHeaders(h *abi.Headers) {
 	}
 	if len(to["Content-Type"]) == 0 {
 		to["Content-Type"] = nil // or net/http would guess one
+	}
+	if x.unread.Load() && x.request.ProtoMajor == 1 {
+		// What is left of the body must not be taken for the next request.
+		to.Set("Connection", "close")
 	}
 	to.Set("X-Request-Id", x.attributes.request.Value("x-request-id"))
 	x.writer.WriteHeader(x.status)
