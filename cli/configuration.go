@@ -30,21 +30,24 @@ func renderCommand() *cli.Command {
 		Name:  "render",
 		Usage: "print an Envoy bootstrap of a leash.yaml, for an Envoy that you run yourself",
 		Description: "Providers' keys stand in it as references to the environment variable or file, which Envoy reads itself.\n" +
-			"Check it with: envoy --mode validate -c FILE",
-		Flags: []cli.Flag{configFlag()},
+			"Check it with: envoy --mode validate -c FILE\n" +
+			"With --target ext_proc the modules run in `leash host serve` instead of Envoy; an Envoy with a configuration of its own\n" +
+			"needs of it the filter and the cluster that are called leash.host.",
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "target", Usage: "where the modules run: envoy or ext_proc (`WHERE`)", Value: "envoy"},
+			&cli.StringFlag{Name: "host", Usage: "with ext_proc: `ADDRESS` of the module host: unix:/PATH or HOST:PORT", Value: defaultHostAddress},
+			modulesFlag(),
+			&cli.PathFlag{Name: "host-ca", Usage: "with ext_proc: `FILE` (PEM) that vouches for the host's certificate; without it no TLS"},
+			&cli.PathFlag{Name: "host-cert", Usage: "with ext_proc: certificate `FILE` (PEM) that Envoy shows to the host"},
+			&cli.PathFlag{Name: "host-key", Usage: "with ext_proc: private key `FILE` (PEM) of that certificate"},
+		},
 		Action: func(c *cli.Context) error {
 			loaded, err := load(c.String("config"))
 			if err != nil {
 				return err
 			}
-			o := envoy.Options{}
-			if o.ModulesDir, err = modulesDir(loaded); err != nil {
-				return err
-			}
-			if o.CAFile, err = systemCertificates(); err != nil {
-				return err
-			}
-			rendered, err := envoy.Render(loaded, o)
+			rendered, err := renderTarget(c, loaded)
 			if err != nil {
 				return err
 			}
@@ -52,6 +55,29 @@ func renderCommand() *cli.Command {
 			return err
 		},
 	})
+}
+
+func renderTarget(c *cli.Context, loaded *config.Config) ([]byte, error) {
+	o := envoy.Options{}
+	var err error
+	if o.CAFile, err = systemCertificates(); err != nil {
+		return nil, err
+	}
+	switch target := c.String("target"); target {
+	case "envoy":
+		if o.ModulesDir, err = modulesDir(loaded); err != nil {
+			return nil, err
+		}
+		return envoy.Render(loaded, o)
+	case "ext_proc":
+		e, err := extProc(c, loaded)
+		if err != nil {
+			return nil, err
+		}
+		return envoy.RenderExtProc(loaded, o, e)
+	default:
+		return nil, badUsage("target: %q is neither envoy nor ext_proc", target)
+	}
 }
 
 func schemaCommand() *cli.Command {

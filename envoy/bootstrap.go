@@ -36,6 +36,11 @@ func Render(c *config.Config, o Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return render(c, r)
+}
+
+// render writes static resources as a bootstrap.
+func render(c *config.Config, r *Resources) ([]byte, error) {
 	b, err := base(c)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,91 @@
+package extproc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// A Spec is a pipeline that is to be loaded.
+type Spec struct {
+	// Name is how exchanges and the management API call it.
+	Name string
+	// Filters run in this order over requests, and in the opposite one over responses.
+	Filters []Filter
+	// MaxBuffer is how many bytes of a body a module may hold back. Default 1 MiB.
+	MaxBuffer int
+}
+
+// A Filter is one .wasm with a configuration.
+type Filter struct {
+	// Name tells it apart in logs.
+	Name string
+	// Wasm is the module itself.
+	Wasm []byte
+	// Configuration is what the module gets; RootID tells modules that hold several plugins which one is meant.
+	Configuration []byte
+	RootID        string
+	// Policy says that exchanges are refused while it cannot run. Others (inspectors) are left out then.
+	Policy bool
+	// Unneeded are parts of an exchange that it does not look at as it is configured, though it has callbacks for them.
+	Unneeded Parts
+}
+
+func (s Spec) check() error {
+	switch {
+	case s.Name == "":
+		return errors.New("it has no name")
+	case len(s.Filters) == 0:
+		return errors.New("it has no filters")
+	}
+	return nil
+}
+
+// A Selection says which modules of a leash.yaml make a pipeline.
+type Selection string
+
+// The selections.
+const (
+	// All is the whole pipeline.
+	All Selection = "all"
+	// Inspectors are the modules that only look, for an Envoy that must not wait for them.
+	Inspectors Selection = "inspectors"
+)
+
+// slack is what a module may hold of a body besides what leash.yaml allows it, so that its own refusal comes first.
+const slack = 1 << 20
+
+// FromConfig is the pipeline of a leash.yaml; dir holds the .wasm files of Leash's own modules. Its error names the file
+// that cannot be read.
+func FromConfig(c *config.Config, dir string, selection Selection) (Spec, error) {
+	spec := Spec{Name: DefaultPipeline, MaxBuffer: int(max(c.Limits.RequestBytes, c.Limits.ResponseBytes)) + slack}
+	for _, f := range Select(c, selection) {
+		file := f.File
+		if !f.Own {
+			file = filepath.Join(dir, file)
+		}
+		wasm, err := os.ReadFile(file) //nolint:gosec // the operator's own choice
+		if err != nil {
+			return spec, fmt.Errorf("read module %s: %w", f.Name, err)
+		}
+		spec.Filters = append(spec.Filters, Filter{Name: f.Name, Wasm: wasm, Configuration: f.Config, Policy: f.Policy})
+	}
+	if len(spec.Filters) == 0 {
+		return spec, fmt.Errorf("select %s: the pipeline of %s has none", selection, c.Path())
+	}
+	return spec, nil
+}
+
+// Select is the filters of a leash.yaml that a selection names.
+func Select(c *config.Config, selection Selection) []config.Filter {
+	if selection != Inspectors {
+		return c.Filters()
+	}
+	apart := *c
+	apart.Modules.Separate = true // a file that holds policies too is a policy as a whole
+	return slices.DeleteFunc(apart.Filters(), func(f config.Filter) bool { return f.Policy })
+}
