@@ -37,6 +37,33 @@ func headOf(prog *syntax.Prog) (h head) {
 	return h
 }
 
+// alphabet is the bytes that a match can have anywhere.
+type alphabet [256]bool
+
+func alphabetOf(prog *syntax.Prog) (a alphabet) {
+	for i := range prog.Inst {
+		switch inst := &prog.Inst[i]; inst.Op {
+		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+			for r := range rune(utf8.RuneSelf) {
+				a[r] = a[r] || inst.MatchRune(r)
+			}
+		}
+	}
+	for b := utf8.RuneSelf; b < len(a); b++ {
+		a[b] = true
+	}
+	return a
+}
+
+// tail is where the longest end of a text begins that a match could be made of.
+func (a *alphabet) tail(text string) int {
+	at := len(text)
+	for at > 0 && a[text[at-1]] {
+		at--
+	}
+	return at
+}
+
 // closure collects the instructions that read a character, and the end, that are reached from one without reading.
 func closure(prog *syntax.Prog, pc uint32, at map[uint32]bool) {
 	seen := map[uint32]bool{}

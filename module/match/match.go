@@ -129,6 +129,25 @@ func (s *Set) findWords(text string, from int, all []Match) []Match {
 	if !s.words.used {
 		return all
 	}
+	first := len(all)
+	for state, at := int32(0), 0; at < len(text); {
+		var ends []int32
+		var ok bool
+		if state, at, ends, ok = s.words.ascii(text, state, at); !ok {
+			return s.findFolded(text, from, all[:first])
+		}
+		for _, pattern := range ends {
+			m := Match{at - s.lengths[pattern], at, int(pattern)}
+			if m.Start >= from && s.accepts(text, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// findFolded is findWords for any text.
+func (s *Set) findFolded(text string, from int, all []Match) []Match {
 	var f folded
 	f.fold(text)
 	state := int32(0)
@@ -190,6 +209,7 @@ type expression struct {
 	prog    *syntax.Prog
 	need    need
 	head    head
+	letters alphabet
 }
 
 var errEmpty = errors.New("matches the empty text")
@@ -210,7 +230,7 @@ func compileExpression(text string, pattern int) (e expression, err error) {
 	parsed = parsed.Simplify()
 	e.need = needOf(parsed)
 	if e.prog, err = syntax.Compile(parsed); err == nil {
-		e.head = headOf(e.prog)
+		e.head, e.letters = headOf(e.prog), alphabetOf(e.prog)
 	}
 	return e, err
 }

@@ -28,10 +28,10 @@ func (n need) hasDigits(text string) bool {
 	if n.digits == 0 {
 		return true
 	}
-	seen := 0
-	for i := range len(text) {
+	missing := n.digits
+	for i := 0; i < len(text); i++ {
 		if isDigit(text[i]) {
-			if seen++; seen >= n.digits {
+			if missing--; missing == 0 {
 				return true
 			}
 		}
@@ -40,7 +40,7 @@ func (n need) hasDigits(text string) bool {
 }
 
 // isDigit takes every byte beyond ASCII for one too, as it may be a part of one.
-func isDigit(c byte) bool { return c >= '0' && c <= '9' || c >= utf8.RuneSelf }
+func isDigit(c byte) bool { return c-'0' <= 9 || c >= utf8.RuneSelf }
 
 // weight is how rarely a text holds the need by chance: the length of its shortest literal.
 func (n need) weight() int {
@@ -78,9 +78,12 @@ func needOf(re *syntax.Regexp) need {
 		}
 	case syntax.OpConcat:
 		var all need
-		for _, sub := range re.Sub {
+		for i, sub := range re.Sub {
 			n := needOf(sub)
 			all.digits += n.digits
+			if begun := (need{literals: beginnings(re.Sub[i:])}); begun.weight() > n.weight() {
+				n = begun
+			}
 			if n.weight() > all.weight() {
 				all.literals = n.literals
 			}
@@ -90,6 +93,63 @@ func needOf(re *syntax.Regexp) need {
 		return needOfAny(re.Sub)
 	}
 	return need{}
+}
+
+// beginnings are some literals one of which stands where a sequence of expressions matches; nil if there are none, or too many.
+func beginnings(sequence []*syntax.Regexp) []string {
+	all := []string{""}
+	for _, re := range sequence {
+		next, whole := literalsOf(re)
+		if next == nil || len(all)*len(next) > maxLiterals {
+			break
+		}
+		var joined []string
+		for _, one := range all {
+			for _, other := range next {
+				joined = append(joined, one+other)
+			}
+		}
+		if all = joined; !whole {
+			break
+		}
+	}
+	if all[0] == "" {
+		return nil
+	}
+	return all
+}
+
+// literalsOf are literals with one of which a match begins, and whether they are whole matches.
+func literalsOf(re *syntax.Regexp) (literals []string, whole bool) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 {
+			return []string{string(re.Rune)}, true
+		}
+	case syntax.OpCharClass:
+		for i := 0; i < len(re.Rune); i += 2 {
+			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
+				if literals = append(literals, string(r)); len(literals) > maxLiterals {
+					return nil, false
+				}
+			}
+		}
+		return literals, true
+	case syntax.OpCapture:
+		return literalsOf(re.Sub[0])
+	case syntax.OpConcat:
+		return beginnings(re.Sub), false
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			next, _ := literalsOf(sub)
+			if next == nil {
+				return nil, false
+			}
+			literals = append(literals, next...)
+		}
+		return literals, false
+	}
+	return nil, false
 }
 
 // needOfAny is what every one of some expressions needs.

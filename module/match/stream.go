@@ -139,9 +139,19 @@ func (s *Set) undecidedWord(text string, from int) (at, pattern int) {
 	if !s.words.used {
 		return -1, -1
 	}
+	state, end, ok := int32(0), 0, true
+	for end < len(text) && ok {
+		state, end, _, ok = s.words.ascii(text, state, end)
+	}
+	if ok {
+		if state == 0 {
+			return -1, -1
+		}
+		return max(end-int(s.words.depth[state]), from), s.patternAfter(state)
+	}
 	var f folded
 	f.fold(text)
-	state := int32(0)
+	state = 0
 	for _, b := range f.text {
 		state = s.words.step(state, b)
 	}
@@ -173,17 +183,19 @@ func (s *Set) patternAfter(state int32) int {
 // undecidedExpression is where the earliest match begins that more text could start, extend or complete; -1 if there is
 // none. Matches that nothing can change any more are passed over: the search goes on behind them, as it does in Find.
 func (s *Set) undecidedExpression(e *expression, text string, from int, run *simulation) int {
-	at := from
-	if e.need.in(text) {
+	at, tail := from, e.letters.tail(text) // what goes on behind the end holds nothing else
+	if e.need.in(text) && e.head.in(text) {
 		for _, m := range e.regexp.FindAllStringIndex(text, -1) {
 			if m[0] < at {
 				continue
 			}
-			if alive := e.alive(text, at, m[0], run); alive >= 0 {
-				return alive
+			if m[0] >= tail {
+				if alive := e.alive(text, max(at, tail), m[0], run); alive >= 0 {
+					return alive
+				}
 			}
 			at = m[1]
 		}
 	}
-	return e.alive(text, at, len(text), run)
+	return e.alive(text, max(at, tail), len(text), run)
 }
