@@ -13,7 +13,7 @@ type need struct {
 	digits   int
 }
 
-func (n need) in(text string) bool { return n.hasLiteral(text) && n.hasDigits(text) }
+func (n need) in(text string) bool { return n.hasDigits(text) && n.hasLiteral(text) }
 
 func (n need) hasLiteral(text string) bool {
 	for _, literal := range n.literals {
