@@ -25,10 +25,13 @@ type object struct {
 	names    int // and in scanner.names
 }
 
-// A key of an object that is open. It is two numbers, since a body may be little else than keys.
+// A key of an object that is open. It is three numbers, since a body may be little else than keys.
 type key struct {
 	start uint32 // of what it means: in scanner.src, or with the bit inNames in scanner.names
 	end   uint32 // in the same
+	// mark differs where two keys do, whatever the case of their letters, but for chance: most are compared by it alone.
+	// It is 0 for a key that is not ASCII.
+	mark uint32
 }
 
 // inNames marks keys that were escaped. In scanner.names their offset in the body goes before them.
@@ -101,24 +104,40 @@ func (s *scanner) member(o *object) bool {
 
 // remember compares a key with those before it in its object, as long as they are few.
 func (s *scanner) remember(o *object, q quoted) bool {
-	k := key(q.span)
+	k := key{start: q.start, end: q.end}
 	if q.escaped {
 		at := q.start - 1
 		s.names = append(s.names, byte(at>>24), byte(at>>16), byte(at>>8), byte(at)) //nolint:gosec // its four bytes
 		start := len(s.names)
 		s.names = appendUnescaped(s.names, s.src[q.start:q.end])
-		k = key(spanOf(start, len(s.names)))
-		k.start |= inNames
+		k = key{start: uint32(start) | inNames, end: uint32(len(s.names))} //nolint:gosec // shorter than the body
 	}
+	k.mark, s.lowered = markOf(s.name(k))
 	if o.n <= fewKeys {
 		for i := o.keys; i < s.open.n; i++ {
-			if other := s.open.at(i); s.same(o, other, k) {
+			if other := s.open.at(i); (other.mark == k.mark || other.mark == 0 || k.mark == 0) && s.same(o, other, k) {
 				return s.twice(other, k)
 			}
 		}
 	}
 	s.open.push(k)
 	return true
+}
+
+// markOf is a key's mark, and whether its name is ASCII without capitals.
+func markOf(name []byte) (mark uint32, lowered bool) {
+	const prime = 16777619 // of FNV-1a
+	mark, seen := uint32(2166136261), byte(0)
+	lowered = true
+	for _, c := range name {
+		seen |= c
+		lowered = lowered && c-'A' > 'Z'-'A'
+		mark = (mark ^ uint32(c|0x20)) * prime
+	}
+	if seen >= utf8.RuneSelf {
+		return 0, false
+	}
+	return mark | 1, lowered
 }
 
 // leave ends an object; where its keys were many, they are compared only now, by their hash: in linear time, and in a

@@ -3,6 +3,7 @@ package llm
 import (
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // maxTexts bounds the texts of one body, since a text takes more memory than the four bytes that it may be made of.
@@ -132,8 +133,18 @@ func (r *reader) text(q quoted) string {
 	return string(r.meant(q))
 }
 
+// shared is a body as a string, of which texts are parts: their memory is the body's.
+func shared(body []byte) string {
+	return unsafe.String(unsafe.SliceData(body), len(body)) //nolint:gosec // the caller may not change the body
+}
+
 // known is the name of the member that was gone to last, as the fields that we know are spelled.
-func (r *reader) known() []byte { return r.folded(r.last()) }
+func (r *reader) known() []byte {
+	if r.lowered {
+		return r.last()
+	}
+	return r.folded(r.last())
+}
 
 // readMessage reads the message that is next. role is what it has when it does not say one.
 func (r *reader) readMessage(role Role) {

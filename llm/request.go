@@ -50,7 +50,7 @@ func ParseRequest(f Format, body []byte) (*Request, error) {
 		return nil, errFormat
 	}
 	r := &Request{N: 1, body: body}
-	p := requestReader{reader: reader{list: "messages", texts: r.few[:0]}, to: r}
+	p := requestReader{reader: reader{whole: shared(body), list: "messages", texts: r.few[:0]}, to: r}
 	p.start(body)
 	p.read()
 	if err := p.outcome(); err != nil {

@@ -25,7 +25,7 @@ func ParseResponse(f Format, body []byte) (*Response, error) {
 	}
 	r := &Response{body: body}
 	var a answer
-	a.texts = r.few[:0]
+	a.whole, a.texts = shared(body), r.few[:0]
 	a.read(body)
 	if err := a.outcome(); err != nil {
 		return nil, err

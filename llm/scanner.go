@@ -1,7 +1,9 @@
 package llm
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -24,10 +26,11 @@ type scanner struct {
 	// pair over two events.
 	lone bool
 
-	open  keyStack
-	names []byte   // what those keys mean that have escapes
-	slots []uint32 // distinct's table
-	lower []byte   // folded's result
+	open    keyStack
+	lowered bool     // the key that was gone to last is ASCII without capitals
+	names   []byte   // what those keys mean that have escapes
+	slots   []uint32 // distinct's table
+	lower   []byte   // folded's result
 }
 
 // A span is a part of a body: from start up to end.
@@ -224,11 +227,28 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainBytes is how many of eight bytes are plain before the first that is not; the lowest byte is the first.
+// https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
+func plainBytes(eight uint64) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := eight^'"'*each, eight^'\\'*each
+	other := (eight - ' '*each) &^ eight // below a space
+	other |= (quote - each) &^ quote
+	other |= (backslash - each) &^ backslash
+	return bits.TrailingZeros64((other|eight)&high) / 8
+}
+
 // str checks the string that is next.
 func (s *scanner) str() (quoted, bool) {
 	src, i := s.src, s.pos+1
 	q := quoted{span: spanOf(i, i)}
 	for {
+		for i+8 <= len(src) {
+			n := plainBytes(binary.LittleEndian.Uint64(src[i:]))
+			if i += n; n < 8 {
+				break
+			}
+		}
 		for i < len(src) && plain[src[i]] {
 			i++
 		}
