@@ -38,8 +38,12 @@ build/modules/all.wasm: FORCE
 build/modules/hello.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/hello
 
+# What these modules never look at, their hosts need not call them for.
+build/modules/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
+build/modules/route.wasm: tags := leash_no_response,leash_no_response_body
+
 build/modules/%.wasm: FORCE
-	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm
+	$(wasm) $(GO) build -buildmode=c-shared $(if $(tags),-tags $(tags)) -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm
 
 FORCE:
 

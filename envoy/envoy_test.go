@@ -41,7 +41,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	modules = dir
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", filepath.Join(dir, config.AllFile), "./testdata/probe")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", filepath.Join(dir, config.AllFile), ".")
+	build.Dir = "testdata/probe" // a Go module of its own, as others write them
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the probe: %v\n%s", err, out)

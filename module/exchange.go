@@ -48,6 +48,10 @@ type Exchange struct {
 	facts   []fact
 	locals  []any
 	slot    int
+
+	// What facts and locals are made of when they are few.
+	fewFacts  [4]fact
+	fewLocals [8]any
 }
 
 type fact struct{ name, value string }
@@ -104,6 +108,9 @@ func (x *Exchange) SetFact(name, value string) {
 			return
 		}
 	}
+	if x.facts == nil {
+		x.facts = x.fewFacts[:0]
+	}
 	x.facts = append(x.facts, fact{name, value})
 }
 
@@ -124,7 +131,9 @@ func (x *Exchange) Refusal() (by, code string) {
 // Local returns this module's own state of the exchange, a zero T at first.
 func Local[T any](x *Exchange) *T {
 	if x.locals == nil {
-		x.locals = make([]any, len(x.flow.p.slots))
+		if x.locals = x.fewLocals[:]; len(x.flow.p.slots) > len(x.locals) {
+			x.locals = make([]any, len(x.flow.p.slots))
+		}
 	}
 	if t, ok := x.locals[x.slot].(*T); ok {
 		return t
@@ -198,16 +207,21 @@ func (x *Exchange) Log(level Level, message string) { x.flow.p.host.Log(level, m
 func (x *Exchange) Shared() SharedData { return x.flow.p.host.Shared() }
 
 // Count adds n to a counter, with one value for each of its labels.
-func (x *Exchange) Count(m *Metric, n int64, values ...string) {
-	if n > 0 { // Envoy calls a counter that is incremented by 0 a bad argument
-		x.flow.p.host.Metric(m.kind, x.flow.p.series.name(m, values), n)
-	}
-}
+func (x *Exchange) Count(m *Metric, n int64, values ...string) { x.Add(x.Series(m, values...), n) }
 
 // Observe sets a gauge or records into a histogram.
-func (x *Exchange) Observe(m *Metric, n int64, values ...string) {
-	if n >= 0 {
-		x.flow.p.host.Metric(m.kind, x.flow.p.series.name(m, values), n)
+func (x *Exchange) Observe(m *Metric, n int64, values ...string) { x.Add(x.Series(m, values...), n) }
+
+// Series is a metric with one value for each of its labels, to be kept and added to. It is valid for exchanges of the same
+// instance of a module.
+func (x *Exchange) Series(m *Metric, values ...string) *Series {
+	return x.flow.p.families.series(m, values)
+}
+
+// Add does what Count and Observe do.
+func (x *Exchange) Add(s *Series, n int64) {
+	if n > 0 || n == 0 && s.Kind != CounterMetric { // Envoy calls a counter that is incremented by 0 a bad argument
+		x.flow.p.host.Metric(s, n)
 	}
 }
 

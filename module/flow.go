@@ -212,6 +212,7 @@ func (f *Flow) refuse(by string, r *Refusal) {
 
 func (f *Flow) reply(status int, header [][2]string, body []byte) {
 	f.ended, f.answered = true, true
+	f.headers[Requests].changes = nil // they were for the provider
 	f.x.Status = status
 	f.s.Reply(status, header, body)
 }

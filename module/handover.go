@@ -39,6 +39,16 @@ func parseUsage(raw string) (h handed) {
 	return h
 }
 
+// handUsage hands the usage on. A host that does not take it keeps nobody from being told the end.
+func (f *Flow) handUsage() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			f.p.host.Log(Error, "the usage could not be handed on: "+panicError(cause).Error())
+		}
+	}()
+	f.s.SetProperty(usageProperty, appendUsage(nil, f.x.Usage, f.x.UsageEstimated))
+}
+
 func (f *Flow) handedUsage() (handed, bool) {
 	if !f.p.handover {
 		return handed{}, false

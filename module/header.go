@@ -1,7 +1,5 @@
 package module
 
-import "slices"
-
 // headers is what the host has told of one side's headers. They are asked for all at once, because each call out of
 // Wasm costs more than looking through them (BenchmarkPipelineChat, docs/benchmarks.md), and nobody else changes them
 // while this filter holds them.
@@ -9,6 +7,7 @@ type headers struct {
 	loaded  bool
 	pairs   [][2]string
 	changes []change // that the host has not been told of yet
+	few     [fewChanges]change
 }
 
 // change is a header that is set or removed.
@@ -20,7 +19,7 @@ type change struct {
 func (f *Flow) headersOf(side Side) *headers {
 	h := &f.headers[side]
 	if !h.loaded {
-		h.loaded, h.pairs = true, f.s.Headers(side)
+		h.loaded, h.pairs, h.changes = true, f.s.Headers(side), h.few[:0]
 	}
 	return h
 }
@@ -57,13 +56,26 @@ func (f *Flow) removeHeader(side Side, name string) {
 
 // without takes a header out of the pairs, and says whether it was there.
 func (h *headers) without(name string) bool {
-	before := len(h.pairs)
-	h.pairs = slices.DeleteFunc(h.pairs, func(pair [2]string) bool { return pair[0] == name })
-	return len(h.pairs) < before
+	pairs := h.pairs
+	first := 0
+	for first < len(pairs) && pairs[first][0] != name {
+		first++
+	}
+	if first == len(pairs) {
+		return false
+	}
+	kept := pairs[:first]
+	for i := first + 1; i < len(pairs); i++ {
+		if pairs[i][0] != name {
+			kept = append(kept, pairs[i])
+		}
+	}
+	h.pairs = kept
+	return true
 }
 
 // fewChanges are told to the host one by one; for more it is cheaper to give it all headers anew.
-const fewChanges = 3
+const fewChanges = 8
 
 // flushHeaders tells the host what has been changed. It is called before a side goes on.
 func (f *Flow) flushHeaders(side Side) {

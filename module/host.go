@@ -19,9 +19,9 @@ type Host interface {
 	Now() time.Time
 	// Log writes one line.
 	Log(level Level, message string)
-	// Metric adds to a counter, sets a gauge or records into a histogram; name carries the labels (see Metric).
-	// The host may drop a metric that it cannot take; it never fails.
-	Metric(kind MetricKind, name string, value int64)
+	// Metric adds to a counter, sets a gauge or records into a histogram. The host may drop a metric that it cannot take;
+	// it never fails.
+	Metric(s *Series, value int64)
 	// Shared is the data that all workers of one Envoy share.
 	Shared() SharedData
 }

@@ -40,59 +40,89 @@ func newMetric(kind MetricKind, name string, labels []string) *Metric {
 	return &Metric{kind: kind, name: name, labels: labels}
 }
 
-// appendName writes the metric's name with its labels, in the form that Envoy's stats_tags take apart again:
-// NAME.[key=value].[key=value].
-func (m *Metric) appendName(dst []byte, values []string) []byte {
-	dst = append(dst, m.name...)
+// A Series is a metric with a value for each of its labels. A module may keep what [Exchange.Series] returns as long as it
+// lives: adding to it then looks nothing up.
+type Series struct {
+	// Kind and Name are for hosts. Name carries the labels, in the form that Envoy's stats_tags take apart again:
+	// NAME.[key=value].[key=value].
+	Kind MetricKind
+	Name string
+	// ID and Pending are kept by the host: its number for the series plus 1, and what it has not been told yet.
+	ID      uint32
+	Pending int64
+}
+
+// newSeries makes the name of a metric with labels.
+func newSeries(m *Metric, values []string) *Series {
+	name := []byte(m.name)
 	for i, label := range m.labels {
-		value := ""
-		if i < len(values) {
-			value = values[i]
-		}
-		dst = append(dst, ".["...)
-		dst = append(dst, label...)
-		dst = append(dst, '=')
+		value := valueOf(values, i)
+		name = append(name, ".["...)
+		name = append(name, label...)
+		name = append(name, '=')
 		if value == "" {
 			value = "none"
 		}
-		for j := 0; j < len(value) && j < maxLabelBytes; j++ {
-			c := value[j]
+		for _, c := range []byte(value) {
 			if c < '!' || c > '~' || c == '[' || c == ']' {
 				c = '_'
 			}
-			dst = append(dst, c)
+			name = append(name, c)
 		}
-		dst = append(dst, ']')
+		name = append(name, ']')
 	}
-	return dst
+	return &Series{Kind: m.kind, Name: string(name)}
 }
 
 const maxLabelBytes = 100
 
-// series remembers the label combinations of one plugin, so that a known one costs no allocation.
-type series struct {
-	names  map[string]string
-	counts map[*Metric]int
-	buf    []byte
+// valueOf is a label's value, bounded; "" where there is none.
+func valueOf(values []string, i int) string {
+	if i >= len(values) {
+		return ""
+	}
+	return values[i][:min(len(values[i]), maxLabelBytes)]
 }
 
-func (s *series) name(m *Metric, values []string) string {
-	s.buf = m.appendName(s.buf[:0], values)
-	if name, known := s.names[string(s.buf)]; known {
-		return name
+// families remembers the series of one plugin's metrics.
+type families struct {
+	of  map[*Metric]*family
+	key []byte
+}
+
+// family is the series of one metric, by the values of the labels.
+type family struct {
+	series map[string]*Series
+	others *Series // past maxSeries
+}
+
+func (f *families) series(m *Metric, values []string) *Series {
+	fam := f.of[m]
+	if fam == nil {
+		if f.of == nil {
+			f.of = map[*Metric]*family{}
+		}
+		fam = &family{series: map[string]*Series{}}
+		f.of[m] = fam
 	}
-	if s.names == nil {
-		s.names, s.counts = map[string]string{}, map[*Metric]int{}
+	f.key = f.key[:0]
+	for i := range m.labels {
+		f.key = append(append(f.key, valueOf(values, i)...), 0)
 	}
-	if s.counts[m] >= maxSeries {
+	if s := fam.series[string(f.key)]; s != nil {
+		return s
+	}
+	if len(fam.series) < maxSeries {
+		s := newSeries(m, values)
+		fam.series[string(f.key)] = s
+		return s
+	}
+	if fam.others == nil {
 		others := make([]string, len(m.labels))
 		for i := range others {
 			others[i] = "other"
 		}
-		return string(m.appendName(nil, others))
+		fam.others = newSeries(m, others)
 	}
-	s.counts[m]++
-	name := string(s.buf)
-	s.names[name] = name
-	return name
+	return fam.others
 }

@@ -47,7 +47,7 @@ type Pipeline struct {
 	policy   bool // a policy is among the modules: what cannot be read is refused
 	first    int  // index of the first policy
 	handover bool
-	series   series
+	families families
 }
 
 type slot struct {

@@ -164,6 +164,7 @@ func (f *Flow) headersOfReplacement(end bool) Action {
 	if end && f.response == replaces {
 		body := f.replacement
 		f.replacement, f.answered = nil, true
+		f.headers[Responses].changes = nil // they were for the answer that is given up
 		f.s.Reply(f.x.Status, f.x.refused.header(), body)
 		return Pause
 	}
@@ -185,6 +186,6 @@ func (f *Flow) settleUsage() {
 		x.Usage.Output = llm.EstimateTokens(f.textBytes)
 	}
 	if f.p.handover {
-		f.s.SetProperty(usageProperty, appendUsage(nil, x.Usage, x.UsageEstimated))
+		f.handUsage()
 	}
 }

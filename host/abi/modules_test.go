@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,5 +197,23 @@ func BenchmarkOurPipeline(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.Do(func() { runChat(b, p, "sk-leash-demo", &exchange{}) })
+	}
+}
+
+func TestModulesAreNotCalledForWhatTheyNeverLookAt(t *testing.T) {
+	e := newEngine(t, abi.Options{})
+	for name, without := range map[string][]string{
+		"auth":  {"proxy_on_request_body", "proxy_on_request_trailers", "proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers"},
+		"route": {"proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers"},
+	} {
+		callbacks := builtModule(t, e, name).Callbacks()
+		for _, callback := range without {
+			if slices.Contains(callbacks, callback) {
+				t.Errorf("%s has %s", name, callback)
+			}
+		}
+		if !slices.Contains(callbacks, "proxy_on_request_headers") {
+			t.Errorf("%s has no proxy_on_request_headers among %v", name, callbacks)
+		}
 	}
 }

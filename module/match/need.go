@@ -29,7 +29,7 @@ func (n need) hasDigits(text string) bool {
 		return true
 	}
 	missing := n.digits
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if isDigit(text[i]) {
 			if missing--; missing == 0 {
 				return true

@@ -115,11 +115,11 @@ func (h *Host) Now() time.Time { return h.Clock }
 func (h *Host) Log(_ module.Level, message string) { h.Logs = append(h.Logs, message) }
 
 // Metric keeps the value.
-func (h *Host) Metric(kind module.MetricKind, name string, value int64) {
-	if kind == module.CounterMetric {
-		value += h.Metrics[name]
+func (h *Host) Metric(s *module.Series, value int64) {
+	if s.Kind == module.CounterMetric {
+		value += h.Metrics[s.Name]
 	}
-	h.Metrics[name] = value
+	h.Metrics[s.Name] = value
 }
 
 // Shared is the host's shared data.

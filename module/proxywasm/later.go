@@ -1,10 +1,12 @@
+//go:build wasip1
+
 package proxywasm
 
 import (
 	"slices"
 	"time"
 
-	sdk "github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
+	"github.com/leash-gateway/leash/module"
 )
 
 // later is what a plugin does on its ticks: timers, and the counts and lines that are written together, because each
@@ -12,7 +14,7 @@ import (
 // tenth of a second is lost if it dies. The host ticks only while there is something to do.
 type later struct {
 	timers []timer
-	counts map[string]int64
+	counts []*module.Series // each once
 	lines  []byte
 	period time.Duration
 }
@@ -37,7 +39,7 @@ func (l *later) tick(period time.Duration) {
 		return
 	}
 	l.period = period
-	_ = sdk.SetTickPeriodMilliSeconds(uint32(period / time.Millisecond)) //nolint:gosec // one of the constants
+	_ = hostSetTickPeriod(uint32(period / time.Millisecond))
 }
 
 // idle slows the ticks down, or ends them, when there is less to do.
@@ -56,12 +58,12 @@ func (l *later) after(at time.Time, f func()) {
 	l.tick(timerTick)
 }
 
-func (l *later) count(name string, n int64) {
-	if l.counts == nil {
-		l.counts = map[string]int64{}
+func (l *later) count(s *module.Series, n int64) {
+	if s.Pending == 0 {
+		l.counts = append(l.counts, s)
+		l.tick(flushTick)
 	}
-	l.counts[name] += n
-	l.tick(flushTick)
+	s.Pending += n
 }
 
 func (l *later) line(text string) {

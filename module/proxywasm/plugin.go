@@ -1,100 +1,117 @@
-// Package proxywasm runs the registered modules inside a proxy-wasm host such as Envoy: importing it is all that the
-// main package of a .wasm has to do besides importing its modules.
-//
-//	import (
-//		_ "github.com/leash-gateway/leash/filters/auth"
-//		_ "github.com/leash-gateway/leash/module/proxywasm"
-//	)
-//
-//	func main() {}
-//
-// It is a thin adapter: what happens to an exchange is decided in package module, which runs natively too. Every
-// callback contains panics, because a panic that reaches the host kills the VM and with it every exchange of a worker.
+//go:build wasip1
+
 package proxywasm
 
 import (
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
-
-	sdk "github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
-	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
 
 	"github.com/leash-gateway/leash/module"
 )
 
-func init() { sdk.SetVMContext(&vm{}) }
-
 // garbage is the VM's, which may hold several plugins.
 var garbage collector
 
-type vm struct{ types.DefaultVMContext }
-
-// NewPluginContext begins one plugin configuration; a VM may hold several, of which a new one replaces an old one
-// when the configuration is changed in a running Envoy.
-func (*vm) NewPluginContext(id uint32) types.PluginContext { return &plugin{id: id} }
+// scratch is what is handed to the host; it is built anew for each call.
+var scratch []byte
 
 // A plugin is a pipeline with the Host that it runs in.
 type plugin struct {
-	types.DefaultPluginContext
 	id       uint32
 	pipeline *module.Pipeline
-	metrics  metrics
 	later    later
-	shared   sharedData
+	calls    map[uint32]call // by the host's number
 }
 
-// OnPluginStart builds the pipeline. A configuration that is wrong stops the plugin: Envoy then refuses the update.
-func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
-	config, err := sdk.GetPluginConfiguration()
-	if err != nil && err != types.ErrorStatusNotFound { //nolint:errorlint // the SDK returns its sentinels unwrapped
-		sdk.LogCritical("leash: configuration: " + err.Error())
-		return types.OnPluginStartStatusFailed
+var _ module.Host = (*plugin)(nil)
+
+// call is a request to another service that has not been answered yet.
+type call struct {
+	exchange *exchange
+	done     func(module.CallResult)
+}
+
+// start builds the pipeline. A configuration that is wrong stops the plugin: Envoy then refuses the update.
+func (p *plugin) start(size uint32) bool {
+	var config []byte
+	if size > 0 {
+		config = taken(hostGetBuffer(configuration, 0, size, toData, toSize))
 	}
+	var err error
 	if p.pipeline, err = module.NewPipeline(config, p); err != nil {
-		sdk.LogCritical("leash: configuration: " + err.Error())
-		return types.OnPluginStartStatusFailed
+		log(levelCritical, "leash: configuration: "+err.Error())
+		return false
 	}
-	return types.OnPluginStartStatusOK
+	return true
 }
 
-// NewHttpContext begins an exchange.
-func (p *plugin) NewHttpContext(id uint32) types.HttpContext {
-	h := &httpContext{stream: stream{id: id, later: &p.later}, plugin: p}
-	h.flow = p.pipeline.Start(&h.stream)
-	return h
-}
-
-// OnTick fires the timers that are due and writes what has been collected.
-func (p *plugin) OnTick() {
-	defer contain()
-	p.later.fire(time.Now())
+// tick fires the timers that are due and writes what has been collected.
+func (p *plugin) tick() {
+	p.later.fire(now())
 	p.flush()
 	p.later.idle()
 }
 
-// OnPluginDone writes what has been collected before the plugin ends.
-func (p *plugin) OnPluginDone() bool {
-	defer contain()
-	p.flush()
-	return true
-}
-
 // flush writes the lines and counts that have been collected.
 func (p *plugin) flush() {
-	for name, n := range p.later.counts {
-		p.metrics.add(module.CounterMetric, name, n)
+	for _, s := range p.later.counts {
+		if id, defined := define(s); defined {
+			_ = hostIncrementMetric(id, s.Pending)
+		}
+		s.Pending = 0
 	}
-	clear(p.later.counts)
+	p.later.counts = p.later.counts[:0]
 	if len(p.later.lines) > 0 {
-		sdk.LogInfo(string(p.later.lines))
+		log(levelInfo, text(p.later.lines))
 		p.later.lines = p.later.lines[:0]
 	}
 }
 
+// define makes a series known to the host, once, and returns the host's number for it.
+func define(s *module.Series) (id uint32, defined bool) {
+	if s.ID == 0 {
+		if hostDefineMetric(uint32(s.Kind), s.Name, toNumber) != ok {
+			return 0, false
+		}
+		s.ID = returned.number + 1 // the host's begin at 0
+	}
+	return s.ID - 1, true
+}
+
+// await keeps what is to be done when a call has been answered.
+func (p *plugin) await(number uint32, x *exchange, done func(module.CallResult)) {
+	if p.calls == nil {
+		p.calls = map[uint32]call{}
+	}
+	p.calls[number] = call{x, done}
+}
+
+// answered brings the answer of a call, or that there is none.
+func (p *plugin) answered(number, bodySize uint32) {
+	c, known := p.calls[number]
+	delete(p.calls, number)
+	if !known || c.exchange.done {
+		return
+	}
+	var result module.CallResult
+	result.Header = pairs(taken(hostGetHeaders(callHeaders, toData, toSize)))
+	for _, h := range result.Header {
+		if h[0] == ":status" {
+			result.Status, _ = strconv.Atoi(h[1])
+		}
+	}
+	if bodySize > 0 {
+		result.Body = taken(hostGetBuffer(callBody, 0, bodySize, toData, toSize))
+	}
+	_ = hostSetEffectiveContext(c.exchange.id)
+	c.done(result)
+}
+
 // Now is the host's clock.
-func (p *plugin) Now() time.Time { return time.Now() }
+func (p *plugin) Now() time.Time { return now() }
 
 // Log writes one line into the host's log. Records (JSON objects at level info) are collected and written together.
 func (p *plugin) Log(level module.Level, message string) {
@@ -104,30 +121,29 @@ func (p *plugin) Log(level module.Level, message string) {
 		}
 		return
 	}
-	switch level {
-	case module.Debug:
-		sdk.LogDebug(message)
-	case module.Info:
-		sdk.LogInfo(message)
-	case module.Warn:
-		sdk.LogWarn(message)
-	default:
-		sdk.LogError(message)
-	}
+	log(int32(level), message)
 }
 
 // Metric adds to a metric of the host. Counts are collected and added together.
-func (p *plugin) Metric(kind module.MetricKind, name string, value int64) {
-	defer contain()
-	if kind == module.CounterMetric {
-		p.later.count(name, value)
-		return
+func (p *plugin) Metric(s *module.Series, value int64) {
+	if s.Kind == module.CounterMetric {
+		p.later.count(s, value)
+	} else if id, defined := define(s); defined {
+		_ = hostRecordMetric(id, uint64(value))
 	}
-	p.metrics.add(kind, name, value)
 }
 
 // Shared is the host's shared data.
-func (p *plugin) Shared() module.SharedData { return p.shared }
+func (p *plugin) Shared() module.SharedData { return sharedData{} }
+
+// Levels as the host numbers them; module.Level's are the same.
+const (
+	levelInfo     = int32(module.Info)
+	levelError    = int32(module.Error)
+	levelCritical = 5
+)
+
+func log(level int32, message string) { _ = hostLog(level, message) }
 
 // contain keeps a panic from reaching the host, and logs it as one line: the Go runtime's own text would be written
 // into the host's log a word a line.
@@ -138,11 +154,10 @@ func contain() {
 }
 
 func logPanic(cause any) {
-	defer func() { _ = recover() }() // the log call itself may be what the host refuses
 	stack := strings.Split(string(debug.Stack()), "\n")
 	const head, frames = 7, 10 // past this function, contain and the runtime's panic
 	if len(stack) > head+frames {
 		stack = stack[head : head+frames]
 	}
-	sdk.LogCritical(fmt.Sprintf("leash: panic: %v; %s", cause, strings.ReplaceAll(strings.Join(stack, "; "), "\t", "")))
+	log(levelCritical, fmt.Sprintf("leash: panic: %v; %s", cause, strings.ReplaceAll(strings.Join(stack, "; "), "\t", "")))
 }
