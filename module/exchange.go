@@ -225,6 +225,14 @@ func (x *Exchange) Add(s *Series, n int64) {
 	}
 }
 
+// FlushLater asks for the module's Flush to be called (see [Flusher]).
+func (x *Exchange) FlushLater() {
+	if p := x.flow.p; !p.unflushed {
+		p.unflushed = true
+		p.host.FlushSoon()
+	}
+}
+
 // errTooLate says that an asynchronous call was made in a phase that cannot wait.
 var errTooLate = errors.New("calls and timers are possible in the request header, request and response phases only")
 

@@ -24,6 +24,8 @@ type Host interface {
 	Metric(s *Series, value int64)
 	// Shared is the data that all workers of one Envoy share.
 	Shared() SharedData
+	// FlushSoon asks for the pipeline's Flush to be called within a tenth of a second.
+	FlushSoon()
 }
 
 // SharedData is a small key-value store, shared by the workers of one host, with compare-and-swap.

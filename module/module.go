@@ -63,6 +63,12 @@ type Finisher interface {
 	Finish(x *Exchange)
 }
 
+// A Flusher puts off what need not be done within an exchange: Flush is called at most a tenth of a second after an exchange
+// in which x.FlushLater was called, and when the plugin ends in order. What has been put off is lost if the VM dies.
+type Flusher interface {
+	Flush(h Host)
+}
+
 // A BodyHandler works on exchanges that are not LLM traffic (plain HTTP, other JSON APIs): it is called with the whole
 // body of any request, and may read and replace it with x.RequestBody and x.SetRequestBody. A pipeline that holds one
 // lets every path through that the other modules allow.
@@ -173,6 +179,7 @@ type instance struct {
 	response       ResponseHandler
 	event          EventHandler
 	finish         Finisher
+	flush          Flusher
 	needs          Phase
 }
 
@@ -210,6 +217,7 @@ func newInstance(m any) (instance, error) {
 	if h, ok := m.(Finisher); take(PhaseFinish, ok) {
 		in.finish = h
 	}
+	in.flush, _ = m.(Flusher)
 	if u, ok := m.(UsageReader); ok && u.ReadsUsage() {
 		in.needs |= PhaseUsage
 	}

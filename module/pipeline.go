@@ -48,6 +48,8 @@ type Pipeline struct {
 	first    int  // index of the first policy
 	handover bool
 	families families
+	// unflushed says that a module has put something off.
+	unflushed bool
 }
 
 type slot struct {
@@ -123,6 +125,33 @@ func build(d Definition, config []byte) (*instance, error) {
 	}
 	in, err := newInstance(m)
 	return &in, err
+}
+
+// Flush lets modules do what they have put off.
+func (p *Pipeline) Flush() {
+	if !p.unflushed {
+		return
+	}
+	p.unflushed = false
+	for i := range p.slots {
+		s := &p.slots[i]
+		p.flush(s.name, s.base)
+		for _, in := range s.tenants {
+			p.flush(s.name, in)
+		}
+	}
+}
+
+func (p *Pipeline) flush(name string, in *instance) {
+	if in.flush == nil {
+		return
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.host.Log(Error, "module "+name+" failed to flush: "+panicError(cause).Error())
+		}
+	}()
+	in.flush.Flush(p.host)
 }
 
 // readsAnswers says whether any module looks into answers.

@@ -6,6 +6,7 @@ package costtracker
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -43,6 +44,7 @@ type Price struct {
 type Tracker struct {
 	prices *llm.Prices
 	own    map[string]llm.Price
+	kept   map[labels]*kept
 }
 
 // Validate refuses what is no exact price, and a price without its two main parts.
@@ -87,7 +89,7 @@ func (p *Price) parse(model string) (llm.Price, error) {
 
 // New builds the module.
 func New(c Config) (*Tracker, error) {
-	t := &Tracker{prices: llm.DefaultPrices(), own: make(map[string]llm.Price, len(c.Prices))}
+	t := &Tracker{prices: llm.DefaultPrices(), own: make(map[string]llm.Price, len(c.Prices)), kept: map[labels]*kept{}}
 	for model, p := range c.Prices {
 		price, err := p.parse(model)
 		if err != nil {
@@ -119,30 +121,62 @@ func (t *Tracker) Finish(x *module.Exchange) {
 		model = upstream
 	}
 	price, priced := t.price(provider, model)
-	label := labelOf(model, route, priced)
-
-	x.Count(requests, 1, tenant, label, provider, strconv.Itoa(x.Status))
+	k := t.of(x, labels{tenant, labelOf(model, route, priced), provider, x.Status})
+	x.Add(k.requests, 1)
 	if route == "" {
 		return // it never left
 	}
-	x.Observe(latency, x.Now().Sub(x.Started).Milliseconds(), label, provider)
+	x.Add(k.latency, x.Now().Sub(x.Started).Milliseconds())
 	if !x.FirstToken.IsZero() {
-		x.Observe(ttft, x.FirstToken.Sub(x.Started).Milliseconds(), label, provider)
+		x.Add(k.ttft, x.FirstToken.Sub(x.Started).Milliseconds())
 	}
 	if x.Usage == (llm.Usage{}) {
 		return
 	}
-	x.Count(tokens, x.Usage.Input, tenant, label, "input")
-	x.Count(tokens, x.Usage.CachedInput, tenant, label, "cached_input")
-	x.Count(tokens, x.Usage.Output, tenant, label, "output")
-	x.Count(tokens, x.Usage.OutputReasoning, tenant, label, "output_reasoning")
+	x.Add(k.input, x.Usage.Input)
+	x.Add(k.cachedInput, x.Usage.CachedInput)
+	x.Add(k.output, x.Usage.Output)
+	x.Add(k.outputReasoning, x.Usage.OutputReasoning)
 	if !priced {
-		x.Count(unpriced, 1, label)
+		x.Add(k.unpriced, 1)
 		return
 	}
 	amount := price.Cost(x.Usage)
-	x.Count(cost, int64(amount), tenant, label)
+	x.Add(k.cost, int64(amount))
 	x.SetFact(module.FactCost, strconv.FormatInt(int64(amount), 10))
+}
+
+// labels are what exchanges are told apart by.
+type labels struct {
+	tenant, model, provider string
+	status                  int
+}
+
+// kept are the series of exchanges with the same labels: looking each up by its labels would cost more than the rest.
+type kept struct {
+	requests, latency, ttft, input, cachedInput, output, outputReasoning, cost, unpriced *module.Series
+}
+
+// maxKept bounds how many labels are remembered. Series are bounded by package module.
+const maxKept = 1000
+
+func (t *Tracker) of(x *module.Exchange, l labels) *kept {
+	if k := t.kept[l]; k != nil {
+		return k
+	}
+	if len(t.kept) >= maxKept {
+		clear(t.kept)
+	}
+	l.tenant, l.model = strings.Clone(l.tenant), strings.Clone(l.model) // parts of the exchange's memory
+	k := &kept{
+		requests: x.Series(requests, l.tenant, l.model, l.provider, strconv.Itoa(l.status)),
+		latency:  x.Series(latency, l.model, l.provider), ttft: x.Series(ttft, l.model, l.provider),
+		input: x.Series(tokens, l.tenant, l.model, "input"), cachedInput: x.Series(tokens, l.tenant, l.model, "cached_input"),
+		output: x.Series(tokens, l.tenant, l.model, "output"), outputReasoning: x.Series(tokens, l.tenant, l.model, "output_reasoning"),
+		cost: x.Series(cost, l.tenant, l.model), unpriced: x.Series(unpriced, l.model),
+	}
+	t.kept[l] = k
+	return k
 }
 
 // labelOf keeps the label set bounded: a client may ask for any name that a route's pattern matches, but only names that

@@ -13,7 +13,7 @@ import (
 //
 // It is kept as one number, the time at which it will be full again (the "theoretical arrival time" of the generic
 // cell rate algorithm, https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm): taking n moves that time by
-// n*window/limit. One number of 8 bytes is what makes a compare-and-swap between Envoy's workers cheap.
+// n*window/limit. The zero bucket limits nothing.
 type bucket struct {
 	limit  int64
 	window time.Duration
@@ -63,38 +63,76 @@ func (b bucket) after(fullAt, now, n int64, debt bool) (next int64, s state, ok 
 	return next, s, ok
 }
 
+// unit is what is counted, and a bucket's place in its pair.
+type unit int
+
+const (
+	requests unit = iota
+	tokens
+	units int = iota
+
+	none unit = -1
+)
+
+func (u unit) String() string {
+	if u == tokens {
+		return "tokens"
+	}
+	return "requests"
+}
+
+// counts are numbers of each unit.
+type counts [units]int64
+
+// A pair is the buckets of a limit, side by side in one value of 16 bytes: one compare-and-swap between Envoy's workers
+// takes from both.
+type pair [units]bucket
+
 // maxTries bounds the compare-and-swap: so many other workers cannot all have been faster.
 const maxTries = 256
 
-// take takes n from the bucket under key, or nothing. decided is false if the shared data could not be written, and
-// nothing is known then.
-func (b bucket) take(shared module.SharedData, key string, now time.Time, n int64) (s state, ok, decided bool) {
-	return b.change(shared, key, now, n, false)
+// take takes n from the buckets under key, or nothing and tells which of them is short. What is owed is taken first,
+// whatever is there. decided is false if the shared data could not be written, and nothing is known then.
+func (p *pair) take(shared module.SharedData, key string, now time.Time, n, owed counts) (s [units]state, short unit, decided bool) {
+	return p.change(shared, key, now, n, owed)
 }
 
-// settle takes n from the bucket whatever is in it, or gives back when n is negative.
-func (b bucket) settle(shared module.SharedData, key string, now time.Time, n int64) {
-	if n != 0 {
-		b.change(shared, key, now, n, true)
+// settle takes n from the buckets whatever is in them, or gives back where n is negative.
+func (p *pair) settle(shared module.SharedData, key string, now time.Time, n counts) {
+	if n != (counts{}) {
+		p.change(shared, key, now, counts{}, n)
 	}
 }
 
-func (b bucket) change(shared module.SharedData, key string, now time.Time, n int64, debt bool) (s state, ok, decided bool) {
+func (p *pair) change(shared module.SharedData, key string, now time.Time, n, owed counts) (s [units]state, short unit, decided bool) {
+	at := now.UnixNano()
 	for range maxTries {
 		value, version := shared.Get(key)
-		var fullAt int64
-		if len(value) == 8 {
-			fullAt = int64(binary.LittleEndian.Uint64(value)) //nolint:gosec // written below
+		var next [8 * units]byte
+		short = none
+		for u, b := range p {
+			var fullAt int64
+			if len(value) == len(next) {
+				fullAt = int64(binary.LittleEndian.Uint64(value[8*u:])) //nolint:gosec // written below
+			}
+			if b.limit > 0 {
+				if owed[u] != 0 {
+					fullAt, _, _ = b.after(fullAt, at, owed[u], true)
+				}
+				var ok bool
+				if fullAt, s[u], ok = b.after(fullAt, at, n[u], n[u] == 0); !ok {
+					short = unit(u)
+					break
+				}
+			}
+			binary.LittleEndian.PutUint64(next[8*u:], uint64(fullAt)) //nolint:gosec // a time after 1970
 		}
-		next, s, ok := b.after(fullAt, now.UnixNano(), n, debt)
-		if !ok {
-			return s, false, true
+		if short != none {
+			return s, short, true
 		}
-		var next8 [8]byte
-		binary.LittleEndian.PutUint64(next8[:], uint64(next)) //nolint:gosec // a time after 1970
-		if shared.Set(key, next8[:], version) {
-			return s, true, true
+		if shared.Set(key, next[:], version) {
+			return s, none, true
 		}
 	}
-	return state{}, false, false
+	return s, none, false
 }

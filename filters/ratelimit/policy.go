@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -67,9 +68,28 @@ func (l *Limit) Validate() error {
 
 // Limiter enforces limits.
 type Limiter struct {
-	limits        []Limit
+	limits        []limit
 	defaultOutput int64
+	late          bool // what is counted is known from the body only
 	tokens        bool
+
+	// What this worker knows of keys by itself: what they owe or have to get back and the shared data does not know yet,
+	// and until when they have no request left.
+	owed   map[account]counts
+	closed map[string]time.Time
+}
+
+// limit is a Limit made ready.
+type limit struct {
+	Limit
+	pair   pair
+	prefix string // of its keys
+}
+
+// account is where something is to be settled.
+type account struct {
+	limit *limit
+	key   string
 }
 
 // New builds the module.
@@ -77,18 +97,22 @@ func New(c Config) (*Limiter, error) {
 	if c.DefaultOutputTokens < 0 {
 		return nil, errors.New("default_output_tokens: must not be negative")
 	}
-	l := &Limiter{limits: c.Limits, defaultOutput: c.DefaultOutputTokens}
-	for i := range l.limits {
-		limit := &l.limits[i]
-		if limit.Name == "" {
-			limit.Name = limit.By
+	l := &Limiter{defaultOutput: c.DefaultOutputTokens, owed: map[account]counts{}, closed: map[string]time.Time{}}
+	for i := range c.Limits {
+		one := &c.Limits[i]
+		if one.Name == "" {
+			one.Name = one.By
 		}
-		for j := range l.limits[:i] {
-			if limit.sharesBucket(&l.limits[j]) {
-				return nil, fmt.Errorf("limits[%d].name: %q is the name of limits[%d] too, so that they would count in one bucket: name them apart", i, limit.Name, j)
+		for j := range c.Limits[:i] {
+			if one.sharesBucket(&c.Limits[j]) {
+				return nil, fmt.Errorf("limits[%d].name: %q is the name of limits[%d] too, so that they would count in one bucket: name them apart", i, one.Name, j)
 			}
 		}
-		l.tokens = l.tokens || limit.Tokens > 0
+		l.tokens = l.tokens || one.Tokens > 0
+		l.late = l.late || one.Tokens > 0 || one.By == "model"
+		l.limits = append(l.limits, limit{
+			Limit: *one, pair: pair{{one.Requests, one.Window}, {one.Tokens, one.Window}}, prefix: "ratelimit/" + one.Name + "/",
+		})
 	}
 	return l, nil
 }
@@ -107,35 +131,26 @@ func (l *Limiter) Needs() module.Phase {
 		return 0
 	case l.tokens:
 		return module.PhaseRequestHeader | module.PhaseRequest | module.PhaseResponseHeader | module.PhaseFinish
-	case l.byModel():
+	case l.late:
 		return module.PhaseRequestHeader | module.PhaseRequest | module.PhaseResponseHeader
 	default:
 		return module.PhaseRequestHeader | module.PhaseResponseHeader
 	}
 }
 
-func (l *Limiter) byModel() bool {
-	for i := range l.limits {
-		if l.limits[i].By == "model" {
-			return true
-		}
-	}
-	return false
-}
-
 // usage is what one exchange has taken.
 type usage struct {
-	taken    []taken
-	requests tightest
-	tokens   tightest
+	taken   []taken
+	few     [2]taken // what taken is made of when it is little
+	counted bool     // as a request, before its body was taken in
+	tight   [units]tightest
 }
 
-// taken is one bucket that an exchange has taken from.
+// taken is what an exchange has taken from one limit.
 type taken struct {
-	bucket bucket
-	key    string
-	n      int64
-	tokens bool
+	limit *limit
+	key   string
+	n     counts
 }
 
 // tightest is the limit with the least left, which the x-ratelimit headers tell about.
@@ -157,39 +172,58 @@ func lessProduct(a, b, c, d int64) bool {
 	return high1 < high2 || high1 == high2 && low1 < low2
 }
 
-// RequestHeader counts the request, before its body is taken in.
+// RequestHeader counts the request, before its body is taken in, unless what is counted is known from the body only: then
+// both are taken at once in the next phase, but for those that are known to have nothing left.
 func (l *Limiter) RequestHeader(x *module.Exchange) error {
-	return l.takeAll(x, func(limit *Limit) (bucket, int64) {
-		if limit.By == "model" {
-			return bucket{}, 0
+	if l.late && x.Format != llm.None && !l.isClosed(x) {
+		return nil
+	}
+	module.Local[usage](x).counted = true
+	return l.takeAll(x, func(one *limit) counts {
+		if one.By == "model" {
+			return counts{}
 		}
-		return bucket{limit.Requests, limit.Window}, 1
-	}, false)
+		return counts{requests: 1}
+	})
 }
 
-// Request reserves the tokens that the request is estimated to use.
-func (l *Limiter) Request(x *module.Exchange) error {
-	if x.Format == llm.OpenAIModels {
-		return nil
+// isClosed says whether a limit was found without a request left, and must still be.
+func (l *Limiter) isClosed(x *module.Exchange) bool {
+	if len(l.closed) == 0 {
+		return false
 	}
-	if l.byModel() {
-		err := l.takeAll(x, func(limit *Limit) (bucket, int64) {
-			if limit.By != "model" {
-				return bucket{}, 0
-			}
-			return bucket{limit.Requests, limit.Window}, 1
-		}, false)
-		if err != nil {
-			return err
+	now := x.Now()
+	for i := range l.limits {
+		one := &l.limits[i]
+		if one.Requests == 0 || one.By == "model" {
+			continue
 		}
+		key := one.key(x)
+		if now.Before(l.closed[key]) {
+			return true
+		}
+		delete(l.closed, key)
 	}
-	if !l.tokens {
-		return nil
+	return false
+}
+
+// Request reserves the tokens that the request is estimated to use, and counts it if that has not been done.
+func (l *Limiter) Request(x *module.Exchange) error {
+	var estimate int64
+	if l.tokens && x.Request != nil {
+		estimate = l.estimate(x.Request)
 	}
-	estimate := l.estimate(x.Request)
-	return l.takeAll(x, func(limit *Limit) (bucket, int64) {
-		return bucket{limit.Tokens, limit.Window}, estimate
-	}, true)
+	counted := module.Local[usage](x).counted
+	return l.takeAll(x, func(one *limit) counts {
+		switch {
+		case one.By == "model" && x.Request == nil:
+			return counts{}
+		case counted && one.By != "model":
+			return counts{tokens: estimate}
+		default:
+			return counts{requests: 1, tokens: estimate}
+		}
+	})
 }
 
 func (l *Limiter) estimate(r *llm.Request) int64 {
@@ -207,69 +241,87 @@ func (l *Limiter) estimate(r *llm.Request) int64 {
 // most is more tokens than any limit has reason to be; sums with it are still far from an int64's end.
 const most = 1 << 61
 
-// takeAll takes from the bucket of each limit, or from none of them and refuses.
-func (l *Limiter) takeAll(x *module.Exchange, of func(*Limit) (bucket, int64), tokens bool) error {
+// takeAll takes from the buckets of each limit, or from none of them and refuses.
+func (l *Limiter) takeAll(x *module.Exchange, of func(*limit) counts) error {
 	u := module.Local[usage](x)
+	if u.taken == nil {
+		u.taken = u.few[:0]
+	}
 	now := x.Now()
 	for i := range l.limits {
-		limit := &l.limits[i]
-		b, n := of(limit)
-		if b.limit == 0 {
+		one := &l.limits[i]
+		n := of(one)
+		for unit := range n {
+			if one.pair[unit].limit == 0 {
+				n[unit] = 0
+			}
+		}
+		if n == (counts{}) {
 			continue
 		}
-		key := bucketKey(limit, x, tokens)
-		s, ok, decided := b.take(x.Shared(), key, now, n)
+		key := one.key(x)
+		s, short, decided := one.pair.take(x.Shared(), key, now, n, l.owed[account{one, key}])
 		if !decided {
-			return fmt.Errorf("count limit %s: the shared data could not be written", limit.Name)
+			return fmt.Errorf("count limit %s: the shared data could not be written", one.Name)
 		}
-		if !ok {
+		if short != none {
 			l.giveBack(x, u)
-			return refusal(limit, b, n, s, tokens)
+			if short == requests {
+				l.close(key, now.Add(s[short].wait))
+			}
+			return refusal(one, short, n[short], s[short])
 		}
-		u.taken = append(u.taken, taken{bucket: b, key: key, n: n, tokens: tokens})
-		if tokens {
-			u.tokens.see(b, s)
-		} else {
-			u.requests.see(b, s)
+		delete(l.owed, account{one, key})
+		u.taken = append(u.taken, taken{one, key, n})
+		for unit, b := range one.pair {
+			if n[unit] > 0 {
+				u.tight[unit].see(b, s[unit])
+			}
 		}
 	}
 	return nil
 }
 
+// maxClosed bounds what a worker remembers of keys without a request left.
+const maxClosed = 1024
+
+func (l *Limiter) close(key string, until time.Time) {
+	if len(l.closed) >= maxClosed {
+		clear(l.closed)
+	}
+	l.closed[key] = until
+}
+
 // giveBack returns what a refused exchange has taken, so that a refusal costs nothing.
 func (l *Limiter) giveBack(x *module.Exchange, u *usage) {
 	for _, t := range u.taken {
-		t.bucket.settle(x.Shared(), t.key, x.Now(), -t.n)
+		t.limit.pair.settle(x.Shared(), t.key, x.Now(), counts{-t.n[requests], -t.n[tokens]})
 	}
 	u.taken = nil
 }
 
-func refusal(limit *Limit, b bucket, n int64, s state, tokens bool) *module.Refusal {
-	unit := "requests"
-	if tokens {
-		unit = "tokens"
-	}
+func refusal(l *limit, short unit, n int64, s state) *module.Refusal {
+	b := l.pair[short]
 	if n > b.limit {
 		return module.Refuse(429, "request_exceeds_limit",
-			"the request is estimated to use %d %s, more than limit %q allows in all (%d per %s): shorten it or set max_completion_tokens", n, unit, limit.Name, b.limit, limit.Window)
+			"the request is estimated to use %d %s, more than limit %q allows in all (%d per %s): shorten it or set max_completion_tokens", n, short, l.Name, b.limit, l.Window)
 	}
 	r := module.Refuse(429, "rate_limit_exceeded", "limit %q of %d %s per %s is reached: retry in %s",
-		limit.Name, b.limit, unit, limit.Window, short(s.wait))
+		l.Name, b.limit, short, l.Window, brief(s.wait))
 	r.RetryAfter = s.wait
-	r.Header = headers(unit, b.limit, s)
+	names := &headerNames[short]
+	r.Header = [][2]string{{names[0], strconv.FormatInt(b.limit, 10)}, {names[1], strconv.FormatInt(s.remaining, 10)}, {names[2], brief(s.full)}}
 	return r
 }
 
-func headers(unit string, limit int64, s state) [][2]string {
-	return [][2]string{
-		{"x-ratelimit-limit-" + unit, strconv.FormatInt(limit, 10)},
-		{"x-ratelimit-remaining-" + unit, strconv.FormatInt(s.remaining, 10)},
-		{"x-ratelimit-reset-" + unit, short(s.full)},
-	}
+// headerNames are OpenAI's headers of each unit: what the limit is, what remains, and when it is full again.
+var headerNames = [units][3]string{
+	{"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
+	{"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
 }
 
-// short writes a duration as OpenAI's headers do: 120ms, 6m0s.
-func short(d time.Duration) string {
+// brief writes a duration as OpenAI's headers do: 120ms, 6m0s.
+func brief(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()
 	}
@@ -280,45 +332,67 @@ func short(d time.Duration) string {
 // operator's account, are taken out.
 func (l *Limiter) ResponseHeader(x *module.Exchange) error {
 	u := module.Local[usage](x)
-	for _, one := range [2]struct {
-		unit string
-		tightest
-	}{{"requests", u.requests}, {"tokens", u.tokens}} {
-		for _, h := range headers(one.unit, one.limit, one.state) {
-			if one.limit > 0 {
-				x.SetResponseHeader(h[0], h[1])
-			} else {
-				x.RemoveResponseHeader(h[0])
+	for unit := range u.tight {
+		names, tight := &headerNames[unit], &u.tight[unit]
+		if tight.limit == 0 {
+			for _, name := range names {
+				x.RemoveResponseHeader(name)
 			}
+			continue
 		}
+		x.SetResponseHeader(names[0], strconv.FormatInt(tight.limit, 10))
+		x.SetResponseHeader(names[1], strconv.FormatInt(tight.state.remaining, 10))
+		x.SetResponseHeader(names[2], brief(tight.state.full))
 	}
 	return nil
 }
 
 // Finish settles the reserved tokens on what was really used. The reservation stays when the client left before the
 // answer began: the provider may have been at work all the same, and leaving early must not be a way to get tokens free.
+//
+// The difference goes into the shared data with the next request of the same key, or with Flush.
 func (l *Limiter) Finish(x *module.Exchange) {
 	if x.Status == 0 {
 		return
 	}
 	for _, t := range module.Local[usage](x).taken {
-		if t.tokens {
-			t.bucket.settle(x.Shared(), t.key, x.Now(), x.Usage.Total()-t.n)
+		difference := x.Usage.Total() - t.n[tokens]
+		if t.n[tokens] == 0 || difference == 0 {
+			continue
 		}
+		at := account{t.limit, t.key}
+		n := l.owed[at]
+		n[tokens] = sum(n[tokens], difference)
+		l.owed[at] = n
+		x.FlushLater()
 	}
+}
+
+// sum is a+b, at the ends of an int64 the nearest that it holds.
+func sum(a, b int64) int64 {
+	switch c := a + b; {
+	case a > 0 && b > 0 && c < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && c >= 0:
+		return -math.MaxInt64
+	default:
+		return c
+	}
+}
+
+// Flush settles what is owed.
+func (l *Limiter) Flush(h module.Host) {
+	for at, n := range l.owed {
+		at.limit.pair.settle(h.Shared(), at.key, h.Now(), n)
+	}
+	clear(l.owed)
 }
 
 // slots bounds the buckets of callers that nobody has registered: addresses and header values share buckets by their
 // hash, because shared data is never freed.
 const slots = 1 << 16
 
-func bucketKey(limit *Limit, x *module.Exchange, tokens bool) string {
-	unit := "/r/"
-	if tokens {
-		unit = "/t/"
-	}
-	return "ratelimit/" + limit.Name + unit + subject(limit.By, x)
-}
+func (l *limit) key(x *module.Exchange) string { return l.prefix + subject(l.By, x) }
 
 // subject is who shares a bucket. Names hold no control characters, so no two callers have the same subject.
 func subject(by string, x *module.Exchange) string {

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
@@ -464,4 +465,92 @@ func TestRequestsAreRefusedBeforeTheirBodyIsRead(t *testing.T) {
 	if got := h.Do(moduletest.Exchange{Request: `{"mal`}); got.Status != 429 {
 		t.Errorf("got %d %s, want 429", got.Status, got.Body)
 	}
+}
+
+// Requests and tokens are taken together, when the body is known. Of who is known to have no request left nothing is taken in.
+func TestWhoHasNoRequestLeftIsRefusedBeforeTheBodyIsReadAgain(t *testing.T) {
+	h := newHost(t, `{"limits":[{"by":"all","requests":1,"tokens":100000,"window":"10s"}]}`)
+	tests := []struct {
+		after   time.Duration
+		request string
+		status  int
+	}{
+		{0, chat, 200},
+		{0, chat, 429},
+		{0, `{"mal`, 429},
+		{9 * time.Second, `{"mal`, 429},
+		{time.Second, `{"mal`, 400}, // there is one again, and it is not taken
+		{0, chat, 200},
+		{0, chat, 429},
+		{10 * time.Second, chat, 200},
+	}
+	for i, tc := range tests {
+		h.Clock = h.Clock.Add(tc.after)
+		if got := h.Do(moduletest.Exchange{Request: tc.request, Answer: answer(`null`)}); got.Status != tc.status {
+			t.Errorf("step %d: got %d %s, want %d", i, got.Status, got.Body, tc.status)
+		}
+	}
+}
+
+func TestAnExchangeWritesItsLimitOnceAndSettlesWithTheNext(t *testing.T) {
+	h := newHost(t, `{}`)
+	counted := &counting{Host: h}
+	p, err := module.NewPipeline([]byte(`{"modules":[{"name":"ratelimit","config":{"limits":[{"requests":100,"tokens":1000}]}}]}`), counted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		flow := p.Start(&answering{left: &left{header: [][2]string{{":method", "POST"}, {":path", "/v1/chat/completions"}}}})
+		flow.OnRequestHeaders(false)
+		flow.OnRequestBody(len(chat), true)
+		flow.OnResponseHeaders(false)
+		flow.OnResponseBody(10, true)
+		flow.OnDone()
+	}
+	if counted.writes != 3 {
+		t.Errorf("3 exchanges wrote %d times, want 3", counted.writes)
+	}
+	p.Flush()
+	p.Flush()
+	if counted.writes != 4 {
+		t.Errorf("after a flush %d writes, want 4", counted.writes)
+	}
+	for _, value := range h.Data {
+		full := int64(binary.LittleEndian.Uint64(value[8:])) - h.Clock.UnixNano()
+		if want := int64(3*20) * int64(time.Minute) / 1000; full != want {
+			t.Errorf("the bucket is full in %d ns, want %d: three times 20 tokens were used", full, want)
+		}
+	}
+}
+
+// counting is a host that counts what is written.
+type counting struct {
+	*moduletest.Host
+	writes int
+}
+
+func (c *counting) Shared() module.SharedData { return c }
+
+func (c *counting) Get(key string) ([]byte, uint32) { return c.Host.Shared().Get(key) }
+
+func (c *counting) Set(key string, value []byte, version uint32) bool {
+	c.writes++
+	return c.Host.Shared().Set(key, value, version)
+}
+
+// answering is an exchange whose answer has used 20 tokens.
+type answering struct{ *left }
+
+func (a *answering) Headers(s module.Side) [][2]string {
+	if s == module.Responses {
+		return [][2]string{{":status", "200"}, {"content-type", "application/json"}}
+	}
+	return a.left.Headers(s)
+}
+
+func (a *answering) Body(s module.Side) []byte {
+	if s == module.Responses {
+		return []byte(answer(`{"prompt_tokens":5,"completion_tokens":15}`))
+	}
+	return a.left.Body(s)
 }

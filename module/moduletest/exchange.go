@@ -78,6 +78,7 @@ func (h *Host) Do(e Exchange) Result {
 	for _, f := range x.filters {
 		f.flow.OnDone()
 	}
+	h.flush()
 	return x.result
 }
 

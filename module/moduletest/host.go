@@ -42,6 +42,7 @@ type Host struct {
 	filters       []*module.Pipeline
 	noHeaderPause bool
 	versions      map[string]uint32
+	unflushed     bool
 }
 
 var _ module.Host = (*Host)(nil)
@@ -120,6 +121,19 @@ func (h *Host) Metric(s *module.Series, value int64) {
 		value += h.Metrics[s.Name]
 	}
 	h.Metrics[s.Name] = value
+}
+
+// FlushSoon makes modules flush at the end of the exchange.
+func (h *Host) FlushSoon() { h.unflushed = true }
+
+func (h *Host) flush() {
+	if !h.unflushed {
+		return
+	}
+	h.unflushed = false
+	for _, p := range h.filters {
+		p.Flush()
+	}
 }
 
 // Shared is the host's shared data.

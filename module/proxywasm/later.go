@@ -16,7 +16,9 @@ type later struct {
 	timers []timer
 	counts []*module.Series // each once
 	lines  []byte
-	period time.Duration
+	// unflushed says that the pipeline has put something off.
+	unflushed bool
+	period    time.Duration
 }
 
 type timer struct {
@@ -48,7 +50,7 @@ func (l *later) idle() {
 		return
 	}
 	l.period = timerTick // so that a longer one is taken
-	if l.tick(0); len(l.counts)+len(l.lines) > 0 {
+	if l.tick(0); len(l.counts)+len(l.lines) > 0 || l.unflushed {
 		l.tick(flushTick)
 	}
 }

@@ -57,6 +57,8 @@ func (p *plugin) tick() {
 
 // flush writes the lines and counts that have been collected.
 func (p *plugin) flush() {
+	p.later.unflushed = false
+	p.pipeline.Flush()
 	for _, s := range p.later.counts {
 		if id, defined := define(s); defined {
 			_ = hostIncrementMetric(id, s.Pending)
@@ -131,6 +133,12 @@ func (p *plugin) Metric(s *module.Series, value int64) {
 	} else if id, defined := define(s); defined {
 		_ = hostRecordMetric(id, uint64(value))
 	}
+}
+
+// FlushSoon flushes the pipeline on the next tick.
+func (p *plugin) FlushSoon() {
+	p.later.unflushed = true
+	p.later.tick(flushTick)
 }
 
 // Shared is the host's shared data.
