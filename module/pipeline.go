@@ -159,6 +159,11 @@ func (p *Pipeline) readsAnswers() bool {
 	return p.needs&(PhaseResponse|PhaseEvent|PhaseUsage) != 0
 }
 
+// knowsAnswers says whether any module is told of answers.
+func (p *Pipeline) knowsAnswers() bool {
+	return p.readsAnswers() || p.needs&(PhaseResponseHeader|PhaseFinish) != 0
+}
+
 // passes says whether a path that is no LLM traffic may pass.
 func (p *Pipeline) passes(path string) bool {
 	return !p.policy || p.needs&PhaseBody != 0 || slices.Contains(p.Passthrough, path)

@@ -12,7 +12,7 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	defer f.flushHeaders(Responses)
 	x := &f.x
 	f.responseEnd = end
-	if f.request == atStart {
+	if f.request == atStart || !f.p.knowsAnswers() {
 		return Continue
 	}
 	if status, err := strconv.Atoi(f.header(Responses, ":status")); err == nil {
