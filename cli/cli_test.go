@@ -90,11 +90,12 @@ func TestModulesComplaintsNameThePlaceInTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ old, changed, want string }{
-		"a value":           {"action: flag", "action: ignore", "pipeline[4].config.rules[2]"},
-		"an unknown field":  {"keywords:", "keyword:", "pipeline[4].config.rules[0].keyword"},
-		"a wrong type":      {"requests: 600", "requests: many", "pipeline[3].config.limits[0].requests"},
-		"a tenant's own":    {"requests: 2,", "request: 2,", "tenants.trial.modules.ratelimit"},
-		"a broken duration": {"window: 1m}\n  - module: contentfilter", "window: soon}\n  - module: contentfilter", "pipeline[3].config.limits[0].window"},
+		"a value":           {"action: flag", "action: ignore", ":51:19: pipeline[4].config.rules[2].action: "},
+		"a missing value":   {"          action: flag", "", ":49:11: pipeline[4].config.rules[2].action: "},
+		"an unknown field":  {"keywords:", "keyword:", ":44:20: pipeline[4].config.rules[0].keyword: "},
+		"a wrong type":      {"requests: 600", "requests: many", ":39:46: pipeline[3].config.limits[0].requests: "},
+		"a tenant's own":    {"requests: 2,", "request: 2,", ":22:45: tenants.trial.modules.ratelimit.limits[0].request: "},
+		"a broken duration": {"window: 1m}\n  - module: contentfilter", "window: soon}\n  - module: contentfilter", ":39:75: pipeline[3].config.limits[0].window: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(string(quickstart), tc.old, tc.changed, 1)
@@ -106,7 +107,7 @@ func TestModulesComplaintsNameThePlaceInTheFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, stderr, code := leash(t, "validate", "-c", file)
-			if code != exitUsage || !strings.Contains(stderr, file+":") || !strings.Contains(stderr, tc.want) {
+			if code != exitUsage || !strings.Contains(stderr, file+tc.want) {
 				t.Errorf("got %d %s, want the place %s", code, stderr, tc.want)
 			}
 		})

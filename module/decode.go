@@ -15,7 +15,8 @@ import (
 // Decode reads a module's JSON configuration into the struct that target points to. Fields are named by their json
 // tags, unknown ones are refused, and an error names the path of the value: limits[1].window: "1x" is not a duration.
 // SetDefaults is called before and Validate after, where target has them; so it is for every value inside, if it is there
-// and nothing has set it yet.
+// and nothing has set it yet. An error of Validate that begins with the name of a field, as in "window: is too short", is
+// about that field.
 //
 // Supported are structs, slices, maps with string keys, pointers, strings, booleans, integers, floats, time.Duration
 // (written "1m30s") and types with UnmarshalText. It exists because the standard decoder knows no paths for unknown
@@ -158,10 +159,26 @@ func decodeItem(in gjson.Result, out reflect.Value, path string) error {
 	}
 	if v, ok := out.Addr().Interface().(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
+			if path != "" && aboutField(out, err) {
+				return fmt.Errorf("%s.%w", path, err)
+			}
 			return fmt.Errorf("%s: %w", pathName(path), err)
 		}
 	}
 	return nil
+}
+
+// aboutField says whether an error of Validate begins with the name of one of the value's fields.
+func aboutField(value reflect.Value, err error) bool {
+	if value.Kind() != reflect.Struct {
+		return false
+	}
+	name := err.Error()
+	if end := strings.IndexAny(name, ":.["); end > 0 {
+		_, known := fieldNamed(value, name[:end])
+		return known
+	}
+	return false
 }
 
 func decodeStruct(in gjson.Result, out reflect.Value, path string) error {

@@ -38,6 +38,9 @@ func (w *window) Validate() error {
 	if w.Count < 0 {
 		return errors.New("count: must not be negative")
 	}
+	if w.Count > 9 {
+		return errors.New("nine windows: that is the most")
+	}
 	return nil
 }
 
@@ -140,10 +143,11 @@ func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 		"map":                     {`{"table":[]}`, "table: [] is not a map"},
 		"value of a map":          {`{"table":{"a":"b"}}`, `table.a: "b" is not a whole number`},
 		"nested":                  {`{"nested":3}`, "nested: 3 is not a map of fields"},
-		"nested check":            {`{"nested":{"count":-1}}`, "nested: count: must not be negative"},
-		"pointer's check":         {`{"pointer":{"count":-1}}`, "pointer: count: must not be negative"},
-		"item's check":            {`{"windows":[{},{"count":-1}]}`, "windows[1]: count: must not be negative"},
-		"value's check":           {`{"by_name":{"a":{"count":-1}}}`, "by_name.a: count: must not be negative"},
+		"nested check":            {`{"nested":{"count":-1}}`, "nested.count: must not be negative"},
+		"pointer's check":         {`{"pointer":{"count":-1}}`, "pointer.count: must not be negative"},
+		"item's check":            {`{"windows":[{},{"count":-1}]}`, "windows[1].count: must not be negative"},
+		"value's check":           {`{"by_name":{"a":{"count":-1}}}`, "by_name.a.count: must not be negative"},
+		"check of no field":       {`{"nested":{"count":10}}`, "nested: nine windows: that is the most"},
 		"long value":              {`{"int":"` + strings.Repeat("a", 500) + `"}`, `int: "` + strings.Repeat("a", 39) + "… is not a whole number"},
 	}
 	for name, tc := range tests {

@@ -405,7 +405,7 @@ func (r *replied) Reply(status int, _ [][2]string, body []byte) {
 
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	const by = ` is not one of key, tenant, user, address, model, all, header:NAME`
-	const window = `limits[0]: window: must be between 1s and 744h`
+	const window = `limits[0].window: must be between 1s and 744h`
 	one := func(fields string) string { return `{"limits":[{` + fields + `}]}` }
 	tests := map[string]struct{ config, want string }{
 		"an unknown field":            {`{"limit":[]}`, `limit: unknown field; the known ones are limits, default_output_tokens`},
@@ -414,9 +414,9 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		"a limit is no map":           {`{"limits":[1]}`, `limits[0]: 1 is not a map of fields`},
 		"nothing is limited":          {one(``), `limits[0]: sets neither requests nor tokens`},
 		"zero is no limit":            {one(`"requests":0,"tokens":0`), `limits[0]: sets neither requests nor tokens`},
-		"by something else":           {one(`"requests":1,"by":"ip"`), `limits[0]: by: "ip"` + by},
-		"by nothing":                  {one(`"requests":1,"by":""`), `limits[0]: by: ""` + by},
-		"by a header without a name":  {one(`"requests":1,"by":"header:"`), `limits[0]: by: "header:"` + by},
+		"by something else":           {one(`"requests":1,"by":"ip"`), `limits[0].by: "ip"` + by},
+		"by nothing":                  {one(`"requests":1,"by":""`), `limits[0].by: ""` + by},
+		"by a header without a name":  {one(`"requests":1,"by":"header:"`), `limits[0].by: "header:"` + by},
 		"by of another type":          {one(`"by":1`), `limits[0].by: 1 is not a string`},
 		"name of another type":        {one(`"name":1`), `limits[0].name: 1 is not a string`},
 		"requests of another type":    {one(`"requests":"2"`), `limits[0].requests: "2" is not a whole number`},
