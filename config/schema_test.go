@@ -3,9 +3,12 @@ package config_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/invopop/jsonschema"
@@ -15,15 +18,19 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-func TestSchemaIsMadeFromTheTypes(t *testing.T) {
+func TestSchemaIsMadeFromTheTypes(t *testing.T) { golden(t, "schema.json", made(t)) }
+
+// made is the schema as the types have it now.
+func made(t *testing.T) []byte {
+	t.Helper()
 	r := &jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Mapper: mapped}
 	if err := r.AddGoComments("github.com/leash-gateway/leash/config", ".", jsonschema.WithFullComment()); err != nil {
 		t.Fatal(err)
 	}
 	schema := r.Reflect(&config.Config{})
 	schema.Title = "leash.yaml"
-	letVariablesStand(schema)
-	for _, definition := range schema.Definitions {
+	for _, definition := range append(slices.Collect(maps.Values(schema.Definitions)), schema) {
+		speakOfFields(definition)
 		letVariablesStand(definition)
 	}
 	schema.Definitions["Secret"].OneOf = []*jsonschema.Schema{{Required: []string{"env"}}, {Required: []string{"file"}}}
@@ -34,7 +41,7 @@ func TestSchemaIsMadeFromTheTypes(t *testing.T) {
 	if err := encoder.Encode(schema); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "schema.json", got.Bytes())
+	return got.Bytes()
 }
 
 // mapped are the types that are not what Go thinks they are.
@@ -54,6 +61,16 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "object"}
 	}
 	return nil
+}
+
+// speakOfFields names fields in their descriptions as they are written in a leash.yaml, not as Go does.
+func speakOfFields(s *jsonschema.Schema) {
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		first, rest, _ := strings.Cut(p.Value.Description, " ")
+		if strings.EqualFold(first, strings.ReplaceAll(p.Key, "_", "")) {
+			p.Value.Description = p.Key + " " + rest
+		}
+	}
 }
 
 // variable is a value that comes from the environment, at least in part.

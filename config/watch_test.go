@@ -92,14 +92,23 @@ func TestManyChangesAreOne(t *testing.T) {
 	in := folder{t, t.TempDir()}
 	in.write("leash.yaml", "old")
 	changes := config.Watch(t.Context(), in.path("leash.yaml"))
+	began := time.Now()
 	for i := range 20 {
 		in.write("leash.yaml", string(rune('a'+i)))
 	}
-	<-changes
-	select {
-	case <-changes:
-		t.Error("a second change was told of")
-	case <-time.After(500 * time.Millisecond):
+	// On a machine that takes long over the writing there are pauses in it, after which a change may be told of.
+	const settle = 50 * time.Millisecond
+	most, told := 1+int(time.Since(began)/settle), 0
+	for quiet := false; !quiet; {
+		select {
+		case <-changes:
+			told++
+		case <-time.After(500 * time.Millisecond):
+			quiet = true
+		}
+	}
+	if told < 1 || told > most {
+		t.Errorf("20 changes at once are told of %d times, want 1 to %d", told, most)
 	}
 }
 

@@ -1,0 +1,193 @@
+package config_test
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+const referenceFile = "../docs/reference/configuration.md"
+
+func TestReferenceIsCurrent(t *testing.T) {
+	want := reference(t)
+	if *update {
+		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(referenceFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the types say: run go test ./config -update", referenceFile)
+	}
+}
+
+// shortest is a configuration in which everything has its default.
+const shortest = `
+providers: {openai: {base_url: "https://api.openai.com/v1", api_key: {env: OPENAI_API_KEY}}}
+tenants: {demo: {keys: [{name: laptop, sha256: dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3}]}}
+routes: [{model: gpt-4o-mini, provider: openai}]
+pipeline: [{module: auth}]
+`
+
+func reference(t *testing.T) string {
+	t.Helper()
+	c, err := config.Parse("leash.yaml", []byte(shortest), environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*c.Providers["openai"].APIKey, c.Routes[0] = config.Secret{}, config.Route{} // which has no defaults
+	r := &references{}
+	if err := json.Unmarshal(made(t), &r.schema); err != nil {
+		t.Fatal(err)
+	}
+	r.out.WriteString(`# leash.yaml
+
+<!-- Generated from package config: go test ./config -update -->
+
+The shortest one that works:
+
+` + "```yaml" + shortest + "```" + `
+
+` + "[`examples/quickstart/leash.yaml`](../../examples/quickstart/leash.yaml)" + ` shows more. ` + "`leash validate`" + ` checks a file, ` + "`leash schema`" + ` prints its
+JSON Schema for editors. An unknown field or a wrong value is refused with its line and column.
+
+` + "`${NAME}` and `${NAME:-default}`" + ` stand for an environment variable, within any value; ` + "`$$`" + ` is a dollar sign. What stands in a variable is
+text: it cannot add fields. Files are relative to the folder of ` + "`leash.yaml`" + `. Sizes are written as ` + "`512KiB`, `10MiB`, `1GiB`" + `, durations as
+` + "`500ms`, `90s`, `1h30m`" + `.
+
+A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to; SIGHUP reads secrets again too. Only ` + "`control.listen`, `envoy.admin`" + `
+and ` + "`envoy.concurrency`" + ` need a new start.
+`)
+	r.section("", "", reflect.ValueOf(c).Elem())
+	r.out.WriteString(`
+## Configuration of the modules
+
+What stands under ` + "`pipeline[].config`, and under `tenants.NAME.modules.MODULE`" + ` for one tenant, is the module's own:
+`)
+	for _, name := range []string{"auth", "ratelimit", "contentfilter", "costtracker", "logger", "route"} {
+		fmt.Fprintf(&r.out, "[%s](../../filters/%s/README.md)%s", name, name, map[bool]string{true: ".\n", false: ",\n"}[name == "route"])
+	}
+	r.out.WriteString("`auth` and `route` get theirs from `tenants` and `routes`.\n")
+	return r.out.String()
+}
+
+// references writes a table of fields for each struct of the configuration.
+type references struct {
+	out    strings.Builder
+	schema struct {
+		part
+
+		Definitions map[string]part `json:"$defs"`
+	}
+}
+
+// part is a struct in the schema.
+type part struct {
+	Description string
+	Properties  map[string]struct {
+		Description string
+		AnyOf       []struct{ Enum []string }
+	}
+	Required []string
+}
+
+// section writes the fields of a struct, and then the sections of the structs in it.
+func (r *references) section(path, about string, v reflect.Value) {
+	if path != "" {
+		fmt.Fprintf(&r.out, "\n## `%s`\n\n%s\n", path, about)
+		path += "."
+	}
+	r.out.WriteString("\n| field | value | default | what it is |\n|---|---|---|---|\n")
+	in := r.schema.part
+	if d, ok := r.schema.Definitions[v.Type().Name()]; ok {
+		in = d
+	}
+	var later []func()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		if name == "" {
+			continue
+		}
+		value, inner, at := described(v.Field(i), path+name)
+		field := in.Properties[name]
+		if len(field.AnyOf) > 0 && field.AnyOf[0].Enum != nil {
+			value = "`" + strings.Join(field.AnyOf[0].Enum, "`, `") + "`"
+		}
+		standard := ""
+		switch {
+		case slices.Contains(in.Required, name):
+			standard = "needed"
+		case !inner.IsValid() && !v.Field(i).IsZero():
+			standard = "`" + written(v.Field(i)) + "`"
+		}
+		fmt.Fprintf(&r.out, "| `%s` | %s | %s | %s |\n", name, value, standard, cell.Replace(field.Description))
+		if inner.IsValid() {
+			later = append(later, func() { r.section(at, r.schema.Definitions[inner.Type().Name()].Description, inner) })
+		}
+	}
+	for _, section := range later {
+		section()
+	}
+}
+
+// cell keeps a text within its column.
+var cell = strings.NewReplacer("\n", " ", "|", `\|`)
+
+// described says what a field's value is, and what struct is in it and where.
+func described(v reflect.Value, path string) (value string, inner reflect.Value, at string) {
+	switch v.Interface().(type) {
+	case config.Size:
+		return "size", inner, ""
+	case config.Duration:
+		return "duration", inner, ""
+	case config.URL:
+		return "URL", inner, ""
+	case config.Raw:
+		return "map", inner, ""
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return described(v.Elem(), path)
+	case reflect.Struct:
+		return "fields, see below", v, path
+	case reflect.Slice:
+		return "list, see below", reflect.Indirect(v.Index(0)), path + "[]"
+	case reflect.Map:
+		if v.Type().Elem() == reflect.TypeFor[config.Raw]() {
+			return "maps by name", inner, ""
+		}
+		return "fields by name, see below", v.MapIndex(v.MapKeys()[0]).Elem(), path + ".NAME"
+	case reflect.Bool:
+		return "`true`, `false`", inner, ""
+	case reflect.Int:
+		return "whole number", inner, ""
+	default:
+		return "text", inner, ""
+	}
+}
+
+// written is a value as it stands in a leash.yaml.
+func written(v reflect.Value) string {
+	if size, ok := v.Interface().(config.Size); ok && size%(1<<20) == 0 {
+		return fmt.Sprintf("%dMiB", size>>20)
+	}
+	if d, ok := v.Interface().(config.Duration); ok {
+		text, _ := d.MarshalText()
+		return strings.TrimSuffix(string(text), "0s") // 5m rather than 5m0s
+	}
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		text, _ := m.MarshalText()
+		return string(text)
+	}
+	return fmt.Sprint(v.Interface())
+}
