@@ -39,8 +39,8 @@ var catalog = []description{
 		"Exchanges that a module refused, by the code in the error that the client got.", fromModule},
 	{"leash_module_failures_total", dto.MetricType_COUNTER, []string{"module"},
 		"Failures of modules, panics among them. A policy then refused the exchange, an inspector let it pass.", fromModule},
-	{"leash_content_matches_total", dto.MetricType_COUNTER, []string{"module", "action", "tenant"},
-		"Matches of the content filter's rules, by what was done. The label module has the rule's name.", fromModule},
+	{"leash_content_matches_total", dto.MetricType_COUNTER, []string{"rule", "action", "tenant"},
+		"Matches of the content filter's rules, by what was done.", fromModule},
 
 	{"leash_envoy_requests_total", dto.MetricType_COUNTER, []string{"class"},
 		"Requests that the gateway answered, by class of status, also those that no module saw.", fromEnvoy},

@@ -24,7 +24,7 @@ import (
 )
 
 // labels are the keys of the modules' metric labels; package module writes them into the name of a metric.
-var labels = []string{"tenant", "model", "provider", "module", "code", "status", "kind", "action", "limit"}
+var labels = []string{"tenant", "model", "provider", "module", "code", "status", "kind", "action", "rule"}
 
 // xdsCluster is where a running Envoy gets its resources from.
 const xdsCluster = "leash.xds"

@@ -16,7 +16,7 @@ import (
 
 func init() { module.Register("contentfilter", module.Policy, New) }
 
-var matches = module.Counter("leash_content_matches_total", "module", "action", "tenant")
+var matches = module.Counter("leash_content_matches_total", "rule", "action", "tenant")
 
 // Action is what happens to a text that a rule finds something in.
 type Action string

@@ -163,16 +163,16 @@ func TestWhatIsFoundIsCountedAndNoted(t *testing.T) {
 		t.Errorf("flags are %q, want each rule once", got.Properties["leash.fact."+module.FactFlags])
 	}
 	for name, want := range map[string]int64{
-		"[module=ada].[action=flag].[tenant=acme]":    2,
-		"[module=seal].[action=redact].[tenant=acme]": 2,
-		"[module=card].[action=redact].[tenant=acme]": 1,
+		"[rule=ada].[action=flag].[tenant=acme]":    2,
+		"[rule=seal].[action=redact].[tenant=acme]": 2,
+		"[rule=card].[action=redact].[tenant=acme]": 1,
 	} {
 		if got := h.Metrics["leash_content_matches_total."+name]; got != want {
 			t.Errorf("%s is %d, want %d", name, got, want)
 		}
 	}
 	h.Do(moduletest.Exchange{Request: user(`"project bluebird"`)})
-	if h.Metrics["leash_content_matches_total.[module=secret].[action=block].[tenant=none]"] != 1 {
+	if h.Metrics["leash_content_matches_total.[rule=secret].[action=block].[tenant=none]"] != 1 {
 		t.Errorf("what was blocked was not counted: %v", h.Metrics)
 	}
 	if len(h.Logs) > 0 {
