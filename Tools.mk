@@ -5,6 +5,5 @@ govulncheck   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The last fortio before it took in a scripting language, which does not come from every module proxy.
 fortio        := fortio.org/fortio@v1.68.0
 
-# The gateways that `make bench-others` compares with, from their own packages.
+# A gateway that `make bench` compares with, from its own package. Portkey's is in e2e/bench/portkey/package.json.
 litellm := litellm[proxy]==1.105.0
-portkey := @portkey-ai/gateway@1.15.2

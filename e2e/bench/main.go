@@ -1,5 +1,5 @@
-// Command bench measures what Leash costs: against a direct connection, plain Envoy, and (with -others) other gateways
-// without policies, all in one run on one machine. Only the ratios are worth quoting; `make bench` writes them into
+// Command bench measures what Leash costs: against a direct connection, plain Envoy, and other gateways without policies
+// where they are installed, all in one run on one machine. Only the ratios are worth quoting; `make bench` writes them into
 // docs/benchmarks.md.
 //
 // The load is fortio's (https://fortio.org), the provider is `leash mock`, and both share the machine with what is
@@ -17,17 +17,17 @@ import (
 
 // options are what the command line sets.
 type options struct {
-	out     string
-	others  bool
-	seconds int
-	fortio  string
-	total   int
+	out       string
+	onlyLeash bool
+	seconds   int
+	fortio    string
+	total     int
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.out, "o", "", "write the report to this file instead of standard output")
-	flag.BoolVar(&o.others, "others", false, "also measure LiteLLM proxy and Portkey gateway (make bench brings them)")
+	flag.BoolVar(&o.onlyLeash, "only-leash", false, "leave out LiteLLM proxy and Portkey gateway")
 	flag.IntVar(&o.seconds, "seconds", 8, "how long each measurement takes")
 	flag.IntVar(&o.total, "total", 200_000, "how many requests the memory test sends")
 	flag.StringVar(&o.fortio, "fortio", "build/tools/fortio", "the load generator")
@@ -50,7 +50,7 @@ func run(ctx context.Context, o options) error {
 	defer provider.stop()
 
 	report := report{began: began, seconds: o.seconds}
-	for _, variant := range variants(o.others) {
+	for _, variant := range variants(o.onlyLeash) {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", variant.name)
 		result, err := measure(ctx, o, variant, provider.url)
 		if err != nil {

@@ -30,6 +30,13 @@ var chat = `{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You a
 // stream asks for a short stream.
 const stream = `{"stream":true,"model":"gpt-4o-mini","messages":[{"role":"user","content":"lorem: 8"}]}`
 
+// The mock answers streams at a model's pace: without one the whole stream is there at once, and the first event waits for
+// the last.
+const (
+	paceHeader = "X-Mock"
+	pace       = "pace=2ms"
+)
+
 // A result is what was measured of a variant.
 type result struct {
 	name       string
@@ -143,8 +150,7 @@ func firstTokens(ctx context.Context, s *server, n int) (time.Duration, error) {
 		}
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Authorization", "Bearer "+demoKey)
-		// A model's pace: without it the whole stream is there at once, and the first event waits for the last.
-		request.Header.Set("X-Mock", "pace=2ms")
+		request.Header.Set(paceHeader, pace)
 		began := time.Now()
 		response, err := client.Do(request)
 		if err != nil {

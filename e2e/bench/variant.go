@@ -21,11 +21,12 @@ import (
 type variant struct {
 	name string
 	// start runs what is measured; nil is the direct way.
-	start    func(ctx context.Context, dir, provider string) (*server, error)
+	start func(ctx context.Context, dir, provider string) (*server, error)
+	// optional is what the report may lack: it says why.
 	optional bool
 }
 
-func variants(others bool) []variant {
+func variants(onlyLeash bool) []variant {
 	list := []variant{
 		{name: "direct connection"},
 		{name: "plain Envoy", start: plainEnvoy},
@@ -33,9 +34,9 @@ func variants(others bool) []variant {
 		{name: "Envoy, six modules, a file each", start: leash(true, modules)},
 		{name: "Envoy, six modules, one file", start: leash(false, modules)},
 	}
-	if others {
+	if !onlyLeash {
 		list = append(list,
-			variant{name: "LiteLLM proxy, no policies", start: liteLLM, optional: true},
+			variant{name: "LiteLLM proxy, two workers, no policies", start: liteLLM, optional: true},
 			variant{name: "Portkey gateway, no policies", start: portkey, optional: true})
 	}
 	return list
@@ -56,7 +57,8 @@ type server struct {
 	command *exec.Cmd
 	log     bytes.Buffer
 	ended   chan struct{}
-	pid     int // whose memory counts
+	pid     int  // whose memory counts
+	group   bool // so does that of all processes that it has started
 }
 
 // launch starts a program and waits until ready answers 200.
@@ -114,8 +116,22 @@ func (s *server) stop() {
 }
 
 // rss is the resident memory of the program, in bytes.
-func (s *server) rss() int64 {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "status"))
+func (s *server) rss() (all int64) {
+	if !s.group {
+		return resident(s.pid)
+	}
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	for _, folder := range folders {
+		pid, _ := strconv.Atoi(filepath.Base(folder))
+		if group, err := syscall.Getpgid(pid); err == nil && group == s.pid {
+			all += resident(pid)
+		}
+	}
+	return all
+}
+
+func resident(pid int) int64 {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	if err != nil {
 		return 0
 	}
