@@ -26,7 +26,8 @@ var bypassTests = []sharedTest{
 	{"who calls cannot be forged", bypassForgedTenant},
 	{"framing tricks are refused", bypassFraming},
 	{"other credentials do not reach the provider", bypassSmuggledKeys},
-	{"HTTP/1.1, HTTP/2 and Expect: 100-continue are alike", bypassProtocols},
+	{"HTTP/1.1, HTTP/2, Expect: 100-continue and single bytes are alike", bypassCarriers},
+	{"framing tricks of HTTP/2 are refused", bypassFrames},
 	{"a body in hundreds of pieces is read as one", bypassPieces},
 }
 
@@ -54,9 +55,11 @@ func bypassCompressedRequest(t *testing.T, g *gateway, _ *mock.Provider) {
 	for _, encoding := range []string{"gzip", "GZIP", "br", "identity, gzip", "deflate"} {
 		r := g.request(string(gzipped(t, chatBody(forbidden, false))))
 		r.Header.Set("Content-Encoding", encoding)
-		if a := do(t, r); a.Status != 415 || a.errorCode() != "unsupported_content_encoding" {
-			t.Errorf("%s: got %d %s, want 415", encoding, a.Status, a.Body)
-		}
+		onCarriers(t, r, func(how string, a answer) {
+			if a.Status != 415 || a.errorCode() != "unsupported_content_encoding" {
+				t.Errorf("%s, %s: got %d %s, want 415", encoding, how, a.Status, a.Body)
+			}
+		})
 	}
 }
 
@@ -86,9 +89,11 @@ func bypassDuplicateKeys(t *testing.T, g *gateway, _ *mock.Provider) {
 		"in another case":          `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"Messages":` + messages + `}`,
 		"the model":                `{"model":"gpt-4o-mini","model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}`,
 	} {
-		if a := do(t, g.request(body)); a.Status != 400 || a.errorCode() != "invalid_json" && a.errorCode() != "invalid_request" {
-			t.Errorf("%s: got %d %s, want 400", name, a.Status, a.Body)
-		}
+		onCarriers(t, g.request(body), func(how string, a answer) {
+			if a.Status != 400 || a.errorCode() != "invalid_json" && a.errorCode() != "invalid_request" {
+				t.Errorf("%s, %s: got %d %s, want 400", name, how, a.Status, a.Body)
+			}
+		})
 	}
 }
 
@@ -105,7 +110,7 @@ func bypassEncodings(t *testing.T, g *gateway, _ *mock.Provider) {
 		"parts":                  `[{"type":"text","text":"hi"},{"type":"text","text":"` + forbidden + `"}]`,
 		"a part of unknown type": `[{"type":"text","text":"hi"},{"type":"input_text","text":"` + forbidden + `"}]`,
 	} {
-		wantBlocked(t, name, do(t, g.request(body(text))))
+		onCarriers(t, g.request(body(text)), func(how string, a answer) { wantBlocked(t, name+", "+how, a) })
 	}
 	for name, raw := range map[string]string{
 		"a byte-order mark":      "\xef\xbb\xbf" + body(`"hi"`),
@@ -120,9 +125,11 @@ func bypassEncodings(t *testing.T, g *gateway, _ *mock.Provider) {
 		"a raw control byte":     body("\"hi \x01\""),
 		"a null byte at the end": body(`"hi"`) + "\x00",
 	} {
-		if a := do(t, g.request(raw)); a.Status != 400 || !strings.HasPrefix(a.errorCode(), "invalid_") {
-			t.Errorf("%s: got %d %.200s, want 400", name, a.Status, a.Body)
-		}
+		onCarriers(t, g.request(raw), func(how string, a answer) {
+			if a.Status != 400 || !strings.HasPrefix(a.errorCode(), "invalid_") {
+				t.Errorf("%s, %s: got %d %.200s, want 400", name, how, a.Status, a.Body)
+			}
+		})
 	}
 	r := g.request(chatBody(forbidden, false))
 	r.Header.Set("Content-Type", "text/plain; charset=utf-16")
@@ -201,30 +208,37 @@ func bypassForgedTenant(t *testing.T, g *gateway, _ *mock.Provider) {
 	for _, name := range []string{"x-leash-tenant", "x-leash-caller", "leash.caller", "x-leash-route", "X-Leash-Route", "x_leash_route", "x-envoy-original-path"} {
 		r.Header.Set(name, "trial")
 	}
-	a := do(t, r)
-	if got := g.exchange(a.Header.Get("X-Request-Id")); got["tenant"] != "demo" || got["key"] != "laptop" || a.Status != 200 {
-		t.Errorf("got status %d and %v, want it to be of tenant demo", a.Status, got)
-	}
+	onCarriers(t, r, func(how string, a answer) {
+		if got := g.exchange(a.Header.Get("X-Request-Id")); got["tenant"] != "demo" || got["key"] != "laptop" || a.Status != 200 {
+			t.Errorf("%s: got status %d and %v, want it to be of tenant demo", how, a.Status, got)
+		}
+	})
 	unknown := g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", "no-such-model", 1))
 	unknown.Header.Set("x-leash-route", "r0")
-	if a := do(t, unknown); a.Status != 404 {
-		t.Errorf("a forged route: got %d %s, want 404", a.Status, a.Body)
-	}
+	onCarriers(t, unknown, func(how string, a answer) {
+		if a.Status != 404 {
+			t.Errorf("a forged route, %s: got %d %s, want 404", how, a.Status, a.Body)
+		}
+	})
 	for name, header := range map[string]string{
 		"no key": "", "an empty key": "Bearer ", "a wrong key": "Bearer sk-test-laptop-9D2c", "another scheme": "Basic " + demoKey,
 		"a key and more": "Bearer " + demoKey + "x", "its hash": "Bearer " + demoSum,
 	} {
 		r := g.request(chatBody("say: hi", false))
 		r.Header.Set("Authorization", header)
-		if a := do(t, r); a.Status != 401 || a.errorCode() != "invalid_api_key" {
-			t.Errorf("%s: got %d %s, want 401", name, a.Status, a.Body)
-		}
+		onCarriers(t, r, func(how string, a answer) {
+			if a.Status != 401 || a.errorCode() != "invalid_api_key" {
+				t.Errorf("%s, %s: got %d %s, want 401", name, how, a.Status, a.Body)
+			}
+		})
 	}
 	twice := g.request(chatBody("say: hi", false))
 	twice.Header["Authorization"] = []string{"Bearer " + demoKey, "Bearer " + trialKey}
-	if a := do(t, twice); a.Status != 401 {
-		t.Errorf("two keys: got %d %s, want 401", a.Status, a.Body)
-	}
+	onCarriers(t, twice, func(how string, a answer) {
+		if a.Status != 401 {
+			t.Errorf("two keys, %s: got %d %s, want 401", how, a.Status, a.Body)
+		}
+	})
 }
 
 func bypassFraming(t *testing.T, g *gateway, _ *mock.Provider) {
@@ -259,9 +273,11 @@ func bypassSmuggledKeys(t *testing.T, g *gateway, _ *mock.Provider) {
 		r.Header.Set(name, "sk-smuggled")
 	}
 	r.URL.RawQuery = "key=sk-smuggled&api_key=sk-smuggled"
-	if a := do(t, r); a.Status != 200 {
-		t.Fatalf("got %d %s", a.Status, a.Body)
-	}
+	onCarriers(t, r, func(how string, a answer) {
+		if a.Status != 200 {
+			t.Errorf("%s: got %d %s", how, a.Status, a.Body)
+		}
+	})
 	got := received(t, g.ports.Provider)
 	if strings.Contains(got, "sk-smuggled") {
 		t.Error("a credential of the client reached the provider")
@@ -274,30 +290,14 @@ func bypassSmuggledKeys(t *testing.T, g *gateway, _ *mock.Provider) {
 	}
 }
 
-func bypassProtocols(t *testing.T, g *gateway, _ *mock.Provider) {
-	body := chatBody(forbidden, false)
-	wantBlocked(t, "HTTP/1.1", do(t, g.request(body)))
-
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	h2 := &http.Transport{Protocols: protocols}
-	defer h2.CloseIdleConnections()
-	response, err := h2.RoundTrip(g.request(body))
-	if err != nil {
-		t.Fatalf("HTTP/2: %v", err)
-	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
-	read, _ := io.ReadAll(response.Body)
-	wantBlocked(t, "HTTP/2", answer{response.StatusCode, response.Header, string(read)})
-
-	r := g.request(body)
-	r.Header.Set("Expect", "100-continue")
-	wantBlocked(t, "Expect: 100-continue", do(t, r))
-	allowed := g.request(chatBody("say: hi", false))
-	allowed.Header.Set("Expect", "100-continue")
-	if a := do(t, allowed); a.Status != 200 {
-		t.Errorf("Expect: 100-continue: got %d %s, want 200", a.Status, a.Body)
-	}
+func bypassCarriers(t *testing.T, g *gateway, _ *mock.Provider) {
+	onCarriers(t, g.request(chatBody(forbidden, false)), func(how string, a answer) { wantBlocked(t, how, a) })
+	onCarriers(t, g.request(chatBody(forbidden, true)), func(how string, a answer) { wantBlocked(t, how+", a stream", a) })
+	onCarriers(t, g.request(chatBody("say: hi", false)), func(how string, a answer) {
+		if a.Status != 200 || content(t, a) != "hi" {
+			t.Errorf("%s: got %d %s, want 200", how, a.Status, a.Body)
+		}
+	})
 }
 
 func bypassPieces(t *testing.T, g *gateway, _ *mock.Provider) {
@@ -310,15 +310,4 @@ func bypassPieces(t *testing.T, g *gateway, _ *mock.Provider) {
 	if !strings.HasPrefix(got, "HTTP/1.1 400") || !strings.Contains(got, "content_blocked") {
 		t.Errorf("got %.300s, want 400 content_blocked", got)
 	}
-	// The same with each piece in a packet of its own.
-	reader, writer := io.Pipe()
-	go func() {
-		for i := range len(body) {
-			_, _ = writer.Write([]byte{body[i]})
-		}
-		_ = writer.Close()
-	}()
-	r := g.request("")
-	r.Body, r.ContentLength = reader, -1
-	wantBlocked(t, "a byte at a time", do(t, r))
 }

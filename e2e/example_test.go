@@ -30,17 +30,45 @@ func TestModuleOfTheReadme(t *testing.T) {
 	})
 }
 
-// TestQuickstart runs what make run runs, on other ports, and the lines that it prints.
+// quickstart is what make run runs, on other ports.
+func quickstart(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(t), "examples", "quickstart", "leash.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(string(text), "listen: 127.0.0.1:8080",
+		"listen: 127.0.0.1:{{.Listen}}\ncontrol: {listen: 127.0.0.1:{{.Control}}}\nenvoy: {admin: 127.0.0.1:{{.Admin}}}", 1)
+}
+
+// TestQuickstartWithAKey has the environment that the official clients read.
+func TestQuickstartWithAKey(t *testing.T) {
+	for name, slash := range map[string]string{"as the clients are given it": "", "with a slash at its end": "/"} {
+		t.Run(name, func(t *testing.T) {
+			_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+			t.Setenv("OPENAI_API_KEY", upstreamKey)
+			t.Setenv("OPENAI_BASE_URL", url+slash)
+			g := start(t, quickstart(t), ports{})
+			r := g.request(chatBody("say: hi", false))
+			r.Header.Set("Authorization", "Bearer sk-leash-demo")
+			if a := do(t, r); a.Status != 200 {
+				t.Errorf("got %d %s", a.Status, a.Body)
+			}
+			if got := received(t, url); !strings.Contains(got, "say: hi") || !strings.Contains(got, `"/v1/chat/completions"`) {
+				t.Errorf("the provider of OPENAI_BASE_URL received %s", got)
+			}
+			if strings.Contains(g.stderr(), "mock") || strings.Contains(g.stderr(), upstreamKey) {
+				t.Errorf("it speaks of the mock, or of the key: %s", g.stderr())
+			}
+		})
+	}
+}
+
+// TestQuickstart runs the lines that make run prints.
 func TestQuickstart(t *testing.T) {
 	onEngines(t, func(t *testing.T, p ports) {
-		quickstart, err := os.ReadFile(filepath.Join(root(t), "examples", "quickstart", "leash.yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		t.Setenv("OPENAI_API_KEY", "")
-		config := strings.Replace(string(quickstart), "listen: 127.0.0.1:8080",
-			"listen: 127.0.0.1:{{.Listen}}\ncontrol: {listen: 127.0.0.1:{{.Control}}}\nenvoy: {admin: 127.0.0.1:{{.Admin}}}", 1)
-		g := start(t, config, p)
+		g := start(t, quickstart(t), p)
 		eventually(t, "the lines to paste", func() bool { return strings.Contains(g.stderr(), "Ctrl-C ends it.") })
 		if !strings.Contains(g.stderr(), "the built-in mock answers") {
 			t.Error("it does not say that the mock answers")

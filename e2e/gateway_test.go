@@ -218,16 +218,26 @@ func (g *gateway) readLines(r io.Reader) {
 }
 
 // stop ends the gateway as Ctrl-C does.
-func (g *gateway) stop() {
-	_ = g.command.Process.Signal(syscall.SIGINT)
+func (g *gateway) stop() { g.end(syscall.SIGINT) }
+
+// end ends the gateway with a signal, unless it has ended already, and checks that none of its processes is left.
+func (g *gateway) end(signal syscall.Signal) {
+	if g.command.ProcessState != nil {
+		return
+	}
+	started := children(g.command.Process.Pid)
+	_ = g.command.Process.Signal(signal)
 	kill := time.AfterFunc(20*time.Second, func() { _ = g.command.Process.Kill() })
 	<-g.ended
 	err := g.command.Wait()
 	if !kill.Stop() {
-		g.t.Error("leash up did not end within 20 s of SIGINT")
+		g.t.Errorf("leash up did not end within 20 s of %s", signal)
 	}
-	if err != nil && !g.t.Failed() {
-		g.t.Errorf("leash up ended with %v after SIGINT", err)
+	if err != nil && signal != syscall.SIGKILL && !g.t.Failed() {
+		g.t.Errorf("leash up ended with %v after %s", err, signal)
+	}
+	for _, pid := range started {
+		eventually(g.t, fmt.Sprintf("process %d, which leash has started, to end", pid), func() bool { return !alive(pid) })
 	}
 	if g.t.Failed() {
 		g.t.Logf("standard error of leash up:\n%s", g.stderr())
@@ -306,7 +316,12 @@ func (a answer) errorCode() string {
 // do sends a request and reads the whole answer.
 func do(t testing.TB, r *http.Request) answer {
 	t.Helper()
-	response, err := http.DefaultTransport.RoundTrip(r)
+	return doOver(t, http.DefaultTransport, r)
+}
+
+func doOver(t testing.TB, transport http.RoundTripper, r *http.Request) answer {
+	t.Helper()
+	response, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.Method, r.URL, err)
 	}

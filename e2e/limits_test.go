@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +13,32 @@ import (
 var limitTests = []sharedTest{
 	{"a limit answers 429 with Retry-After, and is free again after it", testRateLimit},
 	{"the limit's headers stand in each answer", testLimitHeaders},
+	{"workers share a limit", testLimitOfAllWorkers},
+}
+
+// testLimitOfAllWorkers asks on many connections, which Envoy's workers share out among them.
+func testLimitOfAllWorkers(t *testing.T, g *gateway, _ *mock.Provider) {
+	const limit, window = 2, 2 * time.Second // of the tenant trial
+	time.Sleep(window)                       // so that all of it is there
+	began := time.Now()
+	var all sync.WaitGroup
+	var passed atomic.Int64
+	for range 60 {
+		all.Go(func() {
+			r := g.request(chatBody("say: hi", false))
+			r.Header.Set("Authorization", "Bearer "+trialKey)
+			r.Close = true
+			if a := do(t, r); a.Status == 200 {
+				passed.Add(1)
+			} else if a.Status != 429 {
+				t.Errorf("got %d %s, want 200 or 429", a.Status, a.Body)
+			}
+		})
+	}
+	all.Wait()
+	if most := limit + int64(time.Since(began)/(window/limit)); passed.Load() < limit || passed.Load() > most {
+		t.Errorf("%d of 60 requests passed, want %d to %d", passed.Load(), limit, most)
+	}
 }
 
 func testRateLimit(t *testing.T, g *gateway, _ *mock.Provider) {

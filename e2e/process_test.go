@@ -1,12 +1,54 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/leash-gateway/leash/mock"
 )
+
+func TestNoProcessIsLeftBehind(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"Ctrl-C": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			provider, url := startProvider(t, mock.Options{Key: upstreamKey})
+			provider.SetFaults(mock.Behavior{HangAfter: 3})
+			g := start(t, policies, ports{Provider: url})
+			response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("lorem: 9", true)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close() //nolint:errcheck // it hangs, and is cut
+			if len(children(g.command.Process.Pid)) != 1 {
+				t.Fatal("leash has no Envoy")
+			}
+			before := temporaryFolders(t)
+			g.end(signal)
+			for _, path := range []string{g.URL, g.Control, g.Admin} {
+				if _, err := http.Get(path); err == nil {
+					t.Errorf("%s is still answered", path)
+				}
+			}
+			if after := temporaryFolders(t); signal != syscall.SIGKILL && len(after) >= len(before) {
+				t.Errorf("its folder is left: %v", after)
+			}
+		})
+	}
+}
+
+// temporaryFolders are those of running gateways.
+func temporaryFolders(t testing.TB) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(os.TempDir(), "leash-*", "xds.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
 
 // childOf finds the Envoy that a process has started.
 func childOf(t testing.TB, parent int) int {
@@ -33,4 +75,14 @@ func children(parent int) (found []int) {
 		}
 	}
 	return found
+}
+
+// alive says whether a process is there and has not ended.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(stat))
+	return len(fields) > 2 && fields[2] != "Z"
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +75,54 @@ func envoyBinary(t testing.TB) string {
 	return found[0]
 }
 
+// TestRenderedBootstrapRuns does what an operator does who runs Envoy without leash up.
+func TestRenderedBootstrapRuns(t *testing.T) {
+	bothWays(t, func(t *testing.T, p ports) {
+		_, p.Provider = startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		g := prepare(t, policies, p)
+		file := filepath.Join(t.TempDir(), "envoy.yaml")
+		if err := os.WriteFile(file, []byte(render(t, g)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		envoy := func(args ...string) *exec.Cmd {
+			command := exec.CommandContext(t.Context(), envoyBinary(t), append([]string{"-c", file}, args...)...) //nolint:gosec // Envoy
+			command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+			return command
+		}
+		if out, err := envoy("--mode", "validate").CombinedOutput(); err != nil {
+			t.Fatalf("envoy --mode validate: %v\n%s", err, out)
+		}
+		running := envoy("--concurrency", "2", "-l", "warning", "--use-dynamic-base-id")
+		running.Stderr = g.output
+		running.Cancel = func() error { return running.Process.Signal(os.Interrupt) }
+		if err := running.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = running.Wait() }) // the context has ended by then
+		eventually(t, "Envoy to be ready", func() bool {
+			response, err := http.Get(g.Admin + "/ready")
+			if err != nil {
+				return false
+			}
+			_ = response.Body.Close()
+			return response.StatusCode == http.StatusOK
+		})
+		if a := g.chat("say: my card is 4111 1111 1111 1111"); content(t, a) != "my card is [card]" {
+			t.Errorf("got %d %s", a.Status, a.Body)
+		}
+		wantBlocked(t, "a keyword", g.chat(forbidden))
+		if a := do(t, g.request(`{"model":"gpt-4o-mini","messages":[],"messages":[]}`)); a.Status != 400 {
+			t.Errorf("a key twice: got %d %s, want 400", a.Status, a.Body)
+		}
+		for place, text := range map[string]string{"config_dump": get(t, g.Admin+"/config_dump?include_eds").Body, "Envoy's log": g.stderr()} {
+			if strings.Contains(text, upstreamKey) {
+				t.Errorf("the provider's key stands in %s", place)
+			}
+		}
+	})
+}
+
+// TestRenderedBootstrapIsValidForEnvoy has a provider with TLS.
 func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 	bothWays(t, func(t *testing.T, p ports) {
 		p.Provider = "https://api.example.com/v1"
