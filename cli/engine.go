@@ -117,7 +117,11 @@ func (e *envoyEngine) give(ctx context.Context, c *config.Config, o envoy.Option
 	}
 	err = e.server.Apply(ctx, resources)
 	if refused, ok := errors.AsType[*envoy.Refused](err); ok {
-		return locate(c, refused.Detail, refused)
+		other := ""
+		if refused.Type == envoy.ListenerType {
+			other = "listen"
+		}
+		return locate(c, refused.Detail, other, refused)
 	}
 	return err
 }
@@ -208,7 +212,7 @@ func (e *embeddedEngine) apply(ctx context.Context, c *config.Config, o options)
 			_ = listener.Close() // nobody has connected
 		}
 		if refused, ok := errors.AsType[*embedded.Refused](err); ok {
-			return locate(c, refused.Place(), refused)
+			return locate(c, refused.Place(), "", refused)
 		}
 		return err
 	}

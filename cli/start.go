@@ -84,8 +84,9 @@ func moduleError(c *config.Config, f config.Filter, text string) error {
 	return c.Errorf(at, "%s", reason)
 }
 
-// locate gives an engine's refusal the place in the file that it is about, as far as that can be told from its text.
-func locate(c *config.Config, detail string, refused error) error {
+// locate gives an engine's refusal the place in the file that it is about, as far as that can be told from its text; else
+// the other place.
+func locate(c *config.Config, detail, other string, refused error) error {
 	for _, f := range c.Filters() {
 		if strings.Contains(detail, f.Name) {
 			return c.Errorf(f.Modules[0], "%v (the lines above may tell more)", refused)
@@ -96,7 +97,7 @@ func locate(c *config.Config, detail string, refused error) error {
 			return c.Errorf("providers."+name, "%v", refused)
 		}
 	}
-	return c.Errorf("", "%v", refused)
+	return c.Errorf(other, "%v", refused)
 }
 
 // modulesDir finds the folder of the .wasm files.

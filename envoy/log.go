@@ -15,6 +15,9 @@ const record = `{"event":"exchange",`
 
 // line takes one line of Envoy's log: level, component and message, with tabs between.
 func (r *Runner) line(line string) {
+	if strings.TrimSpace(line) == "" {
+		return // the end of a message that ended a line itself
+	}
 	line = r.Server.hide(line)
 	if strings.HasPrefix(line, record) { // one of several that were written together
 		_, _ = io.WriteString(r.Records, line+"\n")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ import (
 )
 
 const nodeID = "leash"
+
+// ListenerType is the type of a Refused listener: its address is taken, for instance.
+const ListenerType = resource.ListenerType
 
 // A Refused error says that Envoy has refused a configuration, and in what words.
 type Refused struct {
@@ -157,7 +161,7 @@ func (s *Server) answered(r *discovery.DiscoveryRequest) {
 	case about.version != s.versions[kind]: // it is about something that was taken back already
 	case detail != nil:
 		s.log.Debug("envoy refused a resource", "type", kind, "detail", detail.GetMessage())
-		s.refused[kind] = &Refused{Type: kind, Detail: detail.GetMessage()}
+		s.refused[kind] = &Refused{Type: kind, Detail: strings.TrimSpace(detail.GetMessage())}
 	case about.count == len(s.snapshot.GetResources(kind)):
 		s.acked[kind] = about.version
 	}

@@ -349,3 +349,26 @@ func TestTheTightestLimitIsTheOneWithTheSmallestShareLeft(t *testing.T) {
 		})
 	}
 }
+
+// FuzzBucket takes from a bucket whose shared data holds anything: what is told of it stays within its bounds, and what is
+// refused changes nothing.
+func FuzzBucket(f *testing.F) {
+	f.Add([]byte{}, int64(1), int64(1), int64(time.Second), false)
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f"), int64(math.MaxInt64), int64(3), int64(744*time.Hour), true)
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x80"), int64(-5), int64(math.MaxInt64), int64(time.Minute), true)
+	f.Fuzz(func(t *testing.T, held []byte, n, limit, window int64, debt bool) {
+		if limit < 1 || window < int64(time.Second) || window > int64(744*time.Hour) || n == math.MinInt64 {
+			t.Skip("the configuration's check refuses it")
+		}
+		shared := &store{}
+		shared.Set("k", held, 0)
+		before, _ := shared.Get("k")
+		s, ok, decided := bucket{limit, time.Duration(window)}.change(shared, "k", epoch, n, debt)
+		if !decided || s.remaining < 0 || s.remaining > limit || s.wait < 0 || s.full < 0 {
+			t.Errorf("got %+v, decided %t", s, decided)
+		}
+		if after, _ := shared.Get("k"); !ok && !bytes.Equal(before, after) {
+			t.Errorf("a refusal changed the bucket from %x to %x", before, after)
+		}
+	})
+}

@@ -1,0 +1,39 @@
+package envoy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzLog reads what an Envoy writes, in whatever pieces it comes: lines are whole, and no key stays in one.
+func FuzzLog(f *testing.F) {
+	const key = "sk-planted-0123456789"
+	f.Add("info\twasm\twasm log leash: hello\n\nwarning\tmain\tcaught SIGINT\n", 7)
+	f.Add("debug\thttp\t'authorization', 'Bearer "+key+"'\n", 1)
+	f.Add(record+`"x":1}`+"\n"+record+`"x":2}`, 3)
+	f.Add("trace\thttp\tcompleted header: key=authorization value="+key, 2)
+	f.Fuzz(func(t *testing.T, text string, size int) {
+		server := &Server{keys: []string{key}}
+		var got []string
+		w := &lineWriter{line: func(line string) { got = append(got, server.hide(line)) }}
+		for rest := text; rest != ""; {
+			piece := rest[:min(max(size, 1), len(rest))]
+			rest = rest[len(piece):]
+			if n, err := w.Write([]byte(piece)); n != len(piece) || err != nil {
+				t.Fatalf("wrote %d of %d bytes: %v", n, len(piece), err)
+			}
+		}
+		w.flush()
+		var want []string
+		for line := range strings.Lines(text) {
+			want = append(want, server.hide(strings.TrimSuffix(line, "\n")))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got lines %q, want %q", got, want)
+		}
+		if strings.Contains(strings.Join(got, "\n"), key) {
+			t.Errorf("the key stands in %q", got)
+		}
+	})
+}
