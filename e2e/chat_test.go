@@ -3,12 +3,15 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/mock"
 )
@@ -209,6 +212,9 @@ func testLogLine(t *testing.T, g *gateway, _ *mock.Provider) {
 }
 
 func testDisconnect(t *testing.T, g *gateway, provider *mock.Provider) {
+	const cost, requests = `leash_cost_picodollars_total{`, `leash_requests_total{`
+	asked := g.settled(requests, `tenant="demo"`, `status="200"`)
+	counted := g.settled(cost, `tenant="demo"`)
 	provider.SetFaults(mock.Behavior{HangAfter: 6})
 	request := g.request(chatBody("lorem: 100", true))
 	response, err := http.DefaultTransport.RoundTrip(request)
@@ -223,17 +229,58 @@ func testDisconnect(t *testing.T, g *gateway, provider *mock.Provider) {
 	if r["outcome"] != "aborted" || r["usage_estimated"] != true || r["output_tokens"] == nil || r["cost_picodollars"] == nil {
 		t.Errorf("a client that left is logged as %v, want aborted with an estimated usage", r)
 	}
+	eventually(t, "the metrics of the client that left", func() bool {
+		page := get(t, g.Control+"/metrics").Body
+		return sum(t, page, cost, `tenant="demo"`) > counted && sum(t, page, requests, `tenant="demo"`, `status="200"`) == asked+1
+	})
+}
+
+// settled is the sum of a metric's series once the exchanges of the tests before are in it: modules count a moment later.
+func (g *gateway) settled(metric string, labels ...string) (last float64) {
+	g.t.Helper()
+	const still = 2 * time.Second
+	since := time.Now()
+	eventually(g.t, "the metrics of the tests before", func() bool {
+		if now := sum(g.t, get(g.t, g.Control+"/metrics").Body, metric, labels...); now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) > still
+	})
+	return last
+}
+
+// sum adds up the series of a metric that have all of these labels.
+func sum(t testing.TB, page, metric string, labels ...string) (total float64) {
+	t.Helper()
+lines:
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(line, metric) {
+			continue
+		}
+		for _, label := range labels {
+			if !strings.Contains(line, label) {
+				continue lines
+			}
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:len(line)-1], 64)
+		if err != nil {
+			t.Fatalf("read the metric %q: %v", line, err)
+		}
+		total += value
+	}
+	return total
 }
 
 func testMetrics(t *testing.T, g *gateway, _ *mock.Provider) {
 	for range 3 {
 		g.chat("say: x")
 	}
+	g.chat(forbidden)
 	eventually(t, "the metrics of the exchanges", func() bool {
 		page := get(t, g.Control+"/metrics").Body
 		for _, want := range []string{
 			`leash_requests_total{`, `leash_tokens_total{`, `leash_cost_picodollars_total{`, `leash_refusals_total{`,
-			`leash_request_duration_milliseconds_bucket{`, `tenant="demo"`, `model="gpt-4o-mini"`, `module="contentfilter"`,
+			`leash_request_duration_milliseconds_bucket{`, `tenant="demo"`, `model="gpt-4o-mini"`, `module="contentfilter"`, `rule="bluebird"`,
 		} {
 			if !strings.Contains(page, want) {
 				return false
@@ -241,4 +288,18 @@ func testMetrics(t *testing.T, g *gateway, _ *mock.Provider) {
 		}
 		return true
 	})
+	// Neither what a client makes up nor a label that Envoy has not taken out of a name may make series of its own.
+	for i := range 20 {
+		do(t, g.request(strings.Replace(chatBody("say: x", false), "gpt-4o-mini", fmt.Sprintf("gpt-made-up-%d", i), 1)))
+		do(t, g.request(strings.Replace(chatBody("say: x", false), "gpt-4o-mini", fmt.Sprintf("no-such-%d", i), 1)))
+	}
+	eventually(t, "the metrics of made-up models", func() bool {
+		return strings.Contains(get(t, g.Control+"/metrics").Body, `model="unknown"`)
+	})
+	page := get(t, g.Control+"/metrics").Body
+	for _, wrong := range []string{"made-up", "no-such", "_rule_", "_tenant_", "[", "__"} {
+		if at := strings.Index(page, wrong); at >= 0 {
+			t.Errorf("the metrics hold %q: %.200s", wrong, page[max(0, at-100):])
+		}
+	}
 }

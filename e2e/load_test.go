@@ -18,6 +18,8 @@ var loadTests = []sharedTest{
 
 func testManyAtOnce(t *testing.T, g *gateway, provider *mock.Provider) {
 	const n = 1000
+	counted := []string{`tenant="demo"`, `status="200"`}
+	before := g.settled(`leash_requests_total{`, counted...)
 	provider.SetFaults(mock.Behavior{Delay: time.Second}) // so that all of them are open at once
 	transport := &http.Transport{MaxConnsPerHost: 0}
 	defer transport.CloseIdleConnections()
@@ -65,4 +67,7 @@ func testManyAtOnce(t *testing.T, g *gateway, provider *mock.Provider) {
 		}
 		return len(seen) == n
 	})
+	if got := g.settled(`leash_requests_total{`, counted...) - before; got != n {
+		t.Errorf("the metrics count %v exchanges, want %d", got, n)
+	}
 }

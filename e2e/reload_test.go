@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -103,6 +105,11 @@ func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
 		if err != nil {
 			t.Fatalf("build the module crash: %v\n%s", err, file)
 		}
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close() //nolint:errcheck // nobody connects
 		g := start(t, policies, p.of(url))
 		stop := underLoad(t, g)
 		for name, tc := range map[string]struct{ old, changed, want string }{
@@ -113,7 +120,11 @@ func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
 			"a broken pattern":          {`\bseal-`, `(seal-`, "pipeline[4].config.rules[3]"},
 			"a module that cannot load": {"pipeline:", "pipeline:\n  - {module: crash-policy, file: " + file + ", kind: policy, config: {fail: true}}", "pipeline[0]"},
 			"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + g.Config + ", kind: policy}", "pipeline[0]"},
-			"no file at all":            {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
+			"a certificate that is none": {`{base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}`,
+				`{base_url: "https://127.0.0.1:1/v1", ca_file: ` + g.Config + `}`, "providers.openai"},
+			"an address that is taken": {"listen: 127.0.0.1:{{.Listen}}", "listen: " + taken.Addr().String(), ":2:9: listen: "},
+			"a fixed address":          {"admin: 127.0.0.1:{{.Admin}}", "admin: 127.0.0.1:9", "cannot change while leash runs"},
+			"no file at all":           {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				changed := strings.Replace(policies, tc.old, tc.changed, 1)
@@ -136,6 +147,32 @@ func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
 		g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
 		eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
 		stop()
+	})
+}
+
+func TestGatewayMovesToAnotherAddress(t *testing.T) {
+	onEngines(t, func(t *testing.T, p ports) {
+		_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
+		g := start(t, policies, p)
+		old := g.URL
+		g.ports.Listen = freePort(t)
+		g.URL = fmt.Sprintf("http://127.0.0.1:%d", g.ports.Listen)
+		g.write(policies)
+		eventually(t, "the gateway at its new address", func() bool {
+			response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: hi", false)))
+			if err != nil {
+				return false
+			}
+			_ = response.Body.Close()
+			return response.StatusCode == http.StatusOK
+		})
+		eventually(t, "the old address to be free", func() bool {
+			response, err := http.Get(old)
+			if err == nil {
+				_ = response.Body.Close()
+			}
+			return err != nil
+		})
 	})
 }
 

@@ -1,41 +1,124 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/mock"
 )
 
 func TestProvidersCertificateAndNameAreVerified(t *testing.T) {
+	now := time.Now()
+	ours, theirs := newAuthority(t), newAuthority(t)
+	tests := []struct {
+		name      string
+		authority *authority
+		names     []string
+		until     time.Time
+		host      string
+		want      int
+	}{
+		{"the right address", ours, []string{"127.0.0.1"}, now.Add(time.Hour), "127.0.0.1", 200},
+		{"the right name", ours, []string{"localhost"}, now.Add(time.Hour), "localhost", 200},
+		{"one name of several", ours, []string{"example.com", "localhost"}, now.Add(time.Hour), "localhost", 200},
+		{"another name", ours, []string{"example.com"}, now.Add(time.Hour), "localhost", 503},
+		{"a wildcard for another name", ours, []string{"*.localhost"}, now.Add(time.Hour), "localhost", 503},
+		{"an address for a name", ours, []string{"127.0.0.1"}, now.Add(time.Hour), "localhost", 503},
+		{"a certificate that ran out", ours, []string{"localhost"}, now.Add(-time.Minute), "localhost", 503},
+		{"an unknown authority", theirs, []string{"localhost"}, now.Add(time.Hour), "localhost", 503},
+	}
+	// A provider for each case, behind one gateway; the model picks it.
+	providers, routes := "", ""
+	for i, tc := range tests {
+		server := httptest.NewUnstartedServer(mock.New(mock.Options{Key: upstreamKey}))
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{tc.authority.issue(t, tc.until, tc.names...)}, MinVersion: tls.VersionTLS12}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are to fail
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		providers += fmt.Sprintf("  p%d: {base_url: %q, api_key: {env: LEASH_TEST_KEY}, ca_file: %s}\n",
+			i, strings.Replace(server.URL, "127.0.0.1", tc.host, 1)+"/v1", ours.file)
+		routes += fmt.Sprintf("  - {model: case-%d, provider: p%d}\n", i, i)
+	}
+	config := strings.NewReplacer("tenants:", providers+"tenants:", "routes:\n", "routes:\n"+routes).Replace(policies)
 	onEngines(t, func(t *testing.T, p ports) {
-		server := httptest.NewTLSServer(mock.New(mock.Options{})) // its certificate is for 127.0.0.1 and example.com
-		defer server.Close()
-		ca := filepath.Join(t.TempDir(), "ca.pem")
-		encoded := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-		if err := os.WriteFile(ca, encoded, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		byName := strings.Replace(server.URL, "127.0.0.1", "localhost", 1) + "/v1"
-		trusted := strings.Replace(policies, "api_key: {env: LEASH_TEST_KEY}", "api_key: {env: LEASH_TEST_KEY}, ca_file: "+ca, 1)
-		for name, tc := range map[string]struct {
-			config, url string
-			want        int
-		}{
-			"the right name":       {trusted, server.URL + "/v1", 200},
-			"another name":         {trusted, byName, 503},
-			"an unknown authority": {policies, server.URL + "/v1", 503},
-		} {
-			t.Run(name, func(t *testing.T) {
-				g := start(t, tc.config, p.of(tc.url))
-				if a := g.chat("say: hi"); a.Status != tc.want {
-					t.Errorf("got %d %s, want %d", a.Status, a.Body, tc.want)
-				}
-			})
+		g := start(t, config, p.of("http://127.0.0.1:1/v1"))
+		for i, tc := range tests {
+			a := do(t, g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", fmt.Sprintf("case-%d", i), 1)))
+			if a.Status != tc.want || tc.want != 200 && a.errorCode() != "provider_unavailable" {
+				t.Errorf("%s: got %d %s, want %d", tc.name, a.Status, a.Body, tc.want)
+			}
 		}
 	})
+}
+
+// An authority issues certificates.
+type authority struct {
+	file        string // its own certificate, PEM
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	a := &authority{file: filepath.Join(t.TempDir(), "ca.pem"), key: newKey(t)}
+	a.certificate = &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, a.certificate, a.certificate, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// issue makes a certificate of a server with these names and addresses.
+func (a *authority) issue(t testing.TB, until time.Time, names ...string) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	key := newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
