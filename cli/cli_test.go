@@ -113,3 +113,13 @@ func TestModulesComplaintsNameThePlaceInTheFile(t *testing.T) {
 		})
 	}
 }
+
+func TestAddressesToAskAreThoseThatAnswer(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:8080": "127.0.0.1:8080", "0.0.0.0:8080": "127.0.0.1:8080", "[::]:8080": "127.0.0.1:8080", "10.0.0.7:80": "10.0.0.7:80",
+	} {
+		if got := reachable(listen); got != want {
+			t.Errorf("%s: got %s, want %s", listen, got, want)
+		}
+	}
+}

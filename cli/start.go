@@ -173,6 +173,15 @@ func (l *lines) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
+// reachable is where a client on this machine reaches an address: one that listens everywhere is no address to ask.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return address
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
 // demoSum is the SHA-256 of sk-leash-demo, the key that is printed because everybody knows it.
 const (
 	demoSum  = "dab3d8f1dd8779081d1d3d277bce527d52ab534b88700d61f3d3ed54fb16e8b3"
@@ -182,7 +191,8 @@ const (
 // welcome tells what to try.
 func welcome(c *config.Config, by engine, mock *url.URL) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nLeash is ready: gateway http://%s (%s)   metrics http://%s/metrics", c.Listen, by, c.Control.Listen)
+	listen := reachable(c.Listen)
+	fmt.Fprintf(&b, "\nLeash is ready: gateway http://%s (%s)   metrics http://%s/metrics", listen, by, reachable(c.Control.Listen))
 	if _, ok := by.(*envoyEngine); ok {
 		fmt.Fprintf(&b, "   Envoy's admin http://%s", c.Envoy.Admin)
 	}
@@ -201,7 +211,7 @@ func welcome(c *config.Config, by engine, mock *url.URL) string {
 	}
 	chat := func(key, flags, body string) string {
 		return fmt.Sprintf("curl %shttp://%s/v1/chat/completions -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '%s'",
-			flags, c.Listen, key, body)
+			flags, listen, key, body)
 	}
 	const ask = `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"%s"}]%s}`
 	fmt.Fprintf(&b, "\n# a chat\n%s\n", chat("sk-leash-demo", "", fmt.Sprintf(ask, "Say hello", "")))

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -13,6 +14,9 @@ import (
 // TestModuleOfTheReadme builds the example as the README says and puts it into a pipeline.
 func TestModuleOfTheReadme(t *testing.T) {
 	onEngines(t, func(t *testing.T, p ports) {
+		if code, err := os.ReadFile(filepath.Join(root(t), "examples", "hello", "hello.go")); err != nil || !strings.Contains(string(code), readme(t, "```go\n", "```")) {
+			t.Errorf("the README's module is not that of examples/hello (%v)", err)
+		}
 		file := filepath.Join(t.TempDir(), "hello.wasm")
 		build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./examples/hello") //nolint:gosec // our own
 		build.Dir, build.Env = root(t), append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
@@ -73,20 +77,72 @@ func TestQuickstart(t *testing.T) {
 		if !strings.Contains(g.stderr(), "the built-in mock answers") {
 			t.Error("it does not say that the mock answers")
 		}
-		wants := []string{"Say hello", "[DONE]", "content_blocked", "rate_limit_exceeded"}
-		for _, line := range strings.Split(g.stderr(), "\n") {
-			if !strings.HasPrefix(line, "curl ") && !strings.HasPrefix(line, "for ") {
-				continue
-			}
-			out, err := exec.Command("bash", "-c", line).Output() //nolint:gosec // what the user is told to paste
-			if err != nil || len(wants) == 0 || !strings.Contains(string(out), wants[0]) {
-				t.Errorf("%s\nprints %s (%v), want it to hold %v", line, out, err, wants)
-				return
-			}
-			wants = wants[1:]
-		}
-		if len(wants) > 0 {
-			t.Errorf("no line is printed that shows %v", wants)
+		paste(t, strings.Split(g.stderr(), "\n"))
+		// The README has the same, over several lines.
+		lines := readme(t, "```sh\n# a chat\n", "```")
+		paste(t, strings.Split(strings.NewReplacer("127.0.0.1:8080", strings.TrimPrefix(g.URL, "http://"), "\\\n", "").Replace(lines), "\n"))
+		python := exec.Command(filepath.Join(root(t), ".venv", "bin", "python"), "-c", //nolint:gosec // what the user is told to paste
+			strings.ReplaceAll(readme(t, "```python\n", "```"), "http://127.0.0.1:8080", g.URL))
+		if out, err := python.CombinedOutput(); err != nil || !strings.Contains(string(out), "Say hello") {
+			t.Errorf("the README's Python prints %s (%v)", out, err)
 		}
 	})
+}
+
+// paste runs the commands among lines, and looks for what each is to show.
+func paste(t *testing.T, lines []string) {
+	t.Helper()
+	wants := []string{"Say hello", "[DONE]", "content_blocked", "rate_limit_exceeded"}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "curl ") && !strings.HasPrefix(line, "for ") {
+			continue
+		}
+		out, err := exec.Command("bash", "-c", line).Output() //nolint:gosec // what the user is told to paste
+		if err != nil || len(wants) == 0 || !strings.Contains(string(out), wants[0]) {
+			t.Fatalf("%s\nprints %s (%v), want it to hold %v", line, out, err, wants)
+		}
+		wants = wants[1:]
+	}
+	if len(wants) > 0 {
+		t.Errorf("no line shows %v", wants)
+	}
+}
+
+// readme is a part of the README.
+func readme(t testing.TB, from, to string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), from)
+	part, _, ended := strings.Cut(after, to)
+	if !found || !ended {
+		t.Fatalf("the README has no part from %q to %q", from, to)
+	}
+	return part
+}
+
+// link is a link in Markdown to a file of the repository.
+var link = regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+
+func TestDocumentsLinkToWhatIsThere(t *testing.T) {
+	out, err := exec.Command("git", "-C", root(t), "ls-files", "*.md").Output() //nolint:gosec // our own checkout
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range strings.FieldsSeq(string(out)) {
+		text, err := os.ReadFile(filepath.Join(root(t), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if m[1] == "docs/benchmarks.md" {
+				continue // make bench writes it
+			}
+			if _, err := os.Stat(filepath.Join(root(t), filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", file, m[1])
+			}
+		}
+	}
 }
