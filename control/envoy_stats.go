@@ -162,7 +162,9 @@ func translate(text []byte) (families []*dto.MetricFamily, dropped int, err erro
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(sums)) {
-		families = append(families, sums[name].family())
+		if len(sums[name].series) > 0 { // there may be none but those that are left out
+			families = append(families, sums[name].family())
+		}
 	}
 	return families, dropped, nil
 }

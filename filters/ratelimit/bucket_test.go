@@ -350,25 +350,31 @@ func TestTheTightestLimitIsTheOneWithTheSmallestShareLeft(t *testing.T) {
 	}
 }
 
-// FuzzBucket takes from a bucket whose shared data holds anything: what is told of it stays within its bounds, and what is
-// refused changes nothing.
-func FuzzBucket(f *testing.F) {
-	f.Add([]byte{}, int64(1), int64(1), int64(time.Second), false)
-	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f"), int64(math.MaxInt64), int64(3), int64(744*time.Hour), true)
-	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x80"), int64(-5), int64(math.MaxInt64), int64(time.Minute), true)
-	f.Fuzz(func(t *testing.T, held []byte, n, limit, window int64, debt bool) {
-		if limit < 1 || window < int64(time.Second) || window > int64(744*time.Hour) || n == math.MinInt64 {
-			t.Skip("the configuration's check refuses it")
+// FuzzBuckets takes from buckets whose shared data holds anything: what is told of them stays within their bounds, and what
+// is refused changes nothing.
+func FuzzBuckets(f *testing.F) {
+	f.Add([]byte{}, int64(1), int64(0), int64(1), int64(time.Second))
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x00\x00\x00\x00\x00\x80"), int64(math.MaxInt64), int64(7), int64(3), int64(744*time.Hour))
+	f.Add([]byte("12345678abcdefgh"), int64(5), int64(-5), int64(math.MaxInt64), int64(time.Minute))
+	f.Fuzz(func(t *testing.T, held []byte, n, owed, limit, window int64) {
+		if limit < 1 || window < int64(time.Second) || window > int64(744*time.Hour) || n < 0 || owed == math.MinInt64 {
+			t.Skip("no configuration, and no request, has it")
 		}
 		shared := &store{}
 		shared.Set("k", held, 0)
 		before, _ := shared.Get("k")
-		s, ok, decided := bucket{limit, time.Duration(window)}.change(shared, "k", epoch, n, debt)
-		if !decided || s.remaining < 0 || s.remaining > limit || s.wait < 0 || s.full < 0 {
-			t.Errorf("got %+v, decided %t", s, decided)
+		p := pair{requests: {limit, time.Duration(window)}, tokens: {limit, time.Duration(window)}}
+		states, short, decided := p.take(shared, "k", epoch, counts{requests: 1, tokens: n}, counts{tokens: owed})
+		if !decided {
+			t.Error("it is not decided, though nobody else writes")
 		}
-		if after, _ := shared.Get("k"); !ok && !bytes.Equal(before, after) {
-			t.Errorf("a refusal changed the bucket from %x to %x", before, after)
+		for u, s := range states {
+			if s.remaining < 0 || s.remaining > limit || s.wait < 0 || s.full < 0 {
+				t.Errorf("%s: got %+v", unit(u), s)
+			}
+		}
+		if after, _ := shared.Get("k"); short != none && !bytes.Equal(before, after) {
+			t.Errorf("a refusal changed the buckets from %x to %x", before, after)
 		}
 	})
 }
