@@ -60,6 +60,7 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		"an argument too many":   {[]string{"validate", "x"}, exitUsage, `unexpected argument "x"`},
 		"no such shell":          {[]string{"completion", "fish"}, exitUsage, "bash or zsh"},
 		"a wrong behavior":       {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
+		"no address":             {[]string{"mock", "--listen", "nonsense"}, exitUsage, "write it as 127.0.0.1:8090"},
 		"a configuration":        {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
 		"a file that is missing": {[]string{"validate", "-c", missing}, exitUsage, "no such file"},
 	} {

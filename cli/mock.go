@@ -34,6 +34,9 @@ func mockCommand() *cli.Command {
 			} else if pace > 0 {
 				behavior.Pace = pace
 			}
+			if _, _, err := net.SplitHostPort(c.String("listen")); err != nil {
+				return badUsage("listen: %w: write it as 127.0.0.1:8090", err)
+			}
 			listener, err := (&net.ListenConfig{KeepAlive: time.Minute}).Listen(c.Context, "tcp", c.String("listen"))
 			if err != nil {
 				return fmt.Errorf("start mock: %w", err)

@@ -29,7 +29,8 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 			before := temporaryFolders(t)
 			g.end(signal)
 			for _, path := range []string{g.URL, g.Control, g.Admin} {
-				if _, err := http.Get(path); err == nil {
+				if response, err := http.Get(path); err == nil {
+					_ = response.Body.Close()
 					t.Errorf("%s is still answered", path)
 				}
 			}

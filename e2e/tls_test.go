@@ -9,8 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http/httptest"
@@ -48,7 +47,7 @@ func TestProvidersCertificateAndNameAreVerified(t *testing.T) {
 	for i, tc := range tests {
 		server := httptest.NewUnstartedServer(mock.New(mock.Options{Key: upstreamKey}))
 		server.TLS = &tls.Config{Certificates: []tls.Certificate{tc.authority.issue(t, tc.until, tc.names...)}, MinVersion: tls.VersionTLS12}
-		server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are to fail
+		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // handshakes that are to fail
 		server.StartTLS()
 		t.Cleanup(server.Close)
 		providers += fmt.Sprintf("  p%d: {base_url: %q, api_key: {env: LEASH_TEST_KEY}, ca_file: %s}\n",
