@@ -5,6 +5,7 @@ GO      ?= go
 PYTHON  ?= python3
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CONFIG  ?= examples/quickstart/leash.yaml
+ENGINE  ?= envoy
 
 modules      := auth ratelimit contentfilter costtracker logger route
 module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm build/modules/hello.wasm
@@ -19,8 +20,8 @@ leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for another configuration)
-	@bin/leash up -c $(CONFIG)
+run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for another, ENGINE=embedded without Envoy)
+	@bin/leash up -c $(CONFIG) --engine $(ENGINE)
 
 # --- building ---------------------------------------------------------------------------------------------------------
 # Go knows itself what is out of date, so these always ask it: a second run takes a second.

@@ -91,9 +91,11 @@ func (g *gateway) newEnvoy(ctx context.Context, binary string) (engine, error) {
 func (*envoyEngine) String() string { return engineEnvoy }
 
 func (e *envoyEngine) run(ctx context.Context) error {
+	watched, stop := context.WithCancel(ctx)
 	var reviving sync.WaitGroup
-	reviving.Go(func() { e.revive(ctx) })
+	reviving.Go(func() { e.revive(watched) })
 	defer reviving.Wait()
+	defer stop() // also where Envoy could not be run at all
 	return e.runner.Run(ctx)
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,6 +39,30 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 				t.Errorf("its folder is left: %v", after)
 			}
 		})
+	}
+}
+
+func TestEnvoyThatCannotBeBroughtIsToldAtOnce(t *testing.T) {
+	g := prepare(t, policies, ports{Provider: "http://127.0.0.1:1/v1"})
+	// A copy elsewhere, which finds no Envoy, and no network to download one from.
+	home := t.TempDir()
+	binary, err := os.ReadFile(leash(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := filepath.Join(home, "leash")
+	if err := os.WriteFile(alone, binary, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), alone, "up", "--engine", "envoy", "-c", g.Config) //nolint:gosec // our own command
+	command.Dir = home
+	command.Env = []string{
+		"HOME=" + home, "PATH=" + home, "HTTPS_PROXY=http://127.0.0.1:1", "LEASH_TEST_KEY=" + upstreamKey,
+		"LEASH_MODULES_DIR=" + filepath.Join(root(t), "build", "modules"),
+	}
+	out, err := command.CombinedOutput()
+	if command.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "leash: download envoy") || !strings.Contains(string(out), "--engine embedded") {
+		t.Errorf("got %v and %s, want that it says what to do", err, out)
 	}
 }
 

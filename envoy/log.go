@@ -54,6 +54,7 @@ func (r *Runner) line(line string) {
 type lineWriter struct {
 	mu   sync.Mutex
 	rest []byte
+	came bool // anything
 	line func(string)
 }
 
@@ -64,7 +65,7 @@ const maxLine = 1 << 20
 func (w *lineWriter) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rest = append(w.rest, b...)
+	w.rest, w.came = append(w.rest, b...), true
 	for {
 		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
 		if !found && len(line) < maxLine {
@@ -74,6 +75,13 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 		w.line(string(line))
 		w.rest = rest
 	}
+}
+
+// written says whether anything has come.
+func (w *lineWriter) written() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.came
 }
 
 func (w *lineWriter) flush() {

