@@ -41,6 +41,14 @@ func TestHostileModulesAreStopped(t *testing.T) {
 	}{
 		"an endless loop":               {spin, abi.ErrDeadline},
 		"a loop that fills memory":      {asm.Raw(memoryFill...), abi.ErrDeadline},
+		"a loop that goes on if":        {asm.Raw(0x03, 0x40, 0x41, 1, 0x0d, 0, 0x0b), abi.ErrDeadline},
+		"a loop that goes on by table":  {asm.Raw(0x03, 0x40, 0x02, 0x40, 0x41, 0, 0x0e, 1, 1, 0, 0x0b, 0x0b), abi.ErrDeadline},
+		"a loop out of a loop":          {asm.Raw(0x03, 0x40, 0x03, 0x40, 0x0c, 1, 0x0b, 0x0b), abi.ErrDeadline},
+		"a dispatch that goes back":     {dispatch(0x0b, 0x0b, 0x41, 0, 0x21, 0, 0x0c, 0), abi.ErrDeadline},
+		"a dispatch into the inner end": {dispatch(0x0b, 0x41, 0, 0x21, 0, 0x0c, 1, 0x0b), abi.ErrDeadline},
+		"a dispatch to a number below":  {dispatch(0x0b, 0x0b, 0x02, 0x40, 0x41, 0x7f, 0x21, 0, 0x0c, 1, 0x0b), abi.ErrDeadline},
+		"a dispatch to its own head":    {dispatch(0x0b, 0x41, 3, 0x21, 0, 0x0c, 1, 0x0b), abi.ErrDeadline},
+		"a dispatch of another number":  {dispatch(0x0b, 0x41, 1, 0x21, 1, 0x0c, 1, 0x0b), abi.ErrDeadline},
 		"unreachable":                   {trap, nil},
 		"a call of itself without end":  {asm.Itself(), abi.ErrTooDeep},
 		"a load from outside of memory": {asm.Raw(0x41, 0x7c, 0x28, 2, 0, 0x1a), nil},
@@ -58,6 +66,25 @@ func TestHostileModulesAreStopped(t *testing.T) {
 				t.Errorf("it was stopped only after %s", took)
 			}
 		})
+	}
+}
+
+// dispatch is a loop as Go compiles it: local 0 says where it goes on, at the end of the inner (0) or outer block (1), behind both
+// for 2, and at its head for all others. code is what follows the table, and closes the blocks; the module begins with 0.
+func dispatch(code ...byte) asm.Step {
+	out := []byte{
+		0x41, 0, 0x21, 0, // local.set 0
+		0x03, 0x40, 0x02, 0x40, 0x02, 0x40, // loop, block, block
+		0x20, 0, 0x0e, 3, 0, 1, 1, 2, // br_table on local 0: 0, 1, 1, and the head for others
+	}
+	return asm.Raw(append(append(out, code...), 0x0b)...)
+}
+
+func TestLoopsThatOnlyGoForwardComeToTheirEnd(t *testing.T) {
+	toOuter := dispatch(0x0b, 0x41, 1, 0x21, 0, 0x0c, 1, 0x0b)
+	logged, err := inHeaders(t, abi.Options{Deadline: time.Second}, toOuter, asm.Log("through"))
+	if err != nil || !strings.Contains(logged, "through") {
+		t.Errorf("got %q and %v, want it to go through", logged, err)
 	}
 }
 

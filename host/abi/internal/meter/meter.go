@@ -1,13 +1,17 @@
 // Package meter rewrites a WebAssembly module so that it cannot run for ever, nor deeper than allowed, without asking.
 //
-// Each loop and each function that calls others counts down a fuel counter, a global variable; memory and table
-// instructions that work on many bytes count those. When it runs out, an imported function is called, which returns, and so lets the
-// module go on for another Step, or panics, which ends it. The functions that call others also count how deep they
-// are, and ask when it is too deep.
+// Each function that calls others counts down what is left of its fuel, and how much deeper it may go; memory and table
+// instructions that work on many bytes count those; jumps back to the head of a loop count in a local variable of the function, and every so
+// many of them count as fuel. When it runs out, an imported function is called, which returns, and so lets the module go on
+// for another Step, or panics, which ends it. The same where calls are nested too deep.
+//
+// Fuel and depth are one global variable of 64 bits, so that a call costs one load, one store and one test: the upper half is how
+// much deeper it may go, the lower half the fuel, and the highest bit of each tells that it has run out.
 //
 // Why not wazero's own WithCloseOnContextDone: it leaves native code at every loop, also the short ones that compiled Go consists of,
-// which makes our modules twice as slow; and a goroutine and a timer per call. Counting costs a tenth of that. It
-// also gives Go's scheduler and collector a moment to stop the thread, which native code without calls does not.
+// which makes our modules twice as slow; and a goroutine and a timer per call. Counting costs a tenth of that
+// (BenchmarkOurPipeline in package abi). It also gives Go's scheduler and collector a moment to stop the thread, which native code
+// without calls does not.
 package meter
 
 import (
@@ -76,9 +80,9 @@ type module struct {
 	importedGlobals uint32
 	globals         uint32
 
-	askType, chargeType uint32
-	fuel, depth         uint32 // indices of the globals
-	charge              uint32 // index of the function that counts bytes
+	askType, chargeType, settleType uint32
+	left                            uint32 // index of the global: depth and fuel
+	charge                          uint32 // index of the function that counts bytes; settle's is the next
 }
 
 type section struct {
@@ -208,8 +212,8 @@ func (m *module) typeIndex(of string) uint32 {
 func (m *module) write() ([]byte, error) {
 	m.askType = m.typeIndex("\x60\x01\x7f\x00")        // (i32) -> ()
 	m.chargeType = m.typeIndex("\x60\x01\x7f\x01\x7f") // (i32) -> (i32)
-	m.fuel = m.importedGlobals + m.globals
-	m.depth = m.fuel + 1
+	m.settleType = m.typeIndex("\x60\x00\x00")         // () -> ()
+	m.left = m.importedGlobals + m.globals
 	m.charge = m.importedFuncs + 1 + uint32(len(m.functionTypes)) //nolint:gosec // a module has not that many
 	m.ensure(typeSection)
 	m.ensure(importSection)
@@ -270,18 +274,18 @@ func (m *module) imports(r *reader) []byte {
 }
 
 func (m *module) functions(r *reader) []byte {
-	return u32(append(u32(nil, r.u32()+1), r.data...), m.chargeType)
+	return u32(u32(append(u32(nil, r.u32()+2), r.data...), m.chargeType), m.settleType)
 }
 
 func (m *module) globalsSection(r *reader) []byte {
 	n := r.u32()
-	out := u32(nil, n+2)
+	out := u32(nil, n+1)
 	for ; n > 0 && !r.empty(); n-- {
 		out = append(out, r.take(2)...)
 		out = m.expression(out, r)
 	}
-	out = append(i32Const(append(out, 0x7f, 1), Step), 0x0b)
-	return append(i32Const(append(out, 0x7f, 1), m.maxDepth), 0x0b)
+	const variable = 1
+	return append(i64Const(append(out, i64, variable), int64(m.maxDepth)*oneDeeper+Step), opEnd)
 }
 
 func (m *module) exports(r *reader) []byte {

@@ -54,8 +54,13 @@ func (r *reader) since(before []byte) []byte { return before[:len(before)-len(r.
 func u32(to []byte, n uint32) []byte { return binary.AppendUvarint(to, uint64(n)) }
 
 // i32Const appends the instruction that pushes n.
-func i32Const(to []byte, n int32) []byte {
-	to = append(to, 0x41)
+func i32Const(to []byte, n int32) []byte { return signed(append(to, 0x41), int64(n)) }
+
+// i64Const appends the instruction that pushes n.
+func i64Const(to []byte, n int64) []byte { return signed(append(to, 0x42), n) }
+
+// signed appends a signed LEB128 number.
+func signed(to []byte, n int64) []byte {
 	for {
 		b := byte(n & 0x7f)
 		n >>= 7
