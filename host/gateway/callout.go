@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -19,8 +20,10 @@ type caller generation
 
 var _ abi.HTTPCaller = (*caller)(nil)
 
-// maxCallBytes bounds what is read of an answer.
+// maxCallBytes bounds what is read of an answer. A longer one is none.
 const maxCallBytes = 16 << 20
+
+var errLongAnswer = errors.New("the answer is longer than a module may read")
 
 // HTTPCall makes a call and tells done its answer.
 func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*abi.HTTPAnswer)) error {
@@ -29,14 +32,17 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 	if p == nil || clusterName(name) != call.Cluster {
 		return abi.ErrUnknownCluster
 	}
-	path, query, _ := strings.Cut(call.Headers.Value(":path"), "?")
+	target, err := url.ParseRequestURI(call.Headers.Value(":path"))
+	if err != nil || target.Host != "" {
+		return fmt.Errorf("call provider %s: its path is not one", name)
+	}
+	target.Scheme, target.Host = p.base.Scheme, p.base.Host
 	r := &http.Request{
 		Method: call.Headers.Value(":method"), Host: call.Headers.Value(":authority"), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Path: path, RawQuery: query},
-		Header: http.Header{}, ContentLength: int64(len(call.Body)),
+		URL: target, Header: http.Header{}, ContentLength: int64(len(call.Body)),
 	}
 	for name, value := range call.Headers.All() {
-		if name[0] != ':' && name != "content-length" && !isHopByHop(name) {
+		if name != "" && name[0] != ':' && name != "content-length" && !isHopByHop(name) {
 			r.Header.Add(name, value)
 		}
 	}
@@ -48,14 +54,14 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
-	go func() {
+	c.calls.Go(func() {
 		limited, cancel := ctx, context.CancelFunc(func() {})
 		if call.Timeout > 0 {
 			limited, cancel = context.WithTimeout(ctx, call.Timeout)
 		}
 		defer cancel()
 		done(p.call(r.WithContext(limited)))
-	}()
+	})
 	return nil
 }
 
@@ -66,7 +72,10 @@ func (p *provider) call(r *http.Request) *abi.HTTPAnswer {
 		return noAnswer(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxCallBytes))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxCallBytes+1))
+	if err == nil && len(body) > maxCallBytes {
+		err = errLongAnswer
+	}
 	if err != nil {
 		return noAnswer(err)
 	}

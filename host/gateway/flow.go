@@ -11,10 +11,12 @@ import (
 // A flow is one direction of an exchange behind the modules: what they have let pass, until it is taken. It is safe for
 // concurrent use. Its reader gets what comes of the body, waiting for it.
 type flow struct {
-	// came is sent to (never blocking) whenever something has come, or the flow was broken.
-	came chan struct{}
+	// came is sent to (never blocking) whenever something has come, or the flow was broken; taken whenever something has been taken.
+	came, taken chan struct{}
 	// passed, if there is one, is called on the worker after something has come.
 	passed func()
+	// over is closed when nobody waits for the flow any more.
+	over <-chan struct{}
 
 	mu       sync.Mutex
 	headers  *abi.Headers
@@ -25,6 +27,10 @@ type flow struct {
 }
 
 var _ chain.Sink = (*flow)(nil)
+
+func (f *flow) init(over <-chan struct{}, passed func()) {
+	f.came, f.taken, f.over, f.passed = make(chan struct{}, 1), make(chan struct{}, 1), over, passed
+}
 
 // Headers take what begins the direction.
 func (f *flow) Headers(h *abi.Headers, end bool) { f.put(h, nil, nil, end) }
@@ -50,15 +56,15 @@ func (f *flow) put(headers *abi.Headers, data []byte, trailers *abi.Headers, end
 	}
 	f.ended = f.ended || end
 	f.mu.Unlock()
-	f.signal()
+	signal(f.came)
 	if f.passed != nil {
 		f.passed()
 	}
 }
 
-func (f *flow) signal() {
+func signal(c chan struct{}) {
 	select {
-	case f.came <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -75,14 +81,25 @@ func (f *flow) take() (data []byte, trailers *abi.Headers, ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	data, f.data = f.data, nil
+	signal(f.taken)
 	return data, f.trailers, f.ended
 }
 
-// held is how many bytes nobody has taken yet.
-func (f *flow) held() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.data)
+// drained waits until at most so many bytes have not been taken yet, or it is over.
+func (f *flow) drained(most int) {
+	for {
+		f.mu.Lock()
+		held := len(f.data)
+		f.mu.Unlock()
+		if held <= most {
+			return
+		}
+		select {
+		case <-f.taken:
+		case <-f.over:
+			return
+		}
+	}
 }
 
 // fail lets readers read no more.
@@ -90,7 +107,7 @@ func (f *flow) fail(err error) {
 	f.mu.Lock()
 	f.broken = err
 	f.mu.Unlock()
-	f.signal()
+	signal(f.came)
 }
 
 // Read waits for a piece of the body. The end of a flow is io.EOF.
@@ -103,13 +120,18 @@ func (f *flow) Read(b []byte) (int, error) {
 		f.mu.Unlock()
 		switch {
 		case n > 0:
+			signal(f.taken)
 			return n, nil
 		case ended:
 			return 0, io.EOF
 		case broken != nil:
 			return 0, broken
 		}
-		<-f.came
+		select {
+		case <-f.came:
+		case <-f.over: // net/http waits for who reads its requests' bodies, also when the request is cancelled
+			return 0, errOver
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
@@ -34,6 +35,9 @@ type Settings struct {
 	// Log takes the modules' log; Records the lines of the module logger, each a JSON object. Default: nowhere.
 	Log     *slog.Logger
 	Records io.Writer
+
+	requestTimeout time.Duration // how long a client may take to send a request; by default as Envoy
+	leastIdle      time.Duration // the shortest that an exchange may be silent where no provider is being waited for; likewise
 }
 
 // Options are what a configuration needs besides itself, as in package envoy.
@@ -100,6 +104,12 @@ func New(ctx context.Context, s Settings) (*Gateway, error) {
 	if s.Records == nil {
 		s.Records = io.Discard
 	}
+	if s.requestTimeout <= 0 {
+		s.requestTimeout = requestTimeout
+	}
+	if s.leastIdle <= 0 {
+		s.leastIdle = leastIdle
+	}
 	engine, err := abi.New(ctx, abi.Options{CacheDir: s.CacheDir})
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded gateway: %w", err)
@@ -115,12 +125,11 @@ func (g *Gateway) Apply(ctx context.Context, c *config.Config, o Options) error 
 	g.applying.Lock()
 	defer g.applying.Unlock()
 	next, err := g.newGeneration(ctx, c, o)
-	if err != nil {
-		return err
+	if err == nil {
+		g.replace(next)
 	}
-	g.replace(next)
-	g.forgetPrograms(ctx, next)
-	return nil
+	g.forgetPrograms(ctx)
+	return err
 }
 
 // replace makes another generation the current one and ends the old one when its exchanges have ended.
@@ -157,7 +166,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	generation := g.enter()
 	if generation == nil {
-		unavailable.write(w)
+		unavailable.write(w, r)
 		return
 	}
 	defer generation.exchanges.Done()
@@ -186,11 +195,13 @@ func (g *Gateway) program(ctx context.Context, f config.Filter, dir string) (*ab
 	return p, sum, nil
 }
 
-// forgetPrograms frees the code that a generation does not run. VMs of older ones that still run it go on.
-func (g *Gateway) forgetPrograms(ctx context.Context, in *generation) {
+// forgetPrograms frees the code that the current generation does not run. VMs of older ones that still run it go on.
+func (g *Gateway) forgetPrograms(ctx context.Context) {
 	used := map[*abi.Program]bool{}
-	for _, p := range in.programs {
-		used[p] = true
+	if g.current != nil { // only Apply and Close change it, one after the other
+		for _, p := range g.current.programs {
+			used[p] = true
+		}
 	}
 	for sum, p := range g.programs {
 		if !used[p] {

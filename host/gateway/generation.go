@@ -19,10 +19,14 @@ type generation struct {
 	failOpen  []bool         // by filter: an inspector
 	routes    *routes
 	providers map[string]*provider
-	maxBuffer int // bytes that a module may hold of a body
+	maxBuffer int           // bytes that a module may hold of a body
+	idle      time.Duration // how long any exchange may be silent
 	workers   []*worker
 	exchanges sync.WaitGroup
+	calls     sync.WaitGroup // that modules make
 }
+
+const leastIdle = time.Minute
 
 // bufferSlack lets the modules be the first to find a body too large: theirs is the better error.
 const bufferSlack = 1 << 20
@@ -30,9 +34,10 @@ const bufferSlack = 1 << 20
 func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options) (*generation, error) {
 	n := &generation{
 		gateway: g, filters: c.Filters(), routes: newRoutes(c, o), providers: map[string]*provider{},
-		maxBuffer: int(max(c.Limits.RequestBytes, c.Limits.ResponseBytes)) + bufferSlack,
+		maxBuffer: int(max(c.Limits.RequestBytes, c.Limits.ResponseBytes)) + bufferSlack, idle: g.settings.leastIdle,
 	}
 	for name := range c.Providers {
+		n.idle = max(n.idle, time.Duration(c.Providers[name].Timeouts.Idle))
 		p, err := newProvider(name, c, o, g.metrics)
 		if err != nil {
 			return nil, &Refused{Provider: name, Err: err}
@@ -68,6 +73,7 @@ func (n *generation) close() {
 	for _, w := range n.workers {
 		w.stop()
 	}
+	n.calls.Wait() // they have been cancelled
 	for _, p := range n.providers {
 		p.transport.CloseIdleConnections()
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // errPath says that a request's target is one that a gateway and a provider could read differently.
@@ -14,7 +15,7 @@ var errPath = errors.New("ambiguous path")
 // https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2
 func normalize(target string) (string, error) {
 	path, query, found := strings.Cut(target, "?")
-	if !strings.HasPrefix(path, "/") || strings.ContainsRune(target, '#') {
+	if !strings.HasPrefix(path, "/") || strings.IndexFunc(target, neverInTarget) >= 0 {
 		return "", errPath
 	}
 	if !plain(path) {
@@ -28,6 +29,9 @@ func normalize(target string) (string, error) {
 	}
 	return path + "?" + query, nil
 }
+
+// neverInTarget tells what no request's target holds: a fragment, and what is not ASCII.
+func neverInTarget(r rune) bool { return r == '#' || r >= utf8.RuneSelf }
 
 // plain tells a path that is its own canonical form, which nearly all are.
 func plain(path string) bool {

@@ -94,17 +94,12 @@ func (p *provider) dialed(c net.Conn, err error) (net.Conn, error) {
 }
 
 // roundTrip sends a request. Only what has certainly not reached the provider is sent again, once: a chat is not
-// idempotent, and it costs. (net/http does so itself where it took a connection that the provider was just closing.)
+// idempotent, and it costs. Where no connection came about nothing of the body was read either. (net/http sends again what it could not
+// write to a connection that the provider was just closing.)
 func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
 	response, err := p.transport.RoundTrip(r)
-	if _, unreached := errors.AsType[dialError](err); !unreached || r.Context().Err() != nil || r.Body != nil && r.GetBody == nil {
+	if _, unreached := errors.AsType[dialError](err); !unreached || r.Context().Err() != nil {
 		return response, err
 	}
-	again := r.Clone(r.Context())
-	if r.GetBody != nil {
-		if again.Body, err = r.GetBody(); err != nil {
-			return nil, err
-		}
-	}
-	return p.transport.RoundTrip(again)
+	return p.transport.RoundTrip(r)
 }

@@ -34,6 +34,12 @@ var (
 	unknownURL = newReply(http.StatusNotFound, "invalid_request_error", "unknown_url",
 		"this gateway does not serve this path: check the method and the exact path")
 
+	tooManyHeaders = newReply(http.StatusRequestHeaderFieldsTooLarge, "invalid_request_error", "too_many_headers", "the request has too many headers")
+
+	oldProtocol = newReply(http.StatusUpgradeRequired, "invalid_request_error", "http_version", "this gateway speaks HTTP/1.1 and HTTP/2")
+
+	noUpgrade = newReply(http.StatusForbidden, "invalid_request_error", "upgrade_refused", "this gateway speaks HTTP/1.1 and HTTP/2 only, no other protocol over them")
+
 	slowRequest = newReply(http.StatusRequestTimeout, "invalid_request_error", "request_timeout", "the request was not sent in time")
 )
 
@@ -42,8 +48,12 @@ func (r reply) headers() *abi.Headers {
 }
 
 // write answers without the modules: a request that none of them may see, or for which there are none.
-func (r reply) write(w http.ResponseWriter) {
+func (r reply) write(w http.ResponseWriter, to *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
+	if to.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // nobody knows what else comes there
+	}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body) // an error is a client that has left
 }

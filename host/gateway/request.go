@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,38 +15,29 @@ import (
 // maxHeaders bounds the number of headers, as Envoy does.
 const maxHeaders = 100
 
-var errHeaders = errors.New("too many headers")
-
-// requestHeaders are a client's headers as the modules see them, pseudo headers first.
-func requestHeaders(r *http.Request) (*abi.Headers, error) {
-	target := r.RequestURI
-	if strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://") { // a proxy's form; Host is set by net/http
-		_, rest, _ := strings.Cut(target, "://")
-		at := strings.IndexAny(rest, "/?")
-		if at < 0 {
-			rest, at = "/", 0
-		}
-		target = rest[at:]
+// requestHeaders are a client's headers as the modules see them, pseudo headers first, or why the request is refused.
+func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
+	if refused := refusedProtocol(r); refused != nil {
+		return nil, refused
 	}
-	path, err := normalize(target)
+	path, err := normalize(originForm(r.RequestURI))
 	if err != nil {
-		return nil, err
+		return nil, &badRequest
 	}
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
 	h := abi.NewHeaders(":authority", r.Host, ":path", path, ":method", r.Method, ":scheme", scheme)
-	count, id := 0, ""
+	count := 0
 	for name, values := range r.Header {
 		name = lowerCase(name)
 		switch {
 		case strings.HasPrefix(name, "x-leash-"), strings.HasPrefix(name, "x-envoy-"), name == "x-forwarded-proto",
+			// What ties log lines together must not be the client's to choose.
+			name == "x-request-id",
 			// x_leash_route is not x-leash-route, but some servers behind make one of the other.
 			strings.Contains(name, "_"), isHopByHop(name):
-			continue
-		case name == "x-request-id":
-			id = values[0]
 			continue
 		}
 		for _, value := range values {
@@ -56,23 +46,62 @@ func requestHeaders(r *http.Request) (*abi.Headers, error) {
 		count += len(values)
 	}
 	if count > maxHeaders {
-		return nil, errHeaders
+		return nil, &tooManyHeaders
 	}
-	for _, name := range strings.Split(r.Header.Get("Connection"), ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			h.Remove(name)
+	for _, name := range connectionHeaders(r) {
+		if strings.HasPrefix(name, ":") {
+			return nil, &badRequest
 		}
+		h.Remove(name)
 	}
 	if r.ContentLength > 0 && r.Header.Get("Content-Length") == "" {
 		h.Set("content-length", strconv.FormatInt(r.ContentLength, 10))
 	}
-	if id == "" {
-		id = newRequestID()
-	}
-	h.Set("x-request-id", id)
+	h.Set("x-request-id", newRequestID())
 	h.Add("x-forwarded-for", clientHost(r))
 	h.Set("x-forwarded-proto", scheme)
 	return h, nil
+}
+
+// refusedProtocol is the answer to a request in a protocol that is not spoken here.
+func refusedProtocol(r *http.Request) *reply {
+	if r.ProtoMajor == 1 && r.ProtoMinor != 1 {
+		return &oldProtocol
+	}
+	protocol := r.Header.Get("Upgrade")
+	if protocol == "" || strings.EqualFold(protocol, "h2c") { // which is an offer, and may be declined
+		return nil
+	}
+	for _, name := range connectionHeaders(r) {
+		if strings.EqualFold(name, "upgrade") {
+			return &noUpgrade
+		}
+	}
+	return nil
+}
+
+// originForm is the target of a request without scheme and host, which a client sends to a proxy; Host is set by net/http then.
+func originForm(target string) string {
+	if !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
+		return target
+	}
+	_, rest, _ := strings.Cut(target, "://")
+	if at := strings.IndexAny(rest, "/?"); at >= 0 {
+		return rest[at:]
+	}
+	return "/"
+}
+
+// connectionHeaders are the names of headers that are only for this connection, by what the header Connection says.
+func connectionHeaders(r *http.Request) (names []string) {
+	for _, value := range r.Header["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // clientHost is the peer's own address: x-forwarded-for is for what stands behind, and never believed.
@@ -114,7 +143,7 @@ func (p *provider) upstreamRequest(h *abi.Headers, to target) *http.Request {
 	values := make([]string, 0, h.Len()+2)
 	agent := false
 	for name, value := range h.All() {
-		if name[0] == ':' || name == "host" || name == "content-length" || dropped(name) || isHopByHop(name) {
+		if name == "" || name[0] == ':' || name == "host" || name == "content-length" || dropped(name) || isHopByHop(name) {
 			continue
 		}
 		// Names stay in lower case, which net/http sends as it is: its own rules for an Idempotency-Key (it would send such
@@ -172,15 +201,18 @@ func hidden(name string) bool {
 	return false
 }
 
-// trailersOf are trailers as modules see them; nil if there are none.
+// trailersOf are trailers as modules see them; nil if there are none. What may not come as a header may not come there.
 func trailersOf(t http.Header) *abi.Headers {
 	if len(t) == 0 {
 		return nil
 	}
 	h := &abi.Headers{}
 	for name, values := range t {
+		if name = lowerCase(name); isHopByHop(name) || hidden(name) || dropped(name) || strings.Contains(name, "_") || strings.HasPrefix(name, "x-leash-") {
+			continue
+		}
 		for _, value := range values {
-			h.Add(lowerCase(name), value)
+			h.Add(name, value)
 		}
 	}
 	if h.Len() == 0 {

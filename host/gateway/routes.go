@@ -66,7 +66,7 @@ func baseURL(provider string, c *config.Config, o Options) *url.URL {
 
 // rewritten is a client's path as the provider's base URL has it: /v1/models is BASE/models.
 func rewritten(base *url.URL, path string) string {
-	return strings.TrimRight(base.Path, "/") + strings.TrimPrefix(path, "/v1")
+	return strings.TrimRight(base.EscapedPath(), "/") + strings.TrimPrefix(path, "/v1")
 }
 
 // authority is the Host header for a URL.

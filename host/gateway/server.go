@@ -22,9 +22,12 @@ type Server struct {
 	// Log takes what net/http complains of. Default: nowhere.
 	Log *slog.Logger
 
+	writeTimeout time.Duration // how long a client may read nothing of what is written; by default a constant
+
 	mu      sync.Mutex
 	address string
-	servers []*http.Server // the last one is current, those before end
+	current *http.Server // nil before Serve
+	ending  []*http.Server
 	running sync.WaitGroup
 }
 
@@ -34,6 +37,7 @@ const (
 	idleTimeout       = 10 * time.Minute
 	maxHeaderBytes    = 60 << 10
 	maxStreams        = 1024
+	writeTimeout      = 5 * time.Minute
 	streamWindow      = 1 << 20
 	connectionWindow  = 8 << 20
 	headerBytesOfHTTP = 4 << 10 // which net/http adds to MaxHeaderBytes
@@ -60,30 +64,38 @@ func (s *Server) Serve(listener net.Listener, address string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
 	log := s.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	next := &http.Server{
+	next := s.server(log)
+	s.running.Go(func() {
+		if err := next.Serve(s.bounded(listener)); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the gateway's listener ended", "address", address, "error", err)
+		}
+	})
+	if former := s.current; former != nil {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = former.Shutdown(over)                                          // at once takes no more connections, and waits for none
+		s.running.Go(func() { _ = former.Shutdown(context.Background()) }) // Close ends it
+		s.ending = append(s.ending, former)
+	}
+	s.current, s.address = next, address
+}
+
+func (s *Server) server(log *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
 		Handler: s.Handler, Protocols: protocols, ReadHeaderTimeout: headersTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes - headerBytesOfHTTP,
+		MaxHeaderBytes: maxHeaderBytes - headerBytesOfHTTP, DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	s.running.Go(func() {
-		if err := next.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("the gateway's listener ended", "address", address, "error", err)
-		}
-	})
-	for _, former := range s.servers {
-		s.running.Go(func() { _ = former.Shutdown(context.Background()) }) // Close ends it
-	}
-	s.servers, s.address = append(s.servers, next), address
 }
 
 // Close takes no more connections, gives running exchanges that long to end, and then cuts them.
@@ -92,11 +104,52 @@ func (s *Server) Close(grace time.Duration) {
 	defer s.mu.Unlock()
 	limited, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	for _, server := range s.servers {
-		if server.Shutdown(limited) != nil {
-			_ = server.Close()
-		}
+	all := s.ending
+	if s.current != nil {
+		all = append(all, s.current)
 	}
-	s.servers, s.address = nil, ""
+	var closing sync.WaitGroup
+	for _, server := range all {
+		closing.Go(func() {
+			if server.Shutdown(limited) != nil {
+				_ = server.Close()
+			}
+		})
+	}
+	closing.Wait()
+	s.current, s.ending, s.address = nil, nil, ""
 	s.running.Wait()
+}
+
+// bounded gives every write to a client a deadline: who reads nothing holds neither connection nor exchange for ever.
+func (s *Server) bounded(l net.Listener) net.Listener {
+	if s.writeTimeout <= 0 {
+		return &boundedListener{l, writeTimeout}
+	}
+	return &boundedListener{l, s.writeTimeout}
+}
+
+type boundedListener struct {
+	net.Listener
+	timeout time.Duration
+}
+
+// Accept waits for a connection.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{c, l.timeout}, nil
+}
+
+type boundedConn struct {
+	net.Conn
+	timeout time.Duration
+}
+
+// Write writes all of b, or fails when that takes too long.
+func (c *boundedConn) Write(b []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(c.timeout)) // fails where the write will
+	return c.Conn.Write(b)
 }

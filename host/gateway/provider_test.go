@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/host/abi"
+)
+
+// certificateFile holds what vouches for a server.
+func certificateFile(t testing.TB, s *httptest.Server) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	encoded := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(file, encoded, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestProvidersAreSpokenToOverTLS(t *testing.T) {
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		t.Run(protocol, func(t *testing.T) {
+			upstream := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				_, _ = io.WriteString(w, r.Proto+" "+r.Header.Get("Authorization")+" "+string(body))
+			}))
+			upstream.EnableHTTP2 = http2
+			upstream.StartTLS()
+			t.Cleanup(upstream.Close)
+			b := startOn(t, setup{}, upstream)
+			if a := b.do(b.request("POST", "/v1/raw", "x")); a.body != protocol+" Bearer "+providerKey+" x" {
+				t.Errorf("got %d %q, want it over %s", a.status, a.body, protocol)
+			}
+		})
+	}
+}
+
+// interceptDial has every dial of the provider pass through f, with the number of the attempt.
+func (b *bench) interceptDial(f func(attempt int32) error) *atomic.Int32 {
+	p := b.current.providers["openai"]
+	dial, count := p.transport.DialContext, new(atomic.Int32)
+	p.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if err := f(count.Add(1)); err != nil {
+			return p.dialed(nil, err)
+		}
+		return dial(ctx, network, address)
+	}
+	return count
+}
+
+func TestOnlyWhatHasNotReachedTheProviderIsSentAgain(t *testing.T) {
+	refused := errors.New("connection refused")
+	var requests atomic.Int32
+	provider := func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests.Add(1)
+		if r.Header.Get("X-Drop") != "" {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(body)
+	}
+	tests := map[string]struct {
+		fails           int32 // dials
+		drop            string
+		long            bool
+		status          int
+		dials, requests int32
+	}{
+		"the provider is there":                      {0, "", false, 200, 1, 1},
+		"no connection comes about once":             {1, "", false, 200, 2, 1},
+		"likewise, and the body is on its way":       {1, "", true, 200, 2, 1},
+		"no connection comes about at all":           {9, "", false, 503, 2, 0},
+		"the provider breaks off before it answers":  {0, "yes", false, 503, 1, 1},
+		"likewise, and the body was long":            {0, "yes", true, 503, 1, 1},
+		"it breaks off after a connection came late": {1, "yes", false, 503, 2, 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, setup{}, provider)
+			requests.Store(0)
+			dials := b.interceptDial(func(attempt int32) error {
+				if attempt <= tc.fails {
+					return refused
+				}
+				return nil
+			})
+			body := "body"
+			if tc.long {
+				body = strings.Repeat("long ", 100_000)
+			}
+			r := b.request("POST", "/v1/raw", body)
+			r.Header.Set("X-Drop", tc.drop)
+			r.Header.Set("Idempotency-Key", "a-client-of-openai-sends-it") // no reason to send a chat twice
+			a := b.do(r)
+			if a.status != tc.status || a.status == 200 && a.body != body {
+				t.Errorf("got %d and %d bytes, want %d", a.status, len(a.body), tc.status)
+			}
+			if dials.Load() != tc.dials || requests.Load() != tc.requests {
+				t.Errorf("%d dials and %d requests, want %d and %d", dials.Load(), requests.Load(), tc.dials, tc.requests)
+			}
+			if got := b.metrics.upstream("openai").connectFailures.Load(); got != int64(min(tc.fails, 2)) {
+				t.Errorf("%d failed connections are counted, want %d", got, min(tc.fails, 2))
+			}
+		})
+	}
+}
+
+func TestProvidersAreWaitedForOnlySoLong(t *testing.T) {
+	tests := map[string]struct {
+		timeouts string
+		begin    bool
+	}{
+		"in all":                        {"total: 50ms", false},
+		"for the first sign of life":    {"idle: 50ms", false},
+		"in all, in a stream":           {"total: 200ms", true},
+		"for the next piece, in stream": {"idle: 200ms", true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			left := make(chan struct{})
+			b := start(t, setup{timeouts: tc.timeouts, settings: Settings{leastIdle: time.Minute}}, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if tc.begin {
+					_, _ = io.WriteString(w, "begun")
+					_ = http.NewResponseController(w).Flush()
+				}
+				<-r.Context().Done()
+				close(left)
+			})
+			response, err := b.client.Do(b.request("POST", "/v1/raw", "x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if tc.begin && (err == nil || string(body) != "begun") {
+				t.Errorf("read %q (%v), want what had come and an error", body, err)
+			}
+			if !tc.begin && (response.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(body), "provider_timeout")) {
+				t.Errorf("got %d %s, want 504 provider_timeout", response.StatusCode, body)
+			}
+			receive(t, left, "the provider to be left")
+			if got := b.metrics.upstream("openai").timeouts.Load(); got != 1 {
+				t.Errorf("%d timeouts are counted, want 1", got)
+			}
+		})
+	}
+}
+
+func TestABrokenAnswerNeverSeemsWhole(t *testing.T) {
+	for name, length := range map[string]string{"in chunks": "", "a short one": "1000", "a long one": "10000000"} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, setup{}, func(w http.ResponseWriter, _ *http.Request) {
+				if length != "" {
+					w.Header().Set("Content-Length", length)
+				}
+				_, _ = io.WriteString(w, "begun")
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			})
+			onProtocols(t, func(t *testing.T, client *http.Client) {
+				response, err := client.Do(b.request("POST", "/v1/raw", "x"))
+				if err != nil {
+					return // nothing of it has come
+				}
+				defer response.Body.Close()
+				if body, err := io.ReadAll(response.Body); err == nil && response.StatusCode == 200 {
+					t.Errorf("the answer is %q", body)
+				}
+			})
+		})
+	}
+}
+
+func TestModulesCallProviders(t *testing.T) {
+	type call struct{ target, key, body, host string }
+	seen := make(chan call, 1)
+	b := start(t, setup{}, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch r.URL.Path {
+		case "/slow":
+			<-r.Context().Done()
+			return
+		case "/long":
+			_, _ = w.Write(make([]byte, maxCallBytes+1))
+			return
+		}
+		seen <- call{r.RequestURI, r.Header.Get("Authorization"), string(body), r.Host}
+		w.Header().Set("X-Answer", "yes")
+		_, _ = io.WriteString(w, "answer")
+	})
+	c := (*caller)(b.current)
+	ask := func(cluster, path string, timeout time.Duration, extra ...string) (*abi.HTTPAnswer, error) {
+		answers := make(chan *abi.HTTPAnswer, 1)
+		h := abi.NewHeaders(append([]string{":path", path, ":method", "POST", ":authority", "asked.test"}, extra...)...)
+		err := c.HTTPCall(t.Context(), &abi.HTTPCall{Cluster: cluster, Headers: h, Body: []byte("question"), Timeout: timeout}, func(a *abi.HTTPAnswer) { answers <- a })
+		if err != nil {
+			return nil, err
+		}
+		return receive(t, answers, "the answer"), nil
+	}
+	a, err := ask("provider.openai", "/v1/a%2Fb/c?d=%20e", 0, "authorization", "Bearer mine", "", "nameless", "connection", "close")
+	if err != nil || string(a.Body) != "answer" || a.Headers.Value(":status") != "200" || a.Headers.Value("x-answer") != "yes" {
+		t.Errorf("got %v (%v)", a, err)
+	}
+	want := call{"/v1/a%2Fb/c?d=%20e", "Bearer " + providerKey, "question", "asked.test"}
+	if got := receive(t, seen, "the call"); got != want {
+		t.Errorf("the provider got %+v, want %+v", got, want)
+	}
+	for _, cluster := range []string{"openai", "provider.", "provider.other", ""} {
+		if _, err := ask(cluster, "/", 0); !errors.Is(err, abi.ErrUnknownCluster) {
+			t.Errorf("cluster %q: got %v, want ErrUnknownCluster", cluster, err)
+		}
+	}
+	for _, path := range []string{"", "relative", "http://elsewhere/x", "/%zz", "/ \x00"} {
+		if a, err := ask("provider.openai", path, 0); err == nil {
+			t.Errorf("path %q: got %v, want an error", path, a)
+		}
+	}
+	if a, err := ask("provider.openai", "/slow", 20*time.Millisecond); err != nil || a.Headers.Value(":status") != "504" {
+		t.Errorf("a slow one: got %v (%v), want 504", a, err)
+	}
+	if a, err := ask("provider.openai", "/long", 0); err != nil || a.Headers.Value(":status") != "503" {
+		t.Errorf("a long one: got %v (%v), want 503", a, err)
+	}
+}
