@@ -176,6 +176,8 @@ func TestGatewayMovesToAnotherAddress(t *testing.T) {
 	})
 }
 
+// TestEnvoyIsStartedAgainWhenItDies is for Envoy alone: the embedded gateway has no process that could die by itself, and its VMs are
+// the business of TestPolicyThatFails… and TestInspectorThatFails….
 func TestEnvoyIsStartedAgainWhenItDies(t *testing.T) {
 	_, url := startProvider(t, mock.Options{Key: upstreamKey})
 	g := start(t, policies, ports{Provider: url})

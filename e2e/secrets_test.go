@@ -75,7 +75,8 @@ func envoyBinary(t testing.TB) string {
 	return found[0]
 }
 
-// TestRenderedBootstrapRuns does what an operator does who runs Envoy without leash up.
+// TestRenderedBootstrapRuns does what an operator does who runs Envoy without leash up. It is for Envoy alone: nothing is rendered for the
+// embedded gateway, which reads leash.yaml itself.
 func TestRenderedBootstrapRuns(t *testing.T) {
 	bothWays(t, func(t *testing.T, p ports) {
 		_, p.Provider = startProvider(t, mock.Options{Control: true, Key: upstreamKey})
@@ -122,7 +123,7 @@ func TestRenderedBootstrapRuns(t *testing.T) {
 	})
 }
 
-// TestRenderedBootstrapIsValidForEnvoy has a provider with TLS.
+// TestRenderedBootstrapIsValidForEnvoy has a provider with TLS. It is for Envoy alone too.
 func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 	bothWays(t, func(t *testing.T, p ports) {
 		p.Provider = "https://api.example.com/v1"

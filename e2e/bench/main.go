@@ -25,6 +25,10 @@ type options struct {
 }
 
 func main() {
+	if of := os.Getenv(reverseProxyEnv); of != "" {
+		fmt.Fprintln(os.Stderr, "bench:", reverseProxy(os.Args[1], of))
+		os.Exit(1)
+	}
 	var o options
 	flag.StringVar(&o.out, "o", "", "write the report to this file instead of standard output")
 	flag.BoolVar(&o.onlyLeash, "only-leash", false, "leave out LiteLLM proxy and Portkey gateway")

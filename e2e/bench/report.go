@@ -71,6 +71,7 @@ func (r report) goals(b *strings.Builder, plain result) {
 	row("added at p50, one file", "≤ "+ms(goalP50), ms(one.latency[0]-plain.latency[0]), one.latency[0]-plain.latency[0] <= goalP50)
 	row("added at p95, one file", "≤ "+ms(goalP95), ms(one.latency[1]-plain.latency[1]), one.latency[1]-plain.latency[1] <= goalP95)
 	row("added to the first token at p50", "≤ "+ms(goalFirst), ms(one.firstToken-plain.firstToken), one.firstToken-plain.firstToken <= goalFirst)
+	r.embeddedGoals(row)
 	row(fmt.Sprintf("errors in a %d s run", s.seconds), "0", fmt.Sprintf("%d of %d requests in all", s.errors, s.requests), s.errors == 0)
 	row(fmt.Sprintf("memory after %d requests against after %d", s.totalN, s.earlyN), "within 10 %",
 		fmt.Sprintf("%s against %s (%+.1f %%)", megabytes(s.late), megabytes(s.early), drift), drift <= 10)

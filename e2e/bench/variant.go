@@ -33,6 +33,8 @@ func variants(onlyLeash bool) []variant {
 		{name: "Envoy, one module (route)", start: leash(false, nil)},
 		{name: "Envoy, six modules, a file each", start: leash(true, modules)},
 		{name: "Envoy, six modules, one file", start: leash(false, modules)},
+		{name: reverseProxyName, start: startReverseProxy},
+		{name: embeddedName, start: embedded(modules)},
 	}
 	if !onlyLeash {
 		list = append(list,
@@ -163,44 +165,53 @@ func startMock(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
-// leash starts the product on modules, in one file or a file each.
+// leash starts the product on modules, in one file or a file each, with Envoy.
 func leash(separate bool, modules []string) func(ctx context.Context, dir, provider string) (*server, error) {
 	return func(ctx context.Context, dir, provider string) (*server, error) {
-		var port [3]int
-		for i := range port {
-			var err error
-			if port[i], err = freePort(); err != nil {
-				return nil, err
-			}
-		}
-		config := fmt.Sprintf(`listen: 127.0.0.1:%d
-control: {listen: 127.0.0.1:%d}
-envoy: {admin: 127.0.0.1:%d, concurrency: 2}
-modules: {separate: %t}
-providers: {openai: {base_url: %q}}
-routes: [{model: "gpt-*", provider: openai}]
-`, port[0], port[1], port[2], separate, provider)
-		if modules == nil {
-			config += "allow_anonymous: true\npipeline: [{module: route}]\n"
-		} else {
-			// the SHA-256 of sk-leash-demo
-			config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(modules, "\n  - ") + "\n"
-		}
-		file := filepath.Join(dir, "leash.yaml")
-		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-			return nil, err
-		}
-		s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", "up", "-c", file)) //nolint:gosec // our own command
+		s, err := up(ctx, dir, provider, "envoy", separate, modules)
 		if err != nil {
 			return nil, err
 		}
-		s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
 		if s.pid, err = childNamed(s.pid, "envoy"); err != nil {
 			s.stop()
 			return nil, err
 		}
 		return s, nil
 	}
+}
+
+// up runs `leash up` with an engine.
+func up(ctx context.Context, dir, provider, engine string, separate bool, modules []string) (*server, error) {
+	var port [3]int
+	for i := range port {
+		var err error
+		if port[i], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	config := fmt.Sprintf(`listen: 127.0.0.1:%d
+control: {listen: 127.0.0.1:%d}
+envoy: {admin: 127.0.0.1:%d, concurrency: 2}
+modules: {separate: %t}
+providers: {openai: {base_url: %q}}
+routes: [{model: "gpt-*", provider: openai}]
+`, port[0], port[1], port[2], separate, provider)
+	if modules == nil {
+		config += "allow_anonymous: true\npipeline: [{module: route}]\n"
+	} else {
+		// the SHA-256 of sk-leash-demo
+		config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(modules, "\n  - ") + "\n"
+	}
+	file := filepath.Join(dir, "leash.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", "up", "--engine", engine, "-c", file)) //nolint:gosec // our own command
+	if err != nil {
+		return nil, err
+	}
+	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
+	return s, nil
 }
 
 // childNamed finds the process that a process has started.
