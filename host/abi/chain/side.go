@@ -93,7 +93,11 @@ func (s *side) onData(data []byte, end bool) {
 
 // hold keeps data, unless that is too much: then the exchange ends here.
 func (s *side) hold(data []byte) bool {
-	s.body.Append(data)
+	if s.body.Len() == 0 {
+		s.body = *abi.NewBuffer(data) // it is the chain's, so that the first piece, which is often the whole, is not copied
+	} else {
+		s.body.Append(data)
+	}
 	if (s.holding || s.stopped) && s.body.Len() > s.f.x.config.MaxBuffer {
 		status := 413
 		if s.direction == abi.Response {
