@@ -77,6 +77,32 @@ func TestChangedConfigurationIsAppliedWithinASecondAndWithoutAFailedRequest(t *t
 	})
 }
 
+func TestStreamsEndUnderTheConfigurationTheyBeganWith(t *testing.T) {
+	onEngines(t, func(t *testing.T, p ports) {
+		provider, url := startProvider(t, mock.Options{Key: upstreamKey})
+		g := start(t, policies, p.of(url))
+		provider.SetFaults(mock.Behavior{Pace: 100 * time.Millisecond, Times: 1})
+		const text = "one two three four five six seven eight nine ten goldcrest"
+		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: "+text, true)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close() //nolint:errcheck // read to its end
+		if _, err := io.ReadFull(response.Body, make([]byte, 6)); err != nil {
+			t.Fatal(err)
+		}
+		g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
+		eventually(t, "the new rule for new exchanges", func() bool { return g.chat("say: goldcrest").Status == 400 })
+		rest, err := io.ReadAll(response.Body)
+		if err != nil || !strings.Contains(string(rest), "goldcrest") || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+			t.Errorf("the stream ended with %v: %s", err, rest)
+		}
+		if r := g.exchange(response.Header.Get("X-Request-Id")); r["outcome"] != "ok" {
+			t.Errorf("logged as %v, want ok", r)
+		}
+	})
+}
+
 func TestSIGHUPReadsTheSecretsAgain(t *testing.T) {
 	onEngines(t, func(t *testing.T, p ports) {
 		provider, url := startProvider(t, mock.Options{Control: true})
