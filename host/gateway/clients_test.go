@@ -26,6 +26,7 @@ func TestWhoIsRefusedNeedNotSendTheBody(t *testing.T) {
 		"another request there": "Content-Length: 5\r\n\r\n01234GET /v1/models HTTP/1.1\r\nHost: leash\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for what the client may still send
 			request := head + framing
 			want := http.StatusUnauthorized
 			if strings.HasPrefix(framing, "X:") {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ type bench struct {
 	t        testing.TB
 	url      string
 	provider *httptest.Server
+	handler  *atomic.Pointer[http.HandlerFunc] // the provider's
 	client   *http.Client
 	records  *lines
 }
@@ -86,10 +88,17 @@ type setup struct {
 // start begins a bench whose provider answers as the handler does.
 func start(t *testing.T, s setup, provider http.HandlerFunc) *bench {
 	t.Helper()
-	upstream := httptest.NewServer(provider)
+	handler := new(atomic.Pointer[http.HandlerFunc])
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*handler.Load())(w, r) }))
 	t.Cleanup(upstream.Close)
-	return startOn(t, s, upstream)
+	b := startOn(t, s, upstream)
+	b.handler = handler
+	b.answer(provider)
+	return b
 }
+
+// answer has the provider answer as the handler does, from now on.
+func (b *bench) answer(provider http.HandlerFunc) { b.handler.Store(&provider) }
 
 func startOn(t *testing.T, s setup, upstream *httptest.Server) *bench {
 	t.Helper()

@@ -86,10 +86,12 @@ func TestOnlyWhatHasNotReachedTheProviderIsSentAgain(t *testing.T) {
 		"likewise, and the body was long":            {0, "yes", true, 503, 1, 1},
 		"it breaks off after a connection came late": {1, "yes", false, 503, 2, 1},
 	}
+	b := start(t, setup{}, provider)
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, setup{}, provider)
+			b.apply(setup{}) // with connections of its own
 			requests.Store(0)
+			before := b.metrics.upstream("openai").connectFailures.Load()
 			dials := b.interceptDial(func(attempt int32) error {
 				if attempt <= tc.fails {
 					return refused
@@ -110,7 +112,7 @@ func TestOnlyWhatHasNotReachedTheProviderIsSentAgain(t *testing.T) {
 			if dials.Load() != tc.dials || requests.Load() != tc.requests {
 				t.Errorf("%d dials and %d requests, want %d and %d", dials.Load(), requests.Load(), tc.dials, tc.requests)
 			}
-			if got := b.metrics.upstream("openai").connectFailures.Load(); got != int64(min(tc.fails, 2)) {
+			if got := b.metrics.upstream("openai").connectFailures.Load() - before; got != int64(min(tc.fails, 2)) {
 				t.Errorf("%d failed connections are counted, want %d", got, min(tc.fails, 2))
 			}
 		})
@@ -127,10 +129,13 @@ func TestProvidersAreWaitedForOnlySoLong(t *testing.T) {
 		"in all, in a stream":           {"total: 200ms", true},
 		"for the next piece, in stream": {"idle: 200ms", true},
 	}
+	b := start(t, setup{}, nil)
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			left := make(chan struct{})
-			b := start(t, setup{timeouts: tc.timeouts, settings: Settings{leastIdle: time.Minute}}, func(w http.ResponseWriter, r *http.Request) {
+			b.apply(setup{timeouts: tc.timeouts})
+			before := b.metrics.upstream("openai").timeouts.Load()
+			b.answer(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				if tc.begin {
 					_, _ = io.WriteString(w, "begun")
@@ -152,7 +157,7 @@ func TestProvidersAreWaitedForOnlySoLong(t *testing.T) {
 				t.Errorf("got %d %s, want 504 provider_timeout", response.StatusCode, body)
 			}
 			receive(t, left, "the provider to be left")
-			if got := b.metrics.upstream("openai").timeouts.Load(); got != 1 {
+			if got := b.metrics.upstream("openai").timeouts.Load() - before; got != 1 {
 				t.Errorf("%d timeouts are counted, want 1", got)
 			}
 		})
@@ -160,9 +165,10 @@ func TestProvidersAreWaitedForOnlySoLong(t *testing.T) {
 }
 
 func TestABrokenAnswerNeverSeemsWhole(t *testing.T) {
+	b := start(t, setup{}, nil)
 	for name, length := range map[string]string{"in chunks": "", "a short one": "1000", "a long one": "10000000"} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, setup{}, func(w http.ResponseWriter, _ *http.Request) {
+			b.answer(func(w http.ResponseWriter, _ *http.Request) {
 				if length != "" {
 					w.Header().Set("Content-Length", length)
 				}
