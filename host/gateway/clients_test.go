@@ -111,17 +111,19 @@ func TestWhoReadsNothingIsCutOff(t *testing.T) {
 	b := start(t, setup{
 		timeouts: "idle: 300ms", settings: Settings{leastIdle: 300 * time.Millisecond}, write: 300 * time.Millisecond,
 	}, endless(stopped))
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		response, err := client.Do(b.request("POST", "/v1/raw", "x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		receive(t, stopped, "the provider to be left")
-		if _, err := io.Copy(io.Discard, response.Body); err == nil {
-			t.Error("the answer seems to be whole")
-		}
-	})
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			response, err := client.Do(b.request("POST", "/v1/raw", "x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			receive(t, stopped, "the provider to be left")
+			if _, err := io.Copy(io.Discard, response.Body); err == nil {
+				t.Error("the answer seems to be whole")
+			}
+		})
+	}
 }
 
 func TestWhoLeavesEndsTheProvidersExchangeToo(t *testing.T) {
@@ -140,24 +142,26 @@ func TestWhoLeavesEndsTheProvidersExchangeToo(t *testing.T) {
 	})
 	for name, begin := range map[string]string{"before the answer": "", "in the middle of a stream": "yes"} {
 		t.Run(name, func(t *testing.T) {
-			onProtocols(t, func(t *testing.T, client *http.Client) {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				r := b.request("POST", "/v1/chat/completions", strings.Replace(chat, "{", `{"stream":true,`, 1)).WithContext(ctx)
-				r.Header.Set("X-Begin", begin)
-				done := make(chan struct{})
-				go func() {
-					defer close(done)
-					if response, err := client.Do(r); err == nil {
-						_, _ = io.Copy(io.Discard, response.Body)
-						_ = response.Body.Close()
-					}
-				}()
-				receive(t, begun, "the provider to be asked")
-				cancel()
-				receive(t, left, "the provider to be left")
-				receive(t, done, "the client")
-			})
+			for protocol, client := range clients(t) {
+				t.Run(protocol, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					r := b.request("POST", "/v1/chat/completions", strings.Replace(chat, "{", `{"stream":true,`, 1)).WithContext(ctx)
+					r.Header.Set("X-Begin", begin)
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						if response, err := client.Do(r); err == nil {
+							_, _ = io.Copy(io.Discard, response.Body)
+							_ = response.Body.Close()
+						}
+					}()
+					receive(t, begun, "the provider to be asked")
+					cancel()
+					receive(t, left, "the provider to be left")
+					receive(t, done, "the client")
+				})
+			}
 		})
 	}
 }
@@ -183,21 +187,23 @@ func TestAnAnswerBeforeTheEndOfTheBodyIsPassed(t *testing.T) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		w.WriteHeader(http.StatusTooManyRequests)
 	})
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		reader, writer := io.Pipe()
-		defer writer.Close()
-		go func() { _, _ = io.WriteString(writer, "begun") }()
-		r := b.request("POST", "/v1/raw", "")
-		r.Body, r.ContentLength = reader, -1
-		response, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusTooManyRequests {
-			t.Errorf("got %d, want the provider's 429", response.StatusCode)
-		}
-	})
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			reader, writer := io.Pipe()
+			defer writer.Close()
+			go func() { _, _ = io.WriteString(writer, "begun") }()
+			r := b.request("POST", "/v1/raw", "")
+			r.Body, r.ContentLength = reader, -1
+			response, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if response.StatusCode != http.StatusTooManyRequests {
+				t.Errorf("got %d, want the provider's 429", response.StatusCode)
+			}
+		})
+	}
 }
 
 func TestAModulesPatienceIsBounded(t *testing.T) {

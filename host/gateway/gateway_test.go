@@ -262,12 +262,14 @@ func speak(t *testing.T, protocol string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// onProtocols runs a test with a client of each protocol.
-func onProtocols(t *testing.T, test func(t *testing.T, client *http.Client)) {
+// clients are one for each protocol.
+func clients(t *testing.T) map[string]*http.Client {
 	t.Helper()
+	all := map[string]*http.Client{}
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
-		t.Run(protocol, func(t *testing.T) { test(t, speak(t, protocol)) })
+		all[protocol] = speak(t, protocol)
 	}
+	return all
 }
 
 // repeat answers with the request's body.
@@ -292,25 +294,27 @@ func TestAnExchangeGoesToItsProviderAndBack(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, "short and stout")
 	})
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		b.client = client
-		a := b.do(b.request("POST", "/v1/chat/completions?user=1", chat))
-		if a.status != http.StatusTeapot || a.body != "short and stout" || a.header.Get("X-Provider") != "yes" {
-			t.Errorf("got %d %q %v, want the provider's answer", a.status, a.body, a.header)
-		}
-		r := receive(t, seen, "the request at the provider")
-		for what, got := range map[string]string{
-			r.URL.String():                "/v1/chat/completions",
-			r.Host:                        strings.TrimPrefix(b.provider.URL, "http://"),
-			r.Header.Get("Authorization"): "Bearer " + providerKey,
-			receive(t, bodies, "a body"):  chat,
-			r.Header.Get("Content-Type"):  "application/json",
-		} {
-			if what != got {
-				t.Errorf("the provider got %q, want %q", what, got)
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			b.client = client
+			a := b.do(b.request("POST", "/v1/chat/completions?user=1", chat))
+			if a.status != http.StatusTeapot || a.body != "short and stout" || a.header.Get("X-Provider") != "yes" {
+				t.Errorf("got %d %q %v, want the provider's answer", a.status, a.body, a.header)
 			}
-		}
-	})
+			r := receive(t, seen, "the request at the provider")
+			for what, got := range map[string]string{
+				r.URL.String():                "/v1/chat/completions",
+				r.Host:                        strings.TrimPrefix(b.provider.URL, "http://"),
+				r.Header.Get("Authorization"): "Bearer " + providerKey,
+				receive(t, bodies, "a body"):  chat,
+				r.Header.Get("Content-Type"):  "application/json",
+			} {
+				if what != got {
+					t.Errorf("the provider got %q, want %q", what, got)
+				}
+			}
+		})
+	}
 }
 
 func TestAnswersWithoutABodyArePassed(t *testing.T) {
@@ -357,30 +361,32 @@ func TestStreamsArePassedPieceByPieceBothWays(t *testing.T) {
 			}
 		}
 	})
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		reader, writer := io.Pipe()
-		r := b.request("POST", "/v1/raw", "")
-		r.Body, r.ContentLength = reader, -1
-		response, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		for _, piece := range []string{"first", "second", "third"} {
-			if _, err := io.WriteString(writer, piece); err != nil {
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			reader, writer := io.Pipe()
+			r := b.request("POST", "/v1/raw", "")
+			r.Body, r.ContentLength = reader, -1
+			response, err := client.Do(r)
+			if err != nil {
 				t.Fatal(err)
 			}
-			// It must come back before the next is sent.
-			back := make([]byte, len(piece))
-			if _, err := io.ReadFull(response.Body, back); err != nil || string(back) != piece {
-				t.Fatalf("got %q (%v), want %q", back, err, piece)
+			defer response.Body.Close()
+			for _, piece := range []string{"first", "second", "third"} {
+				if _, err := io.WriteString(writer, piece); err != nil {
+					t.Fatal(err)
+				}
+				// It must come back before the next is sent.
+				back := make([]byte, len(piece))
+				if _, err := io.ReadFull(response.Body, back); err != nil || string(back) != piece {
+					t.Fatalf("got %q (%v), want %q", back, err, piece)
+				}
 			}
-		}
-		_ = writer.Close()
-		if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
-			t.Errorf("got %q (%v) behind it", rest, err)
-		}
-	})
+			_ = writer.Close()
+			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
+				t.Errorf("got %q (%v) behind it", rest, err)
+			}
+		})
+	}
 }
 
 func TestLongBodiesArePassedWhole(t *testing.T) {
@@ -407,13 +413,15 @@ func TestTrailersOfTheProviderReachTheClient(t *testing.T) {
 		w.Header().Set("X-Sum", "42")
 		w.Header().Set("Set-Cookie", "a=b")
 	})
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		b.client = client
-		a := b.do(b.request("POST", "/v1/raw", "x"))
-		if a.body != "body" || a.trail.Get("X-Sum") != "42" || a.trail.Get("Set-Cookie") != "" {
-			t.Errorf("got %q and the trailers %v, want X-Sum alone", a.body, a.trail)
-		}
-	})
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			b.client = client
+			a := b.do(b.request("POST", "/v1/raw", "x"))
+			if a.body != "body" || a.trail.Get("X-Sum") != "42" || a.trail.Get("Set-Cookie") != "" {
+				t.Errorf("got %q and the trailers %v, want X-Sum alone", a.body, a.trail)
+			}
+		})
+	}
 }
 
 func TestWhatModulesRefuseNeverReachesTheProvider(t *testing.T) {

@@ -24,24 +24,26 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 func TestWhatClientsMayNotSayDoesNotReachTheProvider(t *testing.T) {
 	b := start(t, setup{}, echo)
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		b.client = client
-		r := b.request("POST", "/v1/raw", "x")
-		for _, name := range []string{
-			"X-Leash-Route", "X-Leash-Tenant", "X_leash_route", "X_other", "X-Envoy-Original-Path", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Proxy-Authorization",
-			"Cookie", "Openai-Organization", "Openai-Project", "X-Forwarded-For", "X-Forwarded-Proto", "Keep-Alive", "Proxy-Connection", "X-Request-Id",
-		} {
-			r.Header.Set(name, "planted")
-		}
-		r.Header.Set("X-Kept", "kept")
-		a := b.do(r)
-		if strings.Contains(a.body, "planted") || strings.Contains(a.body, demoKey) {
-			t.Errorf("the provider has got\n%s", a.body)
-		}
-		if !strings.Contains(a.body, "x-kept: kept") || !strings.Contains(a.body, "authorization: Bearer "+providerKey) {
-			t.Errorf("the provider has got\n%s\nwant its own key and x-kept", a.body)
-		}
-	})
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			b.client = client
+			r := b.request("POST", "/v1/raw", "x")
+			for _, name := range []string{
+				"X-Leash-Route", "X-Leash-Tenant", "X_leash_route", "X_other", "X-Envoy-Original-Path", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Proxy-Authorization",
+				"Cookie", "Openai-Organization", "Openai-Project", "X-Forwarded-For", "X-Forwarded-Proto", "Keep-Alive", "Proxy-Connection", "X-Request-Id",
+			} {
+				r.Header.Set(name, "planted")
+			}
+			r.Header.Set("X-Kept", "kept")
+			a := b.do(r)
+			if strings.Contains(a.body, "planted") || strings.Contains(a.body, demoKey) {
+				t.Errorf("the provider has got\n%s", a.body)
+			}
+			if !strings.Contains(a.body, "x-kept: kept") || !strings.Contains(a.body, "authorization: Bearer "+providerKey) {
+				t.Errorf("the provider has got\n%s\nwant its own key and x-kept", a.body)
+			}
+		})
+	}
 }
 
 func TestHeadersOfTheConnectionStayThere(t *testing.T) {
@@ -62,18 +64,20 @@ func TestWhatIsTheProvidersAndTheOperatorsDoesNotReachTheClient(t *testing.T) {
 		w.Header().Set("X-Kept", "kept")
 		_, _ = io.WriteString(w, "<html>")
 	})
-	onProtocols(t, func(t *testing.T, client *http.Client) {
-		b.client = client
-		a := b.do(b.request("POST", "/v1/raw", "x"))
-		for name, values := range a.header {
-			if strings.Contains(strings.Join(values, ""), "planted") {
-				t.Errorf("the client reads %s", name)
+	for protocol, client := range clients(t) {
+		t.Run(protocol, func(t *testing.T) {
+			b.client = client
+			a := b.do(b.request("POST", "/v1/raw", "x"))
+			for name, values := range a.header {
+				if strings.Contains(strings.Join(values, ""), "planted") {
+					t.Errorf("the client reads %s", name)
+				}
 			}
-		}
-		if a.header.Get("X-Kept") != "kept" || a.header.Get("Content-Type") != "" || len(a.header.Get("X-Request-Id")) != 36 {
-			t.Errorf("the client reads %v, want x-kept, a request id, and no guessed content type", a.header)
-		}
-	})
+			if a.header.Get("X-Kept") != "kept" || a.header.Get("Content-Type") != "" || len(a.header.Get("X-Request-Id")) != 36 {
+				t.Errorf("the client reads %v, want x-kept, a request id, and no guessed content type", a.header)
+			}
+		})
+	}
 }
 
 func TestRequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
@@ -132,13 +136,13 @@ func TestHeadersThatModulesMakeDoNotBreakTheGateway(t *testing.T) {
 	}
 	p := &provider{base: base}
 	r := p.upstreamRequest(h, target{path: "/v1/raw"})
-	if got := r.Header["x-a"]; len(got) != 2 || r.URL.RawQuery != "a=b" || len(r.Header) != 2 {
+	if got := r.Header["x-a"]; len(got) != 2 || r.URL.RawQuery != "a=b" || len(r.Header) != 2 { //nolint:staticcheck // names go out in lower case
 		t.Errorf("made %v %v", r.URL, r.Header)
 	}
 }
 
 func TestForwardedForIsTheClientsOwnAddress(t *testing.T) {
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://leash/v1/models", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://leash/v1/models", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,10 +55,10 @@ func TestStreamsOutliveTheConfigurationTheyBeganUnder(t *testing.T) {
 		t.Errorf("%d VMs run, want %d", got, want)
 	}
 	b.apply(setup{config: strings.Replace(open, "path: /v1/raw", "path: /v1/other", 1)})
-	if a := b.do(b.request("GET", "/v1/raw", "")); a.status != http.StatusNotFound {
+	if a := b.do(b.request(http.MethodGet, "/v1/raw", "")); a.status != http.StatusNotFound {
 		t.Errorf("a new exchange: got %d, want the new configuration's 404", a.status)
 	}
-	if a := b.do(b.request("GET", "/v1/other", "")); a.status != http.StatusOK {
+	if a := b.do(b.request(http.MethodGet, "/v1/other", "")); a.status != http.StatusOK {
 		t.Errorf("a new exchange: got %d, want the new configuration's route", a.status)
 	}
 	if got, want := b.metrics.vms.Load(), int64(4); got != want {
@@ -89,7 +89,7 @@ func TestConfigurationsAreChangedUnderLoadWithoutAFailedExchange(t *testing.T) {
 					return
 				default:
 				}
-				response, err := b.client.Do(b.request("GET", "/v1/models", ""))
+				response, err := b.client.Do(b.request(http.MethodGet, "/v1/models", ""))
 				if err != nil {
 					t.Error(err)
 					return
@@ -151,13 +151,13 @@ func TestWithoutAConfigurationItIsUnavailable(t *testing.T) {
 	}
 	defer g.Close(context.Background())
 	w := httptest.NewRecorder()
-	g.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(chat)))
+	g.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(chat)))
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "provider_unavailable") {
 		t.Errorf("got %d %s, want 503", w.Code, w.Body)
 	}
 	for path, want := range map[string]int{"/ready": 503, "/stats/prometheus": 200} {
 		w := httptest.NewRecorder()
-		if g.Admin().ServeHTTP(w, httptest.NewRequest("GET", path, nil)); w.Code != want {
+		if g.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil)); w.Code != want {
 			t.Errorf("%s: got %d, want %d", path, w.Code, want)
 		}
 	}
@@ -215,7 +215,7 @@ func TestTheMetricsPageHasTheNamesOfEnvoys(t *testing.T) {
 	b := start(t, setup{config: guarded}, says("no completion"))
 	b.do(b.request("POST", "/v1/chat/completions", chat))
 	w := httptest.NewRecorder()
-	b.Admin().ServeHTTP(w, httptest.NewRequest("GET", "/stats/prometheus", nil))
+	b.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
 	for _, want := range []string{
 		`envoy_http_downstream_rq_xx{envoy_http_conn_manager_prefix="leash",envoy_response_code_class="5"} 1`,
 		`envoy_cluster_upstream_rq_xx{envoy_cluster_name="openai",envoy_response_code_class="2"} 1`,

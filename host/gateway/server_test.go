@@ -23,7 +23,7 @@ func (s *Server) start(t *testing.T) string {
 
 func fetch(t *testing.T, client *http.Client, url string) (string, error) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,45 +115,47 @@ func TestClosingGivesExchangesTimeAndThenCutsThem(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			onProtocols(t, func(t *testing.T, client *http.Client) {
-				checkGoroutines(t)
-				began := make(chan struct{})
-				over := make(chan struct{})
-				s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					close(began)
-					if tc.whole {
-						<-over
-					} else {
-						<-r.Context().Done()
+			for protocol, client := range clients(t) {
+				t.Run(protocol, func(t *testing.T) {
+					checkGoroutines(t)
+					began := make(chan struct{})
+					over := make(chan struct{})
+					s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						close(began)
+						if tc.whole {
+							<-over
+						} else {
+							<-r.Context().Done()
+						}
+						_, _ = io.WriteString(w, "answer")
+					})}
+					url := s.start(t)
+					got := make(chan error, 1)
+					go func() {
+						_, err := fetch(t, client, url)
+						got <- err
+					}()
+					receive(t, began, "the exchange to run")
+					closed := make(chan struct{})
+					go func() {
+						defer close(closed)
+						s.Close(tc.grace)
+					}()
+					eventually(t, "no more connections to be taken", func() bool {
+						c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+						if err == nil {
+							_ = c.Close()
+						}
+						return err != nil
+					})
+					close(over)
+					if err := receive(t, got, "the client"); (err == nil) != tc.whole {
+						t.Errorf("the client got %v, want it whole: %v", err, tc.whole)
 					}
-					_, _ = io.WriteString(w, "answer")
-				})}
-				url := s.start(t)
-				got := make(chan error, 1)
-				go func() {
-					_, err := fetch(t, client, url)
-					got <- err
-				}()
-				receive(t, began, "the exchange to run")
-				closed := make(chan struct{})
-				go func() {
-					defer close(closed)
-					s.Close(tc.grace)
-				}()
-				eventually(t, "no more connections to be taken", func() bool {
-					c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
-					if err == nil {
-						_ = c.Close()
-					}
-					return err != nil
+					receive(t, closed, "the end")
+					client.CloseIdleConnections()
 				})
-				close(over)
-				if err := receive(t, got, "the client"); (err == nil) != tc.whole {
-					t.Errorf("the client got %v, want it whole: %v", err, tc.whole)
-				}
-				receive(t, closed, "the end")
-				client.CloseIdleConnections()
-			})
+			}
 		})
 	}
 }
