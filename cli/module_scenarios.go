@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/harness/onenvoy"
 	"github.com/leash-gateway/leash/host/scenario"
 )
@@ -32,6 +33,8 @@ func moduleTestCommand() *cli.Command {
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show what each step brought"},
 			&cli.BoolFlag{Name: "envoy", Usage: "run on a real Envoy instead of the harness"},
 			&cli.BoolFlag{Name: "update", Usage: "write the files of body_file instead of comparing with them"},
+			&cli.BoolFlag{Name: "watch", Usage: "run again whenever a scenario or a module has changed"},
+			&cli.PathFlag{Name: "cover", Usage: "write what of the modules has run into `FOLDER`, for go tool covdata"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text or json", Value: "text"},
 			&cli.StringFlag{Name: "junit", Usage: "write JUnit's XML to `FILE` too"},
 		},
@@ -41,7 +44,10 @@ func moduleTestCommand() *cli.Command {
 				return err
 			}
 			defer t.close()
-			return t.run(c.Context)
+			if c.Bool("watch") {
+				return t.watch(c.Context)
+			}
+			return errors.Join(t.run(c.Context), t.covered())
 		},
 	})
 }
@@ -52,6 +58,10 @@ type moduleTest struct {
 	suites  []suite
 	target  scenario.Target
 	match   *regexp.Regexp
+	places  []string // FOLDER and FILE.yaml arguments
+	wasm    string
+	harness *harness.Harness // nil on Envoy
+	read    map[string]bool  // files that runs have read besides the scenarios
 	closers []func()
 }
 
@@ -63,7 +73,7 @@ type suite struct {
 }
 
 func newModuleTest(c *cli.Context) (*moduleTest, error) {
-	t := &moduleTest{c: c}
+	t := &moduleTest{c: c, read: map[string]bool{}}
 	if format := c.String("output"); format != "text" && format != "json" {
 		return nil, badUsage("--output %s: it is text or json", format)
 	}
@@ -73,26 +83,37 @@ func newModuleTest(c *cli.Context) (*moduleTest, error) {
 			return nil, badUsage("--run: %w", err)
 		}
 	}
-	wasm := c.String("wasm")
-	var places []string
+	t.wasm = c.String("wasm")
 	for _, arg := range c.Args().Slice() {
 		if strings.HasSuffix(arg, ".wasm") {
-			wasm = arg
+			t.wasm = arg
 			continue
 		}
-		places = append(places, arg)
+		t.places = append(t.places, arg)
 	}
-	if len(places) == 0 {
-		places = []string{"."}
+	if len(t.places) == 0 {
+		t.places = []string{"."}
 	}
-	for _, place := range places {
-		s, err := t.suite(place, wasm)
+	if c.Bool("envoy") && c.String("cover") != "" {
+		return nil, badUsage("--cover: Envoy cannot be asked what has run, leave --envoy away")
+	}
+	if err := t.find(); err != nil {
+		return nil, err
+	}
+	return t, t.open()
+}
+
+// find finds the suites.
+func (t *moduleTest) find() error {
+	t.suites = nil
+	for _, place := range t.places {
+		s, err := t.suite(place)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		t.suites = append(t.suites, s)
 	}
-	return t, t.open()
+	return nil
 }
 
 // open makes what the scenarios run on.
@@ -109,11 +130,17 @@ func (t *moduleTest) open() error {
 		t.target, t.closers = target, append(t.closers, target.Close)
 		return nil
 	}
-	h, err := newHarness(t.c)
+	cover := t.c.Path("cover")
+	if cover != "" {
+		if err := os.MkdirAll(cover, 0o750); err != nil {
+			return fmt.Errorf("write coverage: %w", err)
+		}
+	}
+	h, err := harness.New(t.c.Context, harness.Options{CacheDir: t.c.Path("cache"), CoverDir: cover})
 	if err != nil {
 		return err
 	}
-	t.target = scenario.Host{Harness: h}
+	t.harness, t.target = h, scenario.Host{Harness: h}
 	t.closers = append(t.closers, func() { _ = h.Close(context.WithoutCancel(t.c.Context)) })
 	return nil
 }
@@ -125,7 +152,7 @@ func (t *moduleTest) close() {
 }
 
 // suite is what is to be run of a folder or a file.
-func (t *moduleTest) suite(place, wasm string) (suite, error) {
+func (t *moduleTest) suite(place string) (suite, error) {
 	info, err := os.Stat(place)
 	if err != nil {
 		return suite{}, usageError{err}
@@ -146,11 +173,13 @@ func (t *moduleTest) suite(place, wasm string) (suite, error) {
 	if err != nil {
 		return s, err
 	}
-	s.find = func(name string) (string, error) {
-		if wasm != "" && name == s.module {
-			return wasm, nil
+	t.read[filepath.Join(folder, "module.yaml")] = true
+	s.find = func(name string) (file string, err error) {
+		if file = t.wasm; file == "" || name != s.module {
+			file, err = find(name)
 		}
-		return find(name)
+		t.read[file] = true
+		return file, err
 	}
 	return s, nil
 }
@@ -180,21 +209,18 @@ func moduleName(folder string) (string, error) {
 func (t *moduleTest) run(ctx context.Context) error {
 	var reports []scenario.Report
 	text := t.c.String("output") == "text"
-	for _, s := range t.suites {
-		runner := &scenario.Runner{Target: t.target, Find: s.find, Module: s.module, Match: t.match, Update: t.c.Bool("update")}
-		for _, file := range s.files {
-			loaded, err := scenario.Load(file)
-			if err != nil {
-				return usageError{err}
+	runners, files, err := t.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	for i, file := range files {
+		if err := runners[i].Run(ctx, file, func(r scenario.Report) {
+			reports = append(reports, r)
+			if text {
+				scenario.Print(t.c.App.Writer, r, t.c.Bool("verbose"))
 			}
-			if err := runner.Run(ctx, loaded, func(r scenario.Report) {
-				reports = append(reports, r)
-				if text {
-					scenario.Print(t.c.App.Writer, r, t.c.Bool("verbose"))
-				}
-			}); err != nil {
-				return usageError{err}
-			}
+		}); err != nil {
+			return usageError{err}
 		}
 	}
 	if err := t.write(reports); err != nil {
@@ -204,6 +230,50 @@ func (t *moduleTest) run(ctx context.Context) error {
 		return errScenarios
 	}
 	return ctx.Err()
+}
+
+// prepare reads all files, and tells the target what will be started.
+func (t *moduleTest) prepare(ctx context.Context) (runners []*scenario.Runner, files []*scenario.File, err error) {
+	var all []harness.Setup
+	for _, s := range t.suites {
+		for _, name := range s.files {
+			file, err := scenario.Load(name)
+			if err != nil {
+				return nil, nil, usageError{err}
+			}
+			r := &scenario.Runner{Target: t.target, Find: s.find, Module: s.module, Match: t.match, Update: t.c.Bool("update"), Prepared: true}
+			setups, err := r.Setups(file)
+			if err != nil {
+				return nil, nil, usageError{err}
+			}
+			runners, files, all = append(runners, r), append(files, file), append(all, setups...)
+		}
+	}
+	if err := t.target.Prepare(ctx, all); err != nil {
+		return nil, nil, usageError{err}
+	}
+	for _, setup := range all {
+		for _, m := range setup.Modules {
+			t.read[m.File] = true
+		}
+	}
+	return runners, files, nil
+}
+
+// covered says where the coverage is, or that there is none.
+func (t *moduleTest) covered() error {
+	folder := t.c.Path("cover")
+	if folder == "" {
+		return nil
+	}
+	n, err := t.harness.Covered()
+	if err == nil && n == 0 {
+		return badUsage("--cover: no module tells its coverage: build it with go build -cover -covermode=atomic -tags leash_cover")
+	}
+	if err == nil {
+		_, _ = fmt.Fprintf(t.c.App.ErrWriter, "coverage of %d VMs: go tool covdata percent -i %s\n", n, folder)
+	}
+	return err
 }
 
 func (t *moduleTest) write(reports []scenario.Report) error {

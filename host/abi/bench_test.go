@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/leash-gateway/leash/host/abi"
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // BenchmarkCallback is what this host adds to a callback: a phase in which the module asks for one header.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // printer is a Sink that prints what has passed the modules.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // inHeaders runs steps in a request's headers and returns what was logged and the error.

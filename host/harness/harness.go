@@ -33,14 +33,25 @@ type Options struct {
 	Deadline time.Duration
 	// MaxMemory is what a VM may have, in bytes. Default 512 MiB.
 	MaxMemory int64
+	// CoverDir is a folder into which each pipeline that is closed writes what of its modules has run, for `go tool covdata`. Default:
+	// none is written.
+	CoverDir string
 }
 
 // A Harness compiles modules and makes pipelines of them. It is safe for concurrent use.
 type Harness struct {
 	engine *abi.Engine
+	cover  coverage
 
 	mu       sync.Mutex
-	programs map[string]*abi.Program // by file
+	programs map[string]program // by file
+}
+
+// program is what a file was when it was compiled.
+type program struct {
+	*abi.Program
+	size    int64
+	changed time.Time
 }
 
 // New is a Harness. Close it after its pipelines.
@@ -49,29 +60,37 @@ func New(ctx context.Context, o Options) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Harness{engine: engine, programs: map[string]*abi.Program{}}, nil
+	return &Harness{engine: engine, cover: coverage{dir: o.CoverDir}, programs: map[string]program{}}, nil
 }
 
 // Close frees the compiled code.
 func (h *Harness) Close(ctx context.Context) error { return h.engine.Close(ctx) }
 
-// Compile compiles a file, once; Start does so by itself. With a warm cache it takes milliseconds.
+// Compile compiles a file, once until it changes; Start does so by itself. With a warm cache it takes milliseconds.
 func (h *Harness) Compile(ctx context.Context, file string) (*abi.Program, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if program := h.programs[file]; program != nil {
-		return program, nil
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("read module: %w", err)
+	}
+	known := h.programs[file]
+	if known.Program != nil && known.size == info.Size() && known.changed.Equal(info.ModTime()) {
+		return known.Program, nil
 	}
 	wasm, err := os.ReadFile(file) //nolint:gosec // the author names the file
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}
-	program, err := h.engine.Compile(ctx, wasm)
+	compiled, err := h.engine.Compile(ctx, wasm)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", file, err)
 	}
-	h.programs[file] = program
-	return program, nil
+	if known.Program != nil {
+		_ = known.Close(ctx) // VMs that run it go on
+	}
+	h.programs[file] = program{compiled, info.Size(), info.ModTime()}
+	return compiled, nil
 }
 
 // A Module is one filter of a pipeline: a .wasm with its configuration.

@@ -96,6 +96,7 @@ func (p *Pipeline) Close(ctx context.Context) {
 	p.worker.Do(func() {
 		for i, plugin := range p.plugins {
 			if plugin != nil {
+				p.harness.cover.take(plugin.VM())
 				_, _ = plugin.Close() // a module that fails here has nothing left to lose
 				_ = plugin.VM().Close(ctx)
 				p.plugins[i] = nil

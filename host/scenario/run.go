@@ -17,7 +17,7 @@ type Target interface {
 	Name() string
 	// Lacks says what cannot be done there.
 	Lacks() Lacks
-	// Prepare is told what will be started, before: what takes its time once is done here.
+	// Prepare is told what will be started, in this order, before: what takes its time once is done here.
 	Prepare(ctx context.Context, all []harness.Setup) error
 	// Start makes a session for a scenario. The error says why modules refuse their configuration.
 	Start(ctx context.Context, s harness.Setup) (Session, error)
@@ -88,6 +88,8 @@ type Runner struct {
 	Match *regexp.Regexp
 	// Update writes the files of body_file instead of comparing with them.
 	Update bool
+	// Prepared says that the Target has been told of the Setups of all files before.
+	Prepared bool
 }
 
 // A Report is what came of a scenario.
@@ -104,25 +106,40 @@ type Report struct {
 	Details []string `json:"details,omitempty"`
 }
 
-// Run runs the scenarios of a file, and tells each report as it comes. The error is of a file that is wrong in itself, of a module that is
-// not found or that is none.
-func (r *Runner) Run(ctx context.Context, f *File, tell func(Report)) error {
-	setups := make([]harness.Setup, len(f.Scenarios))
-	var needed []harness.Setup
+// Setups are what Run will start for a file. The error is that of Run.
+func (r *Runner) Setups(f *File) ([]harness.Setup, error) {
+	_, needed, err := r.setups(f)
+	return needed, err
+}
+
+// setups are those of the scenarios, by their place, and those of them that must start.
+func (r *Runner) setups(f *File) (all, needed []harness.Setup, err error) {
+	all = make([]harness.Setup, len(f.Scenarios))
 	for i := range f.Scenarios {
 		if !r.matches(f, i) || r.skipped(f, &f.Scenarios[i]) != "" {
 			continue
 		}
-		var err error
-		if setups[i], err = f.setup(&f.Scenarios[i], r.Module, r.Find); err != nil {
-			return f.errorf("scenarios["+strconv.Itoa(i)+"]", err)
+		if all[i], err = f.setup(&f.Scenarios[i], r.Module, r.Find); err != nil {
+			return nil, nil, f.errorf("scenarios["+strconv.Itoa(i)+"]", err)
 		}
 		if f.Scenarios[i].Refused == "" {
-			needed = append(needed, setups[i])
+			needed = append(needed, all[i])
 		}
 	}
-	if err := r.Target.Prepare(ctx, needed); err != nil {
+	return all, needed, nil
+}
+
+// Run runs the scenarios of a file, and tells each report as it comes. The error is of a file that is wrong in itself, of a module that is
+// not found or that is none.
+func (r *Runner) Run(ctx context.Context, f *File, tell func(Report)) error {
+	setups, needed, err := r.setups(f)
+	if err != nil {
 		return err
+	}
+	if !r.Prepared {
+		if err := r.Target.Prepare(ctx, needed); err != nil {
+			return err
+		}
 	}
 	for i := range f.Scenarios {
 		if err := ctx.Err(); err != nil {

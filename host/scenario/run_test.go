@@ -19,14 +19,22 @@ import (
 // modules are what `make modules` builds. A missing build fails a test, it never skips it.
 var modules = scenario.In(nil, "../../build/modules")
 
-func runner(t *testing.T, file string) *scenario.Runner {
-	t.Helper()
-	h, err := harness.New(context.Background(), harness.Options{CacheDir: abi.DefaultCacheDir()})
-	if err != nil {
-		t.Fatal(err)
+// shared is one harness for all tests: each module is compiled, or read from the cache, once.
+var shared *harness.Harness
+
+func TestMain(m *testing.M) {
+	var err error
+	if shared, err = harness.New(context.Background(), harness.Options{CacheDir: abi.DefaultCacheDir()}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	t.Cleanup(func() { _ = h.Close(context.Background()) })
-	return &scenario.Runner{Target: scenario.Host{Harness: h}, Find: modules, Module: filepath.Base(filepath.Dir(filepath.Dir(file)))}
+	code := m.Run()
+	_ = shared.Close(context.Background())
+	os.Exit(code)
+}
+
+func runner(file string) *scenario.Runner {
+	return &scenario.Runner{Target: scenario.Host{Harness: shared}, Find: modules, Module: filepath.Base(filepath.Dir(filepath.Dir(file)))}
 }
 
 func run(t *testing.T, r *scenario.Runner, file string) []scenario.Report {
@@ -45,7 +53,8 @@ func run(t *testing.T, r *scenario.Runner, file string) []scenario.Report {
 func TestModulesKeepWhatTheirScenariosPromise(t *testing.T) {
 	for _, file := range files(t) {
 		t.Run(strings.TrimPrefix(filepath.ToSlash(file), "../../"), func(t *testing.T) {
-			for _, report := range run(t, runner(t, file), file) {
+			t.Parallel()
+			for _, report := range run(t, runner(file), file) {
 				if report.Skipped != "" {
 					t.Errorf("%s was skipped: %s", report.Name, report.Skipped)
 				}
@@ -60,7 +69,7 @@ func TestModulesKeepWhatTheirScenariosPromise(t *testing.T) {
 func TestFailuresShowPlaceAndDifference(t *testing.T) {
 	const file = "testdata/failing/failing.yaml"
 	var got bytes.Buffer
-	for _, report := range run(t, runner(t, file), file) {
+	for _, report := range run(t, runner(file), file) {
 		report.Took = time.Millisecond
 		if len(report.Failures) == 0 {
 			t.Errorf("%s does not fail", report.Name)
@@ -89,7 +98,7 @@ func TestReportsAreWrittenForMachines(t *testing.T) {
 
 func TestOnlyScenariosThatMatchAreRun(t *testing.T) {
 	const file = "testdata/failing/failing.yaml"
-	r := runner(t, file)
+	r := runner(file)
 	r.Match = regexp.MustCompile(`failing.yaml/head`)
 	if reports := run(t, r, file); len(reports) != 1 || reports[0].Name != "headers" {
 		t.Errorf("got %+v, want the scenario headers alone", reports)
@@ -105,7 +114,7 @@ func TestBodiesInFilesAreWrittenAndCompared(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := runner(t, file)
+	r := runner(file)
 	for _, step := range []struct {
 		model        string
 		update, fail bool
@@ -128,7 +137,7 @@ scenarios: [{name: a, steps: [{request: {}}]}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = runner(t, "testdata/failing/failing.yaml").Run(context.Background(), f, func(scenario.Report) {})
+	err = runner("testdata/failing/failing.yaml").Run(context.Background(), f, func(scenario.Report) {})
 	if err == nil || !strings.Contains(err.Error(), "here.yaml:3:23: routes[0].providr: unknown field") {
 		t.Errorf("got %v", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // recorder is a Sink that writes down what comes.

@@ -5,7 +5,7 @@ package conformance
 import (
 	"slices"
 
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // A Case is a module and one exchange.

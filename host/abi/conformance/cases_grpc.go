@@ -1,6 +1,6 @@
 package conformance
 
-import "github.com/leash-gateway/leash/host/abi/internal/asm"
+import "github.com/leash-gateway/leash/host/internal/asm"
 
 func grpcCall(cluster, method, message string) asm.Step {
 	return asm.Call("proxy_grpc_call", asm.Text(cluster), asm.Text("test.Service"), asm.Text(method), asm.Pairs("x-meta", "data"), asm.Text(message), asm.Word(2000), asm.OutQuiet(1))

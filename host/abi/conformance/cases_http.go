@@ -1,6 +1,6 @@
 package conformance
 
-import "github.com/leash-gateway/leash/host/abi/internal/asm"
+import "github.com/leash-gateway/leash/host/internal/asm"
 
 var headerCases = []Case{
 	{Name: "a header is read whatever its case", Module: on("proxy_on_request_headers", get(requestHeaders, "x-probe"), get(requestHeaders, "X-PROBE"), get(requestHeaders, ":path"), get(requestHeaders, ":method"), get(requestHeaders, ":authority"))},

@@ -1,6 +1,6 @@
 package conformance
 
-import "github.com/leash-gateway/leash/host/abi/internal/asm"
+import "github.com/leash-gateway/leash/host/internal/asm"
 
 // metric defines the metric that the next steps are about; its id stays in slot 0.
 func metric(kind uint32, name string) asm.Step {

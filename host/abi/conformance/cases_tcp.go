@@ -1,6 +1,6 @@
 package conformance
 
-import "github.com/leash-gateway/leash/host/abi/internal/asm"
+import "github.com/leash-gateway/leash/host/internal/asm"
 
 // TCPCases are connections on which a client sends "ping", gets it back from the server, and closes.
 var TCPCases = []Case{

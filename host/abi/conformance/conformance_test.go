@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 const (

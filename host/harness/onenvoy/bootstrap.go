@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,23 +19,38 @@ type object = map[string]any
 // routeTimeout is after how long a provider that says nothing is given up.
 const routeTimeout = "2s"
 
-func (p *process) bootstrap(all []harness.Setup) ([]byte, error) {
+// bootstrap is what Envoy is started with: everything but the listeners, which it reads from a file.
+func (p *process) bootstrap() ([]byte, error) {
 	clusters := []any{cluster("harness.provider", p.provider.address)}
 	for _, name := range slices.Sorted(maps.Keys(p.upstream)) {
 		clusters = append(clusters, cluster(name, p.upstream[name].address))
 	}
-	var listeners []any
+	return json.Marshal(object{
+		"admin": object{"address": socket("127.0.0.1:0")}, "stats_flush_interval": "0.1s", "node": object{"id": "harness", "cluster": "harness"},
+		"static_resources":  object{"clusters": clusters},
+		"dynamic_resources": object{"lds_config": object{"resource_api_version": "V3", "path_config_source": object{"path": p.listeners}}},
+	})
+}
+
+// writeListeners gives Envoy its listeners, whole or not at all. Where it refuses one it takes the others.
+func (p *process) writeListeners(all []harness.Setup) error {
+	var resources []any
 	for i, s := range all {
 		one, err := listener(s, i)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		listeners = append(listeners, one)
+		one["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener"
+		resources = append(resources, one)
 	}
-	return json.Marshal(object{
-		"admin": object{"address": socket("127.0.0.1:0")}, "stats_flush_interval": "0.1s",
-		"static_resources": object{"listeners": listeners, "clusters": clusters},
-	})
+	text, err := json.Marshal(object{"resources": resources})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(p.listeners+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(p.listeners+".new", p.listeners)
 }
 
 func listener(s harness.Setup, i int) (object, error) {

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,14 +36,18 @@ type Options struct {
 
 // A Target runs pipelines on Envoy. Close it when done.
 type Target struct {
-	o     Options
-	mine  bool // Dir is to be removed
-	envoy *process
+	o        Options
+	mine     bool // Dir is to be removed
+	prepared []harness.Setup
+	envoy    *process
 }
+
+// together is how many pipelines one Envoy has: it compiles a module once for all of them, but each has VMs, of some 30 MB, three to a module.
+const together = 32
 
 var _ scenario.Target = (*Target)(nil)
 
-// New is a Target; Envoy starts with the first Prepare.
+// New is a Target; Envoy starts with the first Start.
 func New(o Options) (*Target, error) {
 	t := &Target{o: o}
 	if o.Envoy == "" {
@@ -77,33 +82,45 @@ func (*Target) Lacks() scenario.Lacks {
 	return scenario.Lacks{Clock: true, Shared: true, Properties: true}
 }
 
-// Prepare starts an Envoy with all pipelines, and ends the one before.
-func (t *Target) Prepare(ctx context.Context, all []harness.Setup) error {
+// Prepare remembers what will come: pipelines that stand beside each other share an Envoy.
+func (t *Target) Prepare(_ context.Context, all []harness.Setup) error {
 	if t.envoy != nil {
 		t.envoy.stop()
 		t.envoy = nil
 	}
-	if len(all) == 0 {
-		return nil
-	}
-	var err error
-	t.envoy, err = start(ctx, t.o, all)
-	return err
+	t.prepared = all
+	return nil
 }
 
-// Start begins a session on the pipeline of a setup. One that was not among those prepared gets an Envoy of its own: its modules
-// may refuse it, and Envoy does not start then.
+// Start begins a session on the pipeline of a setup. One that was not among those prepared, because its modules are to refuse it, is tried on
+// the Envoy that runs.
 func (t *Target) Start(ctx context.Context, s harness.Setup) (scenario.Session, error) {
-	if t.envoy != nil {
-		if port := t.envoy.ports[s.Name]; port != "" {
-			return newSession(ctx, t.envoy, s, port, false)
+	at := slices.IndexFunc(t.prepared, func(one harness.Setup) bool { return one.Name == s.Name })
+	if at < 0 && t.envoy != nil && len(s.Callouts) == 0 {
+		port, err := t.envoy.add(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return newSession(ctx, t.envoy, s, port, false)
+	}
+	if at < 0 {
+		own, err := start(ctx, t.o, []harness.Setup{s})
+		if err != nil {
+			return nil, err
+		}
+		return newSession(ctx, own, s, own.ports[s.Name], true)
+	}
+	if from := at - at%together; t.envoy == nil || t.envoy.setups[0].Name != t.prepared[from].Name {
+		if t.envoy != nil {
+			t.envoy.stop()
+			t.envoy = nil
+		}
+		var err error
+		if t.envoy, err = start(ctx, t.o, t.prepared[from:min(from+together, len(t.prepared))]); err != nil {
+			return nil, err
 		}
 	}
-	own, err := start(ctx, t.o, []harness.Setup{s})
-	if err != nil {
-		return nil, err
-	}
-	return newSession(ctx, own, s, own.ports[s.Name], true)
+	return newSession(ctx, t.envoy, s, t.envoy.ports[s.Name], false)
 }
 
 // process is a running Envoy with the servers around it.
@@ -113,7 +130,10 @@ type process struct {
 	read    chan struct{} // closed when its log has ended
 	ended   chan struct{}
 	admin   string
+	setups  []harness.Setup
 	ports   map[string]string // by the name of a setup
+	// listeners is the file from which Envoy reads them.
+	listeners string
 
 	provider *server
 	upstream map[string]*server
@@ -122,7 +142,7 @@ type process struct {
 	mu      sync.Mutex
 	logs    []harness.Log
 	crashes []error
-	tail    []string // what it wrote last, for errors
+	all     []string // what it wrote
 }
 
 // readyWithin is how long Envoy may take to compile all modules.
@@ -130,7 +150,7 @@ const readyWithin = 2 * time.Minute
 
 func start(ctx context.Context, o Options, all []harness.Setup) (p *process, err error) {
 	p = &process{
-		read: make(chan struct{}), ended: make(chan struct{}), ports: map[string]string{}, upstream: map[string]*server{},
+		setups: all, read: make(chan struct{}), ended: make(chan struct{}), ports: map[string]string{}, upstream: map[string]*server{},
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}},
 	}
 	dir, err := os.MkdirTemp(o.Dir, "run-")
@@ -142,7 +162,11 @@ func start(ctx context.Context, o Options, all []harness.Setup) (p *process, err
 		return nil, err
 	}
 	adminFile, file := filepath.Join(dir, "admin"), filepath.Join(dir, "envoy.json")
-	text, err := p.bootstrap(all)
+	p.listeners = filepath.Join(dir, "listeners.json")
+	text, err := p.bootstrap()
+	if err == nil {
+		err = p.writeListeners(all)
+	}
 	if err == nil {
 		err = os.WriteFile(file, text, 0o600)
 	}
@@ -204,6 +228,47 @@ func (p *process) waitReady(ctx context.Context, adminFile string) error {
 	}
 }
 
+// add brings one more pipeline to an Envoy that runs. The error holds what it wrote if it refuses it.
+func (p *process) add(ctx context.Context, s harness.Setup) (port string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	const rejected = "Error adding/updating listener"
+	before := p.wrote(rejected)
+	if err := p.writeListeners(append(slices.Clone(p.setups), s)); err != nil {
+		return "", fmt.Errorf("write envoy's listeners: %w", err)
+	}
+	for {
+		if err := p.findPorts(ctx); err != nil {
+			return "", err
+		}
+		switch {
+		case p.ports[s.Name] != "":
+			return p.ports[s.Name], nil
+		case p.wrote(rejected) > before:
+			return "", errors.New("start envoy: it refused the modules" + p.lastWords())
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("add a listener to envoy: %w%s", ctx.Err(), p.lastWords())
+		case <-p.ended:
+			return "", errors.New("add a listener to envoy: it ended" + p.lastWords())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// wrote is how many lines with a text Envoy has written.
+func (p *process) wrote(text string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.all {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
 func (p *process) get(ctx context.Context, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+path, nil)
 	if err != nil {
@@ -256,9 +321,7 @@ func (p *process) readLog(out io.Reader, to io.Writer) {
 			if found := trapped.FindStringSubmatch(line); found != nil {
 				p.crashes = append(p.crashes, fmt.Errorf("%s: %s", found[1], found[2]))
 			}
-			if p.tail = append(p.tail, line); len(p.tail) > 12 {
-				p.tail = p.tail[1:]
-			}
+			p.all = append(p.all, line)
 			p.mu.Unlock()
 		}
 		if err != nil {
@@ -273,5 +336,6 @@ var levels = map[string]string{"trace": "trace", "debug": "debug", "info": "info
 func (p *process) lastWords() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return "\n    " + strings.Join(p.tail, "\n    ")
+	const last = 12
+	return "\n    " + strings.Join(p.all[max(len(p.all)-last, 0):], "\n    ")
 }

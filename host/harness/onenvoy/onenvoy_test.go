@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/harness/onenvoy"
 	"github.com/leash-gateway/leash/host/scenario"
 )
@@ -39,15 +40,30 @@ func TestModulesKeepInEnvoyWhatTheirScenariosPromise(t *testing.T) {
 	if len(filters) < 6 || len(examples) == 0 {
 		t.Fatalf("found %d and %d scenario files", len(filters), len(examples))
 	}
-	passed := 0
+	var runners []*scenario.Runner
+	var loaded []*scenario.File
+	var all []harness.Setup
 	for _, file := range append(append(filters, examples...), "testdata/surroundings.yaml") {
-		t.Run(strings.TrimPrefix(filepath.ToSlash(file), "../../../"), func(t *testing.T) {
-			f, err := scenario.Load(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := &scenario.Runner{Target: target, Find: scenario.In(nil, "../../../build/modules"), Module: filepath.Base(filepath.Dir(filepath.Dir(file)))}
-			if err := r.Run(context.Background(), f, func(report scenario.Report) {
+		f, err := scenario.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &scenario.Runner{
+			Target: target, Find: scenario.In(nil, "../../../build/modules"), Module: filepath.Base(filepath.Dir(filepath.Dir(file))), Prepared: true,
+		}
+		setups, err := r.Setups(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runners, loaded, all = append(runners, r), append(loaded, f), append(all, setups...)
+	}
+	if err := target.Prepare(context.Background(), all); err != nil {
+		t.Fatal(err)
+	}
+	passed := 0
+	for i, f := range loaded {
+		t.Run(strings.TrimPrefix(filepath.ToSlash(f.Path()), "../../../"), func(t *testing.T) {
+			if err := runners[i].Run(context.Background(), f, func(report scenario.Report) {
 				for _, failure := range report.Failures {
 					t.Errorf("%s: %v", report.Name, failure)
 				}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
-	"github.com/leash-gateway/leash/host/abi/internal/asm"
 	"github.com/leash-gateway/leash/host/abi/internal/meter"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // module is one with imports, several functions, calls and loops.
