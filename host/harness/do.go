@@ -16,12 +16,13 @@ const patience = 10 * time.Minute
 // Exchange takes one exchange through the modules. The error is of a module that could not be loaded again after its
 // VM had failed in an earlier one; whatever happens in the exchange itself stands in the Result.
 func (p *Pipeline) Exchange(ctx context.Context, r Request) (*Result, error) {
+	before := p.crashes()
 	if err := p.revive(ctx); err != nil {
 		return nil, err
 	}
 	began := time.Now()
 	logged, called := len(p.logs.all()), len(p.callouts.since(0))
-	x := &exchange{p: p, request: r, result: &Result{}}
+	x := &exchange{p: p, request: r, result: &Result{Crashes: before}}
 	p.worker.Do(func() {
 		x.chain = chain.New(p.plugins, p.chainConfig(x))
 	})
@@ -31,15 +32,22 @@ func (p *Pipeline) Exchange(ctx context.Context, r Request) (*Result, error) {
 	x.result.Took = time.Since(began)
 	x.result.Logs = p.logs.all()[logged:]
 	x.result.Callouts = p.callouts.since(called)
+	x.result.Crashes = append(x.result.Crashes, p.crashes()...)
+	p.exchanges++
+	return x.result, nil
+}
+
+// crashes are why VMs have failed, each told once.
+func (p *Pipeline) crashes() (all []error) {
 	p.worker.Do(func() {
 		for _, plugin := range p.plugins {
-			if err := plugin.VM().Err(); err != nil {
-				x.result.Crashes = append(x.result.Crashes, err)
+			if err := plugin.VM().Err(); err != nil && !p.told[plugin.VM()] {
+				p.told[plugin.VM()] = true
+				all = append(all, err)
 			}
 		}
 	})
-	p.exchanges++
-	return x.result, nil
+	return all
 }
 
 // Later is for hosts in which something comes late; here nothing does.

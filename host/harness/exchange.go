@@ -162,7 +162,7 @@ type Result struct {
 	// Callouts and Logs are what modules did in this exchange.
 	Callouts []Callout
 	Logs     []Log
-	// Crashes are VMs that failed in this exchange: a trap, or too much time or memory.
+	// Crashes are VMs that failed in this exchange, or since the one before: a trap, or too much time or memory.
 	Crashes []error
 	// Notes say what could not be done here as asked: on a real Envoy, say.
 	Notes []string

@@ -28,13 +28,14 @@ type Pipeline struct {
 	logs      logs
 	random    io.Reader
 	exchanges int
+	told      map[*abi.VM]bool // VMs that have failed, and whose failure stands in a Result
 }
 
 // Start compiles the modules of a setup, and configures them. A module that refuses its configuration, or fails, is an error that
 // holds what it logged.
 func (h *Harness) Start(ctx context.Context, s Setup) (*Pipeline, error) {
 	s = s.withDefaults()
-	p := &Pipeline{setup: s, harness: h, clock: &clock{now: s.Clock}, plugins: make([]*abi.Plugin, len(s.Modules))}
+	p := &Pipeline{setup: s, harness: h, clock: &clock{now: s.Clock}, plugins: make([]*abi.Plugin, len(s.Modules)), told: map[*abi.VM]bool{}}
 	p.callouts = callouts{script: s.Callouts, clock: p.clock}
 	// The same each time: a test that fails once fails again.
 	p.random = rand.NewChaCha8([32]byte{'l', 'e', 'a', 's', 'h'})
@@ -168,6 +169,7 @@ func (p *Pipeline) revive(ctx context.Context) error {
 			continue
 		}
 		p.worker.Do(func() { _ = plugin.VM().Close(ctx) })
+		delete(p.told, plugin.VM())
 		if err := p.load(ctx, i); err != nil {
 			return err
 		}

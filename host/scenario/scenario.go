@@ -106,7 +106,7 @@ type Content struct {
 	// Headers are sent in the order of their names.
 	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
 	// HeaderList are headers in their order, each a name and a value; a name may stand there several times.
-	HeaderList [][]string `yaml:"header_list,omitempty" json:"header_list,omitempty"`
+	HeaderList [][]string `yaml:"header_list,omitempty,flow" json:"header_list,omitempty"`
 	// Body is the body as it is.
 	Body string `yaml:"body,omitempty" json:"body,omitempty"`
 	// JSON is a body written as YAML.
@@ -137,8 +137,8 @@ type Answer struct {
 // Expect is what must have come of an exchange. What it does not name may be as it likes, but an exchange must be
 // answered to its end, and no VM may fail, unless it says so.
 type Expect struct {
-	// Outcome is how the exchange ends for the client: answered by default, reset, cut, left or held.
-	Outcome string `yaml:"outcome,omitempty" json:"outcome,omitempty" jsonschema:"enum=answered,enum=reset,enum=cut,enum=left,enum=held"`
+	// Outcome is how the exchange ends for the client: answered by default, reset, cut, left or held; any stands for all but held.
+	Outcome string `yaml:"outcome,omitempty" json:"outcome,omitempty" jsonschema:"enum=answered,enum=reset,enum=cut,enum=left,enum=held,enum=any"`
 	// Crash says that a VM fails.
 	Crash bool `yaml:"crash,omitempty" json:"crash,omitempty"`
 	// Status is the answer's.
