@@ -173,6 +173,9 @@ func (vm *VM) Program() *Program { return vm.program }
 // Worker is what the VM runs on.
 func (vm *VM) Worker() *Worker { return vm.worker }
 
+// Clock is the time that the VM sees.
+func (vm *VM) Clock() Clock { return vm.config.Host.Clock }
+
 // Err is why the VM has failed or that it is closed, nil while it lives.
 func (vm *VM) Err() error { return vm.failure }
 

@@ -7,6 +7,19 @@ import (
 	"github.com/leash-gateway/leash/host/abi"
 )
 
+// attributesOf are those of an exchange.
+type attributesOf struct{ x *exchange }
+
+var _ abi.Properties = attributesOf{}
+
+// Property is the value of a path: what the test says goes before what is so.
+func (a attributesOf) Property(path string) ([]byte, abi.Status) {
+	return attributes{a.x.request.Properties, a.x.p.setup.Properties, a.x.known()}.Property(path)
+}
+
+// SetProperty is never asked: the chain keeps what modules set.
+func (attributesOf) SetProperty(string, []byte) abi.Status { return abi.BadArgument }
+
 // attributes answer modules' questions about an exchange: the first map that has a path counts.
 type attributes []map[string]any
 
@@ -27,16 +40,17 @@ func (a attributes) Property(path string) ([]byte, abi.Status) {
 // SetProperty is never asked: the chain keeps what modules set.
 func (attributes) SetProperty(string, []byte) abi.Status { return abi.BadArgument }
 
-// known are the attributes that follow from the exchange itself.
+// known are the attributes of the exchange that package chain does not know.
 func (x *exchange) known() map[string]any {
-	h := RequestHeaders(x.request)
-	path := h.Get(":path")
-	plain, query, _ := strings.Cut(path, "?")
-	return map[string]any{
-		"source.address": "127.0.0.1:50000", "destination.address": "127.0.0.1:8080", "request.protocol": "HTTP/1.1",
-		"request.method": h.Get(":method"), "request.path": path, "request.url_path": plain, "request.query": query,
-		"request.host": h.Get(":authority"), "request.scheme": h.Get(":scheme"), "request.id": h.Get("x-request-id"),
+	known := map[string]any{
+		"source.address": "127.0.0.1:50000", "source.port": 50000, "destination.address": "127.0.0.1:8080", "destination.port": 8080,
+		"connection.id": 1 + x.p.exchanges, "request.protocol": "HTTP/1.1",
 	}
+	if x.result.Provider != nil {
+		known["upstream.address"], known["upstream.port"], known["upstream.local_address"] = "127.0.0.1:9000", 9000, "127.0.0.1:50001"
+		known["upstream.num_endpoints"], known["xds.cluster_name"] = 1, "harness.provider"
+	}
+	return known
 }
 
 // pathOf is a path as modules ask for it, of one with dots.

@@ -56,7 +56,7 @@ func (*Pipeline) Later(context.Context, *Result) bool { return false }
 func (p *Pipeline) chainConfig(x *exchange) chain.Config {
 	c := chain.Config{
 		Upstream: (*provider)(x), Downstream: (*client)(x), Reset: func() { x.reset = true },
-		MaxBuffer: p.setup.MaxBuffer, Properties: attributes{x.request.Properties, p.setup.Properties, x.known()},
+		MaxBuffer: p.setup.MaxBuffer, Properties: attributesOf{x},
 	}
 	for _, m := range p.setup.Modules {
 		c.FailOpen = append(c.FailOpen, m.Inspector)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
 )
@@ -54,6 +55,12 @@ type Exchange struct {
 	answered          bool // response headers have reached the client
 	local             bool // a module, or the chain for it, has answered; what the server says does not matter any more
 	over              bool
+
+	// For attributes.
+	clock                       abi.Clock
+	began, toServer, fromServer time.Time
+	received, sent              int64 // bytes of the bodies
+	details                     string
 }
 
 // New begins an exchange through plugins, which may live in different VMs of one Worker. Close it, whatever happens.
@@ -61,7 +68,11 @@ func New(plugins []*abi.Plugin, config Config) *Exchange {
 	if config.MaxBuffer <= 0 {
 		config.MaxBuffer = defaultMaxBuffer
 	}
-	x := &Exchange{config: config}
+	x := &Exchange{config: config, clock: abi.SystemClock{}, details: "via_upstream"}
+	if len(plugins) > 0 {
+		x.clock = plugins[0].VM().Clock()
+	}
+	x.began = x.clock.Now()
 	for i, plugin := range plugins {
 		f := &filter{x: x, plugin: plugin, index: i, failOpen: i < len(config.FailOpen) && config.FailOpen[i]}
 		f.side = [2]side{{f: f, direction: abi.Request, next: i + 1}, {f: f, direction: abi.Response, next: i - 1}}
@@ -79,6 +90,7 @@ func (x *Exchange) OnRequestHeaders(h *abi.Headers, end bool) {
 // OnRequestData brings a part of the request's body, which belongs to the chain from now on.
 // After a local response nobody sees it.
 func (x *Exchange) OnRequestData(data []byte, end bool) {
+	x.received += int64(len(data))
 	if !x.local {
 		x.data(abi.Request, 0, data, end)
 	}
@@ -97,12 +109,14 @@ func (x *Exchange) OnResponseHeaders(h *abi.Headers, end bool) {
 		return
 	}
 	x.response = h
+	x.cameIf(end)
 	x.headers(abi.Response, len(x.filters)-1, h, end)
 }
 
 // OnResponseData brings a part of the response's body, which belongs to the chain from now on.
 func (x *Exchange) OnResponseData(data []byte, end bool) {
 	if !x.local {
+		x.cameIf(end)
 		x.data(abi.Response, len(x.filters)-1, data, end)
 	}
 }
@@ -110,7 +124,15 @@ func (x *Exchange) OnResponseData(data []byte, end bool) {
 // OnResponseTrailers brings the response's trailers and ends it.
 func (x *Exchange) OnResponseTrailers(h *abi.Headers) {
 	if !x.local {
+		x.cameIf(true)
 		x.trailersTo(abi.Response, len(x.filters)-1, h)
+	}
+}
+
+// cameIf notes the time at which the whole answer has come.
+func (x *Exchange) cameIf(whole bool) {
+	if whole {
+		x.fromServer = x.clock.Now()
 	}
 }
 
@@ -135,6 +157,7 @@ func (x *Exchange) headers(direction abi.StreamType, at int, h *abi.Headers, end
 		s.onHeaders(h, end)
 	case direction == abi.Request:
 		if !x.local {
+			x.toServer = x.clock.Now()
 			x.config.Upstream.Headers(h, end)
 		}
 	default:
@@ -153,6 +176,7 @@ func (x *Exchange) data(direction abi.StreamType, at int, data []byte, end bool)
 			x.config.Upstream.Data(data, end)
 		}
 	default:
+		x.sent += int64(len(data))
 		x.config.Downstream.Data(data, end)
 	}
 }
@@ -192,7 +216,7 @@ func (x *Exchange) reply(r *abi.LocalResponse) {
 		return
 	}
 	direct := x.response != nil
-	x.local = true
+	x.local, x.details = true, strings.ReplaceAll(r.Details, " ", "_")
 	h := abi.NewHeaders(":status", strconv.Itoa(r.Status))
 	for name, value := range r.Headers.All() {
 		h.Add(name, value)
@@ -302,6 +326,9 @@ func (f *filter) Property(path string) ([]byte, abi.Status) {
 	}
 	name, _, _ := strings.Cut(path, "\x00")
 	if value, found := f.x.state[name]; found && name == path {
+		return value, abi.OK
+	}
+	if value, found := f.own(path); found {
 		return value, abi.OK
 	}
 	return nil, abi.NotFound

@@ -250,6 +250,27 @@ func OutLong() Arg {
 	}
 }
 
+// OutNumber is where a number is to be written as bytes, as that of a property; its lower half is logged in hexadecimal.
+func OutNumber() Arg {
+	return func(f *function) {
+		f.types = append(f.types, "ii"...)
+		at := f.out(8)
+		f.i32(at)
+		f.i32(at + 4)
+		f.after = append(f.after, func() { f.logHex("> ", func() { f.load(at); f.op(0x28, 2, 0) }) }) // i32.load of what it points to
+	}
+}
+
+// OutUnseen is where bytes are to be written, which are not logged.
+func OutUnseen() Arg {
+	return func(f *function) {
+		f.types = append(f.types, "ii"...)
+		at := f.out(8)
+		f.i32(at)
+		f.i32(at + 4)
+	}
+}
+
 const infoLevel = 2
 
 // Build is the module for ABI 0.2.1.

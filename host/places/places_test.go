@@ -1,0 +1,534 @@
+// Package places_test runs one module, a probe, on one leash.yaml in all places where modules run: Envoy, the embedded gateway, an Envoy
+// with a Module Host (ext_proc), and the harness. docs/reference/places.md is what it saw.
+package places_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/gateway"
+	"github.com/leash-gateway/leash/host/harness"
+)
+
+var update = flag.Bool("update", false, "write docs/reference/places.md")
+
+const (
+	reference  = "../../docs/reference/places.md"
+	modulesDir = "../../build/modules"
+)
+
+// chat is what the client sends, answer what the provider says.
+const (
+	chat   = `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`
+	answer = `{"choices":[{"index":0,"message":{"role":"assistant","content":"Hello"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`
+)
+
+// place is where modules run, with what the probe wrote there.
+type place struct {
+	name string
+	run  func(*testing.T, *rig) []string
+	seen seen
+}
+
+// rig is what all places have in common.
+type rig struct {
+	config *config.Config
+	dir    string
+	listen string
+	admin  string
+}
+
+// lines collects what the probe writes.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, line)
+}
+
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.all)
+}
+
+func TestModulesSeeTheSameInAllPlaces(t *testing.T) {
+	places := []*place{{name: "Envoy", run: onEnvoy}, {name: "gateway", run: onGateway}, {name: "ext_proc", run: onExtProc}, {name: "harness", run: onHarness}}
+	for _, p := range places {
+		t.Run(p.name, func(t *testing.T) { p.seen = read(p.run(t, newRig(t))) })
+	}
+	if t.Failed() {
+		return
+	}
+	for _, p := range places[1:] {
+		for key, value := range p.seen.values {
+			if want, known := places[0].seen.values[key]; known && value != want && !excused[key] {
+				t.Errorf("%s is %q in the %s, and %q in Envoy", key, value, p.name, want)
+			}
+		}
+		for key := range p.seen.values {
+			if _, known := places[0].seen.values[key]; !known {
+				t.Logf("%s is there in the %s, not in Envoy", key, p.name)
+			}
+		}
+	}
+	want := table(places)
+	if *update {
+		if err := os.WriteFile(reference, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the probe saw (go test ./host/places -update writes it):\n%s", reference, want)
+	}
+}
+
+// excused are values that differ, and why.
+var excused = map[string]bool{
+	// Envoy's router puts the provider's name into the headers; the others, or the Envoy in front of them, into what is sent only.
+	"proxy_on_log request.host": true,
+}
+
+// newRig is a leash.yaml with the probe in its pipeline, and a provider.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	provider := http.NewServeMux()
+	provider.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("x-server", "provider")
+		w.Header().Set("content-type", "application/json")
+		w.Header().Set(http.TrailerPrefix+"x-end", "1")
+		_, _ = io.WriteString(w, answer)
+	})
+	r := &rig{dir: t.TempDir(), listen: freeAddress(t), admin: freeAddress(t)}
+	file := filepath.Join(r.dir, "leash.yaml")
+	if err := os.WriteFile(filepath.Join(r.dir, "probe.wasm"), probe(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	yaml := fmt.Sprintf(`listen: %s
+envoy: {admin: "%s"}
+allow_anonymous: true
+providers: {p: {base_url: "http://%s/v1"}}
+routes: [{model: "*", provider: p}]
+pipeline: [{module: probe, file: probe.wasm, kind: policy}]
+`, r.listen, r.admin, serve(t, provider))
+	c, err := config.Parse(file, []byte(yaml), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.config = c
+	return r
+}
+
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	return l.Addr().String()
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// ask sends the chat, over HTTP/2 and with trailers, until somebody listens, and waits until the probe has written its last line.
+func (r *rig) ask(t *testing.T, got *lines) []string {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}, Timeout: 20 * time.Second}
+	defer client.CloseIdleConnections()
+	eventually(t, "an answer", func() error {
+		request, err := http.NewRequest(http.MethodPost, "http://"+r.listen+"/v1/chat/completions?q=1", io.NopCloser(strings.NewReader(chat)))
+		if err != nil {
+			return err
+		}
+		request.ContentLength = int64(len(chat))
+		request.Header = http.Header{"Content-Type": {"application/json"}, "User-Agent": {"probe"}, "X-Probe": {"yes"}, "Referer": {"http://from/"}}
+		request.Host = "leash.test"
+		request.Trailer = http.Header{"X-Last": {"1"}}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if text, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s %s %w", response.Status, text, err)
+		}
+		return nil
+	})
+	return r.ended(t, got)
+}
+
+func (r *rig) ended(t *testing.T, got *lines) []string {
+	t.Helper()
+	eventually(t, "the end of the probe", func() error {
+		for _, line := range []string{endMark, phaseMark + "proxy_on_tick", phaseMark + "proxy_on_http_call_response"} {
+			if !slices.Contains(got.take(), line) && (line == endMark || !r.quiet(got)) {
+				return fmt.Errorf("no %q among %d lines", line, len(got.take()))
+			}
+		}
+		return nil
+	})
+	return got.take()
+}
+
+// quiet tells whether nothing more is written for a while: what has not come by then does not come.
+func (*rig) quiet(got *lines) bool {
+	before := len(got.take())
+	<-time.After(500 * time.Millisecond)
+	return len(got.take()) == before
+}
+
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); {
+		if err = try(); err == nil {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Fatalf("waited for %s: %v", what, err)
+}
+
+// wasmLine is a line of a module in Envoy's log: "… wasm log NAME…: message".
+var wasmLine = regexp.MustCompile(`\] wasm log[^:]*probe[^:]*: (.*)$`)
+
+// startEnvoy runs Envoy with a bootstrap until the test ends.
+func startEnvoy(t *testing.T, bootstrap []byte) *lines {
+	t.Helper()
+	binary := os.Getenv("ENVOY_PATH")
+	if found, _ := filepath.Glob("../../.envoy/lib/python*/site-packages/envoy/_bin/envoy"); binary == "" && len(found) > 0 {
+		binary = found[0]
+	}
+	if binary == "" {
+		var err error
+		if binary, err = exec.LookPath("envoy"); err != nil {
+			t.Fatal("no Envoy here: make envoy brings it")
+		}
+	}
+	file := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	command := exec.CommandContext(ctx, binary, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--component-log-level", "wasm:info")
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.WaitDelay = 5 * time.Second
+	var got lines
+	var all bytes.Buffer
+	out, in := io.Pipe()
+	command.Stderr = in
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		text := make([]byte, 64<<10)
+		rest := ""
+		for {
+			n, err := out.Read(text)
+			all.Write(text[:n])
+			rest += string(text[:n])
+			for {
+				line, after, whole := strings.Cut(rest, "\n")
+				if !whole {
+					break
+				}
+				rest = after
+				if found := wasmLine.FindStringSubmatch(line); found != nil {
+					got.add(found[1])
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = command.Wait()
+		_ = in.Close()
+		<-read
+		if t.Failed() {
+			t.Log(all.String())
+		}
+	})
+	return &got
+}
+
+func onEnvoy(t *testing.T, r *rig) []string {
+	t.Helper()
+	dir, err := filepath.Abs(modulesDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bootstrap, err := envoy.Render(r.config, envoy.Options{ModulesDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.ask(t, startEnvoy(t, bootstrap))
+}
+
+// logTo is a slog.Handler that keeps messages.
+type logTo struct{ *lines }
+
+func (logTo) Enabled(context.Context, slog.Level) bool { return true }
+func (l logTo) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l logTo) WithGroup(string) slog.Handler          { return l }
+func (l logTo) Handle(_ context.Context, r slog.Record) error {
+	l.add(r.Message)
+	return nil
+}
+
+func onGateway(t *testing.T, r *rig) []string {
+	t.Helper()
+	var got lines
+	ctx := context.Background()
+	g, err := gateway.New(ctx, gateway.Settings{CacheDir: abi.DefaultCacheDir(), Workers: 1, Log: slog.New(logTo{&got})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close(ctx) })
+	if err := g.Apply(ctx, r.config, gateway.Options{ModulesDir: modulesDir}); err != nil {
+		t.Fatal(err)
+	}
+	server := &gateway.Server{Handler: g}
+	listener, err := server.Bind(ctx, r.listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Serve(listener, r.listen)
+	t.Cleanup(func() { server.Close(time.Second) })
+	return r.ask(t, &got)
+}
+
+func onExtProc(t *testing.T, r *rig) []string {
+	t.Helper()
+	var got lines
+	ctx, cancel := context.WithCancel(context.Background())
+	host, err := extproc.New(ctx, extproc.Options{Engine: abi.Options{CacheDir: abi.DefaultCacheDir()}, Workers: 1, Log: slog.New(logTo{&got})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := extproc.FromConfig(r.config, modulesDir, extproc.All)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := host.Load(ctx, spec); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(r.dir, "host.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() {
+		served <- extproc.NewService(host, extproc.ServiceOptions{DrainTimeout: time.Second}).Serve(ctx, listener)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-served
+		_ = host.Close(context.Background())
+	})
+	bootstrap, err := envoy.RenderExtProc(r.config, envoy.Options{}, envoy.ExtProc{
+		Address: "unix:" + socket, Policy: true, RequestBody: true, ResponseHeaders: true, ResponseBody: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	startEnvoy(t, bootstrap)
+	return r.ask(t, &got)
+}
+
+func onHarness(t *testing.T, r *rig) []string {
+	t.Helper()
+	h, err := harness.New(context.Background(), harness.Options{CacheDir: abi.DefaultCacheDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close(context.Background()) })
+	// The harness speaks no protocol, and has no cluster but its own.
+	setup := harness.Setup{Properties: map[string]any{"request.protocol": "HTTP/2", "xds.cluster_name": "provider.p"}, Callouts: map[string][]harness.Answer{"provider.p": {{Body: answer}}}}
+	for _, f := range r.config.Filters() {
+		file := f.File
+		if !f.Own {
+			file = filepath.Join(modulesDir, file)
+		}
+		setup.Modules = append(setup.Modules, harness.Module{Name: f.Name, File: file, Config: string(f.Config)})
+	}
+	p, err := h.Start(context.Background(), setup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	got, err := p.Exchange(context.Background(), harness.Request{
+		Path: "/v1/chat/completions?q=1", Authority: "leash.test", Body: chat, Trailers: harness.Headers{{"x-last", "1"}},
+		Headers: harness.Headers{{"user-agent", "probe"}, {"x-probe", "yes"}, {"referer", "http://from/"}, {"content-length", fmt.Sprint(len(chat))}},
+		Answer:  harness.Answer{Body: answer, Headers: harness.Headers{{"x-server", "provider"}}, Trailers: harness.Headers{{"x-end", "1"}}},
+	})
+	if err != nil || got.Status != http.StatusOK || len(got.Crashes) > 0 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	var all []string
+	for _, line := range p.Logs() {
+		all = append(all, line.Message)
+	}
+	return all
+}
+
+// seen is what the probe has seen: phases that came, attributes by the phases that have them, what functions answered, and values.
+type seen struct {
+	phases     map[string]bool
+	attributes map[string][]string
+	functions  map[string]string
+	values     map[string]string // "proxy_on_log request.path"
+}
+
+func read(lines []string) seen {
+	s := seen{map[string]bool{}, map[string][]string{}, map[string]string{}, map[string]string{}}
+	phase, attribute, function := "", "", ""
+	for _, line := range lines {
+		status, isStatus := afterEquals(line)
+		switch {
+		case strings.HasPrefix(line, phaseMark):
+			phase, attribute, function = strings.TrimPrefix(line, phaseMark), "", ""
+			s.phases[phase] = true
+		case strings.HasPrefix(line, attributeMark):
+			attribute, function = strings.TrimPrefix(line, attributeMark), ""
+		case strings.HasPrefix(line, functionMark):
+			attribute, function = "", strings.TrimPrefix(line, functionMark)
+		case isStatus && function != "":
+			s.functions[function] = status
+			function = ""
+		case isStatus && attribute != "" && status == "ok":
+			s.attributes[attribute] = append(s.attributes[attribute], phase)
+		case strings.HasPrefix(line, "> ") && attribute != "":
+			s.values[phase+" "+attribute] = strings.TrimPrefix(line, "> ")
+		}
+	}
+	return s
+}
+
+// afterEquals is the status of a line such as "proxy_log = 00000001".
+func afterEquals(line string) (string, bool) {
+	name, hex, found := strings.Cut(line, " = ")
+	if !found || !strings.HasPrefix(name, "proxy_") || len(hex) != 8 {
+		return "", false
+	}
+	var status uint32
+	if _, err := fmt.Sscanf(hex, "%08x", &status); err != nil {
+		return "", false
+	}
+	return abi.Status(status).String(), true
+}
+
+const introduction = `# What exists where
+
+Modules see the same thing in all places: Envoy 1.40, the embedded gateway (` + "`leash up --engine embedded`" + `), a Module Host behind an Envoy
+that loads no Wasm (ext_proc, ` + "`leash host serve`" + `), and the harness (` + "`leash module test`" + `). Where they do not, it says so here.
+This page is generated from a run: one module that looks at everything, on one leash.yaml, in one exchange (an HTTP/2 client with trailers, an
+HTTP/1.1 provider) in all four places; a test compares. Values that do not depend on the place (request.path, response.code, …) are
+required to be the same. What host calls do beyond that is the same code in the last three, and is compared with Envoy case by case:
+[abi.md](abi.md).
+`
+
+// table is the page.
+func table(places []*place) []byte {
+	var doc bytes.Buffer
+	head := func(title, what string) {
+		fmt.Fprintf(&doc, "\n## %s\n\n| %s |", title, what)
+		for _, p := range places {
+			fmt.Fprintf(&doc, " %s |", p.name)
+		}
+		doc.WriteString("\n|---|" + strings.Repeat("---|", len(places)) + "\n")
+	}
+	doc.WriteString(introduction)
+	head("Phases", "callback")
+	for _, name := range phases {
+		fmt.Fprintf(&doc, "| `%s` |", name)
+		for _, p := range places {
+			doc.WriteString(map[bool]string{true: " yes |", false: " – |"}[p.seen.phases[name]])
+		}
+		doc.WriteString("\n")
+	}
+	head("Host calls", "function")
+	for _, f := range functions {
+		fmt.Fprintf(&doc, "| `%s` |", f.name)
+		for _, p := range places {
+			doc.WriteString(" " + p.seen.functions[f.name] + " |")
+		}
+		doc.WriteString("\n")
+	}
+	head("Attributes", "attribute")
+	var nowhere []string
+	for _, a := range attributes {
+		if !slices.ContainsFunc(places, func(p *place) bool { return len(p.seen.attributes[a.path]) > 0 }) {
+			nowhere = append(nowhere, "`"+a.path+"`")
+			continue
+		}
+		fmt.Fprintf(&doc, "| `%s` |", a.path)
+		for _, p := range places {
+			doc.WriteString(" " + when(p.seen.attributes[a.path]) + " |")
+		}
+		doc.WriteString("\n")
+	}
+	doc.WriteString("\nQ: in the request's headers. S: in the response's. L: in `proxy_on_log`. –: not found, in none of them.\n\n" +
+		"Found in no place, because nothing in this exchange is behind them (there is no TLS, no metadata on hosts, nothing has failed):\n" +
+		strings.Join(nowhere, ", ") + ".\n")
+	return doc.Bytes()
+}
+
+// when says in which phases an attribute is there.
+func when(in []string) string {
+	letters := map[string]string{"proxy_on_request_headers": "Q", "proxy_on_response_headers": "S", "proxy_on_log": "L"}
+	text := ""
+	for _, phase := range slices.Compact(slices.Clone(in)) {
+		text += letters[phase]
+	}
+	if text == "" {
+		return "–"
+	}
+	return text
+}
