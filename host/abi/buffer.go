@@ -37,6 +37,9 @@ func (b *Buffer) Take() []byte {
 // replace is proxy_set_buffer_bytes. Envoy knows three cases: at the start, length bytes are replaced (0: prepend); at
 // or after the end, data is appended; anything between is refused.
 func (b *Buffer) replace(start, length uint32, data []byte) Status {
+	if len(b.data)+len(data) > maxBufferBytes {
+		return InternalFailure
+	}
 	switch {
 	case start == 0 && int(length) >= len(b.data):
 		b.data = append(b.data[:0], data...)

@@ -88,6 +88,9 @@ func proxyHTTPCall(vm *VM, p args) Status {
 			return BadArgument
 		}
 	}
+	if len(vm.http.open) >= maxCallouts {
+		return InternalFailure
+	}
 	plugin := vm.plugin()
 	ctx, cancel := context.WithCancel(vm.ctx.Context)
 	id := vm.http.add(httpCallout, &httpCall{plugin, cancel})
@@ -166,6 +169,8 @@ func (vm *VM) openGRPC(p args, timeout time.Duration, unary bool) (*grpcCall, ui
 		return nil, 0, InvalidMemoryAccess
 	case vm.config.Host.GRPC == nil:
 		return nil, 0, ParseFailure
+	case len(vm.grpc.open) >= maxCallouts:
+		return nil, 0, InternalFailure
 	}
 	ctx, cancel := context.WithCancel(vm.ctx.Context)
 	call := &grpcCall{plugin: vm.plugin(), cancel: cancel, unary: unary}

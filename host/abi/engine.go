@@ -42,6 +42,7 @@ const (
 type Engine struct {
 	runtime       wazero.Runtime
 	cache         wazero.CompilationCache
+	cacheDir      string
 	deadline      time.Duration
 	startDeadline time.Duration
 	maxDepth      int32
@@ -59,7 +60,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open cache of compiled modules %s: %w", o.CacheDir, err)
 		}
-		e.cache = cache
+		e.cache, e.cacheDir = cache, o.CacheDir
 		config = config.WithCompilationCache(cache)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
@@ -79,6 +80,14 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// emptyCache removes compiled code from the disk, in which some cannot be read.
+func (e *Engine) emptyCache() {
+	files, _ := filepath.Glob(filepath.Join(e.cacheDir, "wazero-*", "*")) // well-formed but for the folder's own name
+	for _, file := range files {
+		_ = os.Remove(file) // else the next attempt tells
+	}
 }
 
 // DefaultCacheDir is where the programs and tests of Leash keep compiled code: leash/compiled in the user's folder for caches.
@@ -142,6 +151,11 @@ func ask(ctx context.Context, _ api.Module, stack []uint64) {
 	if uint32(stack[0]) == meter.TooDeep { //nolint:gosec // an i32 in 64 bits
 		panic(ErrTooDeep)
 	}
+	vm.mayGoOn()
+}
+
+// mayGoOn ends the callback if it has run for too long.
+func (vm *VM) mayGoOn() {
 	if vm.limit == 0 {
 		return
 	}

@@ -83,11 +83,17 @@ func (c *hostcall) results() []api.ValueType {
 	return []api.ValueType{api.ValueTypeI32}
 }
 
+// askEvery is after how many host calls the clock is looked at: one may take much longer than what the module's own fuel counts.
+const askEvery = 16
+
 // Call is what wazero calls. It is on the way of every host call.
 func (c *hostcall) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	vm := ctx.(*callContext).vm //nolint:forcetypeassert // call gives wazero no other
 	if vm.restricted && !c.early {
 		panic(ErrRestricted)
+	}
+	if vm.made++; vm.made%askEvery == 0 {
+		vm.mayGoOn()
 	}
 	if vm.denied != nil && vm.denied[c.name] {
 		c.refuse(vm, stack)

@@ -95,6 +95,9 @@ func addHeaderMapValue(vm *VM, p args) Status {
 		if h == nil {
 			return BadArgument
 		}
+		if !h.roomFor(key, value) {
+			return InternalFailure
+		}
 		h.Add(key, value)
 		return OK
 	})
@@ -108,6 +111,9 @@ func replaceHeaderMapValue(vm *VM, p args) Status {
 		}
 		if h == nil {
 			return BadArgument
+		}
+		if !h.roomFor(key, value) {
+			return InternalFailure
 		}
 		h.Set(key, value)
 		return OK
@@ -243,12 +249,12 @@ func (vm *VM) resume(direction StreamType) Status {
 		return Unimplemented
 	case Downstream:
 		if c.conn() != nil {
-			vm.after = append(vm.after, func() { c.conn().s.host.Continue(direction) })
+			vm.later(func() { c.conn().s.host.Continue(direction) })
 		}
 		return OK
 	}
 	if s := c.stream(); s != nil {
-		vm.after = append(vm.after, func() { s.host.Continue(direction) })
+		vm.later(func() { s.host.Continue(direction) })
 		s.forget(direction)
 	}
 	return OK
@@ -261,9 +267,9 @@ func closeStream(vm *VM, p args) Status {
 	direction, c := StreamType(p.word(0)), vm.scope()
 	switch {
 	case direction <= Response && c.stream() != nil:
-		vm.after = append(vm.after, func() { c.stream().host.CloseStream(direction) })
+		vm.later(func() { c.stream().host.CloseStream(direction) })
 	case direction >= Downstream && c.conn() != nil:
-		vm.after = append(vm.after, func() { c.conn().s.host.CloseStream(direction) })
+		vm.later(func() { c.conn().s.host.CloseStream(direction) })
 	}
 	return OK
 }
@@ -280,6 +286,9 @@ func sendLocalResponse(vm *VM, p args) Status {
 	if s == nil {
 		return OK
 	}
+	if s.replying {
+		return OK // the first counts, and is kept
+	}
 	response := &LocalResponse{
 		Status: int(p.word(0)), Headers: fromPairs(parsePairs(pairs)), Body: append([]byte(nil), body...),
 		GRPCStatus: -1, Details: strings.ReplaceAll(details, " ", "_"),
@@ -288,6 +297,10 @@ func sendLocalResponse(vm *VM, p args) Status {
 	if status := int32(p.word(7)); status >= 0 && status <= lastGRPCStatus { //nolint:gosec // -1 is none
 		response.GRPCStatus = status
 	}
-	vm.after = append(vm.after, func() { s.host.LocalResponse(response) })
+	s.replying = true
+	vm.after = append(vm.after, func() {
+		s.replying = false
+		s.host.LocalResponse(response)
+	})
 	return OK
 }

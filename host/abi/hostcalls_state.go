@@ -29,7 +29,11 @@ func registerQueue(vm *VM, p args) Status {
 	if !ok {
 		return InvalidMemoryAccess
 	}
-	return written(vm.setWord(p.word(2), vm.shared.register(vm, vm.plugin().id, name)))
+	token, status := vm.shared.register(vm, vm.plugin().id, name)
+	if status != OK {
+		return status
+	}
+	return written(vm.setWord(p.word(2), token))
 }
 
 func resolveQueue(vm *VM, p args) Status {
@@ -72,8 +76,11 @@ func defineMetric(vm *VM, p args) Status {
 	if p.word(0) >= uint32(metricKinds) {
 		return BadArgument
 	}
-	kind := MetricKind(p.word(0))
-	return written(vm.setWord(p.word(3), vm.metrics.define(kind, vm.config.Host.Metrics.Define(kind, name))))
+	id, ok := vm.metrics.define(MetricKind(p.word(0)), name, vm.config.Host.Metrics)
+	if !ok {
+		return InternalFailure
+	}
+	return written(vm.setWord(p.word(3), id))
 }
 
 // incrementMetric refuses to add nothing to a counter, as Envoy does.

@@ -31,14 +31,28 @@ type Metric interface {
 	Value() uint64
 }
 
-// metrics are those that one VM has defined. Ids are as in Envoy: the kind is in the two lowest bits.
+// metrics are those that one VM has defined. Ids are as in Envoy: the kind is in the two lowest bits. A metric that is defined again has the
+// id that it had, so that a module may do so in each exchange.
 type metrics struct {
-	byID [metricKinds][]Metric
+	byID  [metricKinds][]Metric
+	known map[metricName]uint32
 }
 
-func (m *metrics) define(kind MetricKind, metric Metric) uint32 {
-	m.byID[kind] = append(m.byID[kind], metric)
-	return uint32(len(m.byID[kind])-1)<<2 | uint32(kind) //nolint:gosec // a VM runs out of memory before
+// define is the id of a metric; false: there are too many.
+func (m *metrics) define(kind MetricKind, name string, in Metrics) (uint32, bool) {
+	if id, known := m.known[metricName{kind, name}]; known {
+		return id, true
+	}
+	if len(m.byID[kind]) >= maxMetrics {
+		return 0, false
+	}
+	m.byID[kind] = append(m.byID[kind], in.Define(kind, name))
+	id := uint32(len(m.byID[kind])-1)<<2 | uint32(kind) //nolint:gosec // bounded above
+	if m.known == nil {
+		m.known = map[metricName]uint32{}
+	}
+	m.known[metricName{kind, name}] = id
+	return id, true
 }
 
 func (m *metrics) find(id uint32) (Metric, MetricKind) {

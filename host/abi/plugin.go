@@ -50,6 +50,7 @@ type Plugin struct {
 	grpcMessage   *Buffer
 	grpcMetadata  [2]*Headers // initial, trailing
 	foreign       *Buffer
+	declared      map[string]bool // properties, and whether they may be set only once
 }
 
 // NewPlugin creates a plugin and configures it. A plugin that refuses its configuration (ErrRefused) is not usable, the VM is.
@@ -121,6 +122,9 @@ func (p *Plugin) callback(c callback, argument uint64) (uint32, error) {
 	}
 	return result, err
 }
+
+// SetsOnce tells whether the plugin has declared a property, by its path, as one that cannot be set again.
+func (p *Plugin) SetsOnce(path string) bool { return p.declared[path] }
 
 // VM is where the plugin lives.
 func (p *Plugin) VM() *VM { return p.vm }

@@ -33,7 +33,12 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}
-	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), metered)
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+	compiled, err := e.runtime.CompileModule(ctx, metered)
+	if err != nil && e.cacheDir != "" && strings.Contains(err.Error(), "compilationcache:") { // of wazero; it has no error value for it
+		e.emptyCache()
+		compiled, err = e.runtime.CompileModule(ctx, metered)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}
@@ -153,6 +158,18 @@ var callbackSignatures = map[string]signature{
 	"proxy_on_grpc_receive_trailing_metadata": {3, false},
 	"proxy_on_queue_ready":                    {2, false},
 	"proxy_on_foreign_function":               {3, false},
+}
+
+// ModuleCallbacks are the functions of modules that hosts call in the course of plugins, exchanges and connections, sorted.
+func ModuleCallbacks() []string {
+	var names []string
+	for name := range callbackSignatures {
+		if strings.HasPrefix(name, "proxy_") && name != "proxy_on_memory_allocate" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // fits tells whether a module's function has the signature; in ABI 0.1.0 the header callbacks lack end_of_stream.

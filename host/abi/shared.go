@@ -6,7 +6,9 @@ import "sync"
 type Shared struct {
 	mu     sync.Mutex
 	data   map[string]map[string]sharedValue
+	bytes  map[string]int // of data, by vm_id
 	cas    uint32
+	queued map[string]int // bytes in queues, by vm_id
 	queues map[uint32]*queue
 	tokens map[queueName]uint32
 	next   uint32
@@ -20,16 +22,18 @@ type sharedValue struct {
 type queueName struct{ vmID, name string }
 
 type queue struct {
+	vmID  string
 	items [][]byte
 	// vm and context are who registered last, and are told when something comes.
 	vm      *VM
 	context uint32
+	waiting int // notices that have not been brought yet
 }
 
 // NewShared is an empty Shared.
 func NewShared() *Shared {
 	return &Shared{
-		data: map[string]map[string]sharedValue{}, queues: map[uint32]*queue{}, tokens: map[queueName]uint32{}, next: 1,
+		data: map[string]map[string]sharedValue{}, bytes: map[string]int{}, queued: map[string]int{}, queues: map[uint32]*queue{}, tokens: map[queueName]uint32{}, next: 1,
 	}
 }
 
@@ -42,7 +46,7 @@ func (s *Shared) Get(vmID, key string) (value []byte, cas uint32, ok bool) {
 }
 
 // Set stores a copy of value. With a cas that is not 0 it is refused (CasMismatch) unless the key has this version now; a key that
-// does not exist is made whatever the cas.
+// does not exist is made whatever the cas. What is too much under one vm_id is an InternalFailure.
 func (s *Shared) Set(vmID, key string, value []byte, cas uint32) Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,9 +55,18 @@ func (s *Shared) Set(vmID, key string, value []byte, cas uint32) Status {
 		keys = map[string]sharedValue{}
 		s.data[vmID] = keys
 	}
-	if old, exists := keys[key]; exists && cas != 0 && cas != old.cas {
+	old, exists := keys[key]
+	if exists && cas != 0 && cas != old.cas {
 		return CasMismatch
 	}
+	grows := len(value) - len(old.value)
+	if !exists {
+		grows += len(key) + overhead
+	}
+	if grows > 0 && s.bytes[vmID]+grows > maxSharedBytes {
+		return InternalFailure
+	}
+	s.bytes[vmID] += grows
 	if s.cas++; s.cas == 0 {
 		s.cas = 1
 	}
@@ -73,19 +86,31 @@ func (s *Shared) Keys(vmID string) []string {
 }
 
 // register makes a queue, or takes over one: its items stay, the new context is told from now on.
-func (s *Shared) register(vm *VM, context uint32, name string) uint32 {
+func (s *Shared) register(vm *VM, context uint32, name string) (uint32, Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := queueName{vm.config.ID, name}
 	token, known := s.tokens[key]
 	if !known {
+		if !s.queue(vm.config.ID, len(name)) {
+			return 0, InternalFailure
+		}
 		token = s.next
 		s.next++
 		s.tokens[key] = token
-		s.queues[token] = &queue{}
+		s.queues[token] = &queue{vmID: vm.config.ID}
 	}
 	s.queues[token].vm, s.queues[token].context = vm, context
-	return token
+	return token, OK
+}
+
+// queue makes room for bytes in the queues of a vm_id, and tells whether there is.
+func (s *Shared) queue(vmID string, bytes int) bool {
+	if s.queued[vmID]+bytes+overhead > maxQueuedBytes {
+		return false
+	}
+	s.queued[vmID] += bytes + overhead
+	return true
 }
 
 func (s *Shared) resolve(vmID, name string) (uint32, bool) {
@@ -103,9 +128,18 @@ func (s *Shared) enqueue(token uint32, data []byte) Status {
 	if q == nil {
 		return NotFound
 	}
+	if !s.queue(q.vmID, len(data)) {
+		return InternalFailure
+	}
 	q.items = append(q.items, append([]byte(nil), data...))
-	if vm, context := q.vm, q.context; vm != nil {
-		vm.worker.Post(func() { vm.queueReady(context, token) })
+	if vm, context := q.vm, q.context; vm != nil && q.waiting < maxWaiting {
+		q.waiting++
+		vm.worker.Post(func() {
+			s.mu.Lock()
+			q.waiting--
+			s.mu.Unlock()
+			vm.queueReady(context, token)
+		})
 	}
 	return OK
 }
@@ -122,6 +156,7 @@ func (s *Shared) dequeue(token uint32) ([]byte, Status) {
 	}
 	item := q.items[0]
 	q.items = q.items[1:]
+	s.queued[q.vmID] -= len(item) + overhead
 	return item, OK
 }
 

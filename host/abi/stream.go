@@ -40,6 +40,8 @@ type Stream struct {
 	ended    bool        // the last phase brought the end of its direction
 	added    [2]*Headers // trailers that the module has made itself
 	logPhase bool
+	replying bool            // a local response waits for the end of the callback
+	declared map[string]bool // as in Plugin
 }
 
 // NewStream begins an exchange: proxy_on_context_create.

@@ -90,6 +90,7 @@ type VM struct {
 
 	limit time.Duration // of what runs, 0: none
 	began time.Time     // when it asked for the first time whether it may go on
+	made  uint32        // host calls
 
 	arguments [16]uint64 // of a callback, its result in [0]
 	small     [1]uint64  // of malloc, which runs within callbacks
@@ -231,7 +232,10 @@ func (vm *VM) call(of scope, c callback, deadline time.Duration) (uint32, error)
 	err := vm.run(c, deadline)
 	vm.current, vm.effective, vm.callback = savedCurrent, savedEffective, savedName
 	if err != nil {
-		vm.after = vm.after[:0]
+		vm.after = nil
+		if s, ok := of.(*Stream); ok {
+			s.replying = false
+		}
 		vm.fail(&TrapError{c.name, err})
 		return 0, vm.failure
 	}
@@ -250,6 +254,13 @@ func (vm *VM) callAndSettle(of scope, c callback) error {
 	}
 	vm.settle()
 	return nil
+}
+
+// later remembers what is to be done when the callback is over. What it asks for more often than makes sense is forgotten.
+func (vm *VM) later(f func()) {
+	if len(vm.after) < maxLater {
+		vm.after = append(vm.after, f)
+	}
 }
 
 // settle does what a callback wanted to have done when it is over.

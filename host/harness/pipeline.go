@@ -208,7 +208,11 @@ func (p *Pipeline) flush() {
 type logs struct {
 	mu    sync.Mutex
 	lines []Log
+	bytes int
 }
+
+// maxLogged bounds what is kept of what modules write, in bytes.
+const maxLogged = 64 << 20
 
 var _ abi.Logger = (*logs)(nil)
 
@@ -220,6 +224,12 @@ func (l *logs) Log(r abi.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for line := range strings.Lines(r.Message) {
+		if l.bytes > maxLogged {
+			return
+		}
+		if l.bytes += len(line) + 64; l.bytes > maxLogged {
+			line = "this is more than is kept: nothing of what follows is"
+		}
 		l.lines = append(l.lines, Log{r.Level.String(), r.Plugin, strings.TrimSuffix(line, "\n")})
 	}
 }
@@ -233,5 +243,5 @@ func (l *logs) all() []Log {
 func (l *logs) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = nil
+	l.lines, l.bytes = nil, 0
 }

@@ -44,11 +44,15 @@ type Config struct {
 
 const defaultMaxBuffer = 1 << 20
 
+// maxState bounds the properties that modules may set in one exchange, in bytes.
+const maxState = 16 << 20
+
 // An Exchange is one exchange on its way.
 type Exchange struct {
 	config  Config
 	filters []*filter
-	state   map[string][]byte // what modules have set as properties
+	state   map[string]property // what modules have set as properties
+	stated  int                 // bytes of it
 
 	request, response *abi.Headers // as they were last seen
 	trailers          *abi.Headers
@@ -61,6 +65,12 @@ type Exchange struct {
 	began, toServer, fromServer time.Time
 	received, sent              int64 // bytes of the bodies
 	details                     string
+}
+
+// property is what a module has set.
+type property struct {
+	value []byte
+	final bool // it was declared to be set once
 }
 
 // New begins an exchange through plugins, which may live in different VMs of one Worker. Close it, whatever happens.
@@ -325,8 +335,8 @@ func (f *filter) Property(path string) ([]byte, abi.Status) {
 		}
 	}
 	name, _, _ := strings.Cut(path, "\x00")
-	if value, found := f.x.state[name]; found && name == path {
-		return value, abi.OK
+	if one, found := f.x.state[name]; found && name == path {
+		return one.value, abi.OK
 	}
 	if value, found := f.own(path); found {
 		return value, abi.OK
@@ -337,9 +347,18 @@ func (f *filter) Property(path string) ([]byte, abi.Status) {
 // SetProperty keeps a value for all modules of the exchange.
 func (f *filter) SetProperty(path string, value []byte) abi.Status {
 	if f.x.state == nil {
-		f.x.state = map[string][]byte{}
+		f.x.state = map[string]property{}
 	}
-	f.x.state[path] = slices.Clone(value)
+	old, known := f.x.state[path]
+	if old.final {
+		return abi.BadArgument
+	}
+	grows := len(path) + len(value) - len(old.value)
+	if grows > 0 && f.x.stated+grows > maxState {
+		return abi.InternalFailure
+	}
+	f.x.stated += grows
+	f.x.state[path] = property{slices.Clone(value), !known && f.plugin.SetsOnce(path)}
 	return abi.OK
 }
 

@@ -27,14 +27,16 @@ type Case struct {
 	ABI string
 	// Header is added to the request.
 	Header [2]string
+	// Trailers says that request and response have some: x-last and x-end.
+	Trailers bool
 }
 
 const (
-	requestHeaders, requestTrailers, responseHeaders = 0, 1, 2
-	requestBody, responseBody, callBody              = 0, 1, 4
-	vmConfiguration, pluginConfiguration             = 6, 7
-	counter, gauge, histogram                        = 0, 1, 2
-	pause, proceed                                   = 1, 0
+	requestHeaders, requestTrailers, responseHeaders, responseTrailers = 0, 1, 2, 3
+	requestBody, responseBody, callBody                                = 0, 1, 4
+	vmConfiguration, pluginConfiguration                               = 6, 7
+	counter, gauge, histogram                                          = 0, 1, 2
+	pause, proceed                                                     = 1, 0
 )
 
 func on(name string, steps ...asm.Step) asm.Module { return asm.Module{name: {Do: steps}} }
@@ -109,4 +111,4 @@ func httpCall(cluster string, headers ...string) asm.Step {
 }
 
 // Cases are all of them, in the order of the reference.
-var Cases = slices.Concat(headerCases, bodyCases, flowCases, grpcCases, stateCases)
+var Cases = slices.Concat(headerCases, bodyCases, trailerCases, flowCases, grpcCases, stateCases, propertyCases, foreignCases)

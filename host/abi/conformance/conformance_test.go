@@ -30,6 +30,8 @@ type result struct {
 	Headers  http.Header
 	Body     string
 	Upstream string
+	// Trailers are those of the answer.
+	Trailers http.Header
 	Logs     []string
 }
 
@@ -55,7 +57,7 @@ func (r result) String() string {
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		headers = append(headers, fmt.Sprintf("%s=%q", name, r.Headers[name]))
 	}
-	return fmt.Sprintf("status %d, headers %s, body %q\n  server got %s\n  %s", r.Status, strings.Join(headers, " "), r.Body, r.Upstream, strings.Join(quoted(r.Logs), "\n  "))
+	return fmt.Sprintf("status %d, headers %s, body %q, trailers %v\n  server got %s\n  %s", r.Status, strings.Join(headers, " "), r.Body, r.Trailers, r.Upstream, strings.Join(quoted(r.Logs), "\n  "))
 }
 
 func quoted(lines []string) (quoted []string) {
@@ -67,7 +69,7 @@ func quoted(lines []string) (quoted []string) {
 
 // clean leaves the headers that modules and servers of the cases make.
 func (r result) clean() result {
-	r.Headers = interesting(r.Headers)
+	r.Headers, r.Trailers = interesting(r.Headers), interesting(r.Trailers)
 	return r
 }
 
@@ -75,7 +77,7 @@ func interesting(h http.Header) http.Header {
 	kept := http.Header{}
 	for name, values := range h {
 		name = strings.ToLower(name)
-		if (strings.HasPrefix(name, "x-") || name == "user-agent" || name == "content-type") && name != "x-forwarded-proto" && !strings.HasPrefix(name, "x-envoy") {
+		if (strings.HasPrefix(name, "x-") || name == "user-agent" || name == "content-type") && name != "x-forwarded-proto" && !strings.HasPrefix(name, "x-envoy") && len(values) > 0 {
 			kept[name] = values
 		}
 	}
@@ -83,12 +85,18 @@ func interesting(h http.Header) http.Header {
 }
 
 // describe is a request as the server got it.
-func describe(method, path string, h http.Header, body string) string {
-	return fmt.Sprintf("%s %s %q %q", method, path, fmt.Sprint(interesting(h)), body)
+func describe(method, path string, h http.Header, body string, trailers http.Header) string {
+	return fmt.Sprintf("%s %s %q %q %q", method, path, fmt.Sprint(interesting(h)), body, fmt.Sprint(interesting(trailers)))
 }
+
+// viaUpstream is what Envoy appends to the message of a gRPC status: where it came from.
+var viaUpstream = strings.NewReplacer("{via_upstream}", "", "via_upstream", "")
 
 // lines drops what was logged before, in cases about callbacks of the plugin itself: they run on each of Envoy's threads.
 func (c Case) lines(lines []string) (kept []string) {
+	for i := range lines {
+		lines[i] = viaUpstream.Replace(lines[i])
+	}
 	if c.Module["proxy_on_configure"].Do == nil && c.Module["proxy_on_context_create"].Do == nil {
 		return lines
 	}

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,9 +45,12 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	body, _ := io.ReadAll(request.Body)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last = describe(request.Method, request.RequestURI, request.Header, string(body))
+	r.last = describe(request.Method, request.RequestURI, request.Header, string(body), request.Trailer)
 	w.Header().Set("x-server", "server")
 	w.Header().Set("content-type", "text/plain")
+	if r.c.Trailers {
+		w.Header().Set(http.TrailerPrefix+"x-end", "1")
+	}
 	_, _ = io.WriteString(w, r.c.Response)
 }
 
@@ -181,9 +185,6 @@ func get200(url string) ([]byte, error) {
 // logLine is "[date][thread][level][wasm] [source] wasm log NAME root vm of NAME: message"; the first NAME only on streams.
 var logLine = regexp.MustCompile(`^\[[^]]*\]\[[^]]*\]\[[^]]*\]\[[^]]*\] \[[^]]*\] wasm log [^:]*vm of (case[0-9]+): (.*)$`)
 
-// viaUpstream is what Envoy appends to the message of a gRPC status: where it came from.
-var viaUpstream = strings.NewReplacer("{via_upstream}", "", "via_upstream", "")
-
 func (r *envoyRunner) read(out io.Reader) {
 	scanner := bufio.NewScanner(out)
 	scanner.Buffer(nil, 1<<20)
@@ -238,11 +239,7 @@ func (r *envoyRunner) finished(t *testing.T, c Case) []string {
 func (r *envoyRunner) logged(c Case) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lines := c.lines(r.lines[c.id()])
-	for i := range lines {
-		lines[i] = viaUpstream.Replace(lines[i])
-	}
-	return lines
+	return c.lines(slices.Clone(r.lines[c.id()]))
 }
 
 // about is what Envoy wrote that may be about a case.
@@ -271,6 +268,9 @@ func send(t *testing.T, address string, c Case) result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c.Trailers && c.Request != "" {
+		request.ContentLength, request.Trailer = -1, http.Header{"X-Last": {"1"}}
+	}
 	request.Host = "conformance.test"
 	request.Header = http.Header{"User-Agent": {"conformance"}, "X-Probe": {"probe"}}
 	if c.Header[0] != "" {
@@ -285,7 +285,7 @@ func send(t *testing.T, address string, c Case) result {
 	}
 	defer response.Body.Close()
 	text, _ := io.ReadAll(response.Body)
-	return result{Status: response.StatusCode, Headers: response.Header, Body: string(text)}
+	return result{Status: response.StatusCode, Headers: response.Header, Body: string(text), Trailers: response.Trailer}
 }
 
 type object = map[string]any
@@ -303,7 +303,7 @@ func resources(t *testing.T, upstream, callout, grpc string) object {
 	}
 	return object{
 		"listeners": listeners,
-		"clusters":  []any{cluster("upstream", upstream), cluster("callout", callout), cluster("dead", dead.Addr().String()), http2(cluster("grpc", grpc))},
+		"clusters":  []any{withTrailers(cluster("upstream", upstream)), cluster("callout", callout), cluster("dead", dead.Addr().String()), http2(cluster("grpc", grpc))},
 	}
 }
 
@@ -334,7 +334,7 @@ func listener(c Case) object {
 		"filter_chains": []any{object{"filters": []any{object{
 			"name": "hcm", "typed_config": object{
 				"@type":       "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-				"stat_prefix": "x", "generate_request_id": false, "server_header_transformation": "PASS_THROUGH", "skip_xff_append": true, "use_remote_address": false,
+				"stat_prefix": "x", "generate_request_id": false, "http_protocol_options": object{"enable_trailers": true}, "server_header_transformation": "PASS_THROUGH", "skip_xff_append": true, "use_remote_address": false,
 				"route_config": object{"virtual_hosts": []any{object{"name": "all", "domains": []any{"*"}, "routes": []any{object{"match": object{"prefix": "/"}, "route": object{"cluster": "upstream"}}}}}},
 				"http_filters": []any{
 					object{"name": c.id(), "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": pluginOf(c)}},
@@ -348,6 +348,13 @@ func listener(c Case) object {
 func cluster(name, address string) object {
 	return object{"name": name, "connect_timeout": "1s", "type": "STATIC", "load_assignment": object{"cluster_name": name, "endpoints": []any{object{
 		"lb_endpoints": []any{object{"endpoint": object{"address": socket(address)}}}}}}}
+}
+
+func withTrailers(c object) object {
+	c["typed_extension_protocol_options"] = object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+		"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": object{"http_protocol_options": object{"enable_trailers": true}},
+	}}
+	return c
 }
 
 func http2(c object) object {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +108,7 @@ type wire struct {
 	upstream string
 	response result
 	request  *abi.Headers
+	trailers *abi.Headers
 	body     bytes.Buffer
 }
 
@@ -118,11 +120,19 @@ func (x *wire) send() {
 	}
 	if x.c.Request != "" {
 		h.Set(":method", "POST")
-		h.Add("content-length", "10")
+		if x.c.Trailers {
+			h.Add("transfer-encoding", "chunked")
+		} else {
+			h.Add("content-length", strconv.Itoa(len(x.c.Request)))
+		}
 	}
 	x.chain.OnRequestHeaders(h, x.c.Request == "")
 	if x.c.Request != "" {
 		x.chain.OnRequestData([]byte(x.c.Request), false)
+		if x.c.Trailers {
+			x.chain.OnRequestTrailers(abi.NewHeaders("x-last", "1"))
+			return
+		}
 		x.chain.OnRequestData(nil, true)
 	}
 }
@@ -155,15 +165,24 @@ func (s *server) Data(data []byte, end bool) {
 	}
 }
 
-func (s *server) Trailers(*abi.Headers) { s.answer() }
+func (s *server) Trailers(h *abi.Headers) {
+	if _, known := s.request.Get("content-length"); !known { // else there is no place for them in HTTP/1.1
+		s.trailers = h
+	}
+	s.answer()
+}
 
 func (s *server) answer() {
-	s.upstream = describe(s.request.Value(":method"), s.request.Value(":path"), headersOf(s.request), s.body.String())
+	s.upstream = describe(s.request.Value(":method"), s.request.Value(":path"), headersOf(s.request), s.body.String(), headersOf(s.trailers))
 	s.worker.Post(func() {
 		h := abi.NewHeaders(":status", "200", "x-server", "server", "content-type", "text/plain")
-		s.chain.OnResponseHeaders(h, s.c.Response == "")
+		s.chain.OnResponseHeaders(h, s.c.Response == "" && !s.c.Trailers)
 		if s.c.Response != "" {
 			s.chain.OnResponseData([]byte(s.c.Response), false)
+		}
+		if s.c.Trailers {
+			s.chain.OnResponseTrailers(abi.NewHeaders("x-end", "1"))
+		} else if s.c.Response != "" {
 			s.chain.OnResponseData(nil, true)
 		}
 	})
@@ -186,10 +205,16 @@ func (c *client) Data(data []byte, end bool) {
 	}
 }
 
-func (c *client) Trailers(*abi.Headers) { (*wire)(c).finish(c.response.Status) }
+func (c *client) Trailers(h *abi.Headers) {
+	c.response.Trailers = headersOf(h)
+	(*wire)(c).finish(c.response.Status)
+}
 
 func headersOf(h *abi.Headers) http.Header {
 	header := http.Header{}
+	if h == nil {
+		return header
+	}
 	for name, value := range h.All() {
 		header.Add(name, value)
 	}

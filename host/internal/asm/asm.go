@@ -18,7 +18,7 @@ import (
 	"strings"
 )
 
-// Module is what a module does, by the name of the callback.
+// Module is what a module does, by the name of the callback. One named malloc replaces the allocator that modules here have.
 type Module map[string]Callback
 
 // Callback is what a module does in a callback: Do, and then return Return if the callback has a result.
@@ -49,13 +49,14 @@ const OutOfMemory = 0xfffffff0
 
 // signatures of the callbacks: number of parameters, and whether there is a result. "3r" has both.
 var callbacks = map[string]string{
-	"_initialize": "0", "proxy_on_context_create": "2", "proxy_on_vm_start": "2r", "proxy_on_configure": "2r", "proxy_on_tick": "1",
+	"_initialize": "0", "malloc": "1r", "proxy_on_context_create": "2", "proxy_on_vm_start": "2r", "proxy_on_configure": "2r", "proxy_on_tick": "1",
 	"proxy_on_done": "1r", "proxy_on_log": "1", "proxy_on_delete": "1", "proxy_on_request_headers": "3r", "proxy_on_request_body": "3r",
 	"proxy_on_request_trailers": "2r", "proxy_on_response_headers": "3r", "proxy_on_response_body": "3r", "proxy_on_response_trailers": "2r",
 	"proxy_on_new_connection": "1r", "proxy_on_downstream_data": "3r", "proxy_on_upstream_data": "3r",
 	"proxy_on_downstream_connection_close": "2", "proxy_on_upstream_connection_close": "2", "proxy_on_http_call_response": "5",
 	"proxy_on_grpc_receive": "3", "proxy_on_grpc_close": "3", "proxy_on_grpc_receive_initial_metadata": "3",
 	"proxy_on_grpc_receive_trailing_metadata": "3", "proxy_on_queue_ready": "2", "proxy_on_foreign_function": "3",
+	"proxy_validate_configuration": "2r", "proxy_on_request_metadata": "2r", "proxy_on_response_metadata": "2r",
 }
 
 // Call calls the host and logs "name = status" in hexadecimal, and what the out arguments got.
@@ -457,9 +458,12 @@ func (b *builder) module(version string) []byte {
 	}
 	// malloc moves a pointer: (local.get 0; heap += ...; return old)
 	malloc := []byte{0x23, 0, 0x23, 0, 0x20, 0, 0x6a, 0x41, 7, 0x6a, 0x41, 0x78, 0x71, 0x24, 0} // global.get; (heap+n+7)&-8; global.set
-	add("malloc", mallocType, 0, malloc, true)
+	if !slices.ContainsFunc(b.functions, func(f *function) bool { return f.name == "malloc" }) {
+		add("malloc", mallocType, 0, malloc, true)
+		n++
+	}
 	add("proxy_abi_version_"+version, voidType, 0, nil, true)
-	n += 2
+	n++
 	exports = append(str(exports, "memory"), 2, 0)
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	section := func(id byte, body []byte) { out = append(uleb(append(out, id), len(body)), body...) }

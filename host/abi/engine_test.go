@@ -1,0 +1,61 @@
+package abi_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/host/abi"
+)
+
+func TestCompiledCodeIsKeptOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	wasm := says("hello").Build()
+	compile := func() {
+		t.Helper()
+		if _, err := newEngine(t, abi.Options{CacheDir: dir}).Compile(t.Context(), wasm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compile()
+	file := onlyFile(t, dir)
+	old := time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	compile()
+	if info, err := os.Stat(onlyFile(t, dir)); err != nil || !info.ModTime().Equal(old) {
+		t.Errorf("it was compiled again: %v %v", info.ModTime(), err)
+	}
+	for what, spoil := range map[string]func([]byte) []byte{
+		"cut off": func(code []byte) []byte { return code[:len(code)/2] },
+		"empty":   func([]byte) []byte { return nil },
+		"changed": func(code []byte) []byte { code[len(code)-20] ^= 1; return code },
+	} {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, spoil(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(what)
+		compile()
+	}
+}
+
+func onlyFile(t *testing.T, dir string) string {
+	t.Helper()
+	var files []string
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	}); err != nil || len(files) != 1 {
+		t.Fatalf("want one file, got %v (%v)", files, err)
+	}
+	return files[0]
+}
