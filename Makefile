@@ -8,7 +8,7 @@ CONFIG  ?= examples/quickstart/leash.yaml
 ENGINE  ?= envoy
 
 modules      := auth ratelimit contentfilter costtracker logger route
-module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm build/modules/hello.wasm
+module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm build/modules/hello.wasm build/modules/hello.cover.wasm
 wasm         := GOOS=wasip1 GOARCH=wasm
 # The folders whose packages are compiled into modules, and so are checked for wasip1 too.
 wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
@@ -42,6 +42,10 @@ build/modules/hello.wasm: FORCE
 # What these modules never look at, their hosts need not call them for.
 build/modules/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
 build/modules/route.wasm: tags := leash_no_response,leash_no_response_body
+
+# Tells what of it has run: leash module test --cover.
+build/modules/hello.cover.wasm: FORCE
+	$(wasm) $(GO) build -cover -covermode=atomic -tags leash_cover -coverpkg=./examples/hello -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/hello
 
 build/modules/%.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared $(if $(tags),-tags $(tags)) -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm
