@@ -25,7 +25,7 @@ func TestMistakesAreToldWithTheirPlaceAndASuggestion(t *testing.T) {
 }
 
 func FuzzParseNeverPanics(f *testing.F) {
-	for _, file := range files(f) {
+	for _, file := range scenarioFiles(f) {
 		f.Add(read(f, file))
 	}
 	f.Fuzz(func(_ *testing.T, data []byte) { _, _ = scenario.Parse("fuzz.yaml", data) })

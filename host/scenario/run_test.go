@@ -51,7 +51,7 @@ func run(t *testing.T, r *scenario.Runner, file string) []scenario.Report {
 }
 
 func TestModulesKeepWhatTheirScenariosPromise(t *testing.T) {
-	for _, file := range files(t) {
+	for _, file := range scenarioFiles(t) {
 		t.Run(strings.TrimPrefix(filepath.ToSlash(file), "../../"), func(t *testing.T) {
 			t.Parallel()
 			for _, report := range run(t, runner(file), file) {
@@ -141,4 +141,30 @@ scenarios: [{name: a, steps: [{request: {}}]}]
 	if err == nil || !strings.Contains(err.Error(), "here.yaml:3:23: routes[0].providr: unknown field") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// BenchmarkScenarios is what a scenario takes once its module is compiled: everything from the start of its VM to the end.
+func BenchmarkScenarios(b *testing.B) {
+	var files []*scenario.File
+	var runners []*scenario.Runner
+	for _, file := range scenarioFiles(b) {
+		f, err := scenario.Load(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := runner(file)
+		if err := r.Run(context.Background(), f, func(scenario.Report) {}); err != nil { // compiles
+			b.Fatal(err)
+		}
+		files, runners = append(files, f), append(runners, r)
+	}
+	n := 0
+	for b.Loop() {
+		for i, f := range files {
+			if err := runners[i].Run(context.Background(), f, func(scenario.Report) { n++ }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(n), "ms/scenario")
 }

@@ -67,7 +67,7 @@ func golden(t *testing.T, file string, got []byte) {
 }
 
 // files are all scenario files of the project.
-func files(t testing.TB) []string {
+func scenarioFiles(t testing.TB) []string {
 	t.Helper()
 	filters, err1 := filepath.Glob("../../filters/*/scenarios/*.yaml")
 	examples, err2 := filepath.Glob("../../examples/*/scenarios/*.yaml")
@@ -79,7 +79,7 @@ func files(t testing.TB) []string {
 
 func TestSchemaTakesWhatTheReaderTakes(t *testing.T) {
 	s := compiled(t)
-	for _, file := range files(t) {
+	for _, file := range scenarioFiles(t) {
 		if _, err := scenario.Load(file); err != nil {
 			t.Error(err)
 		}
