@@ -10,7 +10,7 @@ import (
 	"github.com/leash-gateway/leash/host/abi"
 )
 
-// callouts answers modules' HTTP calls from a script.
+// callouts answers modules' HTTP and gRPC calls from a script.
 type callouts struct {
 	script map[string][]Answer
 	clock  *clock
@@ -27,15 +27,10 @@ var _ abi.HTTPCaller = (*callouts)(nil)
 func (c *callouts) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*abi.HTTPAnswer)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answers := c.script[call.Cluster]
-	if len(answers) == 0 {
+	answer, known := c.next(call.Cluster)
+	if !known {
 		return abi.ErrUnknownCluster
 	}
-	if c.count == nil {
-		c.count = map[string]int{}
-	}
-	answer := answers[min(c.count[call.Cluster], len(answers)-1)]
-	c.count[call.Cluster]++
 	c.made = append(c.made, Callout{
 		Upstream: call.Cluster, Timeout: call.Timeout,
 		Message: Message{Headers: fromABI(call.Headers), Body: string(call.Body), Trailers: fromABI(call.Trailers), Ended: true},

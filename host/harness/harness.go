@@ -121,8 +121,9 @@ type Setup struct {
 	// Properties are attributes of every exchange, by their path: "source.address". Values are string, int, bool or []byte. A dot inside
 	// of a name is written as "\.".
 	Properties map[string]any
-	// Callouts answer what modules ask of other servers, by the name of the upstream: one answer after the other, the
-	// last again and again. An upstream that is not here is not known to the host.
+	// Callouts answer what modules ask of other servers, over HTTP or gRPC, by the name of the upstream: one answer after the other, the
+	// last again and again. An upstream that is not here is not known to the host. To a gRPC call the pieces of the body are
+	// messages, and trailers bring grpc-status.
 	Callouts map[string][]Answer
 	// Shared is shared data that is there from the beginning, for each module.
 	Shared map[string]string

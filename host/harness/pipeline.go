@@ -66,7 +66,7 @@ func (p *Pipeline) load(ctx context.Context, i int) error {
 		if vm, err = program.NewVM(ctx, &p.worker, abi.VMConfig{
 			ID: m.Name, Configuration: []byte(m.VMConfig), Env: m.Env,
 			Host: abi.Host{
-				Logger: &p.logs, Clock: p.clock, Random: p.random, Shared: p.shared[i], Metrics: &p.metrics, HTTP: &p.callouts,
+				Logger: &p.logs, Clock: p.clock, Random: p.random, Shared: p.shared[i], Metrics: &p.metrics, HTTP: &p.callouts, GRPC: &p.callouts,
 				Tracer: p.setup.Tracer,
 			},
 		}); err != nil {

@@ -33,7 +33,7 @@ type Surroundings struct {
 	Clock Time `yaml:"clock,omitempty" json:"clock,omitzero"`
 	// Properties are attributes of every exchange, by path: source.address, say.
 	Properties map[string]Value `yaml:"properties,omitempty" json:"properties,omitempty"`
-	// Callouts answer the calls that modules make, by the name of the upstream: one answer after the other, the last again and again.
+	// Callouts answer the calls that modules make, by the name of the upstream: one answer after the other, the last again and again. To a gRPC call the pieces of the body are messages, and the trailer grpc-status is its status.
 	Callouts map[string][]Answer `yaml:"callouts,omitempty" json:"callouts,omitempty"`
 	// Shared is shared data that is there at the beginning.
 	Shared map[string]string `yaml:"shared,omitempty" json:"shared,omitempty"`
