@@ -194,11 +194,12 @@ func (s Step) do(ctx context.Context, p *harness.Pipeline) (*harness.Result, err
 
 // judge says what is wrong with a result, if anything is.
 func judge(got *harness.Result) (Kind, string) {
-	for _, crash := range got.Crashes {
-		if errors.Is(crash, abi.ErrDeadline) {
-			return Hang, crash.Error()
+	if len(got.Crashes) > 0 {
+		first := got.Crashes[0]
+		if errors.Is(first, abi.ErrDeadline) {
+			return Hang, first.Error()
 		}
-		return Crash, crash.Error()
+		return Crash, first.Error()
 	}
 	if got.Outcome == harness.Held {
 		return Hang, "the exchange is held and never let go"

@@ -106,16 +106,16 @@ func (m mutator) headers(h, foreign harness.Headers) harness.Headers {
 		one := pick(m, foreign)
 		name, value = one[0], one[1]
 	}
-	switch at := 0; {
-	case len(h) > 0 && m.IntN(3) > 0:
-		if at = m.IntN(len(h)); m.IntN(3) == 0 {
+	if len(h) > 0 && m.IntN(3) > 0 {
+		at := m.IntN(len(h))
+		if m.IntN(3) == 0 {
 			return slices.Delete(h, at, at+1)
 		}
 		h[at][1] = m.header(h[at][1], value)
-	default:
-		for range 1 + m.IntN(2)*m.IntN(40) {
-			h = append(h, [2]string{name, value})
-		}
+		return h
+	}
+	for range 1 + m.IntN(2)*m.IntN(40) {
+		h = append(h, [2]string{name, value})
 	}
 	return h
 }

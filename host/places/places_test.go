@@ -251,7 +251,7 @@ func startEnvoy(t *testing.T, bootstrap []byte) *lines {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, binary, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--component-log-level", "wasm:info")
+	command := exec.CommandContext(ctx, binary, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--component-log-level", "wasm:info") //nolint:gosec // the Envoy of the one who tests
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 5 * time.Second
 	var got lines

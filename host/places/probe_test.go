@@ -127,9 +127,6 @@ var phases = []string{
 	"proxy_on_tick", "proxy_on_queue_ready", "proxy_on_http_call_response",
 }
 
-// asking are the phases in which all attributes are asked for.
-var asking = []string{"proxy_on_request_headers", "proxy_on_response_headers", "proxy_on_log"}
-
 // probe is the module.
 func probe() []byte {
 	m := asm.Module{}

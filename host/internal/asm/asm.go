@@ -200,7 +200,7 @@ func Pairs(namesAndValues ...string) Arg {
 func OutBytes() Arg {
 	return func(f *function) {
 		f.types = append(f.types, "ii"...)
-		at := f.out(8)
+		at := f.out()
 		f.i32(at)
 		f.i32(at + 4)
 		f.after = append(f.after, func() {
@@ -245,7 +245,7 @@ func OutQuiet(slot int) Arg {
 func OutLong() Arg {
 	return func(f *function) {
 		f.types = append(f.types, 'i')
-		at := f.out(8)
+		at := f.out()
 		f.i32(at)
 		f.after = append(f.after, func() { f.logHex("> ", func() { f.load(at) }) })
 	}
@@ -255,7 +255,7 @@ func OutLong() Arg {
 func OutNumber() Arg {
 	return func(f *function) {
 		f.types = append(f.types, "ii"...)
-		at := f.out(8)
+		at := f.out()
 		f.i32(at)
 		f.i32(at + 4)
 		f.after = append(f.after, func() { f.logHex("> ", func() { f.load(at); f.op(0x28, 2, 0) }) }) // i32.load of what it points to
@@ -266,7 +266,7 @@ func OutNumber() Arg {
 func OutUnseen() Arg {
 	return func(f *function) {
 		f.types = append(f.types, "ii"...)
-		at := f.out(8)
+		at := f.out()
 		f.i32(at)
 		f.i32(at + 4)
 	}
@@ -346,10 +346,11 @@ func (f *function) set(local byte)  { f.op(0x21, local) }
 func (f *function) i32(n int32)     { f.op(0x41); f.code = sleb(f.code, int64(n)) }
 func (f *function) load(at int32)   { f.i32(at); f.op(0x28, 2, 0) }
 
-// out is a place for results.
-func (f *function) out(size int32) int32 {
+// out is a place for results of 64 bits.
+func (f *function) out() int32 {
+	const long = 8
 	at := outs + f.used
-	f.used += size
+	f.used += long
 	return at
 }
 
