@@ -204,3 +204,25 @@ func TestAllocatorsThatMisbehave(t *testing.T) {
 		})
 	}
 }
+
+func TestAPluginThatIsNotDoneStaysUntilItSaysSo(t *testing.T) {
+	var lines logs
+	var w abi.Worker
+	p := newPlugin(t, compiled(t, newEngine(t, abi.Options{}), asm.Module{
+		"proxy_on_done":             {Do: []asm.Step{asm.Log("asked")}, Return: 0},
+		"proxy_on_foreign_function": {Do: []asm.Step{asm.Call("proxy_done"), asm.Call("proxy_done")}},
+		"proxy_on_delete":           {Do: []asm.Step{asm.Log("deleted")}},
+	}), &w, abi.VMConfig{Host: abi.Host{Logger: &lines}}, abi.PluginConfig{})
+	w.Do(func() {
+		if closed, err := p.Close(); closed || err != nil {
+			t.Errorf("got %v, %v", closed, err)
+		}
+		if _, err := p.CallForeign(1, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	want := "info: asked\ninfo: proxy_done = 00000000\ninfo: proxy_done = 00000001\ninfo: deleted\n"
+	if got := lines.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

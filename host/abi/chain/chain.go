@@ -334,8 +334,12 @@ func (f *filter) Property(path string) ([]byte, abi.Status) {
 			return value, status
 		}
 	}
-	name, _, _ := strings.Cut(path, "\x00")
-	if one, found := f.x.state[name]; found && name == path {
+	// In Envoy what modules set is filter state, under names of its own.
+	if path == "filter_state" {
+		return nil, abi.SerializationFailure
+	}
+	name, isState := strings.CutPrefix(path, "filter_state\x00wasm.")
+	if one, found := f.x.state[name]; found && (isState || !strings.Contains(path, "\x00")) {
 		return one.value, abi.OK
 	}
 	if value, found := f.own(path); found {

@@ -27,6 +27,8 @@ type Case struct {
 	ABI string
 	// Header is added to the request.
 	Header [2]string
+	// Env are the environment variables of the VM.
+	Env map[string]string
 	// Trailers says that request and response have some: x-last and x-end.
 	Trailers bool
 }

@@ -33,6 +33,8 @@ var propertyCases = []Case{
 	{Name: "properties: what is configured nowhere is empty", Module: on("proxy_on_request_headers", property("metadata"), property("xds\x00route_name"), property("xds\x00filter_chain_name"), property("xds\x00route_metadata"), property("xds\x00listener_metadata"),
 		numeric("xds.listener_direction"), property("connection\x00requested_server_name"), property("connection\x00tls_version"), property("connection\x00subject_peer_certificate"), exists("connection.mtls"), property("upstream\x00transport_failure_reason"), property("xds\x00upstream_host_metadata"))},
 	{Name: "properties: the upstream, once the request is there", Response: "answer", Module: on("proxy_on_response_headers", property("upstream\x00transport_failure_reason"), property("upstream\x00locality"), property("xds\x00cluster_metadata"), property("upstream\x00tls_version"))},
+	{Name: "properties that modules set are filter state", Module: on("proxy_on_request_headers",
+		asm.Call("proxy_set_property", asm.Text("mine"), asm.Text("value")), property("filter_state\x00wasm.mine"), property("filter_state\x00mine"), property("filter_state\x00wasm.none"), property("filter_state"), property("upstream_filter_state"))},
 	{Name: "a property that is declared final is set once", Module: join(
 		ok("proxy_on_configure", foreignCall("declare_property", field(1, "final")+"\x10\x01"), foreignCall("declare_property", field(1, "final")), foreignCall("declare_property", "\xff")),
 		on("proxy_on_request_headers", asm.Call("proxy_set_property", asm.Text("final"), asm.Text("one")), asm.Call("proxy_set_property", asm.Text("final"), asm.Text("two")), property("final"),

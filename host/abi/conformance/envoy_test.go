@@ -318,6 +318,9 @@ func pluginOf(c Case) object {
 			"code":          object{"local": object{"inline_bytes": base64.StdEncoding.EncodeToString(c.wasm())}},
 		},
 	}
+	if len(c.Env) > 0 {
+		plugin["vm_config"].(object)["environment_variables"] = object{"key_values": c.Env}
+	}
 	if len(c.Restrict) > 0 {
 		allowed := object{}
 		for _, name := range c.Restrict {

@@ -46,7 +46,7 @@ func (r *hostRunner) run(t *testing.T, c Case) result {
 	var plugin *abi.Plugin
 	w.Do(func() {
 		vm, err := program.NewVM(context.Background(), &w, abi.VMConfig{
-			ID: "vm of " + c.id(), Configuration: []byte(c.VMConfig), Allow: c.Restrict,
+			ID: "vm of " + c.id(), Configuration: []byte(c.VMConfig), Allow: c.Restrict, Env: c.Env,
 			Host: abi.Host{Logger: &lines, HTTP: caller{r.call}, GRPC: r.grpc},
 		})
 		if err != nil {
