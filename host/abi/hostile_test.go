@@ -168,7 +168,13 @@ func FuzzHostCalls(f *testing.F) {
 				steps = append(steps, asm.CallVoid(function.Name, args...))
 			}
 		}
-		module := asm.Module{"proxy_on_request_headers": {Do: steps}, "proxy_on_response_body": {Do: steps}, "proxy_on_log": {Do: steps}}
+		module := asm.Module{}
+		for _, name := range []string{
+			"proxy_on_request_headers", "proxy_on_request_trailers", "proxy_on_response_body", "proxy_on_log", "proxy_on_foreign_function", "proxy_on_downstream_data",
+			"proxy_on_http_call_response", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_on_queue_ready",
+		} {
+			module[name] = asm.Callback{Do: steps}
+		}
 		program, err := e.Compile(t.Context(), module.Build())
 		if err != nil {
 			return // a function of another version of the ABI
@@ -176,7 +182,7 @@ func FuzzHostCalls(f *testing.F) {
 		defer program.Close(t.Context())
 		var w abi.Worker
 		w.Do(func() {
-			vm, err := program.NewVM(t.Context(), &w, abi.VMConfig{})
+			vm, err := program.NewVM(t.Context(), &w, abi.VMConfig{Host: abi.Host{HTTP: answering{}, GRPC: answering{}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,8 +197,14 @@ func FuzzHostCalls(f *testing.F) {
 			}
 			h := abi.NewHeaders(":path", "/", "a", "b")
 			_, _ = s.OnRequestHeaders(h, false)
+			_, _ = s.OnRequestTrailers(h)
+			_, _ = p.CallForeign(1, []byte("x"))
 			_, _ = s.OnResponseBody(abi.NewBuffer([]byte("body")), true)
 			_ = s.Close(h, h, nil)
+			if c, err := p.NewConn(&exchange{}); err == nil {
+				_, _ = c.OnDownstreamData(abi.NewBuffer([]byte("data")), true)
+				_ = c.OnDownstreamClose(abi.Remote)
+			}
 		})
 	})
 }
