@@ -87,7 +87,7 @@ func (x *exchange) run() {
 		}
 	case x.request.Leaves == BeforeAnswer || x.request.Leaves == InAnswer && len(x.result.Chunks) > 0:
 		x.result.Outcome = Left
-	case x.request.Answer.Failure != "":
+	case x.request.Answer.Failure == Cut:
 		x.result.Outcome = BrokenOff
 	default:
 		x.result.Outcome = Held

@@ -1,11 +1,13 @@
 package harness_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/leash-gateway/leash/host/harness"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // built is a module that `make modules` builds. A missing build fails a test, it never skips it.
@@ -38,5 +40,19 @@ func TestAKnownKeyPassesAndAnUnknownOneIsTurnedOff(t *testing.T) {
 				t.Error("the client's key reached the provider")
 			}
 		})
+	}
+}
+
+func TestAnAnswerThatIsHeldIsHeldAlsoWhereTheProviderFailed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "holds.wasm")
+	if err := os.WriteFile(file, asm.Module{"proxy_on_response_headers": {Return: 1}, "proxy_on_response_body": {Return: 1}}.Build(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := harness.Load(t, file).Pipeline()
+	tests := map[harness.Failure]harness.Outcome{"": harness.Held, harness.Unreachable: harness.Held, harness.Timeout: harness.Held, harness.Cut: harness.BrokenOff}
+	for failure, want := range tests {
+		if got := p.Do(harness.Request{Answer: harness.Answer{Chunks: []string{"a", "b"}, Failure: failure}}); got.Outcome != want {
+			t.Errorf("%q: got %s, want %s", failure, got.Outcome, want)
+		}
 	}
 }
