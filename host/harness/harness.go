@@ -106,6 +106,8 @@ type Module struct {
 	// VMConfig and Env are for the VM.
 	VMConfig string
 	Env      map[string]string
+	// Allow are the host calls, WASI functions and callbacks that the module may use, as Envoy's capability_restriction_config. Empty: all.
+	Allow []string
 	// Inspector says that exchanges go on without the module when its VM fails; without it they are answered with 503.
 	Inspector bool
 }

@@ -64,7 +64,7 @@ func (p *Pipeline) load(ctx context.Context, i int) error {
 	p.worker.Do(func() {
 		var vm *abi.VM
 		if vm, err = program.NewVM(ctx, &p.worker, abi.VMConfig{
-			ID: m.Name, Configuration: []byte(m.VMConfig), Env: m.Env,
+			ID: m.Name, Configuration: []byte(m.VMConfig), Env: m.Env, Allow: m.Allow,
 			Host: abi.Host{
 				Logger: &p.logs, Clock: p.clock, Random: p.random, Shared: p.shared[i], Metrics: &p.metrics, HTTP: &p.callouts, GRPC: &p.callouts,
 				Tracer: p.setup.Tracer,

@@ -51,6 +51,8 @@ type Module struct {
 	Config Value `yaml:"config,omitempty" json:"config,omitzero"`
 	// Kind says whether an exchange goes on without the module when its VM fails (inspector) or not (policy, the default).
 	Kind string `yaml:"kind,omitempty" json:"kind,omitempty" jsonschema:"enum=policy,enum=inspector"`
+	// Allow are the host calls, WASI functions and callbacks that the module may use: all by default. A call that is refused answers an internal failure.
+	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty"`
 	// RootID tells a .wasm that holds several plugins which one is meant.
 	RootID string `yaml:"root_id,omitempty" json:"root_id,omitempty"`
 	// VMConfig is the configuration of the VM.

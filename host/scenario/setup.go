@@ -38,7 +38,7 @@ func (f *File) setup(s *Scenario, module string, find Finder) (harness.Setup, er
 	case around.Modules != nil:
 		for _, m := range around.Modules {
 			one := harness.Module{
-				Name: m.Name, Config: m.Config.text(), RootID: m.RootID, VMConfig: m.VMConfig, Env: m.Env,
+				Name: m.Name, Config: m.Config.text(), RootID: m.RootID, VMConfig: m.VMConfig, Env: m.Env, Allow: m.Allow,
 				File: f.beside(m.File), Inspector: m.Kind == "inspector",
 			}
 			if m.File == "" {

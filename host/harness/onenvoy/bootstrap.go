@@ -71,6 +71,13 @@ func listener(s harness.Setup, i int) (object, error) {
 		plugin := object{
 			"name": m.Name, "root_id": m.RootID, "allow_on_headers_stop_iteration": true, "configuration": text(m.Config), "vm_config": vm,
 		}
+		if len(m.Allow) > 0 {
+			allowed := object{}
+			for _, name := range m.Allow {
+				allowed[name] = object{}
+			}
+			plugin["capability_restriction_config"] = object{"allowed_capabilities": allowed}
+		}
 		if m.Inspector {
 			plugin["fail_open"] = true
 		} else {
