@@ -152,6 +152,41 @@ func fromFile(t *testing.T, file string) []Target {
 	return targets
 }
 
+func TestFindingsKeepTheSurroundingsOfTheirFile(t *testing.T) {
+	h, err := harness.New(context.Background(), harness.Options{CacheDir: abi.DefaultCacheDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close(context.Background()) })
+	find := scenario.In(nil, "../../build/modules")
+	for _, file := range []string{"../../examples/hello/scenarios/greeting.yaml", "../../examples/quickstart/scenarios/quickstart.yaml", "../../filters/auth/scenarios/keys.yaml"} {
+		f, err := scenario.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets, err := Targets(f, "auth", find)
+		if err != nil || len(targets) == 0 {
+			t.Fatalf("%s: %d targets, %v", file, len(targets), err)
+		}
+		_, text, err := (Finding{Target: &targets[0], Kind: Crash, Steps: targets[0].Steps}).Scenario()
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, err := scenario.Parse(filepath.Join(filepath.Dir(file), "fuzz-crash.yaml"), text)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		r := &scenario.Runner{Target: scenario.Host{Harness: h}, Find: find}
+		if err := r.Run(context.Background(), written, func(report scenario.Report) {
+			for _, failure := range report.Failures {
+				t.Errorf("%v in\n%s", failure, text)
+			}
+		}); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+	}
+}
+
 func TestExchangesAreReadAsTheyWereWritten(t *testing.T) {
 	m := mutator{rand.New(rand.NewPCG(1, 2)), samples()}
 	for range 2000 {
