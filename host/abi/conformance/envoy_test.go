@@ -42,7 +42,10 @@ type recorder struct {
 }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	body, _ := io.ReadAll(request.Body)
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return // broken off, sooner or later: not a request that came to its end
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = describe(request.Method, request.RequestURI, request.Header, string(body), request.Trailer)
