@@ -68,15 +68,15 @@ required to be the same. What host calls do beyond that is the same code in the 
 // table is the page.
 func table(places []*place) []byte {
 	var doc bytes.Buffer
-	head := func(title, what string) {
-		fmt.Fprintf(&doc, "\n## %s\n\n| %s |", title, what)
+	head := func(title, text, what string) {
+		fmt.Fprintf(&doc, "\n## %s\n\n%s| %s |", title, text, what)
 		for _, p := range places {
 			fmt.Fprintf(&doc, " %s |", p.name)
 		}
 		doc.WriteString("\n|---|" + strings.Repeat("---|", len(places)) + "\n")
 	}
 	doc.WriteString(introduction)
-	head("Phases", "callback")
+	head("Phases", "", "callback")
 	for _, name := range phases {
 		fmt.Fprintf(&doc, "| `%s` |", name)
 		for _, p := range places {
@@ -84,7 +84,8 @@ func table(places []*place) []byte {
 		}
 		doc.WriteString("\n")
 	}
-	head("Host calls", "function")
+	head("Host calls", "What each answers in the request's headers. Those that are no bad news: without a key `sign` and `verify_signature` are bad arguments, and a state\n"+
+		"that nobody knows is not found by `set_envoy_filter_state`.\n\n", "function")
 	for _, f := range functions {
 		fmt.Fprintf(&doc, "| `%s` |", f.name)
 		for _, p := range places {
@@ -92,7 +93,7 @@ func table(places []*place) []byte {
 		}
 		doc.WriteString("\n")
 	}
-	head("Attributes", "attribute")
+	head("Attributes", "", "attribute")
 	var nowhere []string
 	for _, a := range attributes {
 		if !slices.ContainsFunc(places, func(p *place) bool { return len(p.seen.attributes[a.path]) > 0 }) {
