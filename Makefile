@@ -15,7 +15,7 @@ wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
 leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run build leash modules envoy test test-unit test-e2e compiled bench bench-go fmt lint lint-go lint-wasm lint-mod lint-vuln clean distclean FORCE
+.PHONY: help run build leash modules envoy test test-unit test-e2e compiled bench bench-go fmt generate lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -114,7 +114,10 @@ bench-go: ## Run the benchmarks of the Go packages
 fmt: ## Format the Go code
 	$(GO) run $(golangci_lint) fmt
 
-lint: lint-mod lint-go lint-wasm lint-vuln ## Check format, vet, linters, import arrows, go.mod and known vulnerabilities
+generate: ## Write the Go code and the reference page of the protobuf in api/
+	cd api && $(GO) run $(buf) generate
+
+lint: lint-mod lint-go lint-wasm lint-api lint-vuln ## Check format, vet, linters, import arrows, the API's protobuf, go.mod and known vulnerabilities
 
 lint-mod:
 	$(GO) mod verify
@@ -128,6 +131,19 @@ lint-go:
 lint-wasm:
 	$(wasm) $(GO) vet $(wasm_packages)
 	$(GO) run -exec "env $(wasm)" $(golangci_lint) run $(wasm_packages)
+
+# What the API must not break: what is on main already, or where there is no main (a CI's shallow clone) the last commit.
+API_BASE ?= $(shell git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet main || git rev-parse HEAD)
+
+# Style, generated code that is not current, and changes by which a client of $(API_BASE) would fail.
+lint-api:
+	cd api && $(GO) run $(buf) lint && $(GO) run $(buf) format --diff --exit-code
+	rm -rf build/api && mkdir -p build/api/generated build/api/base
+	cd api && $(GO) run $(buf) generate --output ../build/api/generated/api
+	diff -r -x '*.proto' -x '*.yaml' -x '*.tmpl' build/api/generated/api api && diff build/api/generated/docs/reference/api.md docs/reference/api.md || \
+		{ echo "generated code is not current: run make generate"; exit 1; }
+	if git cat-file -e "$(API_BASE):api/buf.yaml" 2>/dev/null; then git archive "$(API_BASE)" api | tar -x -C build/api/base && \
+		cd api && $(GO) run $(buf) breaking --against ../build/api/base/api; else echo "$(API_BASE) has no api/: nothing to compare with"; fi
 
 # A finding fails. A database that cannot be reached is told loudly but fails only where VULNDB_REQUIRED is set, as the
 # hosted CI does: work without a network must be possible. VULNDB=URL (also file://) names another copy of it.

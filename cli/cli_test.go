@@ -47,6 +47,7 @@ func TestHelpTextsAreAsTheyWere(t *testing.T) {
 func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "leash.yaml")
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	const quickstart = "../examples/quickstart/leash.yaml"
 	if err := os.WriteFile(wrong, []byte("routes: []\npipelines: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -55,14 +56,21 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		code int
 		want string
 	}{
-		"an unknown command":     {[]string{"serve"}, exitUsage, `unknown command "serve"`},
-		"an unknown flag":        {[]string{"up", "--port", "1"}, exitUsage, "leash up --help"},
-		"an argument too many":   {[]string{"validate", "x"}, exitUsage, `unexpected argument "x"`},
-		"no such shell":          {[]string{"completion", "fish"}, exitUsage, "bash or zsh"},
-		"a wrong behavior":       {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
-		"no address":             {[]string{"mock", "--listen", "nonsense"}, exitUsage, "write it as 127.0.0.1:8090"},
-		"a configuration":        {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
-		"a file that is missing": {[]string{"validate", "-c", missing}, exitUsage, "no such file"},
+		"an unknown command":                {[]string{"serve"}, exitUsage, `unknown command "serve"`},
+		"an unknown flag":                   {[]string{"up", "--port", "1"}, exitUsage, "leash up --help"},
+		"an argument too many":              {[]string{"validate", "x"}, exitUsage, `unexpected argument "x"`},
+		"no such shell":                     {[]string{"completion", "fish"}, exitUsage, "bash or zsh"},
+		"a wrong behavior":                  {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
+		"a configuration":                   {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
+		"a file that is missing":            {[]string{"validate", "-c", missing}, exitUsage, "no such file"},
+		"no such target":                    {[]string{"render", "-c", quickstart, "--target", "nginx"}, exitUsage, "neither envoy nor ext_proc"},
+		"no such selection":                 {[]string{"host", "serve", "-c", quickstart, "--modules", "some"}, exitUsage, "neither all nor inspectors"},
+		"a key without its certificate":     {[]string{"host", "serve", "-c", quickstart, "--tls-key", wrong}, exitUsage, "belong together"},
+		"a certificate that is none":        {[]string{"host", "serve", "-c", quickstart, "--tls-key", wrong, "--tls-cert", wrong}, exitUsage, "read certificate and key"},
+		"clients' certificates without TLS": {[]string{"host", "serve", "-c", quickstart, "--tls-client-ca", wrong}, exitUsage, "needs tls-cert"},
+		"management for everybody":          {[]string{"host", "serve", "-c", quickstart, "--admin", "127.0.0.1:0"}, exitUsage, "can be reached by others"},
+		"a socket without its place":        {[]string{"host", "serve", "-c", quickstart, "--listen", "unix:x.sock", "--http", ""}, exitUsage, "not absolute"},
+		"no address":                        {[]string{"mock", "--listen", "nonsense"}, exitUsage, "write it as 127.0.0.1:8090"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout, stderr, code := leash(t, tc.args...)

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,8 +22,9 @@ import (
 	"github.com/leash-gateway/leash/host/extproc"
 )
 
-// defaultHostAddress is where a module host and the Envoys of the same machine meet.
-const defaultHostAddress = "unix:/tmp/leash-host.sock"
+// defaultHostAddress is where a module host and the Envoys of the same machine meet: not in a folder where anybody could
+// have put a socket before.
+const defaultHostAddress = "unix:/run/leash/host.sock"
 
 func hostCommand() *cli.Command {
 	return &cli.Command{
@@ -53,11 +54,15 @@ func hostServeCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` to serve Envoys on: unix:/PATH or HOST:PORT", Value: defaultHostAddress, EnvVars: []string{"LEASH_HOST_LISTEN"}},
 			&cli.StringFlag{Name: "http", Usage: "`ADDRESS` of /healthz, /readyz and /metrics; empty for none", Value: "127.0.0.1:8082"},
 			modulesFlag(),
+			&cli.StringFlag{Name: "admin", Usage: "`ADDRESS` to serve the management of pipelines on (docs/reference/api.md), to this user alone on unix:/PATH; on HOST:PORT it needs --admin-client-ca; empty for none"},
+			&cli.PathFlag{Name: "admin-client-ca", Usage: "let only clients manage pipelines that have a certificate that this `FILE` (PEM) vouches for"},
 			&cli.PathFlag{Name: "tls-cert", Usage: "certificate `FILE` (PEM): serve with TLS"},
 			&cli.PathFlag{Name: "tls-key", Usage: "private key `FILE` (PEM) of the certificate"},
 			&cli.PathFlag{Name: "tls-client-ca", Usage: "accept only clients with a certificate that this `FILE` (PEM) vouches for"},
 			cacheFlag(),
 			&cli.IntFlag{Name: "workers", Usage: "how many exchanges are worked on at the same instant, each with VMs of its own (`N`); 0 is one for each core"},
+			&cli.IntFlag{Name: "max-exchanges", Usage: "how many exchanges may be under way (`N`); more are refused", Value: 10_000},
+			&cli.DurationFlag{Name: "drain-delay", Usage: "`TIME` after SIGTERM in which exchanges are still taken, while health checks are told already that the host goes"},
 			&cli.DurationFlag{Name: "drain", Usage: "`TIME` that exchanges under way have to end", Value: 30 * time.Second},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"},
 		},
@@ -104,12 +109,12 @@ func (m *moduleHost) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	security, err := m.tls()
+	exchanges, management, err := m.services()
 	if err != nil {
 		return err
 	}
 	if m.host, err = extproc.New(ctx, extproc.Options{
-		Engine: abi.Options{CacheDir: m.flags.Path("cache")}, Workers: m.flags.Int("workers"),
+		Engine: abi.Options{CacheDir: m.flags.Path("cache")}, Workers: m.flags.Int("workers"), MaxExchanges: m.flags.Int("max-exchanges"),
 		Records: &lines{w: m.flags.App.Writer}, Log: m.log,
 	}); err != nil {
 		return err
@@ -119,25 +124,63 @@ func (m *moduleHost) run(ctx context.Context) error {
 	if err := m.apply(ctx, loaded); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	listener, err := listen(ctx, m.flags.String("listen"))
+	return m.serve(ctx, changes, exchanges, management)
+}
+
+// serve serves until ctx ends and what is under way has ended.
+func (m *moduleHost) serve(ctx context.Context, changes <-chan struct{}, exchanges, management extproc.ServiceOptions) error {
+	listeners, err := m.listen(ctx)
 	if err != nil {
 		return err
 	}
-	service := extproc.NewService(m.host, extproc.ServiceOptions{TLS: security, DrainTimeout: m.flags.Duration("drain")})
-	group.Go(func() error { return service.Serve(ctx, listener) })
-	if address := m.flags.String("http"); address != "" {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("serve /readyz and /metrics: %w", err)
-		}
-		group.Go(func() error {
-			return serve(context.WithoutCancel(ctx), ctx.Done(), l, extproc.NewHandler(m.host, ctx.Done()))
-		})
+	all, ctx := errgroup.WithContext(ctx)
+	// The pages are there until all else has ended: /readyz tells of the draining.
+	pages, closePages := context.WithCancel(context.WithoutCancel(ctx))
+	defer closePages()
+	if listeners.pages != nil {
+		handler := extproc.NewHandler(m.host, ctx.Done())
+		all.Go(func() error { return serve(context.WithoutCancel(ctx), pages.Done(), listeners.pages, handler) })
 	}
-	group.Go(func() error { m.follow(ctx, changes); return nil })
+	all.Go(func() error {
+		defer closePages()
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return extproc.NewService(m.host, exchanges).Serve(ctx, listeners.exchanges) })
+		if listeners.management != nil {
+			group.Go(func() error {
+				return extproc.NewAdmin(m.host, management, extproc.DefaultPipeline).Serve(ctx, listeners.management)
+			})
+		}
+		group.Go(func() error { m.follow(ctx, changes); return nil })
+		return group.Wait()
+	})
 	m.log.Info("the module host is ready", "listen", m.flags.String("listen"))
-	return group.Wait()
+	return all.Wait()
+}
+
+// hostListeners are where a module host is served; nil: nowhere.
+type hostListeners struct{ exchanges, management, pages net.Listener }
+
+// listen opens all addresses or none.
+func (m *moduleHost) listen(ctx context.Context) (l hostListeners, err error) {
+	for _, one := range []struct {
+		flag string
+		mode fs.FileMode
+		to   *net.Listener
+	}{{"listen", sharedSocket, &l.exchanges}, {"admin", ownSocket, &l.management}, {"http", ownSocket, &l.pages}} {
+		address := m.flags.String(one.flag)
+		if address == "" {
+			continue
+		}
+		if *one.to, err = listen(ctx, address, one.mode); err != nil {
+			for _, opened := range []net.Listener{l.exchanges, l.management} {
+				if opened != nil {
+					_ = opened.Close() // nobody has connected
+				}
+			}
+			return hostListeners{}, fmt.Errorf("%s: %w", one.flag, err)
+		}
+	}
+	return l, nil
 }
 
 // apply makes a configuration the default pipeline.
@@ -177,57 +220,88 @@ func (m *moduleHost) follow(ctx context.Context, changes <-chan struct{}) {
 	}
 }
 
-// tls is what the flags say of TLS; nil without a certificate.
-func (m *moduleHost) tls() (*tls.Config, error) {
+// services are what the flags say of the two services.
+func (m *moduleHost) services() (exchanges, management extproc.ServiceOptions, err error) {
 	cert, key, clients := m.flags.String("tls-cert"), m.flags.String("tls-key"), m.flags.String("tls-client-ca")
-	if cert == "" && key == "" && clients == "" {
+	admin, managers := m.flags.String("admin"), m.flags.String("admin-client-ca")
+	address := m.flags.String("listen")
+	for _, flag := range []string{"listen", "admin"} {
+		if path, isSocket := strings.CutPrefix(m.flags.String(flag), "unix:"); isSocket && !filepath.IsAbs(path) {
+			return exchanges, management, badUsage("%s: %q is not absolute: unix:/PATH", flag, path)
+		}
+	}
+	switch {
+	case address == "":
+		return exchanges, management, badUsage("listen: there is no address")
+	case (cert == "") != (key == ""):
+		return exchanges, management, badUsage("tls-cert and tls-key belong together")
+	case cert == "" && clients != "":
+		return exchanges, management, badUsage("tls-client-ca needs tls-cert and tls-key")
+	case cert == "" && managers != "":
+		return exchanges, management, badUsage("admin-client-ca needs tls-cert and tls-key")
+	case admin != "" && !strings.HasPrefix(admin, "unix:") && managers == "":
+		return exchanges, management, badUsage("admin: %s can be reached by others; name in admin-client-ca who vouches for those who may, or use unix:/PATH", admin)
+	}
+	if clients == "" && !strings.HasPrefix(address, "unix:") {
+		m.log.Warn("whoever reaches this address can run the modules, as no certificate is asked for (--tls-client-ca)", "listen", address)
+	}
+	exchanges.DrainDelay, exchanges.DrainTimeout = m.flags.Duration("drain-delay"), m.flags.Duration("drain")
+	if exchanges.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: clients}); err != nil {
+		return exchanges, management, err
+	}
+	if managers != "" {
+		management.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: managers})
+	}
+	return exchanges, management, err
+}
+
+// tlsOf is the configuration of files; nil without a certificate.
+func tlsOf(files extproc.TLSFiles) (*tls.Config, error) {
+	if files.Cert == "" {
 		return nil, nil //nolint:nilnil // no TLS is no error
 	}
-	if cert == "" || key == "" {
-		return nil, badUsage("tls-cert and tls-key belong together")
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	c, err := files.Config()
 	if err != nil {
-		return nil, badUsage("tls-cert: %w", err)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if clients == "" {
-		return c, nil
-	}
-	pem, err := os.ReadFile(clients) //nolint:gosec // the operator's own choice
-	if err != nil {
-		return nil, badUsage("tls-client-ca: %w", err)
-	}
-	c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-	if !c.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, badUsage("tls-client-ca: %s holds no certificate", clients)
+		return nil, usageError{err}
 	}
 	return c, nil
 }
 
+// Who may connect to a socket: those of the group too, because Envoy often runs as another user of it (whoever may connect
+// may use the modules, which know the keys); or this user alone.
+const (
+	sharedSocket fs.FileMode = 0o660
+	ownSocket    fs.FileMode = 0o600
+)
+
 // listen opens HOST:PORT or unix:/PATH. A socket that a host left behind when it was killed is taken over, one on which
 // somebody answers is not.
-func listen(ctx context.Context, address string) (net.Listener, error) {
+func listen(ctx context.Context, address string, mode fs.FileMode) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix:")
 	if !isSocket {
 		return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	}
-	if !filepath.IsAbs(path) {
-		return nil, badUsage("listen: %q is not absolute: unix:/PATH", path)
+	// The default's folder is nobody else's, so it may have to be made.
+	if err := os.Mkdir(filepath.Dir(path), 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
 	}
 	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 		_ = c.Close()
-		return nil, fmt.Errorf("listen on %s: another host serves there", path)
+		return nil, fmt.Errorf("another host serves on %s", path)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("listen on %s: %w", path, err)
+			return nil, err
 		}
 	}
+	return listenUnix(ctx, path, mode)
+}
+
+// listenUnix opens a socket that nobody but those of mode can connect to, not even for an instant. The mask is that of the
+// whole process, which writes no files at this time.
+func listenUnix(ctx context.Context, path string, mode fs.FileMode) (net.Listener, error) {
+	old := syscall.Umask(int(0o777 &^ mode))
 	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	// Whoever may connect may use the modules, which know the keys: the user and the group, nobody else.
-	return l, os.Chmod(path, 0o660) //nolint:gosec // Envoy often runs as another user of the same group
+	syscall.Umask(old)
+	return l, err
 }

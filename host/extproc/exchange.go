@@ -7,6 +7,7 @@ import (
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
@@ -17,14 +18,17 @@ import (
 type exchange struct {
 	pipeline   *pipeline
 	slot       *slot
-	chain      *chain.Exchange
+	chain      *chain.Exchange // nil before the first message, and if that is of a response: see unseen
 	attributes attributes
 	lanes      [2]lane // by abi.StreamType: Request, Response
+	early      bool    // Envoy sends bodies without waiting for the answer to the headers
 	observing  bool    // Envoy waits for no answer
-	began      bool    // the first message has come
+	told       bool    // the first message has come
+	began      bool    // the first headers have come
 	handling   bool    // a message of Envoy is being worked on, whose handler sends what comes of it
 
-	local     *abi.Headers // of an answer that a module gives itself, while its body is still coming
+	metadata  *structpb.Struct // what modules have set since the last answer
+	local     *abi.Headers     // of an answer that a module gives itself, while its body is still coming
 	localBody []byte
 
 	out struct {
@@ -49,71 +53,115 @@ func (x *exchange) take(m *pb.ProcessingRequest) {
 	x.slot.worker.Do(func() {
 		x.handling = true
 		defer func() { x.handling = false }()
-		if !x.began {
-			x.begin(m)
+		x.learn(m)
+		if err := x.dispatch(m); err != nil {
+			x.fail(err)
 		}
-		x.attributes.learn(m)
-		x.dispatch(m)
 	})
 }
 
-// begin learns from the first message how Envoy sends the rest. An Envoy that keeps from a policy what it looks at would
-// let pass what it refuses, so that is an error.
-func (x *exchange) begin(m *pb.ProcessingRequest) {
-	x.began, x.observing = true, m.GetObservabilityMode()
-	x.lanes[abi.Request].mode = m.GetProtocolConfig().GetRequestBodyMode()
-	x.lanes[abi.Response].mode = m.GetProtocolConfig().GetResponseBodyMode()
-	if missing := x.missing(); missing != 0 && x.pipeline.policy {
-		x.fail(status.Errorf(codes.FailedPrecondition,
-			"the policies of pipeline %s look at %s, which the processing_mode of this filter does not send: leash render shows one that does",
-			x.pipeline.spec.Name, missing))
-	}
-	x.chain = chain.New(x.slot.plugins, chain.Config{
-		Upstream: &x.lanes[abi.Request], Downstream: &x.lanes[abi.Response],
-		Reset: x.reset, Properties: &x.attributes, MaxBuffer: x.pipeline.spec.MaxBuffer, FailOpen: x.pipeline.failOpen,
-	})
-}
-
-// missing are the bodies that the pipeline looks at and Envoy does not send.
-func (x *exchange) missing() (parts Parts) {
-	if x.lanes[abi.Request].mode == modes.ProcessingMode_NONE {
-		parts |= RequestBody
-	}
-	if x.lanes[abi.Response].mode == modes.ProcessingMode_NONE {
-		parts |= ResponseBody
-	}
-	return parts & x.pipeline.needs
-}
-
-func (x *exchange) dispatch(m *pb.ProcessingRequest) {
+// dispatch gives a message to the lane that it belongs to. Its error says that Envoy, or whoever says to be one, breaks
+// the protocol.
+func (x *exchange) dispatch(m *pb.ProcessingRequest) error {
 	request, response := &x.lanes[abi.Request], &x.lanes[abi.Response]
+	var err error
 	switch part := m.GetRequest().(type) {
 	case *pb.ProcessingRequest_RequestHeaders:
-		x.chain.OnRequestHeaders(request.open(part.RequestHeaders))
+		if err = x.begin(true); err == nil {
+			err = request.takeHeaders(part.RequestHeaders)
+		}
 	case *pb.ProcessingRequest_RequestBody:
-		x.chain.OnRequestData(request.body(part.RequestBody))
+		err = request.takeBody(part.RequestBody)
 	case *pb.ProcessingRequest_RequestTrailers:
-		if h, visible := request.trail(part.RequestTrailers); visible {
-			x.chain.OnRequestTrailers(h)
-		}
+		err = request.takeTrailers(part.RequestTrailers)
 	case *pb.ProcessingRequest_ResponseHeaders:
-		x.chain.OnResponseHeaders(response.open(part.ResponseHeaders))
-	case *pb.ProcessingRequest_ResponseBody:
-		x.chain.OnResponseData(response.body(part.ResponseBody))
-	case *pb.ProcessingRequest_ResponseTrailers:
-		if h, visible := response.trail(part.ResponseTrailers); visible {
-			x.chain.OnResponseTrailers(h)
+		if err = x.begin(false); err == nil {
+			err = response.takeHeaders(part.ResponseHeaders)
 		}
+	case *pb.ProcessingRequest_ResponseBody:
+		err = response.takeBody(part.ResponseBody)
+	case *pb.ProcessingRequest_ResponseTrailers:
+		err = response.takeTrailers(part.ResponseTrailers)
+	}
+	if err != nil {
+		return err
 	}
 	request.settle()
 	response.settle()
+	return nil
+}
+
+// learn takes what comes with a message besides a part of the exchange, and from the first how Envoy sends the rest.
+func (x *exchange) learn(m *pb.ProcessingRequest) {
+	x.attributes.learn(m)
+	if x.told {
+		return
+	}
+	x.told, x.observing = true, m.GetObservabilityMode()
+	config := m.GetProtocolConfig()
+	x.early = config.GetSendBodyWithoutWaitingForHeaderResponse()
+	x.lanes[abi.Request].mode = config.GetRequestBodyMode()
+	x.lanes[abi.Response].mode = config.GetResponseBodyMode()
+}
+
+// begin makes the chain when the first headers come, if they are those of a request; more calls do nothing.
+func (x *exchange) begin(request bool) error {
+	if x.began {
+		return nil
+	}
+	x.began = true
+	if !request {
+		return x.unseen()
+	}
+	if err := x.suits(); err != nil {
+		return err
+	}
+	x.chain = chain.New(x.slot.plugins, chain.Config{
+		Upstream: &x.lanes[abi.Request], Downstream: &x.lanes[abi.Response], Reset: x.reset, Properties: &x.attributes,
+		PropertySet: x.publish, MaxBuffer: x.pipeline.spec.MaxBuffer, FailOpen: x.pipeline.failOpen,
+	})
+	return nil
+}
+
+// unseen is an exchange of which a response is the first that is sent: a filter before this one has answered, and as
+// modules inside Envoy those here do not see it. Where the provider has answered, Envoy keeps the requests from the
+// modules, which a policy does not accept.
+func (x *exchange) unseen() error {
+	details, known := x.attributes.Property("response\x00code_details")
+	if !x.pipeline.policy || known == abi.OK && string(details) != "via_upstream" {
+		return nil
+	}
+	return status.Error(codes.FailedPrecondition, "Envoy has sent a response and no request: policies need request_header_mode SEND, "+
+		"and response.code_details in response_attributes, by which answers of other filters are told from those of the provider")
+}
+
+// suits says why a policy does not run on what Envoy sends: kept from what it looks at it would let pass what it refuses.
+func (x *exchange) suits() error {
+	if !x.pipeline.policy {
+		return nil
+	}
+	if x.observing {
+		return status.Error(codes.FailedPrecondition, "Envoy only observes (observability_mode), but there is a policy in the pipeline, "+
+			"which must be waited for: run leash host serve --modules inspectors, or switch the mode off")
+	}
+	for i, need := range []Parts{abi.Request: RequestBody, abi.Response: ResponseBody} {
+		switch mode := x.lanes[i].mode; mode {
+		case modes.ProcessingMode_BUFFERED, modes.ProcessingMode_STREAMED, modes.ProcessingMode_FULL_DUPLEX_STREAMED:
+		default:
+			if x.pipeline.needs&need != 0 {
+				return status.Errorf(codes.FailedPrecondition, "Envoy sends %s in mode %s, but a policy of the pipeline looks at it: "+
+					"set %s_mode to FULL_DUPLEX_STREAMED or BUFFERED (leash render --target ext_proc prints it)", need, mode, need)
+			}
+		}
+	}
+	return nil
 }
 
 // override asks Envoy to send no more than the pipeline needs; nil where it does not send more. Envoy ignores it unless
 // allow_mode_override is set, and in full duplex.
 func (x *exchange) override() *modes.ProcessingMode {
 	request, response, needs := &x.lanes[abi.Request], &x.lanes[abi.Response], x.pipeline.needs
-	if request.duplex() || response.duplex() {
+	if request.duplex() || response.duplex() || x.early {
 		return nil
 	}
 	mode := &modes.ProcessingMode{
@@ -161,10 +209,14 @@ func (x *exchange) emit(m *pb.ProcessingResponse) {
 	if x.observing || x.out.over {
 		return
 	}
+	m.DynamicMetadata, x.metadata = x.metadata, nil
 	x.out.messages = append(x.out.messages, m)
-	x.wake()
+	if !x.handling {
+		x.senders.Go(func() { _, _ = x.flush() }) // of an error the handler hears from Recv
+	}
 }
 
+// finish lets nothing more be sent.
 func (x *exchange) finish() {
 	x.out.Lock()
 	defer x.out.Unlock()
@@ -183,12 +235,6 @@ func (x *exchange) fail(err error) {
 	defer x.out.Unlock()
 	if !x.out.over {
 		x.out.over, x.out.failure = true, err
-	}
-}
-
-func (x *exchange) wake() {
-	if !x.handling {
-		x.senders.Go(func() { _, _ = x.flush() })
 	}
 }
 
@@ -216,6 +262,7 @@ func (x *exchange) flush() (over bool, err error) {
 // close ends the exchange for the modules. It tells whether a VM has died.
 func (x *exchange) close() (failed bool) {
 	x.slot.worker.Do(func() {
+		x.finish()
 		if x.chain != nil {
 			x.chain.Close()
 		}
@@ -224,7 +271,6 @@ func (x *exchange) close() (failed bool) {
 		}
 		x.pipeline.measure(x.slot)
 	})
-	x.senders.Wait()
 	return failed
 }
 

@@ -14,6 +14,7 @@ package extproc
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
@@ -36,6 +38,8 @@ var (
 	ErrNotLoaded = errors.New("no such pipeline")
 	// ErrClosed says that the Host has been closed.
 	ErrClosed = errors.New("the host is closed")
+	// ErrBusy says that there are too many exchanges at one time.
+	ErrBusy = errors.New("too many exchanges at one time")
 	// ErrInvalid says that what is to be loaded makes no pipeline: a wrong .wasm, or a configuration that its module
 	// refuses.
 	ErrInvalid = errors.New("invalid pipeline")
@@ -48,6 +52,9 @@ type Options struct {
 	// Workers is how many exchanges may be worked on at the same instant; a pipeline has a VM of each filter for each.
 	// Default: one for each core.
 	Workers int
+	// MaxExchanges is how many exchanges may be under way; more are refused. Each holds what its modules hold back, up to
+	// MaxBuffer of its pipeline in each direction. Default 10,000.
+	MaxExchanges int
 	// Records takes the lines of the module logger. Default: nowhere.
 	Records io.Writer
 	// Log takes everything else that modules and the host write. Default: nowhere.
@@ -61,17 +68,20 @@ type Options struct {
 
 // A Host runs pipelines. It is safe for concurrent use.
 type Host struct {
-	options Options
-	engine  *abi.Engine
-	shared  *abi.Shared
-	metrics *Metrics
-	revive  context.Context // ends with the Host
-	stop    context.CancelFunc
-	work    sync.WaitGroup // what replaces and frees VMs
+	options   Options
+	engine    *abi.Engine
+	programs  *programs
+	shared    *abi.Shared
+	metrics   *Metrics
+	exchanges atomic.Int64
+	revive    context.Context // ends with the Host
+	stop      context.CancelFunc
+	work      sync.WaitGroup // exchanges, and what replaces and frees VMs
 
 	mu        sync.RWMutex
 	pipelines map[string]*pipeline
 	closed    bool
+	watchers  []func(ready error)
 	loading   sync.Mutex // one Load at a time
 }
 
@@ -79,6 +89,9 @@ type Host struct {
 func New(ctx context.Context, o Options) (*Host, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.MaxExchanges <= 0 {
+		o.MaxExchanges = 10_000
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -93,7 +106,11 @@ func New(ctx context.Context, o Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start module host: %w", err)
 	}
-	h := &Host{options: o, engine: engine, shared: abi.NewShared(), metrics: newMetrics(), pipelines: map[string]*pipeline{}}
+	h := &Host{
+		options: o, engine: engine, programs: &programs{engine: engine, bySum: map[[sha256.Size]byte]*program{}},
+		shared: abi.NewShared(), pipelines: map[string]*pipeline{},
+	}
+	h.metrics = newMetrics(h)
 	h.revive, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return h, nil
 }
@@ -122,6 +139,7 @@ func (h *Host) Load(ctx context.Context, spec Spec) (Status, error) {
 		return Status{}, ErrClosed
 	}
 	h.pipelines[spec.Name] = next
+	h.tell()
 	h.mu.Unlock()
 	if previous != nil {
 		previous.retire()
@@ -135,6 +153,7 @@ func (h *Host) Unload(name string) error {
 	h.mu.Lock()
 	p := h.pipelines[name]
 	delete(h.pipelines, name)
+	h.tell()
 	h.mu.Unlock()
 	if p == nil {
 		return fmt.Errorf("unload pipeline %s: %w", name, ErrNotLoaded)
@@ -169,6 +188,10 @@ func (h *Host) Status(name string) (Status, error) {
 func (h *Host) Ready() error {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	return h.ready()
+}
+
+func (h *Host) ready() error {
 	switch {
 	case h.closed:
 		return ErrClosed
@@ -178,16 +201,36 @@ func (h *Host) Ready() error {
 	return nil
 }
 
+// onReady has f told now, and whenever that may have changed, what Ready says. f must not call the Host.
+func (h *Host) onReady(f func(ready error)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers = append(h.watchers, f)
+	f(h.ready())
+}
+
+// tell tells those who watch. h.mu is held.
+func (h *Host) tell() {
+	for _, f := range h.watchers {
+		f(h.ready())
+	}
+}
+
 // Metrics are the metrics of the Host and of its modules.
 func (h *Host) Metrics() *Metrics { return h.metrics }
 
-// acquire takes the least busy slot of a pipeline for an exchange; release gives it back.
+// acquire takes the least busy slot of a pipeline for an exchange; the pipeline's release gives it back. Its error is
+// ErrNotLoaded or ErrBusy.
 func (h *Host) acquire(name string) (*pipeline, *slot, error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	p := h.pipelines[name]
 	if p == nil {
 		return nil, nil, fmt.Errorf("pipeline %s: %w", name, ErrNotLoaded)
+	}
+	if h.exchanges.Add(1) > int64(h.options.MaxExchanges) {
+		h.exchanges.Add(-1)
+		return nil, nil, ErrBusy
 	}
 	h.work.Add(1) // before closed can be set, so before Close waits
 	return p, p.acquire(), nil
@@ -200,6 +243,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.pipelines = nil
 	closed := h.closed
 	h.closed = true
+	h.tell()
 	h.mu.Unlock()
 	if closed {
 		return nil

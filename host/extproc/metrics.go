@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,31 +26,56 @@ var buckets = []float64{
 type Metrics struct {
 	modules             *moduleMetrics
 	exchanges, failures *prometheus.CounterVec
-	active              *prometheus.GaugeVec
-	droppedSeries       prometheus.CounterFunc
+	refused             prometheus.Counter
 	host                []prometheus.Collector
 }
 
 var _ prometheus.Collector = (*Metrics)(nil)
 
-func newMetrics() *Metrics {
+func newMetrics(h *Host) *Metrics {
 	m := &Metrics{
-		modules: &moduleMetrics{series: map[string]*series{}},
+		modules: &moduleMetrics{names: map[string]*series{}, series: map[string]*series{}, kinds: map[string]abi.MetricKind{}},
 		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leash_host_exchanges_total", Help: "Exchanges that ended, by how: done, or error where the stream to Envoy ended with one.",
+			Name: "leash_host_exchanges_total",
+			Help: "Exchanges that ended, by how: done; error, where the host has ended the stream with one; stalled, where Envoy and a module waited for each other.",
 		}, []string{"pipeline", "result"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leash_host_vm_failures_total", Help: "VMs that died and were replaced.",
+			Name: "leash_host_vm_failures_total", Help: "Exchanges at whose end a VM of theirs was dead; it is replaced.",
 		}, []string{"pipeline"}),
-		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "leash_host_exchanges_active", Help: "Exchanges that are under way.",
-		}, []string{"pipeline"}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "leash_host_exchanges_refused_total", Help: "Exchanges that were not taken: their pipeline is not loaded, or there are too many.",
+		}),
 	}
-	m.droppedSeries = prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "leash_host_dropped_series_total", Help: "Metrics of modules that are counted nowhere because there are too many.",
-	}, func() float64 { return float64(m.modules.dropped.Load()) })
-	m.host = []prometheus.Collector{m.exchanges, m.failures, m.active, m.droppedSeries}
+	m.host = []prometheus.Collector{
+		m.exchanges, m.failures, m.refused,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "leash_host_exchanges_active", Help: "Exchanges that are under way.",
+		}, func() float64 { return float64(h.exchanges.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "leash_host_dropped_series_total", Help: "Metrics of modules that are counted nowhere: there are too many, or their names contradict each other.",
+		}, func() float64 { return float64(m.modules.dropped.Load()) }),
+		pipelineGauges{h},
+	}
 	return m
+}
+
+// pipelineGauges are what List tells.
+type pipelineGauges struct{ host *Host }
+
+var (
+	memoryDesc     = prometheus.NewDesc("leash_host_vm_memory_bytes", "Memory of the VMs of a pipeline.", []string{"pipeline"}, nil)
+	generationDesc = prometheus.NewDesc("leash_host_pipeline_generation", "How often a pipeline has been loaded.", []string{"pipeline"}, nil)
+)
+
+// Describe names both.
+func (pipelineGauges) Describe(to chan<- *prometheus.Desc) { to <- memoryDesc; to <- generationDesc }
+
+// Collect asks the Host.
+func (g pipelineGauges) Collect(to chan<- prometheus.Metric) {
+	for _, s := range g.host.List() {
+		to <- prometheus.MustNewConstMetric(memoryDesc, prometheus.GaugeValue, float64(s.Memory), s.Name)
+		to <- prometheus.MustNewConstMetric(generationDesc, prometheus.GaugeValue, float64(s.Generation), s.Name)
+	}
 }
 
 // Describe describes nothing: what modules count is not known ahead.
@@ -66,7 +92,9 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 // moduleMetrics are the metrics of modules, by their names.
 type moduleMetrics struct {
 	mu      sync.Mutex
-	series  map[string]*series
+	names   map[string]*series        // as modules write them
+	series  map[string]*series        // by key
+	kinds   map[string]abi.MetricKind // by the name without labels, of which Prometheus takes one kind only
 	dropped atomic.Int64
 }
 
@@ -76,17 +104,29 @@ var _ abi.Metrics = (*moduleMetrics)(nil)
 func (m *moduleMetrics) Define(kind abi.MetricKind, name string) abi.Metric {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := strconv.Itoa(int(kind)) + name
-	if s := m.series[key]; s != nil {
+	name = strconv.Itoa(int(kind)) + name
+	if s := m.names[name]; s != nil {
 		return s
 	}
-	s := newSeries(kind, name)
-	if s == nil || len(m.series) >= maxSeries {
-		m.dropped.Add(1)
-		return &series{kind: kind, counts: make([]atomic.Uint64, len(buckets)+1)}
+	s := newSeries(kind, name[1:])
+	if known := m.series[s.key]; known != nil && known.kind == kind {
+		s = known // under another name
 	}
-	m.series[key] = s
+	if s.desc == nil || len(m.names) >= maxSeries || !m.agrees(s) {
+		m.dropped.Add(1)
+		return &series{kind: kind, counts: s.counts}
+	}
+	m.names[name], m.series[s.key] = s, s
 	return s
+}
+
+// agrees tells whether no module has given the same name to a metric of another kind.
+func (m *moduleMetrics) agrees(s *series) bool {
+	kind, found := m.kinds[s.base]
+	if !found {
+		m.kinds[s.base] = s.kind
+	}
+	return !found || kind == s.kind
 }
 
 func (m *moduleMetrics) collect(to chan<- prometheus.Metric) {
@@ -104,6 +144,8 @@ func (m *moduleMetrics) collect(to chan<- prometheus.Metric) {
 // series is one metric of modules.
 type series struct {
 	kind   abi.MetricKind
+	base   string // the name without labels
+	key    string // base and labels, the same in whatever order these were written
 	desc   *prometheus.Desc
 	values []string // of the labels
 	value  atomic.Uint64
@@ -113,25 +155,32 @@ type series struct {
 
 var _ abi.Metric = (*series)(nil)
 
-// newSeries reads a name; nil if that is none that Prometheus knows.
+// newSeries reads a name; desc is nil if that is none that Prometheus knows, or one of the Host's own.
 func newSeries(kind abi.MetricKind, name string) *series {
 	parts := strings.Split(name, ".[")
-	s := &series{kind: kind, counts: make([]atomic.Uint64, len(buckets)+1)}
-	var labels []string
+	s := &series{kind: kind, base: strings.Map(plain, parts[0]), counts: make([]atomic.Uint64, len(buckets)+1)}
+	labels := map[string]string{}
 	for _, part := range parts[1:] {
 		label, value, _ := strings.Cut(strings.TrimSuffix(part, "]"), "=")
-		if slices.Contains(labels, label) {
-			return nil
+		if _, twice := labels[label]; twice {
+			return s
 		}
-		labels, s.values = append(labels, label), append(s.values, strings.ToValidUTF8(value, "?"))
+		labels[label] = strings.ToValidUTF8(value, "?")
 	}
-	base := strings.Map(plain, parts[0])
-	if strings.HasPrefix(base, "leash_host_") || strings.HasPrefix(base, "go_") || strings.HasPrefix(base, "process_") {
-		return nil // the Host's own
+	for _, own := range []string{"leash_host_", "go_", "process_", "promhttp_"} {
+		if strings.HasPrefix(s.base, own) {
+			return s
+		}
 	}
-	s.desc = prometheus.NewDesc(base, "Counted by modules.", labels, nil)
-	if _, err := prometheus.NewConstMetric(s.desc, prometheus.GaugeValue, 0, s.values...); err != nil {
-		return nil
+	names := slices.Sorted(maps.Keys(labels)) // the same labels in another order are the same
+	s.key = s.base
+	for _, label := range names {
+		s.values = append(s.values, labels[label])
+		s.key += "\x00" + label + "\x00" + labels[label]
+	}
+	desc := prometheus.NewDesc(s.base, "Counted by modules.", names, nil)
+	if _, err := prometheus.NewConstMetric(desc, prometheus.GaugeValue, 0, s.values...); err == nil {
+		s.desc = desc
 	}
 	return s
 }

@@ -2,7 +2,6 @@ package extproc
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -41,15 +40,16 @@ type FilterStatus struct {
 type pipeline struct {
 	host       *Host
 	spec       Spec // without the .wasm, which is compiled
-	programs   []*abi.Program
-	digests    []string
+	programs   []*program
 	failOpen   []bool
 	policy     bool
 	needs      Parts
 	generation int64
 	loaded     time.Time
+	active     atomic.Int64 // exchanges
 	failures   atomic.Int64
 	memory     atomic.Int64
+	complained atomic.Int64 // when, in Unix seconds
 
 	mu      sync.Mutex
 	slots   []*slot
@@ -69,16 +69,15 @@ type slot struct {
 }
 
 func (h *Host) newPipeline(ctx context.Context, spec Spec) (*pipeline, error) {
+	spec.Filters = slices.Clone(spec.Filters)
 	p := &pipeline{host: h, loaded: time.Now()}
 	for i, f := range spec.Filters {
-		program, err := h.engine.Compile(ctx, f.Wasm)
+		program, err := h.programs.get(ctx, f.Wasm)
 		if err != nil {
 			p.retire()
 			return nil, fmt.Errorf("filter %s: %w", f.Name, err)
 		}
-		sum := sha256.Sum256(f.Wasm)
 		p.programs = append(p.programs, program)
-		p.digests = append(p.digests, hex.EncodeToString(sum[:]))
 		p.failOpen = append(p.failOpen, !f.Policy)
 		p.policy = p.policy || f.Policy
 		p.needs |= partsOf(program.Callbacks()) &^ f.Unneeded
@@ -113,7 +112,7 @@ func (p *pipeline) newSlot(ctx context.Context) (s *slot, err error) {
 	return s, err
 }
 
-func (s *slot) add(ctx context.Context, p *pipeline, program *abi.Program, f Filter) error {
+func (s *slot) add(ctx context.Context, p *pipeline, program *program, f Filter) error {
 	h := p.host
 	vm, err := program.NewVM(ctx, s.worker, abi.VMConfig{
 		ID: p.spec.Name + "/" + f.Name, // so that limits outlive a pipeline of the same name
@@ -168,12 +167,15 @@ func (p *pipeline) acquire() *slot {
 		}
 	}
 	best.refs++
+	p.active.Add(1)
 	return best
 }
 
 // release gives a slot back; failed says that one of its VMs has died.
 func (p *pipeline) release(s *slot, failed bool) {
 	defer p.host.work.Done()
+	p.host.exchanges.Add(-1)
+	p.active.Add(-1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.refs--
@@ -238,7 +240,7 @@ func (p *pipeline) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.retired = true
-	for _, s := range p.slots {
+	for _, s := range p.slots { // a slot that replaces one is in open, and retires when it is put
 		s.retired = true
 		p.closeIdle(s)
 	}
@@ -269,24 +271,30 @@ func (p *pipeline) slotClosed() {
 }
 
 func (p *pipeline) closePrograms() {
-	for _, program := range p.programs {
-		_ = program.Close(context.Background())
-	}
+	p.host.programs.drop(p.programs)
 	p.programs = nil
+}
+
+// complain logs what goes wrong with exchanges, at most once a minute: it may be the same for each.
+func (p *pipeline) complain(what string, attributes ...any) {
+	const pause = 60
+	now := time.Now().Unix()
+	if last := p.complained.Load(); now-last >= pause && p.complained.CompareAndSwap(last, now) {
+		p.host.options.Log.Warn(what, append([]any{"pipeline", p.spec.Name}, attributes...)...)
+	}
 }
 
 func (p *pipeline) status() Status {
 	s := Status{
 		Name: p.spec.Name, Generation: p.generation, Loaded: p.loaded, Needs: p.needs, Policy: p.policy,
-		Failures: p.failures.Load(), Memory: p.memory.Load(),
-	}
-	for i, f := range p.spec.Filters {
-		s.Filters = append(s.Filters, FilterStatus{Name: f.Name, SHA256: p.digests[i], Policy: f.Policy})
+		Exchanges: p.active.Load(), Failures: p.failures.Load(), Memory: p.memory.Load(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, one := range p.slots {
-		s.Exchanges += int64(max(one.refs, 0))
+	for i, f := range p.spec.Filters {
+		if i < len(p.programs) { // not freed meanwhile
+			s.Filters = append(s.Filters, FilterStatus{Name: f.Name, SHA256: hex.EncodeToString(p.programs[i].sum[:]), Policy: f.Policy})
+		}
 	}
 	return s
 }

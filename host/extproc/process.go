@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/leash-gateway/leash/host/abi"
 )
 
 // PipelineHeader is the gRPC metadata (initial_metadata in Envoy's grpc_service) that names the pipeline.
@@ -28,24 +30,20 @@ func (s processor) Process(stream pb.ExternalProcessor_ProcessServer) error {
 		name = named[0]
 	}
 	p, slot, err := s.host.acquire(name)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrBusy):
+		s.host.metrics.refused.Inc()
+		return status.Error(codes.ResourceExhausted, err.Error())
+	case err != nil:
+		s.host.metrics.refused.Inc()
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	m := s.host.metrics
-	m.active.WithLabelValues(name).Inc()
 	x := newExchange(p, slot, stream)
 	err = x.run()
 	failed := x.close()
+	x.account(err, failed)
 	p.release(slot, failed)
-	m.active.WithLabelValues(name).Dec()
-	if failed {
-		m.failures.WithLabelValues(name).Inc()
-	}
-	result := "done"
-	if err != nil {
-		result = "error"
-	}
-	m.exchanges.WithLabelValues(name, result).Inc()
+	x.senders.Wait()
 	return err
 }
 
@@ -63,5 +61,24 @@ func (x *exchange) run() error {
 		if over, err := x.flush(); over || err != nil {
 			return err
 		}
+	}
+}
+
+// account counts an exchange that has ended.
+func (x *exchange) account(err error, failed bool) {
+	name, m := x.pipeline.spec.Name, x.pipeline.host.metrics
+	if failed {
+		m.failures.WithLabelValues(name).Inc()
+	}
+	switch {
+	case err != nil:
+		m.exchanges.WithLabelValues(name, "error").Inc()
+		x.pipeline.complain("an exchange was given up", "error", err)
+	case x.lanes[abi.Request].stalled() || x.lanes[abi.Response].stalled():
+		m.exchanges.WithLabelValues(name, "stalled").Inc()
+		x.pipeline.complain("Envoy gave up an exchange: in the body mode STREAMED it waits for an answer to the headers, while a module " +
+			"holds them until it has seen the body; use FULL_DUPLEX_STREAMED or BUFFERED, or send_body_without_waiting_for_header_response")
+	default:
+		m.exchanges.WithLabelValues(name, "done").Inc()
 	}
 }

@@ -25,26 +25,37 @@ import (
 type ServiceOptions struct {
 	// TLS is what the server proves itself with, and with ClientAuth what clients must. Default: plain text.
 	TLS *tls.Config
-	// MaxMessageBytes bounds one message of Envoy, which holds a whole body where that is buffered. Default 64 MiB.
+	// MaxMessageBytes bounds one message: of Envoy, which holds a whole body where that is buffered; of whoever loads a
+	// pipeline, its modules. Default 64 MiB.
 	MaxMessageBytes int
 	// MaxStreams bounds the exchanges at one time on one connection of Envoy. Default 4096.
 	MaxStreams uint32
 	// KeepAlive is how long a connection may be silent before the peer is asked whether it lives. Default 30 s.
 	KeepAlive time.Duration
-	// DrainTimeout is how long exchanges under way may go on after the end of ctx. Default 30 s.
+	// DrainDelay is how long exchanges are still taken after the end of ctx, while health checks are told already that
+	// the host goes, so that Envoy can turn to others. Default none.
+	DrainDelay time.Duration
+	// DrainTimeout is how long exchanges under way may go on after that. Default 30 s.
 	DrainTimeout time.Duration
 }
 
-// Service serves a Host: exchanges, and the state of its health.
+// A Service serves one side of a Host over gRPC: exchanges to Envoys, or its management. Both come with health checking
+// and reflection.
 type Service struct {
-	host    *Host
 	options ServiceOptions
 	server  *grpc.Server
 	health  *health.Server
 }
 
-// NewService is a Service of h. Others may be registered on it before Serve.
+// NewService serves exchanges.
 func NewService(h *Host, o ServiceOptions) *Service {
+	s := newService(h, o, pb.ExternalProcessor_ServiceDesc.ServiceName)
+	pb.RegisterExternalProcessorServer(s.server, processor{host: h})
+	return s
+}
+
+// newService is a Service that has no services yet but health, which is that of name too.
+func newService(h *Host, o ServiceOptions, name string) *Service {
 	if o.MaxMessageBytes <= 0 {
 		o.MaxMessageBytes = 64 << 20
 	}
@@ -57,46 +68,52 @@ func NewService(h *Host, o ServiceOptions) *Service {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 30 * time.Second
 	}
+	const streamWindow, connectionWindow = 1 << 20, 8 << 20
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes),
 		grpc.MaxConcurrentStreams(o.MaxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.KeepAlive, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(8 << 20),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
 	}
 	if o.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
 	}
-	s := &Service{host: h, options: o, server: grpc.NewServer(options...), health: health.NewServer()}
-	pb.RegisterExternalProcessorServer(s.server, processor{host: h})
+	s := &Service{options: o, server: grpc.NewServer(options...), health: health.NewServer()}
 	healthpb.RegisterHealthServer(s.server, s.health)
+	h.onReady(func(err error) {
+		state := healthpb.HealthCheckResponse_SERVING
+		if err != nil {
+			state = healthpb.HealthCheckResponse_NOT_SERVING
+		}
+		s.health.SetServingStatus("", state)
+		s.health.SetServingStatus(name, state)
+	})
 	return s
 }
 
-var _ grpc.ServiceRegistrar = (*Service)(nil)
-
-// RegisterService adds a service, for example that of the management API.
-func (s *Service) RegisterService(d *grpc.ServiceDesc, implementation any) {
-	s.server.RegisterService(d, implementation)
-}
-
-// Serve serves until ctx ends, lets exchanges under way end for as long as DrainTimeout, and closes the listener. It is
-// called once.
+// Serve serves until ctx ends; then it says so to health checks, goes on for DrainDelay, takes no more, lets what is under
+// way end for as long as DrainTimeout, and closes the listener. It is called once.
 func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	reflection.Register(s.server)
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(l) }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve exchanges: %w", err)
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.health.Shutdown() // whoever asks sends no more exchanges
+	s.health.Shutdown()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-time.After(s.options.DrainDelay):
+	}
 	drained := time.AfterFunc(s.options.DrainTimeout, s.server.Stop)
 	defer drained.Stop()
 	s.server.GracefulStop()
 	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		return fmt.Errorf("serve exchanges: %w", err)
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
 }
@@ -121,6 +138,6 @@ func NewHandler(h *Host, draining <-chan struct{}) http.Handler {
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	return mux
 }

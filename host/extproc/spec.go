@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/leash-gateway/leash/config"
@@ -35,12 +36,25 @@ type Filter struct {
 	Unneeded Parts
 }
 
+// pipelineName is what names are made of: they stand in headers and metrics.
+var pipelineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
 func (s Spec) check() error {
 	switch {
-	case s.Name == "":
-		return errors.New("it has no name")
+	case !pipelineName.MatchString(s.Name):
+		return fmt.Errorf("the name %q is not 1 to 64 letters, digits, dots, dashes and underscores", s.Name)
 	case len(s.Filters) == 0:
 		return errors.New("it has no filters")
+	}
+	names := map[string]bool{}
+	for i, f := range s.Filters {
+		switch {
+		case f.Name == "":
+			return fmt.Errorf("filter %d has no name", i)
+		case names[f.Name]:
+			return fmt.Errorf("two filters are called %s: what they share and log could not be told apart", f.Name)
+		}
+		names[f.Name] = true
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ type Config struct {
 	Reset func()
 	// Properties are the attributes of the exchange. What modules set is kept by the chain. Default: none.
 	Properties abi.Properties
+	// PropertySet, if there is one, is told what a module sets.
+	PropertySet func(path string, value []byte)
 	// MaxBuffer is how many bytes a module may hold back of a body; a longer request is answered with 413, a longer
 	// response with 500, as in Envoy. Default 1 MiB, which is Envoy's too.
 	MaxBuffer int
@@ -363,6 +365,9 @@ func (f *filter) SetProperty(path string, value []byte) abi.Status {
 	}
 	f.x.stated += grows
 	f.x.state[path] = property{slices.Clone(value), !known && f.plugin.SetsOnce(path)}
+	if f.x.config.PropertySet != nil {
+		f.x.config.PropertySet(path, f.x.state[path].value)
+	}
 	return abi.OK
 }
 

@@ -1,0 +1,378 @@
+package extproc_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	pb "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/leash-gateway/leash/host/abi/abitest"
+	"github.com/leash-gateway/leash/host/extproc"
+)
+
+const processorService = "envoy.service.ext_proc.v3.ExternalProcessor"
+
+func (s *server) health(t testing.TB, service string) healthpb.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	answer, err := healthpb.NewHealthClient(s.Client).Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetStatus()
+}
+
+func TestHealthTellsWhetherExchangesCanBeWorkedOn(t *testing.T) {
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{})
+	for _, service := range []string{"", processorService} {
+		if got := s.health(t, service); got != healthpb.HealthCheckResponse_NOT_SERVING {
+			t.Errorf("%q without a pipeline: %s", service, got)
+		}
+	}
+	if _, err := s.Host.Load(t.Context(), filters([]abitest.Module{says("x")}, true)); err != nil {
+		t.Fatal(err)
+	}
+	for _, service := range []string{"", processorService} {
+		if got := s.health(t, service); got != healthpb.HealthCheckResponse_SERVING {
+			t.Errorf("%q with one: %s", service, got)
+		}
+	}
+}
+
+func TestReflectionNamesTheServices(t *testing.T) {
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{})
+	got := services(t, s.Client)
+	if !strings.Contains(got, processorService) || !strings.Contains(got, "grpc.health.v1.Health") {
+		t.Errorf("got %s", got)
+	}
+	if strings.Contains(got, "PipelineService") {
+		t.Error("who may send exchanges is told of the management")
+	}
+}
+
+func services(t testing.TB, conn *grpc.ClientConn) string {
+	t.Helper()
+	stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetListServicesResponse().String()
+}
+
+func TestDrainingLetsExchangesUnderWayEndAndTakesNoMore(t *testing.T) {
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainDelay: 300 * time.Millisecond}, filters([]abitest.Module{marks()}, true))
+	stream := s.open(t, "")
+	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	eventually(t, "health checks to be told", func() bool {
+		return s.health(t, "") == healthpb.HealthCheckResponse_NOT_SERVING
+	})
+	if got := s.ask(t, ""); !strings.HasPrefix(got, "request headers") {
+		t.Errorf("in the delay: got %s", got)
+	}
+	eventually(t, "new exchanges to be refused", func() bool {
+		other, err := pb.NewExternalProcessorClient(s.Client).Process(t.Context())
+		if err != nil {
+			return true
+		}
+		_ = other.Send(first(requestHeaders(true), duplex, duplex))
+		_, err = other.Recv()
+		return err != nil
+	})
+	if got := play(t, stream, []step{{responseHeaders(true), []string{"response headers x-way=back"}}}); got != "" {
+		t.Errorf("the exchange under way ended with %s", got)
+	}
+}
+
+func TestExchangesThatDoNotEndAreBrokenOffAfterTheDrainTimeout(t *testing.T) {
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainTimeout: 50 * time.Millisecond}, filters([]abitest.Module{marks()}, true))
+	stream := s.open(t, "")
+	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	if _, err := stream.Recv(); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the exchange ended with %v, want an error, so that Envoy does not take it for done", err)
+	}
+	eventually(t, "the host to be left by it", func() bool {
+		status, err := s.Host.Status("default")
+		return err == nil && status.Exchanges == 0
+	})
+}
+
+func TestPagesTellLifeReadinessAndMetrics(t *testing.T) {
+	counts := abitest.Module{"proxy_on_request_headers": {Do: []abitest.Step{
+		define(0, "leash_things_total.[kind=a].[tenant=demo]", 0), increment(0),
+		define(0, "leash_things_total.[tenant=demo].[kind=a]", 1), increment(1), // the same
+		define(1, "leash_things_total", 2), // another kind of the same name
+		define(2, "leash_sizes", 3), abitest.Drop("proxy_record_metric", abitest.Slot(3), abitest.Long(7)),
+		define(0, "leash_host_vm_failures_total", 4), // the host's own
+	}}}
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{})
+	draining := make(chan struct{})
+	handler := extproc.NewHandler(s.Host, draining)
+	page := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := page("/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	if code, body := page("/readyz"); code != 503 || !strings.Contains(body, "no pipeline") {
+		t.Errorf("/readyz without a pipeline: %d %s", code, body)
+	}
+	if _, err := s.Host.Load(t.Context(), filters([]abitest.Module{counts}, false)); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := page("/readyz"); code != 200 {
+		t.Errorf("/readyz: %d", code)
+	}
+	s.ask(t, "")
+	s.ask(t, "nobody")
+	eventually(t, "the exchange to be counted", func() bool {
+		_, body := page("/metrics")
+		return strings.Contains(body, `leash_host_exchanges_total{pipeline="default",result="done"} 1`)
+	})
+	_, body := page("/metrics")
+	for _, want := range []string{
+		`leash_things_total{kind="a",tenant="demo"} 2`, `leash_sizes_bucket{le="10"} 1`, "leash_sizes_sum 7", `leash_host_pipeline_generation{pipeline="default"} 1`,
+		`leash_host_vm_memory_bytes{pipeline="default"}`, "leash_host_exchanges_refused_total 1", "leash_host_exchanges_active 0",
+		"leash_host_dropped_series_total 2", "go_goroutines",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/metrics lacks %s:\n%s", want, body)
+		}
+	}
+	close(draining)
+	if code, body := page("/readyz"); code != 503 || !strings.Contains(body, "shutting down") {
+		t.Errorf("/readyz while draining: %d %s", code, body)
+	}
+}
+
+func define(kind uint32, name string, slot int) abitest.Step {
+	return abitest.Drop("proxy_define_metric", abitest.Word(kind), abitest.Text(name), abitest.OutWord(slot))
+}
+
+func increment(slot int) abitest.Step {
+	return abitest.Drop("proxy_increment_metric", abitest.Slot(slot), abitest.Long(1))
+}
+
+// An authority vouches for certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	File string
+}
+
+func newAuthority(t testing.TB, name string) *authority {
+	t.Helper()
+	a := &authority{File: filepath.Join(t.TempDir(), name+".pem")}
+	a.key = newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, a.File, "CERTIFICATE", der)
+	return a
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func writePEM(t testing.TB, file, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// issue writes a certificate for a name, and its key.
+func (a *authority) issue(t testing.TB, dir, name string) (cert, key string) {
+	t.Helper()
+	private := newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, private.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writePEM(t, cert, "CERTIFICATE", der)
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, key, "PRIVATE KEY", encoded)
+	return cert, key
+}
+
+// client are the credentials of one that trusts a, and shows a certificate of by if that is not nil.
+func (a *authority) client(t testing.TB, by *authority) grpc.DialOption {
+	t.Helper()
+	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "host", MinVersion: tls.VersionTLS12}
+	c.RootCAs.AddCert(a.cert)
+	if by != nil {
+		cert, key := by.issue(t, t.TempDir(), "client")
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return grpc.WithTransportCredentials(credentials.NewTLS(c))
+}
+
+// checked asks for health; nil if the client is let in.
+func checked(t testing.TB, address string, o grpc.DialOption) error {
+	t.Helper()
+	conn := dial(t, address, o)
+	defer conn.Close() //nolint:errcheck // nothing is under way
+	_, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	return err
+}
+
+func TestTLSProvesTheHostAndAsksClientsForCertificates(t *testing.T) {
+	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
+	cert, key := ours.issue(t, t.TempDir(), "host")
+	for name, tc := range map[string]struct {
+		clientCA string
+		client   grpc.DialOption
+		want     codes.Code
+	}{
+		"TLS":                                  {"", ours.client(t, nil), codes.OK},
+		"a client that trusts others":          {"", others.client(t, nil), codes.Unavailable},
+		"mTLS":                                 {ours.File, ours.client(t, ours), codes.OK},
+		"mTLS, a client without certificate":   {ours.File, ours.client(t, nil), codes.Unavailable},
+		"mTLS, a certificate of somebody else": {ours.File, ours.client(t, others), codes.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := extproc.TLSFiles{Cert: cert, Key: key, ClientCA: tc.clientCA}.Config()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := serve(t, extproc.Options{}, extproc.ServiceOptions{TLS: config})
+			if err := checked(t, "unix:"+s.Socket, tc.client); status.Code(err) != tc.want {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
+	first, second, dir := newAuthority(t, "first"), newAuthority(t, "second"), t.TempDir()
+	cert, key := first.issue(t, dir, "host")
+	config, err := extproc.TLSFiles{Cert: cert, Key: key}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{TLS: config})
+	if err := checked(t, "unix:"+s.Socket, first.client(t, nil)); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(cert, []byte("half a certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Second)
+	if err := os.Chtimes(cert, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if err := checked(t, "unix:"+s.Socket, first.client(t, nil)); err != nil {
+		t.Errorf("while the files are being replaced: %v", err)
+	}
+	second.issue(t, dir, "host")
+	later = later.Add(time.Second)
+	if err := os.Chtimes(cert, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if err := checked(t, "unix:"+s.Socket, second.client(t, nil)); err != nil {
+		t.Errorf("the new certificate is not used: %v", err)
+	}
+}
+
+func TestTLSFilesThatAreWrongAreNamed(t *testing.T) {
+	a, dir := newAuthority(t, "a"), t.TempDir()
+	cert, key := a.issue(t, dir, "host")
+	missing := filepath.Join(dir, "missing.pem")
+	for name, tc := range map[string]struct {
+		files extproc.TLSFiles
+		want  string
+	}{
+		"no certificate":        {extproc.TLSFiles{Cert: missing, Key: key}, missing},
+		"no key":                {extproc.TLSFiles{Cert: cert, Key: missing}, missing},
+		"no authority":          {extproc.TLSFiles{Cert: cert, Key: key, ClientCA: missing}, missing},
+		"an authority of a key": {extproc.TLSFiles{Cert: cert, Key: key, ClientCA: key}, key + " holds no certificate"},
+	} {
+		if _, err := tc.files.Config(); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want %s", name, err, tc.want)
+		}
+	}
+}
+
+// listen opens a Unix socket for a service.
+func listen(t testing.TB) (l net.Listener, path string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "leash-") //nolint:usetesting // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path = filepath.Join(dir, "s")
+	if l, err = (&net.ListenConfig{}).Listen(context.Background(), "unix", path); err != nil {
+		t.Fatal(err)
+	}
+	return l, path
+}
