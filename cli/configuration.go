@@ -40,6 +40,8 @@ func renderCommand() *cli.Command {
 			modulesFlag(),
 			&cli.PathFlag{Name: "host-ca", Usage: "with ext_proc: `FILE` (PEM) that vouches for the host's certificate; without it no TLS"},
 			&cli.PathFlag{Name: "host-cert", Usage: "with ext_proc: certificate `FILE` (PEM) that Envoy shows to the host"},
+			&cli.StringFlag{Name: "host-pipeline", Usage: "with ext_proc: `NAME` of the pipeline in the host; empty for that of its leash.yaml"},
+			&cli.StringSliceFlag{Name: "host-metadata", Usage: "with ext_proc: `NAMESPACE` of dynamic metadata that modules may read; more than once for several"},
 			&cli.PathFlag{Name: "host-key", Usage: "with ext_proc: private key `FILE` (PEM) of that certificate"},
 		},
 		Action: func(c *cli.Context) error {

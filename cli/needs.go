@@ -78,9 +78,16 @@ func answerParts(m any) (parts extproc.Parts) {
 func extProc(c *cli.Context, loaded *config.Config) (envoy.ExtProc, error) {
 	e := envoy.ExtProc{
 		Address: c.String("host"), CAFile: c.String("host-ca"), CertFile: c.String("host-cert"), KeyFile: c.String("host-key"),
+		Pipeline: c.String("host-pipeline"), Metadata: c.StringSlice("host-metadata"),
 	}
-	if (e.CertFile == "") != (e.KeyFile == "") {
+	switch {
+	case (e.CertFile == "") != (e.KeyFile == ""):
 		return e, badUsage("host-cert and host-key belong together")
+	case e.CertFile != "" && e.CAFile == "":
+		return e, badUsage("host-cert needs host-ca")
+	}
+	if err := e.Check(); err != nil {
+		return e, usageError{err}
 	}
 	chosen, err := selection(c)
 	if err != nil {

@@ -256,7 +256,9 @@ func bypassFraming(t *testing.T, g *gateway, _ *mock.Provider) {
 		"trailers":                post("/v1/chat/completions", "Transfer-Encoding: chunked\r\nTrailer: x-y\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\nx-y: z\r\n\r\n", len(body), body)),
 	} {
 		got := g.raw(request)
-		if !strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 501") {
+		// Envoy closes the connection of who breaks HTTP without waiting for filters that answer later, as a module host does.
+		closed := g.ports.Engine == moduleHost && got == io.ErrUnexpectedEOF.Error()
+		if !strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 501") && !closed {
 			t.Errorf("%s: got %.300q, want it refused", name, got)
 		}
 	}

@@ -46,7 +46,8 @@ func testProviderDrops(t *testing.T, g *gateway, provider *mock.Provider) {
 }
 
 func testProviderCuts(t *testing.T, g *gateway, provider *mock.Provider) {
-	provider.SetFaults(mock.Behavior{CutAfter: 5})
+	// At a pace at which the answer has begun before it is cut: else Envoy may still put an error in its place.
+	provider.SetFaults(mock.Behavior{CutAfter: 5, Pace: 20 * time.Millisecond})
 	response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("lorem: 50", true)))
 	if err != nil {
 		t.Fatal(err)

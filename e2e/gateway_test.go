@@ -136,6 +136,9 @@ func leash(t testing.TB) string {
 // no process is left behind.
 func start(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
+	if p.Engine == moduleHost {
+		return startModuleHost(t, config, p)
+	}
 	g := launch(t, config, p)
 	g.waitReady()
 	return g
@@ -146,7 +149,7 @@ func prepare(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
 	p.Listen, p.Control, p.Admin = freePort(t), freePort(t), freePort(t)
 	g := &gateway{
-		t: t, ports: p, ended: make(chan struct{}), output: &output{},
+		t: t, ports: p, output: &output{},
 		URL:     fmt.Sprintf("http://127.0.0.1:%d", p.Listen),
 		Control: fmt.Sprintf("http://127.0.0.1:%d", p.Control),
 		Admin:   fmt.Sprintf("http://127.0.0.1:%d", p.Admin),
@@ -160,20 +163,27 @@ func prepare(t testing.TB, config string, p ports) *gateway {
 func launch(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
 	g := prepare(t, config, p)
-	g.command = exec.Command(leash(t), "up", "--engine", p.engine(), "-c", g.Config) //nolint:gosec // our own command
+	g.run(exec.Command(leash(t), "up", "--engine", p.engine(), "-c", g.Config)) //nolint:gosec // our own command
+	return g
+}
+
+// run starts what carries the traffic. The end of the test ends it.
+func (g *gateway) run(command *exec.Cmd) {
+	g.t.Helper()
+	g.command = command
 	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
-	g.command.Dir = root(t)
+	g.command.Dir = root(g.t)
 	stdout, err := g.command.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	g.command.Stderr = g.output
 	if err := g.command.Start(); err != nil {
-		t.Fatalf("start leash up: %v (run make build first)", err)
+		g.t.Fatalf("start leash: %v (run make build first)", err)
 	}
-	go g.readLines(stdout)
-	t.Cleanup(g.stop)
-	return g
+	g.ended = make(chan struct{})
+	go g.readLines(stdout, g.ended)
+	g.t.Cleanup(g.stop)
 }
 
 // write replaces leash.yaml, as an editor does.
@@ -206,8 +216,8 @@ func (g *output) stderr() string {
 	return g.errors.String()
 }
 
-func (g *gateway) readLines(r io.Reader) {
-	defer close(g.ended)
+func (g *gateway) readLines(r io.Reader, ended chan<- struct{}) {
+	defer close(ended)
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -231,16 +241,16 @@ func (g *gateway) end(signal syscall.Signal) {
 	<-g.ended
 	err := g.command.Wait()
 	if !kill.Stop() {
-		g.t.Errorf("leash up did not end within 20 s of %s", signal)
+		g.t.Errorf("leash did not end within 20 s of %s", signal)
 	}
 	if err != nil && signal != syscall.SIGKILL && !g.t.Failed() {
-		g.t.Errorf("leash up ended with %v after %s", err, signal)
+		g.t.Errorf("leash ended with %v after %s", err, signal)
 	}
 	for _, pid := range started {
 		eventually(g.t, fmt.Sprintf("process %d, which leash has started, to end", pid), func() bool { return !alive(pid) })
 	}
 	if g.t.Failed() {
-		g.t.Logf("standard error of leash up:\n%s", g.stderr())
+		g.t.Logf("standard error of leash:\n%s", g.stderr())
 	}
 }
 
@@ -261,7 +271,7 @@ func (g *gateway) waitReady() {
 	eventually(g.t, "the gateway to be ready", func() bool {
 		select {
 		case <-g.ended:
-			g.t.Fatalf("leash up ended before it was ready:\n%s", g.stderr())
+			g.t.Fatalf("leash ended before it was ready:\n%s", g.stderr())
 		default:
 		}
 		r, err := http.Get(g.Control + "/readyz")
@@ -276,7 +286,7 @@ func (g *gateway) waitReady() {
 // A record is a line of the access log.
 type record map[string]any
 
-// exchange waits for the log line of a request id.
+// exchange waits for the log line of a request id, or of any other text that only one has.
 func (g *gateway) exchange(id string) record {
 	g.t.Helper()
 	var found record

@@ -36,20 +36,20 @@ type sharedTest struct {
 	run  func(t *testing.T, g *gateway, provider *mock.Provider)
 }
 
-func TestPolicies(t *testing.T) {
-	everyWay(t, func(t *testing.T, p ports) {
-		provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-		p.Provider = url
-		g := start(t, policies, p)
-		for _, group := range [][]sharedTest{chatTests, contentTests, limitTests, faultTests, bypassTests, loadTests, secretTests} {
-			for _, test := range group {
-				t.Run(test.name, func(t *testing.T) {
-					t.Cleanup(provider.ClearFaults)
-					test.run(t, g.with(t), provider)
-				})
-			}
+func TestPolicies(t *testing.T) { everyWay(t, testPolicies) }
+
+func testPolicies(t *testing.T, p ports) {
+	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	p.Provider = url
+	g := start(t, policies, p)
+	for _, group := range [][]sharedTest{chatTests, contentTests, limitTests, faultTests, bypassTests, loadTests, secretTests} {
+		for _, test := range group {
+			t.Run(test.name, func(t *testing.T) {
+				t.Cleanup(provider.ClearFaults)
+				test.run(t, g.with(t), provider)
+			})
 		}
-	})
+	}
 }
 
 // startProvider serves the mock on a socket of its own.

@@ -91,12 +91,12 @@ func newAuthority(t testing.TB) *authority {
 	return a
 }
 
-// issue makes a certificate of a server with these names and addresses.
+// issue makes a certificate, of a server or a client, with these names and addresses.
 func (a *authority) issue(t testing.TB, until time.Time, names ...string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {

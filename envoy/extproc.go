@@ -38,11 +38,21 @@ type ExtProc struct {
 	CertFile, KeyFile string
 	// What the pipeline looks at; nothing else is sent. The request's headers always are.
 	RequestBody, ResponseHeaders, ResponseBody bool
+	// Metadata are the namespaces of dynamic metadata of filters before this one that modules may read.
+	Metadata []string
+}
+
+// Check says what is wrong with the address.
+func (e ExtProc) Check() error {
+	_, _, err := e.endpoint()
+	return err
 }
 
 const (
 	hostFilter  = "leash.host"
 	hostCluster = "leash.host"
+	// hostMetadata is the namespace of dynamic metadata under which Envoy gets what modules have set.
+	hostMetadata = "leash"
 )
 
 // hostAttributes are what modules may ask for and headers do not tell. Each costs a little at every exchange.
@@ -75,6 +85,9 @@ func (e ExtProc) filter() *extproc.ExternalProcessor {
 		GrpcService:       e.service(),
 		ProcessingMode:    e.mode(extproc.ProcessingMode_FULL_DUPLEX_STREAMED),
 		RequestAttributes: hostAttributes,
+		// By it answers of filters before this one, to requests that the modules have not seen, are told from the provider's.
+		ResponseAttributes: []string{"response.code_details"},
+		MetadataOptions:    e.metadata(),
 		// What a module sets and Envoy may not do ends the exchange instead of being left out.
 		MutationRules: &mutation.HeaderMutationRules{AllowAllRouting: wrapperspb.Bool(true), DisallowIsError: wrapperspb.Bool(true)},
 		StatusOnError: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
@@ -82,9 +95,18 @@ func (e ExtProc) filter() *extproc.ExternalProcessor {
 	if !e.Policy {
 		f.FailureModeAllow, f.ObservabilityMode = true, true
 		f.ProcessingMode = e.mode(extproc.ProcessingMode_STREAMED)
-		f.MutationRules, f.StatusOnError = nil, nil
+		f.MutationRules, f.StatusOnError, f.ResponseAttributes = nil, nil, nil // of what is not waited for
+		f.MetadataOptions.ReceivingNamespaces = nil
 	}
 	return f
+}
+
+func (e ExtProc) metadata() *extproc.MetadataOptions {
+	o := &extproc.MetadataOptions{ReceivingNamespaces: &extproc.MetadataOptions_MetadataNamespaces{Untyped: []string{hostMetadata}}}
+	if len(e.Metadata) > 0 {
+		o.ForwardingNamespaces = &extproc.MetadataOptions_MetadataNamespaces{Untyped: e.Metadata}
+	}
+	return o
 }
 
 func (e ExtProc) service() *core.GrpcService {
@@ -156,6 +178,9 @@ func (e ExtProc) cluster() (*cluster.Cluster, error) {
 	if at.GetPipe() != nil || net.ParseIP(name) != nil {
 		c.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STATIC}
 	}
+	if at.GetPipe() == nil {
+		c.HealthChecks = []*core.HealthCheck{healthCheck()}
+	}
 	c.LoadAssignment = &endpoint.ClusterLoadAssignment{ClusterName: hostCluster, Endpoints: []*endpoint.LocalityLbEndpoints{{
 		LbEndpoints: []*endpoint.LbEndpoint{{HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: at}}}},
 	}}}
@@ -163,6 +188,16 @@ func (e ExtProc) cluster() (*cluster.Cluster, error) {
 		c.TransportSocket = e.tlsSocket(name)
 	}
 	return c, nil
+}
+
+// healthCheck turns Envoy away from a host that drains or hangs, where there are several behind a name. Of one alone Envoy
+// goes on asking: fewer healthy ones than half, and it takes no heed of their health.
+func healthCheck() *core.HealthCheck {
+	return &core.HealthCheck{
+		Timeout: durationpb.New(time.Second), Interval: durationpb.New(2 * time.Second), NoTrafficInterval: durationpb.New(2 * time.Second),
+		UnhealthyThreshold: wrapperspb.UInt32(1), HealthyThreshold: wrapperspb.UInt32(1),
+		HealthChecker: &core.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &core.HealthCheck_GrpcHealthCheck{}},
+	}
 }
 
 // endpoint is the host's address, and its name for certificates.

@@ -1,7 +1,6 @@
 package extproc
 
 import (
-	"context"
 	"errors"
 	"io"
 
@@ -51,14 +50,17 @@ func (s processor) Process(stream pb.ExternalProcessor_ProcessServer) error {
 func (x *exchange) run() error {
 	for {
 		m, err := x.stream.Recv()
-		switch {
-		case errors.Is(err, io.EOF), status.Code(err) == codes.Canceled, errors.Is(err, context.Canceled):
-			return nil // how every exchange ends
-		case err != nil:
-			return err
+		if err == nil {
+			x.take(m)
+			var over bool
+			if over, err = x.flush(); over && err == nil {
+				return nil
+			}
 		}
-		x.take(m)
-		if over, err := x.flush(); over || err != nil {
+		switch {
+		case errors.Is(err, io.EOF), err != nil && x.stream.Context().Err() != nil:
+			return nil // Envoy has left, as it does at the end of each exchange
+		case err != nil:
 			return err
 		}
 	}

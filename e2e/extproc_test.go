@@ -1,0 +1,344 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+// moduleHost is the engine of an Envoy that somebody else runs: it loads no Wasm, and asks `leash host serve`.
+const moduleHost = "module host"
+
+// startModuleHost runs `leash host serve` and an Envoy on what `leash render --target ext_proc` prints.
+func startModuleHost(t testing.TB, config string, p ports) *gateway {
+	t.Helper()
+	g := prepare(t, config, p)
+	socket := socketPath(t)
+	g.serveHost(socket)
+	g.envoy(g.renderExtProc("--host", socket))
+	return g
+}
+
+// serveHost runs `leash host serve` on an address and waits until it is ready.
+func (g *gateway) serveHost(listen string, flags ...string) {
+	g.t.Helper()
+	args := []string{"host", "serve", "-c", g.Config, "--listen", listen, "--http", strings.TrimPrefix(g.Control, "http://")}
+	g.run(exec.Command(leash(g.t), append(args, flags...)...)) //nolint:gosec // our own command
+	g.waitReady()
+}
+
+// socketPath is the address of a Unix socket that is not there yet.
+func socketPath(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "leash-e2e-") //nolint:usetesting // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return "unix:" + filepath.Join(dir, "host.sock")
+}
+
+// renderExtProc is what `leash render --target ext_proc` prints.
+func (g *gateway) renderExtProc(flags ...string) string {
+	g.t.Helper()
+	command := exec.Command(leash(g.t), append([]string{"render", "--target", "ext_proc", "-c", g.Config}, flags...)...) //nolint:gosec // our own command
+	command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+	command.Dir = root(g.t)
+	out, err := command.Output()
+	if err != nil {
+		g.t.Fatalf("leash render: %v", err)
+	}
+	return string(out)
+}
+
+// envoy runs an Envoy on a bootstrap until the end of the test, and waits until it is ready.
+func (g *gateway) envoy(bootstrap string) {
+	g.t.Helper()
+	file := filepath.Join(g.t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "error", "--use-dynamic-base-id") //nolint:gosec // Envoy
+	command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+	command.Stdout, command.Stderr = g.output, g.output
+	if err := command.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = command.Wait(); close(ended) }()
+	g.t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(20*time.Second, func() { _ = command.Process.Kill() })
+		<-ended
+		kill.Stop()
+	})
+	eventually(g.t, "Envoy to be ready", func() bool {
+		select {
+		case <-ended:
+			g.t.Fatalf("Envoy ended before it was ready:\n%s", g.stderr())
+		default:
+		}
+		response, err := http.Get(g.Admin + "/ready")
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+func TestPoliciesOnTheModuleHost(t *testing.T) { testPolicies(t, ports{Engine: moduleHost}) }
+
+// An own Envoy is one that an operator has: a listener, routes and clusters of his own, into which he pastes what
+// `leash render --target ext_proc` calls leash.host.
+type ownEnvoy struct {
+	before []string       // filters before it, as YAML
+	filter map[string]any // changes of the pasted filter
+	access string         // format of an access log on standard output
+}
+
+const ownBootstrap = `
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
+static_resources:
+  listeners:
+    - address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: own
+                route_config:
+                  virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: own, timeout: 60s}}]}]
+                access_log: %s
+                http_filters: %s
+  clusters:
+    - name: own
+      type: STATIC
+      load_assignment:
+        cluster_name: own
+        endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
+    - %s
+`
+
+const routerFilter = `{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}`
+
+// paste makes the bootstrap of an own Envoy of what was rendered.
+func (g *gateway) paste(rendered string, own ownEnvoy) string {
+	g.t.Helper()
+	var parsed map[string]any
+	if err := yaml.Unmarshal([]byte(rendered), &parsed); err != nil {
+		g.t.Fatal(err)
+	}
+	filter, cluster := named(parsed, "leash.host", "typed_config"), named(parsed, "leash.host", "load_assignment")
+	if filter == nil || cluster == nil {
+		g.t.Fatalf("what was rendered lacks the filter or the cluster leash.host:\n%s", rendered)
+	}
+	merge(filter["typed_config"].(map[string]any), own.filter) //nolint:forcetypeassert // found by it
+	filters := append(append(own.before, asJSON(g.t, filter)), routerFilter)
+	log := "[]"
+	if own.access != "" {
+		log = asJSON(g.t, []any{map[string]any{"name": "envoy.access_loggers.stdout", "typed_config": map[string]any{
+			"@type":      "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+			"log_format": map[string]any{"text_format_source": map[string]any{"inline_string": own.access + "\n"}},
+		}}})
+	}
+	port := strings.TrimSuffix(g.ports.Provider[strings.LastIndex(g.ports.Provider, ":")+1:], "/v1")
+	return fmt.Sprintf(ownBootstrap, g.ports.Admin, g.ports.Listen, log, "["+strings.Join(filters, ",")+"]", port, asJSON(g.t, cluster))
+}
+
+// named finds the object of a name that has a field.
+func named(in any, name, field string) map[string]any {
+	var inside []any
+	switch v := in.(type) {
+	case map[string]any:
+		if v["name"] == name && v[field] != nil {
+			return v
+		}
+		for _, value := range v {
+			inside = append(inside, value)
+		}
+	case []any:
+		inside = v
+	}
+	for _, value := range inside {
+		if found := named(value, name, field); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// merge puts changes into an object; nil removes.
+func merge(into, changes map[string]any) {
+	for key, value := range changes {
+		deeper, isObject := value.(map[string]any)
+		present, wasObject := into[key].(map[string]any)
+		switch {
+		case value == nil:
+			delete(into, key)
+		case isObject && wasObject:
+			merge(present, deeper)
+		default:
+			into[key] = value
+		}
+	}
+}
+
+func asJSON(t testing.TB, v any) string {
+	t.Helper()
+	text, err := yaml.Marshal(v)
+	if err == nil {
+		text, err = yaml.YAMLToJSON(text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestRenderedExtProcIsValidForEnvoy(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t)
+	cert, key := ca.issueFiles(t, dir, "envoy")
+	for name, flags := range map[string][]string{
+		"a Unix socket":   {"--host", "unix:/run/leash/host.sock"},
+		"an address":      {"--host", "10.0.0.7:8083"},
+		"mutual TLS":      {"--host", "host.example.com:8083", "--host-ca", ca.file, "--host-cert", cert, "--host-key", key},
+		"inspectors only": {"--modules", "inspectors", "--host-pipeline", "watch", "--host-metadata", "envoy.filters.http.jwt_authn"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := prepare(t, policies, ports{Provider: "https://api.example.com/v1"})
+			file := filepath.Join(t.TempDir(), "envoy.yaml")
+			if err := os.WriteFile(file, []byte(g.renderExtProc(flags...)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			command := exec.Command(envoyBinary(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
+			command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Errorf("envoy --mode validate: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// load asks from several sides until stop is called, or the test ends, and gives each answer to look.
+func (g *gateway) load(look func(answer, error)) (stop func()) {
+	var all sync.WaitGroup
+	done := make(chan struct{})
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	for i := range 8 {
+		all.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				look(roundTrip(transport, g.request(chatBody("say: under load", i%2 == 0))))
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		close(done)
+		all.Wait()
+		transport.CloseIdleConnections()
+	})
+	g.t.Cleanup(stop)
+	return stop
+}
+
+func roundTrip(transport http.RoundTripper, r *http.Request) (answer, error) {
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	var body bytes.Buffer
+	_, err = body.ReadFrom(response.Body)
+	return answer{response.StatusCode, response.Header, body.String()}, err
+}
+
+// During all of it the provider gets no request that the policies have not let pass: it would not have the header that
+// route sets, and without it Envoy finds no way.
+func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
+	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	g := prepare(t, policies, ports{}.of(url))
+	socket := socketPath(t)
+	g.serveHost(socket)
+	g.envoy(g.renderExtProc("--host", socket))
+	var passed, refused, broken, dead atomic.Int64
+	stop := g.load(func(a answer, err error) {
+		switch {
+		case err != nil:
+			broken.Add(1) // a stream that was under way
+		case a.Status == 200:
+			passed.Add(1)
+		case a.Status >= 500:
+			refused.Add(1)
+		default:
+			t.Errorf("got %d %.200s, want an answer of the provider or an error of the server", a.Status, a.Body)
+		}
+	})
+	eventually(t, "requests to pass", func() bool { return passed.Load() > 100 })
+	g.end(syscall.SIGKILL)
+	eventually(t, "requests to be refused", func() bool { return refused.Load() > 100 })
+	for range 20 {
+		if a, err := roundTrip(http.DefaultTransport, g.request(chatBody("say: nobody looks", false))); err == nil && a.Status < 500 {
+			t.Errorf("without the host: got %d %.200s, want an error", a.Status, a.Body)
+		}
+		dead.Add(1)
+	}
+	before := passed.Load()
+	g.serveHost(socket)
+	eventually(t, "requests to pass again", func() bool { return passed.Load() > before+100 })
+	stop()
+	if strings.Contains(received(t, url), "nobody looks") {
+		t.Error("a request that no policy has seen reached the provider")
+	}
+	t.Logf("%d passed, %d refused, %d broken off", passed.Load(), refused.Load(), broken.Load())
+}
+
+func TestInspectorsFailOpenWhenTheirHostIsKilledUnderLoad(t *testing.T) {
+	_, url := startProvider(t, mock.Options{Control: true})
+	g := prepare(t, policies, ports{}.of(url))
+	socket := socketPath(t)
+	g.serveHost(socket, "--modules", "inspectors")
+	g.envoy(g.paste(g.renderExtProc("--host", socket, "--modules", "inspectors"), ownEnvoy{}))
+	var passed atomic.Int64
+	stop := g.load(func(a answer, err error) {
+		if err != nil || a.Status != 200 || !strings.Contains(a.Body, "load") {
+			t.Errorf("got %d %.200s, %v, want the provider's answer, whatever becomes of the inspectors", a.Status, a.Body, err)
+			return
+		}
+		passed.Add(1)
+	})
+	more := func(what string) {
+		t.Helper()
+		before := passed.Load()
+		eventually(t, what, func() bool { return t.Failed() || passed.Load() > before+200 })
+	}
+	more("requests to pass")
+	g.end(syscall.SIGKILL)
+	more("requests to pass without the host")
+	g.serveHost(socket, "--modules", "inspectors")
+	more("requests to pass with the next host")
+	stop()
+	g.chat("say: seen again")
+	if r := g.exchange("seen again"); r["model"] != "gpt-4o-mini" || r["status"] != 200.0 || r["outcome"] != "ok" || r["output_tokens"] != 2.0 {
+		t.Errorf("the exchange is recorded as %v", r)
+	}
+}

@@ -1,0 +1,64 @@
+package envoy_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/envoy"
+)
+
+// TestRenderExtProc compares the filter and the cluster with golden files. That Envoy accepts them, and what it does with
+// them, is tested end to end (e2e/extproc_test.go).
+func TestRenderExtProc(t *testing.T) {
+	text, err := os.ReadFile("testdata/render/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("/etc/leash/leash.yaml", text, os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]envoy.ExtProc{
+		"policies": {Address: "unix:/run/leash/host.sock", Policy: true, RequestBody: true, ResponseHeaders: true, ResponseBody: true},
+		"inspectors": {
+			Address: "host.example.com:8083", Pipeline: "watch", CAFile: "/etc/ssl/host.pem", CertFile: "/etc/ssl/envoy.pem", KeyFile: "/etc/ssl/envoy.key",
+			RequestBody: true, Metadata: []string{"envoy.filters.http.jwt_authn"},
+		},
+		"address": {Address: "[::1]:8083", Policy: true, CAFile: "/etc/ssl/host.pem"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := envoy.RenderExtProc(c, envoy.Options{CAFile: "/etc/ssl/cert.pem"}, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", "extproc", name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v (go test -update writes it)", err)
+			}
+			if string(got) != string(want) {
+				t.Errorf("differs from %s (go test -update writes it):\n%s", golden, got)
+			}
+		})
+	}
+}
+
+func TestAddressesOfModuleHostsAreChecked(t *testing.T) {
+	for address, want := range map[string]string{
+		"unix:/run/leash/host.sock": "", "host:8083": "", "10.0.0.1:8083": "", "[::1]:8083": "",
+		"unix:host.sock": "not absolute", "host": "missing port", "host:http": "http", "host:70000": "70000", "": "missing port",
+	} {
+		err := envoy.ExtProc{Address: address}.Check()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", address, err, want)
+		}
+	}
+}
