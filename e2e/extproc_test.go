@@ -71,7 +71,8 @@ func (g *gateway) envoy(bootstrap string) {
 	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
-	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "error", "--use-dynamic-base-id") //nolint:gosec // Envoy
+	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "error", "--use-dynamic-base-id", //nolint:gosec // Envoy
+		"--file-flush-interval-msec", "50")
 	command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
 	command.Stdout, command.Stderr = g.output, g.output
 	if err := command.Start(); err != nil {

@@ -150,6 +150,7 @@ func (e ExtProc) cluster() (*cluster.Cluster, error) {
 	c := &cluster.Cluster{
 		Name:                 hostCluster,
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
+		DnsLookupFamily:      cluster.Cluster_V4_PREFERRED,
 		ConnectTimeout:       durationpb.New(time.Second),
 		CircuitBreakers: &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
 			MaxConnections: wrapperspb.UInt32(maxExchanges), MaxPendingRequests: wrapperspb.UInt32(maxExchanges),

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type options struct {
 	seconds   int
 	fortio    string
 	total     int
+	only      string
 }
 
 func main() {
@@ -35,6 +37,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 8, "how long each measurement takes")
 	flag.IntVar(&o.total, "total", 200_000, "how many requests the memory test sends")
 	flag.StringVar(&o.fortio, "fortio", "build/tools/fortio", "the load generator")
+	flag.StringVar(&o.only, "only", "", "measure only variants whose names contain this, and plain Envoy, and write no goals")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -55,6 +58,9 @@ func run(ctx context.Context, o options) error {
 
 	report := report{began: began, seconds: o.seconds}
 	for _, variant := range variants(o.onlyLeash) {
+		if !strings.Contains(variant.name, o.only) && variant.name != plainName {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", variant.name)
 		result, err := measure(ctx, o, variant, provider.url)
 		if err != nil {
@@ -66,8 +72,10 @@ func run(ctx context.Context, o options) error {
 		}
 		report.results = append(report.results, result)
 	}
-	if report.soak, err = soak(ctx, o, provider.url); err != nil {
-		return fmt.Errorf("soak: %w", err)
+	if o.only == "" {
+		if report.soak, err = soak(ctx, o, provider.url); err != nil {
+			return fmt.Errorf("soak: %w", err)
+		}
 	}
 	text := report.markdown()
 	if o.out == "" {

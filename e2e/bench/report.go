@@ -39,7 +39,7 @@ Measured %s with %s.
 | | throughput, requests/s | of plain Envoy | p50 | p95 | p99 | added p50 | added p95 | first token p50 | added | memory | errors |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 `, runtime.NumCPU(), processor(), r.seconds, len(chat), r.began.UTC().Format("2006-01-02"), runtime.Version())
-	plain := r.find("plain Envoy")
+	plain := r.find(plainName)
 	for _, one := range r.results {
 		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %s | %s | %s | %s | %s | %s | %s | %s | %d |\n",
 			one.name, one.throughput, one.throughput/plain.throughput, ms(one.latency[0]), ms(one.latency[1]), ms(one.latency[2]),
@@ -49,7 +49,9 @@ Measured %s with %s.
 	for _, missing := range r.missing {
 		fmt.Fprintf(&b, "\nNot measured: %s\n", strings.ReplaceAll(missing, "\n", " "))
 	}
-	r.goals(&b, plain)
+	if r.soak.requests > 0 {
+		r.goals(&b, plain)
+	}
 	return b.String()
 }
 
@@ -72,6 +74,9 @@ func (r report) goals(b *strings.Builder, plain result) {
 	row("added at p95, one file", "≤ "+ms(goalP95), ms(one.latency[1]-plain.latency[1]), one.latency[1]-plain.latency[1] <= goalP95)
 	row("added to the first token at p50", "≤ "+ms(goalFirst), ms(one.firstToken-plain.firstToken), one.firstToken-plain.firstToken <= goalFirst)
 	r.embeddedGoals(row)
+	host := r.find(moduleHostName)
+	row("added at p50, module host", "≤ "+ms(goalHostP50), ms(host.latency[0]-plain.latency[0]), host.latency[0]-plain.latency[0] <= goalHostP50)
+	row("added at p95, module host", "≤ "+ms(goalHostP95), ms(host.latency[1]-plain.latency[1]), host.latency[1]-plain.latency[1] <= goalHostP95)
 	row(fmt.Sprintf("errors in a %d s run", s.seconds), "0", fmt.Sprintf("%d of %d requests in all", s.errors, s.requests), s.errors == 0)
 	row(fmt.Sprintf("memory after %d requests against after %d", s.totalN, s.earlyN), "within 10 %",
 		fmt.Sprintf("%s against %s (%+.1f %%)", megabytes(s.late), megabytes(s.early), drift), drift <= 10)

@@ -26,15 +26,19 @@ type variant struct {
 	optional bool
 }
 
+// plainName is what the others are compared with.
+const plainName = "plain Envoy"
+
 func variants(onlyLeash bool) []variant {
 	list := []variant{
 		{name: "direct connection"},
-		{name: "plain Envoy", start: plainEnvoy},
+		{name: plainName, start: plainEnvoy},
 		{name: "Envoy, one module (route)", start: leash(false, nil)},
 		{name: "Envoy, six modules, a file each", start: leash(true, modules)},
 		{name: "Envoy, six modules, one file", start: leash(false, modules)},
 		{name: reverseProxyName, start: startReverseProxy},
 		{name: embeddedName, start: embedded(modules)},
+		{name: moduleHostName, start: moduleHost},
 	}
 	if !onlyLeash {
 		list = append(list,
@@ -189,6 +193,20 @@ func up(ctx context.Context, dir, provider, engine string, separate bool, module
 			return nil, err
 		}
 	}
+	file, err := writeConfig(dir, port, separate, modules, provider)
+	if err != nil {
+		return nil, err
+	}
+	s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", "up", "--engine", engine, "-c", file)) //nolint:gosec // our own command
+	if err != nil {
+		return nil, err
+	}
+	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
+	return s, nil
+}
+
+// writeConfig writes the leash.yaml of modules; port are those of gateway, control service and admin.
+func writeConfig(dir string, port [3]int, separate bool, modules []string, provider string) (file string, err error) {
 	config := fmt.Sprintf(`listen: 127.0.0.1:%d
 control: {listen: 127.0.0.1:%d}
 envoy: {admin: 127.0.0.1:%d, concurrency: 2}
@@ -202,16 +220,8 @@ routes: [{model: "gpt-*", provider: openai}]
 		// the SHA-256 of sk-leash-demo
 		config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(modules, "\n  - ") + "\n"
 	}
-	file := filepath.Join(dir, "leash.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", "up", "--engine", engine, "-c", file)) //nolint:gosec // our own command
-	if err != nil {
-		return nil, err
-	}
-	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
-	return s, nil
+	file = filepath.Join(dir, "leash.yaml")
+	return file, os.WriteFile(file, []byte(config), 0o600)
 }
 
 // childNamed finds the process that a process has started.

@@ -22,5 +22,6 @@ func (x *exchange) publish(path string, value []byte) {
 		x.metadata = &structpb.Struct{Fields: map[string]*structpb.Value{MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{}})}}
 	}
 	name := strings.ToValidUTF8(strings.ReplaceAll(path, "\x00", "."), "?")
-	x.metadata.GetFields()[MetadataNamespace].GetStructValue().GetFields()[name] = structpb.NewStringValue(string(value))
+	text := strings.ReplaceAll(string(value), "\x00", " ") // which modules put between the parts of a value
+	x.metadata.GetFields()[MetadataNamespace].GetStructValue().GetFields()[name] = structpb.NewStringValue(text)
 }

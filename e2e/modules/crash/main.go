@@ -56,6 +56,10 @@ func (crash) Request(x *module.Exchange) error {
 		})
 	case "refuse later":
 		return x.After(50*time.Millisecond, func() error { return module.Refuse(403, "refused_later", "after some thought") })
+	case "metadata":
+		who, _ := x.Property("metadata", "filter_metadata", "own", "who")
+		x.SetRequestHeader("x-who", string(who))
+		x.SetFact("who", string(who))
 	case "ask":
 		return x.Call(module.Call{Upstream: "provider.openai", Method: "GET", Path: "/v1/models", Authority: "provider"},
 			func(r module.CallResult) error {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const moduleHostName = "Envoy and a module host (ext_proc, Unix socket), six modules, one file"
+
+// goals of the module host, against plain Envoy.
+const (
+	goalHostP50 = 500 * time.Microsecond
+	goalHostP95 = 2 * time.Millisecond
+)
+
+// moduleHost starts `leash host serve`, and an Envoy on what `leash render --target ext_proc` prints.
+func moduleHost(ctx context.Context, dir, provider string) (*server, error) {
+	var port [3]int
+	for i := range port {
+		var err error
+		if port[i], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	file, err := writeConfig(dir, port, false, modules, provider)
+	if err != nil {
+		return nil, err
+	}
+	socket := "unix:" + filepath.Join(dir, "host.sock")
+	host, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", //nolint:gosec // our own command
+		"host", "serve", "-c", file, "--listen", socket, "--http", fmt.Sprintf("127.0.0.1:%d", port[1])))
+	if err != nil {
+		return nil, err
+	}
+	s, err := extProcEnvoy(ctx, dir, file, socket, port[2])
+	if err != nil {
+		host.stop()
+		return nil, err
+	}
+	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
+	s.pid = host.pid // whose memory is that of the modules
+	go func() {      // the host goes with its Envoy
+		<-s.ended
+		_ = syscall.Kill(-host.command.Process.Pid, syscall.SIGINT)
+	}()
+	return s, nil
+}
+
+func extProcEnvoy(ctx context.Context, dir, config, socket string, admin int) (*server, error) {
+	bootstrap, err := exec.CommandContext(ctx, "bin/leash", "render", "--target", "ext_proc", "-c", config, "--host", socket).Output() //nolint:gosec // our own command
+	if err != nil {
+		return nil, fmt.Errorf("leash render: %w", err)
+	}
+	file := filepath.Join(dir, "envoy.yaml")
+	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
+		return nil, err
+	}
+	envoy, err := findEnvoy()
+	if err != nil {
+		return nil, err
+	}
+	return launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/ready", admin),
+		exec.CommandContext(ctx, envoy, "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id")) //nolint:gosec // Envoy
+}
