@@ -61,14 +61,17 @@ func TestMutationMakesOfEnvoysHeadersWhatModulesMadeOfThem(t *testing.T) {
 		make func(*abi.Headers)
 		want string
 	}{
-		"nothing":                 {[]string{"a", "1", "b", "2"}, func(*abi.Headers) {}, ""},
-		"a value":                 {[]string{"a", "1", "b", "2"}, func(h *abi.Headers) { h.Set("b", "3") }, "set b=3"},
-		"a new one":               {[]string{"a", "1"}, func(h *abi.Headers) { h.Add("b", "") }, "set b="},
-		"one less":                {[]string{"a", "1", "b", "2"}, func(h *abi.Headers) { h.Remove("a") }, "remove a"},
-		"a second value":          {[]string{"a", "1"}, func(h *abi.Headers) { h.Add("a", "2") }, "set a=1 append a=2"},
-		"one of two values":       {[]string{"a", "1", "a", "2"}, func(h *abi.Headers) { h.Set("a", "1") }, "set a=1"},
-		"both of two values":      {[]string{"a", "1", "b", "x", "a", "2"}, func(h *abi.Headers) { h.Remove("a") }, "remove a"},
-		"two values as they were": {[]string{"a", "1", "b", "x", "a", "2"}, func(*abi.Headers) {}, ""},
+		"nothing":                  {[]string{"a", "1", "b", "2"}, func(*abi.Headers) {}, ""},
+		"a value":                  {[]string{"a", "1", "b", "2"}, func(h *abi.Headers) { h.Set("b", "3") }, "set b=3"},
+		"a new one":                {[]string{"a", "1"}, func(h *abi.Headers) { h.Add("b", "") }, "set b="},
+		"one less":                 {[]string{"a", "1", "b", "2"}, func(h *abi.Headers) { h.Remove("a") }, "remove a"},
+		"a second value":           {[]string{"a", "1"}, func(h *abi.Headers) { h.Add("a", "2") }, "set a=1 append a=2"},
+		"one of two values":        {[]string{"a", "1", "a", "2"}, func(h *abi.Headers) { h.Set("a", "1") }, "set a=1"},
+		"both of two values":       {[]string{"a", "1", "b", "x", "a", "2"}, func(h *abi.Headers) { h.Remove("a") }, "remove a"},
+		"the second of two values": {[]string{"b", "x", "a", "1", "a", "2"}, func(h *abi.Headers) { h.Set("a", "1") }, "set a=1"},
+		"one less, one more":       {[]string{"b", "x", "a", "1", "c", "2"}, func(h *abi.Headers) { h.Remove("a"); h.Add("d", "3") }, "set d=3 remove a"},
+		"another order":            {[]string{"b", "x", "a", "1"}, func(h *abi.Headers) { h.Remove("b"); h.Add("b", "x") }, ""},
+		"two values as they were":  {[]string{"a", "1", "b", "x", "a", "2"}, func(*abi.Headers) {}, ""},
 	} {
 		had := headerMapOf(tc.had)
 		h := fromEnvoy(had)

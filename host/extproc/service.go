@@ -69,7 +69,10 @@ func newService(h *Host, o ServiceOptions, name string) *Service {
 		o.DrainTimeout = 30 * time.Second
 	}
 	const streamWindow, connectionWindow = 1 << 20, 8 << 20
+	// Goroutines that have grown their stacks already; more exchanges than these at one time get goroutines of their own.
+	const keptGoroutines = 128
 	options := []grpc.ServerOption{
+		grpc.NumStreamWorkers(keptGoroutines),
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes),
 		grpc.MaxConcurrentStreams(o.MaxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.KeepAlive, Timeout: 10 * time.Second}),
