@@ -313,6 +313,32 @@ func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 	t.Logf("%d passed, %d refused, %d broken off", passed.Load(), refused.Load(), broken.Load())
 }
 
+func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
+	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	g := prepare(t, policies, ports{}.of(url))
+	socket := socketPath(t)
+	g.serveHost(socket)
+	g.envoy(g.renderExtProc("--host", socket))
+	if a := g.chat("say: hi"); a.Status != 200 {
+		t.Fatalf("got %d %s", a.Status, a.Body)
+	}
+	if err := g.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	a := g.chat("say: nobody looks")
+	if took := time.Since(began); a.Status < 500 || took > 25*time.Second {
+		t.Errorf("got %d %s after %s, want an error in about 15 s, when Envoy's pings have not been answered", a.Status, a.Body, took)
+	}
+	if err := g.command.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "requests to pass again", func() bool { return g.chat("say: hi").Status == 200 })
+	if strings.Contains(received(t, url), "nobody looks") {
+		t.Error("a request that no policy has seen reached the provider")
+	}
+}
+
 func TestInspectorsFailOpenWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 	_, url := startProvider(t, mock.Options{Control: true})
 	g := prepare(t, policies, ports{}.of(url))

@@ -18,19 +18,16 @@ const (
 
 var partNames = []string{"request_body", "request_trailers", "response_headers", "response_body", "response_trailers"}
 
-// Names are the names of the parts, in the order in which they come.
-func (p Parts) Names() []string {
-	names := []string{}
+// String is the names of the parts, in the order in which they come, with commas between.
+func (p Parts) String() string {
+	var names []string
 	for i, name := range partNames {
 		if p&(1<<i) != 0 {
 			names = append(names, name)
 		}
 	}
-	return names
+	return strings.Join(names, ", ")
 }
-
-// String is the names with commas between.
-func (p Parts) String() string { return strings.Join(p.Names(), ", ") }
 
 // callbackParts are the callbacks by which a module gets a part.
 var callbackParts = map[string]Parts{
