@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	hostv1 "github.com/leash-gateway/leash/api/leash/host/v1"
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // manage serves the management of a server's host.
@@ -34,7 +34,7 @@ func (s *server) manage(t testing.TB) hostv1.PipelineServiceClient {
 }
 
 func TestPipelinesAreLoadedListedAndUnloaded(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{says("default")}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{says("default")}, true))
 	c := s.manage(t)
 	loaded, err := c.LoadPipeline(t.Context(), &hostv1.LoadPipelineRequest{Name: "other", Filters: []*hostv1.Filter{
 		{Name: "a", Wasm: says("other").Build(), Kind: hostv1.Kind_KIND_INSPECTOR}, {Name: "b", Wasm: marks().Build()},
@@ -67,7 +67,7 @@ func TestPipelinesAreLoadedListedAndUnloaded(t *testing.T) {
 }
 
 func TestManagementRefuses(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{says("default")}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{says("default")}, true))
 	c := s.manage(t)
 	good := []*hostv1.Filter{{Name: "a", Wasm: says("x").Build()}}
 	for name, tc := range map[string]struct {
@@ -110,7 +110,7 @@ func TestManagementRefuses(t *testing.T) {
 }
 
 func TestManagementIsNotServedToWhoSendsExchanges(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{says("default")}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{says("default")}, true))
 	_, err := hostv1.NewPipelineServiceClient(s.Client).ListPipelines(t.Context(), &hostv1.ListPipelinesRequest{})
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("got %v, want Unimplemented", err)

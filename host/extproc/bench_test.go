@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/leash-gateway/leash/host/abi"
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // six are the modules of the quickstart as their file is configured by a leash.yaml.
@@ -38,7 +38,7 @@ func BenchmarkExchange(b *testing.B) {
 		b.Fatalf("%v (make modules builds it)", err)
 	}
 	all := extproc.Spec{Name: extproc.DefaultPipeline, Filters: []extproc.Filter{{Name: "all", Wasm: wasm, Configuration: []byte(six), Policy: true}}}
-	for name, spec := range map[string]extproc.Spec{"six modules": all, "nothing": filters([]abitest.Module{marks()}, true)} {
+	for name, spec := range map[string]extproc.Spec{"six modules": all, "nothing": filters([]asm.Module{marks()}, true)} {
 		b.Run(name, func(b *testing.B) {
 			s := serve(b, extproc.Options{Engine: abi.Options{CacheDir: abi.DefaultCacheDir()}}, extproc.ServiceOptions{}, spec)
 			b.ReportAllocs()

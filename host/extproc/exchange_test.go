@@ -8,12 +8,12 @@ import (
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/leash-gateway/leash/host/abi"
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 type exchangeTest struct {
-	module abitest.Module
+	module asm.Module
 	policy bool
 	steps  []step
 	ends   string // the error of the stream, or a part of it
@@ -23,7 +23,7 @@ func runExchanges(t *testing.T, tests map[string]exchangeTest) {
 	t.Helper()
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, extproc.Options{Workers: 1}, extproc.ServiceOptions{}, filters([]abitest.Module{tc.module}, tc.policy))
+			s := serve(t, extproc.Options{Workers: 1}, extproc.ServiceOptions{}, filters([]asm.Module{tc.module}, tc.policy))
 			got := play(t, s.open(t, ""), tc.steps)
 			if tc.ends == "" && got != "" || !strings.Contains(got, tc.ends) {
 				t.Errorf("the stream ended with %q, want %q", got, tc.ends)
@@ -98,7 +98,7 @@ func TestStreamedPiecesAreAnsweredOneByOne(t *testing.T) {
 		m.GetProtocolConfig().SendBodyWithoutWaitingForHeaderResponse = true
 		return m
 	}
-	untilTrailers := abitest.Module{"proxy_on_request_body": {Return: abitest.Pause}, "proxy_on_request_trailers": {}}
+	untilTrailers := asm.Module{"proxy_on_request_body": {Return: asm.Pause}, "proxy_on_request_trailers": {}}
 	runExchanges(t, map[string]exchangeTest{
 		"each part as it comes": {marks(), true, []step{
 			{first(requestHeaders(false), streamed, streamed), []string{"request headers x-way=there reroute"}},
@@ -108,7 +108,7 @@ func TestStreamedPiecesAreAnsweredOneByOne(t *testing.T) {
 			{responseHeaders(false), []string{"response headers x-way=back"}},
 			{responseBody("ef", true), []string{`response body "ef"`}},
 		}, ""},
-		"what is held goes with the last piece": {abitest.Module{"proxy_on_request_body": {Do: []abitest.Step{abitest.PauseUntilEnd()}}}, true, []step{
+		"what is held goes with the last piece": {asm.Module{"proxy_on_request_body": {Do: []asm.Step{asm.PauseUntilEnd()}}}, true, []step{
 			{first(requestHeaders(false), streamed, none), []string{"request headers mode STREAMED/SKIP/SKIP/NONE/SKIP"}},
 			{requestBody("ab", false), []string{`request body ""`}},
 			{requestBody("cd", true), []string{`request body "abcd"`}},
@@ -118,8 +118,8 @@ func TestStreamedPiecesAreAnsweredOneByOne(t *testing.T) {
 			{requestBody("ab", false), nil},
 			{requestBody("cd", true), []string{"request headers x-way=there reroute", `request body "new question"`, `request body ""`}},
 		}, ""},
-		"headers that wait for the trailers": {abitest.Module{
-			"proxy_on_request_headers": {Return: abitest.Pause}, "proxy_on_request_body": {Return: abitest.Pause}, "proxy_on_request_trailers": {},
+		"headers that wait for the trailers": {asm.Module{
+			"proxy_on_request_headers": {Return: asm.Pause}, "proxy_on_request_body": {Return: asm.Pause}, "proxy_on_request_trailers": {},
 		}, true, []step{
 			{early(first(requestHeaders(false), streamed, none)), nil},
 			{requestBody("ab", false), nil},
@@ -139,12 +139,12 @@ func TestStreamedPiecesAreAnsweredOneByOne(t *testing.T) {
 }
 
 func TestEnvoyIsAskedForNoMoreThanThePipelineNeeds(t *testing.T) {
-	headersOnly := abitest.Module{"proxy_on_request_headers": {}}
+	headersOnly := asm.Module{"proxy_on_request_headers": {}}
 	runExchanges(t, map[string]exchangeTest{
 		"the request's headers only": {headersOnly, true, []step{
 			{first(requestHeaders(false), buffered, streamed), []string{"request headers mode NONE/SKIP/SKIP/NONE/SKIP"}},
 		}, ""},
-		"nothing that is not sent anyway": {abitest.Module{"proxy_on_response_headers": {}}, true, []step{
+		"nothing that is not sent anyway": {asm.Module{"proxy_on_response_headers": {}}, true, []step{
 			{first(requestHeaders(true), none, none), []string{"request headers"}},
 			{responseHeaders(false), []string{"response headers"}},
 		}, ""},
@@ -208,11 +208,11 @@ func TestAnswersOfOtherFiltersPassUnseen(t *testing.T) {
 }
 
 func TestModulesAnswerInTheServersPlace(t *testing.T) {
-	atHeaders := abitest.Module{"proxy_on_request_headers": {Return: abitest.Pause, Do: []abitest.Step{refuse(403, "no")}}}
-	atBody := abitest.Module{"proxy_on_request_headers": {Return: abitest.Pause}, "proxy_on_request_body": {Return: abitest.Pause, Do: []abitest.Step{refuse(400, "bad")}}}
-	atAnswer := abitest.Module{"proxy_on_response_headers": {Return: abitest.Pause}, "proxy_on_response_body": {Return: abitest.Pause, Do: []abitest.Step{refuse(502, "unreadable")}}}
-	late := abitest.Module{"proxy_on_response_body": {Return: abitest.Pause, Do: []abitest.Step{refuse(502, "too late")}}}
-	closes := abitest.Module{"proxy_on_request_headers": {Return: abitest.Pause, Do: []abitest.Step{abitest.Drop("proxy_close_stream", abitest.Word(uint32(abi.Request)))}}}
+	atHeaders := asm.Module{"proxy_on_request_headers": {Return: asm.Pause, Do: []asm.Step{refuse(403, "no")}}}
+	atBody := asm.Module{"proxy_on_request_headers": {Return: asm.Pause}, "proxy_on_request_body": {Return: asm.Pause, Do: []asm.Step{refuse(400, "bad")}}}
+	atAnswer := asm.Module{"proxy_on_response_headers": {Return: asm.Pause}, "proxy_on_response_body": {Return: asm.Pause, Do: []asm.Step{refuse(502, "unreadable")}}}
+	late := asm.Module{"proxy_on_response_body": {Return: asm.Pause, Do: []asm.Step{refuse(502, "too late")}}}
+	closes := asm.Module{"proxy_on_request_headers": {Return: asm.Pause, Do: []asm.Step{asm.Drop("proxy_close_stream", asm.Word(uint32(abi.Request)))}}}
 	runExchanges(t, map[string]exchangeTest{
 		"at the headers": {atHeaders, true, []step{
 			{first(requestHeaders(false), duplex, duplex), []string{`immediate 403 x-why=policy content-type=text/plain "no"`}},
@@ -241,8 +241,8 @@ func TestModulesAnswerInTheServersPlace(t *testing.T) {
 }
 
 func TestPoliciesFailClosedAndInspectorsOpen(t *testing.T) {
-	traps := abitest.Module{"proxy_on_request_body": {Do: []abitest.Step{abitest.Trap()}}}
-	trapsAtAnswer := abitest.Module{"proxy_on_response_body": {Do: []abitest.Step{abitest.Trap()}}}
+	traps := asm.Module{"proxy_on_request_body": {Do: []asm.Step{asm.Trap()}}}
+	trapsAtAnswer := asm.Module{"proxy_on_response_body": {Do: []asm.Step{asm.Trap()}}}
 	runExchanges(t, map[string]exchangeTest{
 		"a policy": {traps, true, []step{
 			{first(requestHeaders(false), buffered, none), []string{"request headers mode BUFFERED/SKIP/SKIP/NONE/SKIP"}},
@@ -268,13 +268,13 @@ func TestPoliciesFailClosedAndInspectorsOpen(t *testing.T) {
 }
 
 func TestObservedExchangesAreSeenAndNotAnswered(t *testing.T) {
-	logs := abitest.Module{
-		"proxy_on_request_headers":  {Do: []abitest.Step{abitest.Log("saw the request")}},
-		"proxy_on_request_body":     {Return: abitest.Pause, Do: []abitest.Step{abitest.Log("saw a piece")}},
-		"proxy_on_response_headers": {Do: []abitest.Step{abitest.Log("saw the answer")}},
-		"proxy_on_log":              {Do: []abitest.Step{abitest.Log("saw the end")}},
+	logs := asm.Module{
+		"proxy_on_request_headers":  {Do: []asm.Step{asm.Log("saw the request")}},
+		"proxy_on_request_body":     {Return: asm.Pause, Do: []asm.Step{asm.Log("saw a piece")}},
+		"proxy_on_response_headers": {Do: []asm.Step{asm.Log("saw the answer")}},
+		"proxy_on_log":              {Do: []asm.Step{asm.Log("saw the end")}},
 	}
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{logs}, false))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{logs}, false))
 	opening := first(requestHeaders(false), streamed, streamed)
 	opening.ObservabilityMode = true
 	got := play(t, s.open(t, ""), []step{
@@ -292,17 +292,17 @@ func TestObservedExchangesAreSeenAndNotAnswered(t *testing.T) {
 }
 
 func TestDynamicMetadataGoesBothWays(t *testing.T) {
-	reads := abitest.Module{
-		"proxy_on_request_headers": {Do: []abitest.Step{
-			abitest.Call("proxy_get_property", abitest.Text("metadata\x00filter_metadata\x00jwt\x00claims\x00sub"), abitest.OutBytes()),
-			abitest.Call("proxy_get_property", abitest.Text("source\x00address"), abitest.OutBytes()),
-			abitest.Call("proxy_get_property", abitest.Text("metadata\x00filter_metadata\x00jwt\x00nobody"), abitest.OutBytes()),
-			abitest.Drop("proxy_set_property", abitest.Text("tenant"), abitest.Text("demo")),
-			abitest.Drop("proxy_set_property", abitest.Text("bytes"), abitest.Text("\xff\x00")),
+	reads := asm.Module{
+		"proxy_on_request_headers": {Do: []asm.Step{
+			asm.Call("proxy_get_property", asm.Text("metadata\x00filter_metadata\x00jwt\x00claims\x00sub"), asm.OutBytes()),
+			asm.Call("proxy_get_property", asm.Text("source\x00address"), asm.OutBytes()),
+			asm.Call("proxy_get_property", asm.Text("metadata\x00filter_metadata\x00jwt\x00nobody"), asm.OutBytes()),
+			asm.Drop("proxy_set_property", asm.Text("tenant"), asm.Text("demo")),
+			asm.Drop("proxy_set_property", asm.Text("bytes"), asm.Text("\xff\x00")),
 		}},
-		"proxy_on_response_headers": {Do: []abitest.Step{abitest.Drop("proxy_set_property", abitest.Text("cost"), abitest.Text("12"))}},
+		"proxy_on_response_headers": {Do: []asm.Step{asm.Drop("proxy_set_property", asm.Text("cost"), asm.Text("12"))}},
 	}
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{reads}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{reads}, true))
 	opening := first(requestHeaders(true), none, none)
 	opening.MetadataContext = metadataOf(t, "jwt", map[string]any{"claims": map[string]any{"sub": "alice"}})
 	opening.Attributes = attributes(t, map[string]any{"source.address": "10.0.0.9:1234"})

@@ -12,21 +12,21 @@ import (
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // fuzzed are the pipelines of FuzzMessageOrders: one that lets pass, ones that hold, one that answers itself.
 func fuzzed() []extproc.Spec {
-	kinds := map[string]abitest.Module{
-		"passes": marks(), "holds": whole(), "refuses": {"proxy_on_request_body": {Return: abitest.Pause, Do: []abitest.Step{refuse(400, "no")}}},
-		"late":  {"proxy_on_response_body": {Return: abitest.Pause, Do: []abitest.Step{refuse(502, "late")}}},
-		"never": {"proxy_on_request_headers": {Return: abitest.Pause}, "proxy_on_request_body": {Return: abitest.Pause}, "proxy_on_response_headers": {Return: abitest.Pause}},
+	kinds := map[string]asm.Module{
+		"passes": marks(), "holds": whole(), "refuses": {"proxy_on_request_body": {Return: asm.Pause, Do: []asm.Step{refuse(400, "no")}}},
+		"late":  {"proxy_on_response_body": {Return: asm.Pause, Do: []asm.Step{refuse(502, "late")}}},
+		"never": {"proxy_on_request_headers": {Return: asm.Pause}, "proxy_on_request_body": {Return: asm.Pause}, "proxy_on_response_headers": {Return: asm.Pause}},
 	}
 	var specs []extproc.Spec
 	for name, m := range kinds {
 		for _, policy := range []bool{false, true} {
-			spec := filters([]abitest.Module{m, marks()}, policy)
+			spec := filters([]asm.Module{m, marks()}, policy)
 			spec.Name, spec.MaxBuffer = fmt.Sprintf("%s-%t", name, policy), 64
 			specs = append(specs, spec)
 		}

@@ -13,13 +13,13 @@ import (
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/leash-gateway/leash/host/abi"
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // says marks requests with a value.
-func says(value string) abitest.Module {
-	return abitest.Module{"proxy_on_request_headers": {Do: []abitest.Step{add(abi.RequestHeaders, "x-says", value)}}}
+func says(value string) asm.Module {
+	return asm.Module{"proxy_on_request_headers": {Do: []asm.Step{add(abi.RequestHeaders, "x-says", value)}}}
 }
 
 // ask sends a request without a body and returns the answer.
@@ -41,9 +41,9 @@ func (s *server) ask(t testing.TB, pipeline string, more ...string) string {
 }
 
 func TestPipelinesAreChosenByName(t *testing.T) {
-	other := filters([]abitest.Module{says("other")}, true)
+	other := filters([]asm.Module{says("other")}, true)
 	other.Name = "other"
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{says("default")}, true), other)
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{says("default")}, true), other)
 	for name, want := range map[string]string{
 		"": "x-says=default", "default": "x-says=default", "other": "x-says=other",
 		"nobody": "code = Unavailable desc = pipeline nobody: no such pipeline",
@@ -55,14 +55,14 @@ func TestPipelinesAreChosenByName(t *testing.T) {
 }
 
 func TestLoadRefusesWhatMakesNoPipeline(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{says("v1")}, true))
-	fails := abitest.Module{"proxy_on_configure": {Return: 0}}
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{says("v1")}, true))
+	fails := asm.Module{"proxy_on_configure": {Return: 0}}
 	for name, tc := range map[string]struct {
 		spec extproc.Spec
 		want string
 	}{
-		"no name":         {extproc.Spec{Filters: filters([]abitest.Module{says("v2")}, true).Filters}, `the name ""`},
-		"a strange name":  {extproc.Spec{Name: "a/b", Filters: filters([]abitest.Module{says("v2")}, true).Filters}, `the name "a/b"`},
+		"no name":         {extproc.Spec{Filters: filters([]asm.Module{says("v2")}, true).Filters}, `the name ""`},
+		"a strange name":  {extproc.Spec{Name: "a/b", Filters: filters([]asm.Module{says("v2")}, true).Filters}, `the name "a/b"`},
 		"no filters":      {extproc.Spec{Name: "default"}, "no filters"},
 		"a nameless one":  {extproc.Spec{Name: "default", Filters: []extproc.Filter{{Wasm: says("v2").Build()}}}, "filter 0 has no name"},
 		"two of one name": {extproc.Spec{Name: "default", Filters: []extproc.Filter{{Name: "a", Wasm: says("v2").Build()}, {Name: "a", Wasm: says("v2").Build()}}}, "two filters are called a"},
@@ -82,9 +82,9 @@ func TestLoadRefusesWhatMakesNoPipeline(t *testing.T) {
 }
 
 func TestLoadTakesNewExchangesAndLeavesThoseUnderWay(t *testing.T) {
-	spec := filters([]abitest.Module{{
-		"proxy_on_request_headers":  {Do: []abitest.Step{add(abi.RequestHeaders, "x-says", "v1")}},
-		"proxy_on_response_headers": {Do: []abitest.Step{add(abi.ResponseHeaders, "x-says", "v1")}},
+	spec := filters([]asm.Module{{
+		"proxy_on_request_headers":  {Do: []asm.Step{add(abi.RequestHeaders, "x-says", "v1")}},
+		"proxy_on_response_headers": {Do: []asm.Step{add(abi.ResponseHeaders, "x-says", "v1")}},
 	}}, true)
 	s := serve(t, extproc.Options{Workers: 2}, extproc.ServiceOptions{}, spec)
 	old := s.open(t, "")
@@ -94,7 +94,7 @@ func TestLoadTakesNewExchangesAndLeavesThoseUnderWay(t *testing.T) {
 	if _, err := old.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	status, err := s.Host.Load(t.Context(), filters([]abitest.Module{says("v2")}, true))
+	status, err := s.Host.Load(t.Context(), filters([]asm.Module{says("v2")}, true))
 	if err != nil || status.Generation != 2 || status.Needs != 0 || len(status.Filters) != 1 || len(status.Filters[0].SHA256) != 64 {
 		t.Errorf("got %+v, %v", status, err)
 	}
@@ -110,7 +110,7 @@ func TestLoadTakesNewExchangesAndLeavesThoseUnderWay(t *testing.T) {
 }
 
 func TestUnloadedPipelinesEndWithTheirLastExchange(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{marks()}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{marks()}, true))
 	stream := s.open(t, "")
 	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestUnloadedPipelinesEndWithTheirLastExchange(t *testing.T) {
 func TestDeadVMsAreReplacedAndUntilThenPoliciesRefuse(t *testing.T) {
 	// It dies at a response, so that what it does with requests shows whether it lives.
 	mortal := says("alive")
-	mortal["proxy_on_response_headers"] = abitest.Callback{Do: []abitest.Step{abitest.Trap()}}
+	mortal["proxy_on_response_headers"] = asm.Callback{Do: []asm.Step{asm.Trap()}}
 	for name, tc := range map[string]struct {
 		policy bool
 		dead   string
@@ -149,7 +149,7 @@ func TestDeadVMsAreReplacedAndUntilThenPoliciesRefuse(t *testing.T) {
 		"policy": {true, "immediate 503"}, "inspector": {false, "request headers"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, extproc.Options{Workers: 1, RevivePause: 300 * time.Millisecond}, extproc.ServiceOptions{}, filters([]abitest.Module{mortal}, tc.policy))
+			s := serve(t, extproc.Options{Workers: 1, RevivePause: 300 * time.Millisecond}, extproc.ServiceOptions{}, filters([]asm.Module{mortal}, tc.policy))
 			stream := s.open(t, "")
 			_ = play(t, stream, []step{
 				{first(requestHeaders(true), none, none), []string{"request headers x-says=alive reroute"}},
@@ -167,24 +167,24 @@ func TestDeadVMsAreReplacedAndUntilThenPoliciesRefuse(t *testing.T) {
 }
 
 // waits lets headers go after a tick.
-func waits() abitest.Module {
-	return abitest.Module{
-		"proxy_on_configure":       {Return: 1, Do: []abitest.Step{abitest.Drop("proxy_set_tick_period_milliseconds", abitest.Word(50))}},
-		"proxy_on_request_headers": {Return: abitest.Pause, Do: []abitest.Step{abitest.Save(0, abitest.Param(0))}},
-		"proxy_on_request_body":    {Return: abitest.Pause},
-		"proxy_on_tick": {Do: []abitest.Step{
-			abitest.Drop("proxy_set_effective_context", abitest.Slot(0)),
-			abitest.Drop("proxy_continue_stream", abitest.Word(uint32(abi.Request))),
+func waits() asm.Module {
+	return asm.Module{
+		"proxy_on_configure":       {Return: 1, Do: []asm.Step{asm.Drop("proxy_set_tick_period_milliseconds", asm.Word(50))}},
+		"proxy_on_request_headers": {Return: asm.Pause, Do: []asm.Step{asm.Save(0, asm.Param(0))}},
+		"proxy_on_request_body":    {Return: asm.Pause},
+		"proxy_on_tick": {Do: []asm.Step{
+			asm.Drop("proxy_set_effective_context", asm.Slot(0)),
+			asm.Drop("proxy_continue_stream", asm.Word(uint32(abi.Request))),
 		}},
 	}
 }
 
 func TestModulesMayWaitForSomethingElseThanEnvoy(t *testing.T) {
 	late := waits()
-	late["proxy_on_tick"] = abitest.Callback{Do: []abitest.Step{abitest.Drop("proxy_set_effective_context", abitest.Slot(0)), refuse(403, "after some thought")}}
+	late["proxy_on_tick"] = asm.Callback{Do: []asm.Step{asm.Drop("proxy_set_effective_context", asm.Slot(0)), refuse(403, "after some thought")}}
 	closes := waits()
-	closes["proxy_on_tick"] = abitest.Callback{Do: []abitest.Step{
-		abitest.Drop("proxy_set_effective_context", abitest.Slot(0)), abitest.Drop("proxy_close_stream", abitest.Word(uint32(abi.Request))),
+	closes["proxy_on_tick"] = asm.Callback{Do: []asm.Step{
+		asm.Drop("proxy_set_effective_context", asm.Slot(0)), asm.Drop("proxy_close_stream", asm.Word(uint32(abi.Request))),
 	}}
 	runExchanges(t, map[string]exchangeTest{
 		"full duplex": {waits(), true, []step{
@@ -208,7 +208,7 @@ func TestModulesMayWaitForSomethingElseThanEnvoy(t *testing.T) {
 }
 
 func TestEnvoyAndModuleThatWaitForEachOtherAreTold(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{whole()}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{whole()}, true))
 	if got := play(t, s.open(t, ""), []step{{first(requestHeaders(false), streamed, streamed), nil}}); got != "" { // as if message_timeout had passed
 		t.Errorf("the stream ended with %s", got)
 	}
@@ -218,7 +218,7 @@ func TestEnvoyAndModuleThatWaitForEachOtherAreTold(t *testing.T) {
 }
 
 func TestTooManyExchangesAreRefused(t *testing.T) {
-	s := serve(t, extproc.Options{MaxExchanges: 1}, extproc.ServiceOptions{}, filters([]abitest.Module{says("hello")}, true))
+	s := serve(t, extproc.Options{MaxExchanges: 1}, extproc.ServiceOptions{}, filters([]asm.Module{says("hello")}, true))
 	held := s.open(t, "")
 	if err := held.Send(first(requestHeaders(true), none, none)); err != nil {
 		t.Fatal(err)
@@ -236,8 +236,8 @@ func TestTooManyExchangesAreRefused(t *testing.T) {
 }
 
 func TestBodiesLongerThanModulesMayHoldAreRefused(t *testing.T) {
-	spec := filters([]abitest.Module{{
-		"proxy_on_request_headers": {Return: abitest.Pause}, "proxy_on_request_body": {Do: []abitest.Step{abitest.PauseUntilEnd()}},
+	spec := filters([]asm.Module{{
+		"proxy_on_request_headers": {Return: asm.Pause}, "proxy_on_request_body": {Do: []asm.Step{asm.PauseUntilEnd()}},
 	}}, true)
 	spec.MaxBuffer = 10
 	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, spec)
@@ -251,7 +251,7 @@ func TestBodiesLongerThanModulesMayHoldAreRefused(t *testing.T) {
 }
 
 func TestExchangesOfAnEnvoyThatReadsSlowlyDoNotHoldOthers(t *testing.T) {
-	s := serve(t, extproc.Options{Workers: 1}, extproc.ServiceOptions{}, filters([]abitest.Module{marks()}, true))
+	s := serve(t, extproc.Options{Workers: 1}, extproc.ServiceOptions{}, filters([]asm.Module{marks()}, true))
 	slow := s.open(t, "")
 	if err := slow.Send(first(requestHeaders(false), duplex, duplex)); err != nil {
 		t.Fatal(err)
@@ -301,8 +301,8 @@ func TestExchangesOfAnEnvoyThatReadsSlowlyDoNotHoldOthers(t *testing.T) {
 }
 
 func TestManyExchangesAtOnceAreNotMixedUp(t *testing.T) {
-	echo := abitest.Module{"proxy_on_request_headers": {}, "proxy_on_request_body": {Do: []abitest.Step{abitest.PauseUntilEnd()}}}
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]abitest.Module{echo}, true))
+	echo := asm.Module{"proxy_on_request_headers": {}, "proxy_on_request_body": {Do: []asm.Step{asm.PauseUntilEnd()}}}
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{echo}, true))
 	var all sync.WaitGroup
 	for i := range 200 {
 		all.Go(func() {

@@ -22,8 +22,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/leash-gateway/leash/host/abi"
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 // Body modes, as short as a table wants them.
@@ -42,7 +42,7 @@ type step struct {
 }
 
 // filters are the modules of a test as a pipeline.
-func filters(modules []abitest.Module, policy bool) extproc.Spec {
+func filters(modules []asm.Module, policy bool) extproc.Spec {
 	spec := extproc.Spec{Name: extproc.DefaultPipeline}
 	for i, m := range modules {
 		spec.Filters = append(spec.Filters, extproc.Filter{Name: fmt.Sprintf("f%d", i), Wasm: m.Build(), Policy: policy})
@@ -301,43 +301,43 @@ func structOf(t testing.TB, values map[string]any) *structpb.Struct {
 
 // Modules of the tests.
 
-func add(which abi.MapType, name, value string) abitest.Step {
-	return abitest.Drop("proxy_add_header_map_value", abitest.Word(uint32(which)), abitest.Text(name), abitest.Text(value))
+func add(which abi.MapType, name, value string) asm.Step {
+	return asm.Drop("proxy_add_header_map_value", asm.Word(uint32(which)), asm.Text(name), asm.Text(value))
 }
 
-func refuse(code uint32, body string) abitest.Step {
-	return abitest.Drop("proxy_send_local_response", abitest.Word(code), abitest.Text(""), abitest.Text(body), abitest.Pairs("x-why", "policy"), abitest.Word(0xffffffff))
+func refuse(code uint32, body string) asm.Step {
+	return asm.Drop("proxy_send_local_response", asm.Word(code), asm.Text(""), asm.Text(body), asm.Pairs("x-why", "policy"), asm.Word(0xffffffff))
 }
 
-func setBody(which abi.BufferType, body string) abitest.Step {
-	return abitest.Drop("proxy_set_buffer_bytes", abitest.Word(uint32(which)), abitest.Word(0), abitest.Word(1<<30), abitest.Text(body))
+func setBody(which abi.BufferType, body string) asm.Step {
+	return asm.Drop("proxy_set_buffer_bytes", asm.Word(uint32(which)), asm.Word(0), asm.Word(1<<30), asm.Text(body))
 }
 
 // marks changes headers and lets everything pass as it comes.
-func marks() abitest.Module {
-	return abitest.Module{
-		"proxy_on_request_headers":   {Do: []abitest.Step{add(abi.RequestHeaders, "x-way", "there")}},
+func marks() asm.Module {
+	return asm.Module{
+		"proxy_on_request_headers":   {Do: []asm.Step{add(abi.RequestHeaders, "x-way", "there")}},
 		"proxy_on_request_body":      {},
-		"proxy_on_request_trailers":  {Do: []abitest.Step{add(abi.RequestTrailers, "x-t", "there")}},
-		"proxy_on_response_headers":  {Do: []abitest.Step{add(abi.ResponseHeaders, "x-way", "back")}},
+		"proxy_on_request_trailers":  {Do: []asm.Step{add(abi.RequestTrailers, "x-t", "there")}},
+		"proxy_on_response_headers":  {Do: []asm.Step{add(abi.ResponseHeaders, "x-way", "back")}},
 		"proxy_on_response_body":     {},
-		"proxy_on_response_trailers": {Do: []abitest.Step{add(abi.ResponseTrailers, "x-t", "back")}},
+		"proxy_on_response_trailers": {Do: []asm.Step{add(abi.ResponseTrailers, "x-t", "back")}},
 	}
 }
 
 // whole holds headers and body until all is there, and then changes both.
-func whole() abitest.Module {
-	return abitest.Module{
-		"proxy_on_request_headers":  {Return: abitest.Pause},
-		"proxy_on_request_body":     {Do: append(atEnd(add(abi.RequestHeaders, "x-way", "there"), setBody(abi.RequestBody, "new question")), abitest.PauseUntilEnd())},
-		"proxy_on_response_headers": {Return: abitest.Pause},
-		"proxy_on_response_body":    {Do: append(atEnd(add(abi.ResponseHeaders, "x-way", "back"), setBody(abi.ResponseBody, "new answer")), abitest.PauseUntilEnd())},
+func whole() asm.Module {
+	return asm.Module{
+		"proxy_on_request_headers":  {Return: asm.Pause},
+		"proxy_on_request_body":     {Do: append(atEnd(add(abi.RequestHeaders, "x-way", "there"), setBody(abi.RequestBody, "new question")), asm.PauseUntilEnd())},
+		"proxy_on_response_headers": {Return: asm.Pause},
+		"proxy_on_response_body":    {Do: append(atEnd(add(abi.ResponseHeaders, "x-way", "back"), setBody(abi.ResponseBody, "new answer")), asm.PauseUntilEnd())},
 	}
 }
 
 // atEnd does the steps of a callback for a body only with its last piece.
-func atEnd(steps ...abitest.Step) []abitest.Step {
-	return slices.Concat([]abitest.Step{abitest.IfEnd()}, steps, []abitest.Step{abitest.EndIf()})
+func atEnd(steps ...asm.Step) []asm.Step {
+	return slices.Concat([]asm.Step{asm.IfEnd()}, steps, []asm.Step{asm.EndIf()})
 }
 
 func attributes(t testing.TB, values map[string]any) map[string]*structpb.Struct {

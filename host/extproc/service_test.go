@@ -29,8 +29,8 @@ import (
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
-	"github.com/leash-gateway/leash/host/abi/abitest"
 	"github.com/leash-gateway/leash/host/extproc"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 const processorService = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -51,7 +51,7 @@ func TestHealthTellsWhetherExchangesCanBeWorkedOn(t *testing.T) {
 			t.Errorf("%q without a pipeline: %s", service, got)
 		}
 	}
-	if _, err := s.Host.Load(t.Context(), filters([]abitest.Module{says("x")}, true)); err != nil {
+	if _, err := s.Host.Load(t.Context(), filters([]asm.Module{says("x")}, true)); err != nil {
 		t.Fatal(err)
 	}
 	for _, service := range []string{"", processorService} {
@@ -89,7 +89,7 @@ func services(t testing.TB, conn *grpc.ClientConn) string {
 }
 
 func TestDrainingLetsExchangesUnderWayEndAndTakesNoMore(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainDelay: 300 * time.Millisecond}, filters([]abitest.Module{marks()}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainDelay: 300 * time.Millisecond}, filters([]asm.Module{marks()}, true))
 	stream := s.open(t, "")
 	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestDrainingLetsExchangesUnderWayEndAndTakesNoMore(t *testing.T) {
 }
 
 func TestExchangesThatDoNotEndAreBrokenOffAfterTheDrainTimeout(t *testing.T) {
-	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainTimeout: 50 * time.Millisecond}, filters([]abitest.Module{marks()}, true))
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainTimeout: 50 * time.Millisecond}, filters([]asm.Module{marks()}, true))
 	stream := s.open(t, "")
 	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
 		t.Fatal(err)
@@ -138,11 +138,11 @@ func TestExchangesThatDoNotEndAreBrokenOffAfterTheDrainTimeout(t *testing.T) {
 }
 
 func TestPagesTellLifeReadinessAndMetrics(t *testing.T) {
-	counts := abitest.Module{"proxy_on_request_headers": {Do: []abitest.Step{
+	counts := asm.Module{"proxy_on_request_headers": {Do: []asm.Step{
 		define(0, "leash_things_total.[kind=a].[tenant=demo]", 0), increment(0),
 		define(0, "leash_things_total.[tenant=demo].[kind=a]", 1), increment(1), // the same
 		define(1, "leash_things_total", 2), // another kind of the same name
-		define(2, "leash_sizes", 3), abitest.Drop("proxy_record_metric", abitest.Slot(3), abitest.Long(7)),
+		define(2, "leash_sizes", 3), asm.Drop("proxy_record_metric", asm.Slot(3), asm.Long(7)),
 		define(0, "leash_host_vm_failures_total", 4), // the host's own
 	}}}
 	s := serve(t, extproc.Options{}, extproc.ServiceOptions{})
@@ -159,7 +159,7 @@ func TestPagesTellLifeReadinessAndMetrics(t *testing.T) {
 	if code, body := page("/readyz"); code != 503 || !strings.Contains(body, "no pipeline") {
 		t.Errorf("/readyz without a pipeline: %d %s", code, body)
 	}
-	if _, err := s.Host.Load(t.Context(), filters([]abitest.Module{counts}, false)); err != nil {
+	if _, err := s.Host.Load(t.Context(), filters([]asm.Module{counts}, false)); err != nil {
 		t.Fatal(err)
 	}
 	if code, _ := page("/readyz"); code != 200 {
@@ -187,12 +187,12 @@ func TestPagesTellLifeReadinessAndMetrics(t *testing.T) {
 	}
 }
 
-func define(kind uint32, name string, slot int) abitest.Step {
-	return abitest.Drop("proxy_define_metric", abitest.Word(kind), abitest.Text(name), abitest.OutWord(slot))
+func define(kind uint32, name string, slot int) asm.Step {
+	return asm.Drop("proxy_define_metric", asm.Word(kind), asm.Text(name), asm.OutQuiet(slot))
 }
 
-func increment(slot int) abitest.Step {
-	return abitest.Drop("proxy_increment_metric", abitest.Slot(slot), abitest.Long(1))
+func increment(slot int) asm.Step {
+	return asm.Drop("proxy_increment_metric", asm.Slot(slot), asm.Long(1))
 }
 
 // An authority vouches for certificates.

@@ -136,6 +136,27 @@ func Store(at int32, text Arg) Step {
 // Raw is any instructions, as bytes.
 func Raw(code ...byte) Step { return func(f *function) { f.op(code...) } }
 
+// Trap ends the VM.
+func Trap() Step { return Raw(0x00) }
+
+// Pause is what a callback returns that holds its part.
+const Pause = 1
+
+// PauseUntilEnd returns from a callback for a body: Pause until its last piece has come.
+func PauseUntilEnd() Step {
+	const localGet, endOfStream, eqz, ret = 0x20, 2, 0x45, 0x0f
+	return Raw(localGet, endOfStream, eqz, ret)
+}
+
+// IfEnd begins what a callback for a body does only with its last piece, up to EndIf.
+func IfEnd() Step {
+	const localGet, endOfStream, ifOp, noResult = 0x20, 2, 0x04, 0x40
+	return Raw(localGet, endOfStream, ifOp, noResult)
+}
+
+// EndIf ends what IfEnd began.
+func EndIf() Step { return Raw(0x0b) }
+
 // Itself calls the callback again, with its own parameters, for ever.
 func Itself() Step {
 	return func(f *function) {
