@@ -101,6 +101,11 @@ func (a *answer) readChoice() Finish {
 			}
 		case "message", "delta":
 			a.readMessage(Assistant)
+		case "text": // of the older completions
+			from := len(a.texts)
+			if a.add(inChoiceText, 0); len(a.texts) > from {
+				a.texts[from].Role = Assistant
+			}
 		case "finish_reason":
 			c.Reason = a.word()
 		case "logprobs":

@@ -1,5 +1,7 @@
 package llm
 
+import "strconv"
+
 // A FieldError says which field of a body has a value that cannot be read.
 type FieldError struct {
 	Path   string // such as messages[2].content; empty for the body itself
@@ -14,10 +16,34 @@ func (e *FieldError) Error() string {
 	return e.Path + ": " + e.Reason
 }
 
-// ErrorBody writes a refusal in the API's own form, which is OpenAI's for all formats so far
-// (https://platform.openai.com/docs/guides/error-codes). The type follows from the HTTP status; an empty code is null.
-func ErrorBody(_ Format, status int, code, message string) []byte {
-	b := make([]byte, 0, len(message)+len(code)+96)
+// ErrorBody writes an error in the API's own form; its type follows from the HTTP status. An empty code is null or left
+// out:
+//   - OpenAI, https://platform.openai.com/docs/guides/error-codes;
+//   - Anthropic, https://docs.anthropic.com/en/api/errors, which has no place for a code;
+//   - Google, https://google.aip.dev/193, the code as the reason of an ErrorInfo.
+func ErrorBody(f Format, status int, code, message string) []byte {
+	b := make([]byte, 0, len(message)+len(code)+192)
+	switch f.Family() {
+	case Anthropic:
+		b = append(b, `{"type":"error","error":{"type":`...)
+		b = appendString(b, anthropicErrorType(status))
+		b = append(b, `,"message":`...)
+		b = appendString(b, message)
+		return append(b, "}}"...)
+	case Google:
+		b = append(b, `{"error":{"code":`...)
+		b = strconv.AppendInt(b, int64(status), 10)
+		b = append(b, `,"message":`...)
+		b = appendString(b, message)
+		b = append(b, `,"status":`...)
+		b = appendString(b, googleErrorStatus(status))
+		if code != "" {
+			b = append(b, `,"details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":`...)
+			b = appendString(b, code)
+			b = append(b, `,"domain":"leash"}]`...)
+		}
+		return append(b, "}}"...)
+	}
 	b = append(b, `{"error":{"message":`...)
 	b = appendString(b, message)
 	b = append(b, `,"type":`...)
@@ -46,4 +72,50 @@ func errorType(status int) string {
 	default:
 		return "invalid_request_error"
 	}
+}
+
+func anthropicErrorType(status int) string {
+	switch {
+	case status == 402:
+		return "billing_error"
+	case status == 413:
+		return "request_too_large"
+	case status == 504:
+		return "timeout_error"
+	case status == 503 || status == 529:
+		return "overloaded_error"
+	case status >= 500:
+		return "api_error"
+	default:
+		return errorType(status)
+	}
+}
+
+// googleErrorStatus is the code of https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto that has the
+// HTTP status.
+func googleErrorStatus(status int) string {
+	switch status {
+	case 401:
+		return "UNAUTHENTICATED"
+	case 403:
+		return "PERMISSION_DENIED"
+	case 404:
+		return "NOT_FOUND"
+	case 409:
+		return "ABORTED"
+	case 429:
+		return "RESOURCE_EXHAUSTED"
+	case 499:
+		return "CANCELLED"
+	case 501:
+		return "UNIMPLEMENTED"
+	case 502, 503, 529:
+		return "UNAVAILABLE"
+	case 504:
+		return "DEADLINE_EXCEEDED"
+	}
+	if status >= 500 {
+		return "INTERNAL"
+	}
+	return "INVALID_ARGUMENT"
 }

@@ -8,16 +8,20 @@ import (
 // An Event is a view on one event of a streamed answer. Its fields are what was parsed; they are changed by the methods
 // only.
 type Event struct {
-	Done      bool // data: [DONE], the end of the stream
-	Error     bool // the provider reports an error in mid-stream
-	ID        string
-	Model     string
-	Texts     []Text   // the pieces that it adds to the choices' texts; Message is the choice's index
-	Finish    []Finish // the choices that end with it
-	Usage     Usage
-	HasUsage  bool
-	UsageOnly bool // it has usage and no choices: the extra event that stream_options.include_usage asks for
+	Name       string // of the event itself, where the format names events; the data says the same
+	Done       bool   // the end of the stream, such as data: [DONE]. Google's streams have none
+	Error      bool   // the provider reports an error in mid-stream
+	ID         string
+	Model      string
+	Texts      []Text     // the pieces that it adds to the choices' texts; Message is the choice's index
+	Closed     []Position // the texts that end with it, in formats that say so
+	Finish     []Finish   // the choices that end with it
+	Usage      Usage
+	HasUsage   bool // it has the usage of the whole exchange (Usage.Joined with what came before)
+	UsageSoFar bool // it has a usage that will grow
+	UsageOnly  bool // it has usage and no choices: the extra event that stream_options.include_usage asks for
 
+	format  Format
 	data    string
 	edits   edits
 	made    bool // by WithText
@@ -32,15 +36,19 @@ type Finish struct {
 	Reason string
 }
 
-// ParseEvent reads the data of one server-sent event (Frame.Data). It checks and fails as ParseResponse does. Format
-// must be OpenAIChat. It keeps nothing of data. BenchmarkParseEvent measures it.
+// A Position is where a text stands in an answer, in the numbers of Text.
+type Position struct{ Message, Part int }
+
+// ParseEvent reads the data of one event of a stream (Frame.Data). It checks and fails as ParseResponse does. It keeps
+// nothing of data. BenchmarkParseEvent measures it.
 //
-// Arguments of tool calls are texts too; Part is the index that the event gives the call.
+// Arguments of tool calls are texts too. Part is the index that the event gives the call, or the part or block that a text
+// goes on with; and Message, in OpenAI's responses, is the index of the output item.
 func ParseEvent(f Format, data []byte) (*Event, error) {
-	if f != OpenAIChat {
-		return nil, errFormat
+	if f != OpenAIChat && f != OpenAICompletions {
+		return parseEvent(f, data)
 	}
-	e := &Event{data: string(data)}
+	e := &Event{format: f, data: string(data)}
 	if string(bytes.TrimSpace(data)) == "[DONE]" {
 		e.Done = true
 		return e, nil
@@ -77,18 +85,20 @@ func (e *Event) Data() []byte {
 // WithText returns a copy of e that carries only Texts[i], with the value s, and neither finish reason nor usage. What
 // stands outside choices and usage is as in e. Text that was held back goes out with it before its choice ends.
 func (e *Event) WithText(i int, s string) *Event {
+	if e.format != OpenAIChat && e.format != OpenAICompletions {
+		return e.withText(i, s)
+	}
 	t := e.Texts[i]
 	opening, closing := t.place.delta(t.Part)
 	choices := make([]byte, 0, len(s)+128)
 	choices = append(choices, `[{"index":`...)
 	choices = strconv.AppendInt(choices, int64(t.Message), 10)
-	choices = append(choices, `,"delta":{`...)
 	choices = append(choices, opening...)
 	start := len(choices)
 	choices = appendString(choices, s)
 	end := len(choices)
 	choices = append(choices, closing...)
-	choices = append(choices, `},"finish_reason":null}]`...)
+	choices = append(choices, `,"finish_reason":null}]`...)
 
 	parts := edits{{at: e.choices, json: choices}}
 	at := int(e.choices.start)
@@ -98,7 +108,7 @@ func (e *Event) WithText(i int, s string) *Event {
 			at += len("null") - int(e.usage.end-e.usage.start)
 		}
 	}
-	c := &Event{ID: e.ID, Model: e.Model, data: string(splice(e.data, parts)), made: true}
+	c := &Event{format: e.format, ID: e.ID, Model: e.Model, data: string(splice(e.data, parts)), made: true}
 	c.choices = spanOf(at, at+len(choices))
 	t.Value, t.at, t.logprobs, t.slot = s, spanOf(at+start, at+end), span{}, 0
 	c.few[0] = t
@@ -106,22 +116,25 @@ func (e *Event) WithText(i int, s string) *Event {
 	return c
 }
 
-// delta is what stands before and after a text in the delta of a choice.
+// delta is what stands before and after a text in a choice.
 func (p place) delta(part int) (opening, closing string) {
+	const open, end = `,"delta":{`, `}`
 	switch p {
 	case inRefusal, inRefusalPart:
-		return `"refusal":`, ``
+		return open + `"refusal":`, end
 	case inReasoningContent:
-		return `"reasoning_content":`, ``
+		return open + `"reasoning_content":`, end
 	case inReasoning:
-		return `"reasoning":`, ``
+		return open + `"reasoning":`, end
 	case inToolFunction:
-		return `"tool_calls":[{"index":` + strconv.Itoa(part) + `,"function":{"arguments":`, `}}]`
+		return open + `"tool_calls":[{"index":` + strconv.Itoa(part) + `,"function":{"arguments":`, `}}]` + end
 	case inToolCustom:
-		return `"tool_calls":[{"index":` + strconv.Itoa(part) + `,"custom":{"input":`, `}}]`
+		return open + `"tool_calls":[{"index":` + strconv.Itoa(part) + `,"custom":{"input":`, `}}]` + end
 	case inFunctionCall:
-		return `"function_call":{"arguments":`, `}`
+		return open + `"function_call":{"arguments":`, `}` + end
+	case inChoiceText:
+		return `,"text":`, `,"logprobs":null`
 	default:
-		return `"content":`, ``
+		return open + `"content":`, end
 	}
 }

@@ -14,10 +14,31 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func TestOpenAIExamplesAreReadAndEdited(t *testing.T) {
-	files, err := filepath.Glob("testdata/openai/*.*")
-	if err != nil {
-		t.Fatal(err)
+// folderOf is where the examples of a format are.
+func folderOf(f llm.Format) string {
+	if f == llm.OpenAIChat {
+		return "testdata/openai"
+	}
+	return "testdata/" + f.String()
+}
+
+// allFormats are those that have bodies.
+var allFormats = []llm.Format{
+	llm.OpenAIChat, llm.OpenAIResponses, llm.OpenAICompletions, llm.OpenAIEmbeddings, llm.AnthropicMessages, llm.AnthropicCountTokens,
+	llm.GoogleGenerate, llm.GoogleStream, llm.GoogleCountTokens, llm.GoogleEmbed, llm.GoogleBatchEmbed,
+}
+
+func TestPublishedExamplesAreReadAndEdited(t *testing.T) {
+	for _, f := range allFormats {
+		t.Run(f.String(), func(t *testing.T) { testExamples(t, f) })
+	}
+}
+
+func testExamples(t *testing.T, format llm.Format) {
+	t.Helper()
+	files, err := filepath.Glob(folderOf(format) + "/*.*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {
 		kind, _, named := strings.Cut(filepath.Base(file), "_")
@@ -32,11 +53,11 @@ func TestOpenAIExamplesAreReadAndEdited(t *testing.T) {
 			var got bytes.Buffer
 			switch kind {
 			case "request":
-				describeRequest(t, &got, body)
+				describeRequest(t, &got, format, body)
 			case "response":
-				describeResponse(t, &got, body)
+				describeResponse(t, &got, format, body)
 			case "stream":
-				describeStream(t, &got, body)
+				describeStream(t, &got, format, strings.HasSuffix(file, ".json"), body)
 			default:
 				t.Fatalf("%s is of no kind that is known", file)
 			}
@@ -57,9 +78,9 @@ func TestOpenAIExamplesAreReadAndEdited(t *testing.T) {
 	}
 }
 
-func describeRequest(t *testing.T, w *bytes.Buffer, body []byte) {
+func describeRequest(t *testing.T, w *bytes.Buffer, format llm.Format, body []byte) {
 	t.Helper()
-	r, err := llm.ParseRequest(llm.OpenAIChat, body)
+	r, err := llm.ParseRequestAt(format, format.Path("gemini-2.5-flash"), body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,18 +89,24 @@ func describeRequest(t *testing.T, w *bytes.Buffer, body []byte) {
 	}
 	fmt.Fprintf(w, "model %q stream %v wants usage %v max %d n %d user %q estimate %d\n",
 		r.Model, r.Stream, r.WantsUsage, r.MaxTokens, r.N, r.User, r.EstimateTokens())
+	if format != llm.OpenAIChat {
+		fmt.Fprintf(w, "path %q tools %d media %d\n", r.Path(), r.Tools, r.Media)
+	}
 	describeTexts(w, r.Texts)
 	r.SetModel("local/llama")
 	r.AskUsage()
 	for i := range r.Texts {
 		r.SetText(i, fmt.Sprintf("[text %d]", i))
 	}
+	if format.Family() == llm.Google {
+		fmt.Fprintf(w, "path %q\n", r.Path())
+	}
 	fmt.Fprintf(w, "edited:\n%s", r.Bytes())
 }
 
-func describeResponse(t *testing.T, w *bytes.Buffer, body []byte) {
+func describeResponse(t *testing.T, w *bytes.Buffer, format llm.Format, body []byte) {
 	t.Helper()
-	r, err := llm.ParseResponse(llm.OpenAIChat, body)
+	r, err := llm.ParseResponse(format, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,11 +121,17 @@ func describeResponse(t *testing.T, w *bytes.Buffer, body []byte) {
 	fmt.Fprintf(w, "edited:\n%s", r.Bytes())
 }
 
-func describeStream(t *testing.T, w *bytes.Buffer, stream []byte) {
+func describeStream(t *testing.T, w *bytes.Buffer, format llm.Format, array bool, stream []byte) {
 	t.Helper()
 	var d llm.Decoder
+	if array {
+		d.Framing = llm.JSONArray
+	}
 	describe := func(f llm.Frame) error {
-		e, err := llm.ParseEvent(llm.OpenAIChat, f.Data)
+		if f.Data == nil {
+			return nil
+		}
+		e, err := llm.ParseEvent(format, f.Data)
 		if err != nil {
 			return err
 		}
@@ -107,6 +140,12 @@ func describeStream(t *testing.T, w *bytes.Buffer, stream []byte) {
 		}
 		fmt.Fprintf(w, "done %v error %v id %q model %q finish %v usage %v only %v %+v\n",
 			e.Done, e.Error, e.ID, e.Model, e.Finish, e.HasUsage, e.UsageOnly, e.Usage)
+		if e.Name != f.Name {
+			t.Errorf("the event %q calls itself %q", f.Name, e.Name)
+		}
+		if e.Name != "" || e.UsageSoFar {
+			fmt.Fprintf(w, "name %q closed %v so far %v\n", e.Name, e.Closed, e.UsageSoFar)
+		}
 		describeTexts(w, e.Texts)
 		for i := range e.Texts {
 			fmt.Fprintf(w, "with text %d: %s\n", i, e.WithText(i, "[held]").Data())
@@ -126,5 +165,8 @@ func describeStream(t *testing.T, w *bytes.Buffer, stream []byte) {
 func describeTexts(w *bytes.Buffer, texts []llm.Text) {
 	for i, t := range texts {
 		fmt.Fprintf(w, "text %d: %s %s message %d part %d %q\n", i, t.Role, t.Kind, t.Message, t.Part, t.Value)
+		if t.Whole {
+			fmt.Fprintf(w, "\twhole\n")
+		}
 	}
 }

@@ -1,18 +1,54 @@
 package llm
 
-// ModelList writes the answer to GET /v1/models (https://platform.openai.com/docs/api-reference/models/list), in
-// OpenAI's form for all formats so far. When a model was created is not known here, so it is 0.
-func ModelList(_ Format, models []string, ownedBy string) []byte {
-	b := []byte(`{"object":"list","data":[`)
+// ModelList writes the answer to a request for the list of models in the format's own form:
+//   - OpenAI, https://platform.openai.com/docs/api-reference/models/list;
+//   - Anthropic, https://docs.anthropic.com/en/api/models-list;
+//   - Google, https://ai.google.dev/api/models#method:-models.list.
+//
+// When a model was created is not known here, so it is the beginning of 1970.
+func ModelList(f Format, models []string, ownedBy string) []byte {
+	var b []byte
+	switch f.Family() {
+	case Anthropic:
+		b = append(b, `{"data":[`...)
+	case Google:
+		b = append(b, `{"models":[`...)
+	default:
+		b = append(b, `{"object":"list","data":[`...)
+	}
 	for i, m := range models {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"id":`...)
-		b = appendString(b, m)
-		b = append(b, `,"object":"model","created":0,"owned_by":`...)
-		b = appendString(b, ownedBy)
-		b = append(b, '}')
+		switch f.Family() {
+		case Anthropic:
+			b = append(b, `{"type":"model","id":`...)
+			b = appendString(b, m)
+			b = append(b, `,"display_name":`...)
+			b = appendString(b, m)
+			b = append(b, `,"created_at":"1970-01-01T00:00:00Z"}`...)
+		case Google:
+			b = append(b, `{"name":`...)
+			b = appendString(b, "models/"+m)
+			b = append(b, `,"displayName":`...)
+			b = appendString(b, m)
+			b = append(b, `,"supportedGenerationMethods":["generateContent","countTokens"]}`...)
+		default:
+			b = append(b, `{"id":`...)
+			b = appendString(b, m)
+			b = append(b, `,"object":"model","created":0,"owned_by":`...)
+			b = appendString(b, ownedBy)
+			b = append(b, '}')
+		}
 	}
-	return append(b, "]}"...)
+	if b = append(b, ']'); f.Family() == Anthropic {
+		b = append(b, `,"has_more":false,"first_id":`...)
+		if len(models) == 0 {
+			return append(b, `null,"last_id":null}`...)
+		}
+		b = appendString(b, models[0])
+		b = append(b, `,"last_id":`...)
+		b = appendString(b, models[len(models)-1])
+	}
+	return append(b, '}')
 }

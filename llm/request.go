@@ -7,9 +7,11 @@ type Request struct {
 	Model      string
 	Stream     bool
 	WantsUsage bool   // stream_options.include_usage as the client sent it
-	MaxTokens  int64  // max_completion_tokens, else max_tokens; 0 when unset or not positive, MaxCount at most
+	MaxTokens  int64  // max_completion_tokens, else max_tokens; 0 when unset or not positive
 	N          int64  // choices asked for, 1 by default
 	User       string // the end user that the client names
+	Tools      int    // tools that the model may call
+	Media      int    // images, sounds and files
 	Texts      []Text
 
 	body     []byte
@@ -20,6 +22,11 @@ type Request struct {
 	slot     int     // of its edit
 	usage    include // where AskUsage writes
 	few      [4]Text // what Texts is made of when they are few
+
+	format      Format
+	path, query string      // where it goes; of Google's, the path up to the model
+	models      []modelName // other places that name the model
+	tokens      int64       // of input that is not text
 }
 
 // An include is the place of stream_options.include_usage in a body.
@@ -36,7 +43,8 @@ var errFormat = errors.New("parse body: its format has none that can be read")
 
 // ParseRequest checks a body like Check and reads it, in one pass. The error is a *SyntaxError, or a *FieldError when a
 // field that we read has a value that no server could take: "model" must be a non-empty string and "messages" a
-// non-empty array of objects. Format must be OpenAIChat.
+// non-empty array of objects. A format without a body, such as OpenAIModels, is an error. Google's formats have their
+// model in the path, which ParseRequestAt reads.
 //
 // Texts are the contents of messages (strings, and the parts that hold text or a refusal), what assistants refused,
 // thought and called tools with, and what tools answered; not the descriptions of tools. There may be 65,536.
@@ -47,9 +55,9 @@ var errFormat = errors.New("parse body: its format has none that can be read")
 // The caller must not change body while it uses the request. BenchmarkParseRequest measures it.
 func ParseRequest(f Format, body []byte) (*Request, error) {
 	if f != OpenAIChat {
-		return nil, errFormat
+		return parseRequest(f, body)
 	}
-	r := &Request{N: 1, body: body}
+	r := &Request{N: 1, body: body, format: f}
 	p := requestReader{reader: reader{whole: shared(body), list: "messages", texts: r.few[:0]}, to: r}
 	p.start(body)
 	p.read()
@@ -66,6 +74,9 @@ func (r *Request) SetModel(model string) {
 		return
 	}
 	r.Model = model
+	if r.setModels(model); r.format.Family() == Google {
+		return // it stands in the path
+	}
 	r.edits.set(&r.slot, r.model, appendString(nil, model))
 }
 
@@ -112,7 +123,7 @@ func (r *Request) EstimateTokens() int64 {
 	for i := range r.Texts {
 		size += len(r.Texts[i].Value)
 	}
-	return EstimateTokens(int64(size)) + 4*int64(r.messages)
+	return EstimateTokens(int64(size)) + 4*int64(r.messages) + r.tokens
 }
 
 // A requestReader fills in a Request.
@@ -174,6 +185,8 @@ func (p *requestReader) readMember() {
 		p.streamOptions()
 	case "max_tokens":
 		p.maxTokens = p.limit("max_tokens")
+	case "tools":
+		p.to.Tools = p.elements()
 	case "max_completion_tokens":
 		p.maxCompletion = p.limit("max_completion_tokens")
 	case "n":
@@ -189,15 +202,6 @@ func (p *requestReader) readMember() {
 	default:
 		p.value()
 	}
-}
-
-// limit reads a whole number; it is 0 when it is null or negative.
-func (p *requestReader) limit(name string) int64 {
-	n, found := p.readCount()
-	if found == wrong {
-		p.refuse(name, "must be a whole number")
-	}
-	return max(0, n)
 }
 
 func (p *requestReader) readMessages() {

@@ -125,8 +125,6 @@ func TestFieldsOfARequest(t *testing.T) {
 		"max_completion_tokens 0":   {`"max_tokens":7,"max_completion_tokens":0`, llm.Request{N: 1, MaxTokens: 7}},
 		"negative limit":            {`"max_tokens":-1,"n":-3`, llm.Request{N: 1}},
 		"limit with an exponent":    {`"max_tokens":1.5e3`, llm.Request{N: 1, MaxTokens: 1500}},
-		"limit beyond 2^53":         {`"max_tokens":123456789012345678901234567890`, llm.Request{N: 1, MaxTokens: llm.MaxCount}},
-		"limit beyond any float":    {`"max_tokens":1e999`, llm.Request{N: 1, MaxTokens: llm.MaxCount}},
 		"choices":                   {`"n":3`, llm.Request{N: 3}},
 		"no choices":                {`"n":0`, llm.Request{N: 1}},
 		"user":                      {`"user":"b\u006fb"`, llm.Request{N: 1, User: "bob"}},
@@ -146,6 +144,8 @@ func TestFieldsOfARequest(t *testing.T) {
 
 func TestParseRequestRefuses(t *testing.T) {
 	tests := map[string]struct{ body, want string }{
+		"limit beyond 2^53":    {`{"model":"m","messages":[{}],"max_tokens":123456789012345678901234567890}`, `max_tokens: must be less than 2^53`},
+		"limit of any float":   {`{"model":"m","messages":[{}],"n":1e999}`, `n: must be less than 2^53`},
 		"no object":            {`[]`, `the body must be an object`},
 		"text":                 {`"hi"`, `the body must be an object`},
 		"no model":             {`{"messages":[{}]}`, `model: is missing`},

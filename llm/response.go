@@ -5,7 +5,7 @@ package llm
 type Response struct {
 	ID            string
 	Model         string
-	Texts         []Text // Message is the choice's index
+	Texts         []Text // Message is the index of the choice, of OpenAI's responses that of the output item
 	Usage         Usage
 	HasUsage      bool
 	FinishReasons []string // of each choice, in the order of the answer; "" where a choice has none
@@ -17,11 +17,12 @@ type Response struct {
 
 // ParseResponse checks an answer like Check and reads it, in one pass; half a surrogate pair is let through here, and
 // read as U+FFFD. The error is a *SyntaxError, or a *FieldError when the body is no object. An object without choices,
-// such as an error, has no texts. Format must be OpenAIChat. The caller must not change body while it uses the
-// response.
+// such as an error, has no texts. The caller must not change body while it uses the response.
 func ParseResponse(f Format, body []byte) (*Response, error) {
-	if f != OpenAIChat {
-		return nil, errFormat
+	switch f {
+	case OpenAIChat, OpenAICompletions, OpenAIEmbeddings:
+	default:
+		return parseResponse(f, body)
 	}
 	r := &Response{body: body}
 	var a answer

@@ -1,6 +1,9 @@
 package llm
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // An edit replaces a part of a body. Edits never overlap; two of the same span are the same edit.
 type edit struct {
@@ -28,6 +31,9 @@ func (e *edits) setText(t *Text, value string) bool {
 	}
 	first := t.slot == 0
 	t.Value = value
+	if t.place == inKey { // two keys that were replaced by the same would be one
+		value += "#" + strconv.Itoa(int(t.at.start))
+	}
 	e.set(&t.slot, t.at, appendString(make([]byte, 0, len(value)+2), value))
 	return first
 }
@@ -35,8 +41,16 @@ func (e *edits) setText(t *Text, value string) bool {
 // setAnswer is setText in an answer. The log probabilities of the choice spell out its tokens, so they go.
 func (e *edits) setAnswer(t *Text, value string) {
 	if e.setText(t, value) && !t.logprobs.empty() {
-		*e = append(*e, edit{at: t.logprobs, json: []byte("null")})
+		*e = append(*e, edit{at: t.logprobs, json: t.noLogprobs()})
 	}
+}
+
+// noLogprobs is what stands where log probabilities were: OpenAI's responses have a list of them, and others an object.
+func (t *Text) noLogprobs() []byte {
+	if t.logprobList {
+		return []byte("[]")
+	}
+	return []byte("null")
 }
 
 // splice applies the edits to src, all at once.

@@ -20,7 +20,7 @@ type Frame struct {
 	Data []byte // the lines of the field "data", joined by line feeds; nil when there is none, as in a comment
 }
 
-// A Decoder splits a stream of server-sent events into frames, as
+// A Decoder splits a stream into frames: a JSON array into its elements, and server-sent events as
 // https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation says: lines end with LF,
 // CRLF or CR, and a byte-order mark may stand at the beginning. How the stream is cut into chunks makes no difference to
 // the frames. The zero value is ready for use.
@@ -28,13 +28,15 @@ type Frame struct {
 // A frame is emitted when its last byte has come; only where that is a CR, when the next one has, which may be an LF
 // that belongs to it.
 type Decoder struct {
-	MaxEvent int // bytes of one frame; DefaultMaxEvent when zero
+	MaxEvent int     // bytes of one frame; DefaultMaxEvent when zero
+	Framing  Framing // of the stream
 
 	held    []byte // the beginning of a frame
 	scanned int    // bytes of the frame that were looked at
 	line    int    // where in the frame the line that they end in begins
 	begun   bool   // the first frame is behind us
 	joined  []byte // data of several lines
+	element element
 	err     error
 }
 
@@ -52,6 +54,7 @@ func (d *Decoder) Feed(chunk []byte, emit func(Frame) error) error {
 	for {
 		size, complete := d.scan(buf)
 		switch {
+		case d.err != nil:
 		case size > d.maxEvent():
 			d.err = ErrEventTooLarge
 		case !complete:
@@ -89,6 +92,9 @@ var bom = []byte("\uFEFF")
 
 // scan looks for the end of the frame that b begins with, from where it was left the last time.
 func (d *Decoder) scan(b []byte) (size int, complete bool) {
+	if d.Framing == JSONArray {
+		return d.scanElement(b)
+	}
 	for i := d.scanned; i < len(b); i++ {
 		c := b[i]
 		if c != '\n' && c != '\r' {
@@ -116,6 +122,9 @@ func (d *Decoder) scan(b []byte) (size int, complete bool) {
 
 // frame reads the fields of a frame, and is ready for the next one.
 func (d *Decoder) frame(raw []byte) Frame {
+	if d.Framing == JSONArray {
+		return d.elementFrame(raw)
+	}
 	f := Frame{Raw: raw}
 	rest := raw
 	if !d.begun {

@@ -59,14 +59,17 @@ func (k Kind) String() string {
 type Text struct {
 	Role    Role
 	Kind    Kind
-	Message int    // index of its message in a request, of its choice in an answer
+	Message int    // index of its message in a request, of its choice in an answer; Outside for a system prompt beside the messages
 	Part    int    // index of its content part, or of its tool call; 0 for plain content
 	Value   string // unescaped
+	Whole   bool   // in an event: all of a text, which may have come in pieces before, and is not to be added to them
 
 	place    place
 	at       span // of its JSON string, with the quotes
 	logprobs span // of its choice; empty when there are none
 	slot     int  // of its edit
+
+	logprobList bool // they are a list
 }
 
 // A place is where in its message a text stands.
@@ -83,4 +86,6 @@ const (
 	inToolFunction
 	inToolCustom
 	inFunctionCall // the older form of tool calls
+	inChoiceText   // of a choice without a message, the older completions' form
+	inKey          // the key of an object that a tool is called with
 )

@@ -22,6 +22,17 @@ func (u Usage) Total() int64 {
 	return u.Input + u.Output
 }
 
+// Joined is u together with what was told later of the same exchange: each count the greater of both, since providers
+// count up in the course of a stream and leave out what has not changed.
+func (u Usage) Joined(later Usage) Usage {
+	return Usage{
+		Input: max(u.Input, later.Input), CachedInput: max(u.CachedInput, later.CachedInput),
+		CacheWrite: max(u.CacheWrite, later.CacheWrite), CacheWrite1h: max(u.CacheWrite1h, later.CacheWrite1h),
+		InputAudio: max(u.InputAudio, later.InputAudio), Output: max(u.Output, later.Output),
+		OutputReasoning: max(u.OutputReasoning, later.OutputReasoning), OutputAudio: max(u.OutputAudio, later.OutputAudio),
+	}
+}
+
 // readUsage reads the usage of OpenAI's chat completions,
 // https://platform.openai.com/docs/api-reference/chat/object#chat/object-usage. There is one when it counts the tokens
 // of the prompt or of the completion. Counts above MaxCount are cut to it, fractions are cut off, and what is negative
@@ -39,9 +50,9 @@ func (a *answer) readUsage() (u Usage, ok bool) {
 		case "completion_tokens":
 			u.Output, ok = a.tokens(ok)
 		case "prompt_tokens_details":
-			a.readDetails("cached_tokens", &u.CachedInput, &u.InputAudio)
+			a.readDetails("cached_tokens", &u.CachedInput, &u.InputAudio, &u.CacheWrite)
 		case "completion_tokens_details":
-			a.readDetails("reasoning_tokens", &u.OutputReasoning, &u.OutputAudio)
+			a.readDetails("reasoning_tokens", &u.OutputReasoning, &u.OutputAudio, nil)
 		default:
 			a.value()
 		}
@@ -49,8 +60,8 @@ func (a *answer) readUsage() (u Usage, ok bool) {
 	return u, ok
 }
 
-// readDetails reads the tokens of one name, and those of audio.
-func (a *answer) readDetails(name string, named, audio *int64) {
+// readDetails reads the tokens of one name, those of audio, and of input those that were written to the cache.
+func (a *answer) readDetails(name string, named, audio, written *int64) {
 	if a.peek() != '{' {
 		a.value()
 		return
@@ -62,6 +73,10 @@ func (a *answer) readDetails(name string, named, audio *int64) {
 			*named, _ = a.tokens(false)
 		case "audio_tokens":
 			*audio, _ = a.tokens(false)
+		case "cache_write_tokens":
+			if n, _ := a.tokens(false); written != nil {
+				*written = n
+			}
 		default:
 			a.value()
 		}
@@ -69,7 +84,7 @@ func (a *answer) readDetails(name string, named, audio *int64) {
 }
 
 // tokens reads a count of tokens, and reports whether there is one here or was one before.
-func (a *answer) tokens(before bool) (int64, bool) {
-	n, found := a.readCount()
+func (r *reader) tokens(before bool) (int64, bool) {
+	n, found := r.readCount()
 	return max(0, n), before || found == right
 }

@@ -1,0 +1,166 @@
+package llm
+
+// responsesMember reads a member of a request for a response, https://platform.openai.com/docs/api-reference/responses/create.
+func (p *formatReader) responsesMember(name []byte) {
+	switch string(name) {
+	case "model":
+		p.readModel()
+	case "input":
+		p.readInput()
+	case "instructions":
+		p.outside("instructions", func() { p.readItems(p.readTurn) })
+	case "prompt": // a stored one, whose variables are texts
+		p.outside("prompt", func() { p.strings(Content, 0) })
+	case "stream":
+		p.to.Stream = p.flag("stream")
+	case "max_output_tokens":
+		p.to.MaxTokens = p.limit("max_output_tokens")
+	case "user":
+		p.to.User = p.word("user")
+	case "tools":
+		p.to.Tools = p.elements()
+	default:
+		p.value()
+	}
+}
+
+// readInput reads the input of a response: a string, or items.
+func (p *formatReader) readInput() {
+	switch p.peek() {
+	case 'n':
+		p.value()
+	case '"':
+		p.messages++
+		first := len(p.texts)
+		p.leaf(Content, 0)
+		p.spoken(first, 0, User)
+	default:
+		p.readList(p.readTurn)
+	}
+}
+
+// readItems reads a string, or items.
+func (p *formatReader) readItems(item func()) {
+	if p.peek() == '"' {
+		p.leaf(Content, 0)
+		return
+	}
+	if p.peek() != '[' {
+		p.strings(Content, 0)
+		return
+	}
+	var a array
+	ok := p.enter()
+	for ok && p.element(&a) {
+		if p.peek() == '{' {
+			item()
+		} else {
+			p.strings(Content, 0)
+		}
+	}
+}
+
+// completionsMember reads a member of a request for a completion, the older form,
+// https://platform.openai.com/docs/api-reference/completions/create.
+func (p *formatReader) completionsMember(name []byte) {
+	switch string(name) {
+	case "model":
+		p.readModel()
+	case "prompt":
+		p.readPrompts("prompt")
+	case "suffix":
+		first := len(p.texts)
+		p.leaf(Content, 0)
+		p.spoken(first, Outside, User)
+	case "stream":
+		p.to.Stream = p.flag("stream")
+	case "stream_options":
+		p.streamOptions()
+	case "max_tokens":
+		p.to.MaxTokens = p.limit("max_tokens")
+	case "n":
+		p.to.N = max(1, p.limit("n"))
+	case "user":
+		p.to.User = p.word("user")
+	default:
+		p.value()
+	}
+}
+
+// embeddingsMember reads a member of a request for embeddings, https://platform.openai.com/docs/api-reference/embeddings/create.
+func (p *formatReader) embeddingsMember(name []byte) {
+	switch string(name) {
+	case "model":
+		p.readModel()
+	case "input":
+		p.readPrompts("input")
+	case "user":
+		p.to.User = p.word("user")
+	default:
+		p.value()
+	}
+}
+
+// readPrompts reads a text, a list of tokens, or a list of either. Tokens are no text that could be read here; they are
+// counted.
+func (p *formatReader) readPrompts(name string) {
+	switch p.peek() {
+	case 'n':
+		p.value()
+	case '"':
+		p.messages = 1
+		first := len(p.texts)
+		p.leaf(Content, 0)
+		p.spoken(first, 0, User)
+	case '[':
+		var a array
+		ok := p.enter()
+		for ok && p.element(&a) {
+			p.message = a.n - 1
+			first := len(p.texts)
+			switch c := p.peek(); {
+			case c == '"':
+				p.leaf(Content, 0)
+			case c == '[':
+				p.to.tokens += int64(p.elements())
+			case isDigit(c):
+				p.to.tokens++
+				p.value()
+			default:
+				p.value()
+				p.refuse(p.in(""), "must be a string, a token or an array of tokens")
+			}
+			p.spoken(first, p.message, User)
+		}
+		if p.messages = a.n; p.to.tokens > 0 {
+			p.messages = 1
+		}
+	default:
+		p.value()
+		p.refuse(name, "must be a string or an array")
+	}
+}
+
+// streamOptions reads where AskUsage writes.
+func (p *formatReader) streamOptions() {
+	p.peek()
+	start := p.pos
+	u := &p.to.usage
+	if p.peek() == '{' {
+		o, ok := p.object(anyCase)
+		for ok && p.member(&o) {
+			if string(p.known()) != "include_usage" {
+				p.value()
+				continue
+			}
+			p.peek()
+			start := p.pos
+			p.to.WantsUsage = p.flag("stream_options.include_usage")
+			u.value = spanOf(start, p.pos)
+		}
+		u.object, u.bare = true, o.n == 0
+	} else if p.null() == wrong {
+		p.refuse("stream_options", "must be an object")
+	}
+	u.options = spanOf(start, p.pos)
+}
