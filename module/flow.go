@@ -31,6 +31,7 @@ type Flow struct {
 	responseEnd bool
 	answered    bool // by Reply: the answer that comes by is our own
 	headers     [2]headers
+	target      string // the path and what of the query means something
 	body        []byte
 	bodySet     bool
 	replacement []byte
@@ -197,11 +198,13 @@ func (f *Flow) refuse(by string, r *Refusal) {
 		f.s.SetProperty(refusedProperty, []byte(by+"\x00"+r.Code))
 	}
 	f.x.Count(refusals, 1, by, r.Code, f.x.Caller().Tenant)
+	if f.phase == PhaseEvent {
+		f.ended = true
+		f.cut(r)
+		return
+	}
 	body := llm.ErrorBody(f.x.Format, r.Status, r.Code, r.Message)
 	switch f.phase {
-	case PhaseEvent:
-		f.ended = true
-		f.cut(body)
 	case PhaseResponseHeader, PhaseResponse:
 		f.ended = true
 		f.replace(r, body)

@@ -15,12 +15,20 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	x.Started = f.p.host.Now()
 	x.ID = f.header(Requests, "x-request-id")
 	x.Method = f.header(Requests, ":method")
-	var query bool
-	x.Path, _, query = strings.Cut(f.header(Requests, ":path"), "?")
+	path := f.header(Requests, ":path")
+	var query string
+	x.Path, query, _ = strings.Cut(path, "?")
 	x.Format = llm.FormatOf(x.Method, x.Path)
-	if query && x.Format != llm.None && f.p.policy {
-		// The formats know no query, but some providers take keys from there.
-		f.setHeader(Requests, ":path", x.Path)
+	if x.Format == llm.OpenAIModels && f.header(Requests, "anthropic-version") != "" {
+		x.Format = llm.AnthropicModels
+	}
+	f.target = x.Path
+	if query = x.Format.Query(query); query != "" {
+		f.target += "?" + query
+	}
+	if f.target != path && x.Format != llm.None && f.p.policy {
+		// The formats know next to no query, but some providers take keys from there.
+		f.setHeader(Requests, ":path", f.target)
 	}
 	f.request, f.requestEnd = atHeader, end
 	f.begin(PhaseRequestHeader)
@@ -142,10 +150,10 @@ func (f *Flow) proceed() Action {
 }
 
 func (f *Flow) needsRequestBody() bool {
-	switch f.x.Format {
-	case llm.None:
+	switch {
+	case f.x.Format == llm.None:
 		return f.p.needs&PhaseBody != 0
-	case llm.OpenAIModels:
+	case f.x.Format.ListsModels():
 		return f.p.needs&PhaseRequest != 0
 	default:
 		// Modules that only look at answers are shown the request too.
@@ -161,10 +169,10 @@ func (f *Flow) takeBody() {
 		return
 	}
 	f.begin(PhaseRequest)
-	if f.x.Format == llm.OpenAIModels {
+	if f.x.Format.ListsModels() {
 		return
 	}
-	request, err := llm.ParseRequest(f.x.Format, f.body)
+	request, err := llm.ParseRequestAt(f.x.Format, f.target, f.body)
 	if err != nil {
 		code := "invalid_request"
 		if _, isSyntax := errors.AsType[*llm.SyntaxError](err); isSyntax {
@@ -183,6 +191,11 @@ func (f *Flow) takeBody() {
 
 // sendBody gives the host what the modules have made of the request.
 func (f *Flow) sendBody() {
+	if f.x.Request != nil {
+		if path := f.x.Request.Path(); path != f.target { // another model, where the path has it
+			f.setHeader(Requests, ":path", path)
+		}
+	}
 	switch {
 	case f.x.Request != nil && f.x.Request.Edited():
 		f.body = f.x.Request.Bytes()

@@ -62,6 +62,10 @@ func (f *Flow) modeOf() mode {
 	if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") {
 		return streams
 	}
+	if x.Format == llm.GoogleStream {
+		f.frames(llm.JSONArray)
+		return streams
+	}
 	return buffers
 }
 
@@ -182,8 +186,10 @@ func (f *Flow) settleUsage() {
 	}
 	if !f.usageKnown && x.Request != nil && f.request == forwarded && x.Status >= 200 && x.Status <= 299 {
 		x.UsageEstimated = true
-		x.Usage.Input = x.Request.EstimateTokens()
-		x.Usage.Output = llm.EstimateTokens(f.textBytes)
+		if x.Usage.Input == 0 { // else the stream's beginning has told it
+			x.Usage.Input = x.Request.EstimateTokens()
+		}
+		x.Usage.Output = max(x.Usage.Output, llm.EstimateTokens(f.textBytes))
 	}
 	if f.p.handover {
 		f.handUsage()

@@ -9,6 +9,7 @@ import (
 // stream is the part of a Flow that takes a streamed answer through the modules.
 type stream struct {
 	decoder   llm.Decoder
+	encoder   llm.Encoder
 	out       []byte
 	tee       bool // nobody changes events: the bytes pass as they are
 	blind     bool // an inspector's stream that cannot be read passes unread
@@ -21,6 +22,11 @@ type stream struct {
 
 func (s *stream) start(f *Flow) {
 	s.tee = f.p.needs&PhaseEvent == 0 && !s.hideUsage
+}
+
+// frames says how the events of the stream stand one behind the other, where they are not server-sent events.
+func (s *stream) frames(framing llm.Framing) {
+	s.decoder.Framing, s.encoder.Framing = framing, framing
 }
 
 // feed takes the next bytes of a stream, from any place in it.
@@ -41,12 +47,13 @@ func (f *Flow) feed(end bool) {
 	if err == nil && end {
 		if err = f.decoder.Flush(f.frame); err == nil && !f.cutOff {
 			f.endStream()
+			f.out = f.encoder.End(f.out)
 		}
 	}
 	if err != nil && !f.cutOff {
 		if f.border(502, "unreadable_answer", "the provider's stream cannot be read: %s", err.Error()); !f.cutOff {
 			f.rest = append(f.rest, in...)
-			f.out, f.blind = append(f.out, f.rest[f.emitted:]...), true
+			f.out, f.blind = append(f.encoder.End(f.out), f.rest[f.emitted:]...), true
 		}
 	}
 	if (!f.tee || f.cutOff) && !bytes.Equal(f.out, in) {
@@ -65,13 +72,13 @@ func (f *Flow) frame(frame llm.Frame) error {
 		return nil
 	}
 	if frame.Data == nil {
-		f.out = append(f.out, frame.Raw...)
+		f.out = f.encoder.Frame(f.out, frame)
 		return nil
 	}
 	event, err := llm.ParseEvent(f.x.Format, frame.Data)
 	if err != nil {
 		if f.border(502, "unreadable_answer", "the provider's stream cannot be read: %s", err.Error()); !f.cutOff {
-			f.out = append(f.out, frame.Raw...)
+			f.out = f.encoder.Frame(f.out, frame)
 		}
 		return nil
 	}
@@ -86,10 +93,14 @@ func (f *Flow) frame(frame llm.Frame) error {
 
 // note keeps what Finish and the clock want to know of an event.
 func (f *Flow) note(event *llm.Event) {
-	if event.HasUsage {
-		f.x.Usage, f.usageKnown = event.Usage, true
+	if event.HasUsage || event.UsageSoFar {
+		f.x.Usage = f.x.Usage.Joined(event.Usage)
+		f.usageKnown = f.usageKnown || event.HasUsage
 	}
 	for i := range event.Texts {
+		if event.Texts[i].Whole && f.x.Format == llm.OpenAIResponses {
+			continue // it has come in pieces
+		}
 		f.textBytes += int64(len(event.Texts[i].Value))
 	}
 	if f.x.FirstToken.IsZero() && f.textBytes > 0 {
@@ -120,10 +131,14 @@ func (f *Flow) pass(e *Event, slot int, frame llm.Frame) {
 		return
 	}
 	if frame.Raw != nil && !e.Edited() {
-		f.out = append(f.out, frame.Raw...)
+		f.out = f.encoder.Frame(f.out, frame)
 		return
 	}
-	f.out = llm.AppendFrame(f.out, frame.Name, e.Data())
+	name := frame.Name
+	if name == "" {
+		name = e.Name
+	}
+	f.out = f.encoder.Event(f.out, name, e.Data())
 }
 
 // endStream gives modules that hold text back a last event where the provider's stream had none.
@@ -137,11 +152,12 @@ func (f *Flow) endStream() {
 
 // cut ends the stream towards the client with an error. What the provider still sends is taken in and dropped: a Wasm
 // filter cannot end an answer in Envoy before its provider does.
-func (f *Flow) cut(body []byte) {
+func (f *Flow) cut(r *Refusal) {
 	f.cutOff = true
 	if f.tee { // the bytes so far have left as they came, perhaps in the middle of an event
-		f.out = append(f.out[:0], "\n\n"...)
+		if f.out = f.out[:0]; f.encoder.Framing == llm.ServerSentEvents {
+			f.out = append(f.out, "\n\n"...)
+		}
 	}
-	f.out = llm.AppendFrame(f.out, "", body)
-	f.out = llm.AppendFrame(f.out, "", []byte("[DONE]"))
+	f.out = f.encoder.Error(f.out, f.x.Format, r.Status, r.Code, r.Message)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 )
 
@@ -94,15 +95,45 @@ var credentials = []string{
 	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie", "openai-organization", "openai-project",
 }
 
+// ownHeader is where clients of Anthropic's and Google's APIs put their key.
+func ownHeader(f llm.Format) string {
+	switch f.Family() {
+	case llm.Anthropic:
+		return "x-api-key"
+	case llm.Google:
+		return "x-goog-api-key"
+	default:
+		return ""
+	}
+}
+
+// presented is the key that the client sends: in the header of its own API, or else in Authorization, which the clients
+// of all of them can set.
+func presented(x *module.Exchange) string {
+	if own := ownHeader(x.Format); own != "" {
+		if key := strings.TrimSpace(x.RequestHeader(own)); key != "" {
+			return key
+		}
+	}
+	scheme, key, _ := strings.Cut(x.RequestHeader("authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return strings.TrimSpace(key)
+}
+
 // RequestHeader refuses the request unless it carries a known key, and takes all credentials out of it.
 func (a *Auth) RequestHeader(x *module.Exchange) error {
-	scheme, key, _ := strings.Cut(x.RequestHeader("authorization"), " ")
+	key := presented(x)
 	for _, name := range credentials {
 		x.RemoveRequestHeader(name)
 	}
-	key = strings.TrimSpace(key)
-	if key == "" || !strings.EqualFold(scheme, "bearer") {
-		return module.Refuse(401, "invalid_api_key", "no API key was sent: set the header Authorization: Bearer YOUR_KEY")
+	if key == "" {
+		header := "Authorization: Bearer"
+		if own := ownHeader(x.Format); own != "" {
+			header = own + ":"
+		}
+		return module.Refuse(401, "invalid_api_key", "no API key was sent: set the header %s YOUR_KEY", header)
 	}
 	caller, known := a.find(sha256.Sum256([]byte(key)))
 	if !known {

@@ -116,6 +116,38 @@ func TestWhoHasNoKnownKeyIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheKeyComesInTheHeaderOfTheClientsOwnAPI(t *testing.T) {
+	const messages = `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}`
+	const generate = "/v1beta/models/m:generateContent"
+	const contents = `{"contents":[{"parts":[{"text":"hi"}]}]}`
+	tests := map[string]struct {
+		path, request string
+		header        map[string]string
+		caller        string // empty for a refusal
+	}{
+		"Anthropic":                    {"/v1/messages", messages, map[string]string{"x-api-key": aliceKey}, "acme\x00app\x00alice"},
+		"Anthropic, as a bearer":       {"/v1/messages", messages, map[string]string{"authorization": "Bearer " + aliceKey}, "acme\x00app\x00alice"},
+		"Anthropic, both":              {"/v1/messages", messages, map[string]string{"x-api-key": aliceKey, "authorization": "Bearer " + globexKey}, "acme\x00app\x00alice"},
+		"Anthropic in Google's header": {"/v1/messages", messages, map[string]string{"x-goog-api-key": aliceKey}, ""},
+		"Google":                       {generate, contents, map[string]string{"x-goog-api-key": aliceKey}, "acme\x00app\x00alice"},
+		"Google in a query":            {generate + "?key=" + aliceKey, contents, nil, ""},
+		"Google in Anthropic's header": {generate, contents, map[string]string{"x-api-key": aliceKey}, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := moduletest.New(t, pipeline(keys)).Do(moduletest.Exchange{Path: tc.path, Header: tc.header, Request: tc.request, Answer: `{}`})
+			if got.Properties["leash.caller"] != tc.caller || got.Sent != (tc.caller != "") {
+				t.Errorf("caller %q, sent %t: %d %s", got.Properties["leash.caller"], got.Sent, got.Status, got.Body)
+			}
+			for _, name := range credentials {
+				if v, ok := got.SentHeader[name]; ok {
+					t.Errorf("the provider read %s: %s", name, v)
+				}
+			}
+		})
+	}
+}
+
 func TestWithoutKeysNobodyIsLetIn(t *testing.T) {
 	for name, config := range map[string]string{"an empty list": `{"keys":[]}`, "no list": `{}`} {
 		t.Run(name, func(t *testing.T) {

@@ -232,7 +232,19 @@ func (d *direction) apply(x *module.Exchange, text string) (string, bool, error)
 	return d.acts.apply(x, text)
 }
 
+// repeat does with a text what was done with it before.
+func (d *direction) repeat(text string) (string, bool, error) {
+	if d.acts == nil {
+		return text, false, nil
+	}
+	return d.acts.each(text, func(*Rule) error { return nil })
+}
+
 func (s *ruleSet) apply(x *module.Exchange, text string) (string, bool, error) {
+	return s.each(text, func(r *Rule) error { return r.found(x) })
+}
+
+func (s *ruleSet) each(text string, do func(*Rule) error) (string, bool, error) {
 	found := s.set.Find(text)
 	if found == nil {
 		return text, false, nil
@@ -241,7 +253,7 @@ func (s *ruleSet) apply(x *module.Exchange, text string) (string, bool, error) {
 	from := 0
 	for _, m := range found {
 		rule := s.rules[m.Pattern]
-		if err := rule.found(x); err != nil {
+		if err := do(rule); err != nil {
 			return "", false, err
 		}
 		out.WriteString(text[from:m.Start])
@@ -349,11 +361,27 @@ func (h *held) of(e *module.Event, i int, d *direction, maxHold int) *heldText {
 	return &h.texts[len(h.texts)-1]
 }
 
+// has tells whether pieces of a text have come.
+func (h *held) has(t *llm.Text) bool {
+	for j := range h.texts {
+		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
+			return true
+		}
+	}
+	return false
+}
+
 // Event looks through a piece of a streamed answer together with what it has held back, and lets go what is certain.
 func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 	h := module.Local[held](x)
 	for i := range e.Texts {
 		text := &e.Texts[i]
+		if text.Whole {
+			if err := f.whole(x, e, i, h); err != nil {
+				return err
+			}
+			continue
+		}
 		one := h.of(e, i, &f.response, f.maxHold)
 		if one.flags != nil {
 			f.response.flags.flag(x, one.flags.Feed(text.Value))
@@ -370,23 +398,44 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 			e.SetText(i, out)
 		}
 	}
+	for _, closed := range e.Closed {
+		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == closed.Message && t.part == closed.Part }); err != nil {
+			return err
+		}
+	}
 	for _, finish := range e.Finish {
-		if err := f.flush(x, e, h, finish.Choice); err != nil {
+		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == finish.Choice }); err != nil {
 			return err
 		}
 	}
 	if e.Done {
-		const every = -1
-		return f.flush(x, e, h, every)
+		return f.flush(x, e, h, func(*heldText) bool { return true })
 	}
 	return nil
 }
 
-// flush lets go what was held back of a choice, ahead of the event that ends it.
-func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, choice int) error {
+// whole looks through a text that is complete. What has come in pieces before was counted then.
+func (f *Filter) whole(x *module.Exchange, e *module.Event, i int, h *held) error {
+	t := &e.Texts[i]
+	var text string
+	var changed bool
+	var err error
+	if h.has(t) {
+		text, changed, err = f.response.repeat(t.Value)
+	} else {
+		text, changed, err = f.response.apply(x, t.Value)
+	}
+	if changed {
+		e.SetText(i, text)
+	}
+	return err
+}
+
+// flush lets go what was held back of the texts that ends, ahead of the event that ends them.
+func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, ends func(*heldText) bool) error {
 	for i := range h.texts {
 		one := &h.texts[i]
-		if choice >= 0 && one.choice != choice {
+		if !ends(one) {
 			continue
 		}
 		if one.flags != nil {

@@ -119,6 +119,9 @@ func (l *Logger) Event(x *module.Exchange, e *module.Event) error {
 		if r.size >= l.rawBound() {
 			return nil
 		}
+		if t := &e.Texts[i]; t.Whole && r.has(t) {
+			continue
+		}
 		one := r.of(e.Texts, i)
 		one.text = append(one.text, e.Texts[i].Value...)
 		r.size += len(e.Texts[i].Value)
@@ -141,6 +144,16 @@ func (r *record) of(texts []llm.Text, i int) *running {
 	}
 	r.said = append(r.said, t)
 	return &r.said[len(r.said)-1]
+}
+
+// has tells whether a text, or pieces of it, were taken down.
+func (r *record) has(t *llm.Text) bool {
+	for j := range r.said {
+		if one := &r.said[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
+			return true
+		}
+	}
+	return false
 }
 
 // whole is what was said, one text below the other.

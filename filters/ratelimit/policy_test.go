@@ -195,7 +195,7 @@ func TestWhatIsReservedForTheAnswer(t *testing.T) {
 }
 
 func TestAProductOfCountsBeyond64BitsIsNotTakenForASmallOne(t *testing.T) {
-	for _, counts := range []string{`"max_tokens":4294967296,"n":4294967296`, `"max_tokens":4294967296,"n":3221225472`, `"max_tokens":9007199254740992,"n":9007199254740992`} {
+	for _, counts := range []string{`"max_tokens":4294967296,"n":4294967296`, `"max_tokens":4294967296,"n":3221225472`, `"max_tokens":9007199254740991,"n":9007199254740991`} {
 		got := newHost(t, `{"limits":[{"tokens":1000000000000000000}]}`).Do(moduletest.Exchange{Request: strings.Replace(chat, "{", "{"+counts+",", 1)})
 		if got.Sent || gjson.Get(got.Body, "error.code").Str != "request_exceeds_limit" {
 			t.Errorf("%s: got %d %s, want request_exceeds_limit", counts, got.Status, got.Body)

@@ -71,7 +71,7 @@ func (r *Router) RequestHeader(x *module.Exchange) error {
 
 // Request picks the route of a request's model, and answers the list of models.
 func (r *Router) Request(x *module.Exchange) error {
-	if x.Format == llm.OpenAIModels {
+	if x.Format.ListsModels() {
 		return &module.Answer{Status: 200, ContentType: "application/json", Body: llm.ModelList(x.Format, r.models, "leash")}
 	}
 	for i := range r.routes {

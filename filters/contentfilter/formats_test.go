@@ -1,0 +1,119 @@
+package contentfilter
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/module/moduletest"
+)
+
+const formatRules = `{"rules":[{"name":"card","builtins":["card"],"action":"redact"},{"name":"no","keywords":["forbidden"],"action":"block"}]}`
+
+func TestRequestsOfAllFormatsAreLookedThrough(t *testing.T) {
+	const number = "4111 1111 1111 1111"
+	for name, tc := range map[string]struct{ path, request string }{
+		"responses":             {"/v1/responses", `{"model":"m","input":[{"type":"function_call_output","call_id":"c","output":"TEXT"}]}`},
+		"instructions":          {"/v1/responses", `{"model":"m","instructions":"TEXT","input":"hi"}`},
+		"completions":           {"/v1/completions", `{"model":"m","prompt":["TEXT"]}`},
+		"embeddings":            {"/v1/embeddings", `{"model":"m","input":"TEXT"}`},
+		"messages":              {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":"TEXT"}]}]}`},
+		"system prompt":         {"/v1/messages", `{"model":"m","max_tokens":1,"system":"TEXT","messages":[{"role":"user","content":"a"}]}`},
+		"document":              {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"data":"TEXT","type":"text"}}]}]}`},
+		"input of a tool":       {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":{"a":["TEXT"]}}]}]}`},
+		"key of a tool's input": {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":{"TEXT":1}}]}]}`},
+		"block not known yet":   {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"hologram","scene":{"words":"TEXT"}}]}]}`},
+		"Google":                {"/v1beta/models/m:generateContent", `{"contents":[{"parts":[{"text":"TEXT"}]}]}`},
+		"Google, system":        {"/v1beta/models/m:generateContent", `{"system_instruction":{"parts":[{"text":"TEXT"}]},"contents":[{"parts":[]}]}`},
+		"answer of a function":  {"/v1beta/models/m:streamGenerateContent", `{"contents":[{"parts":[{"functionResponse":{"name":"f","response":{"x":{"y":"TEXT"}}}}]}]}`},
+		"embedding of Google":   {"/v1beta/models/m:embedContent", `{"content":{"parts":[{"text":"TEXT"}]}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, formatRules)
+			got := h.Do(moduletest.Exchange{Path: tc.path, Request: strings.Replace(tc.request, "TEXT", number, 1), Answer: "{}"})
+			if got.Status != 200 || strings.Contains(got.SentBody, "4111") || !strings.Contains(got.SentBody, "[card]") {
+				t.Errorf("sent %s, got %d %s", got.SentBody, got.Status, got.Body)
+			}
+			got = h.Do(moduletest.Exchange{Path: tc.path, Request: strings.Replace(tc.request, "TEXT", `\u0066orbidden`, 1)})
+			if got.Sent || got.Status != 400 {
+				t.Errorf("got %d, sent %t", got.Status, got.Sent)
+			}
+		})
+	}
+}
+
+func TestACardNumberThatIsANumberIsSeen(t *testing.T) {
+	got := newHost(t, formatRules).Do(moduletest.Exchange{
+		Path:    "/v1beta/models/m:generateContent",
+		Request: `{"contents":[{"role":"model","parts":[{"functionCall":{"name":"pay","args":{"card":4111111111111111,"n":7}}}]}]}`, Answer: "{}",
+	})
+	if want := `{"contents":[{"role":"model","parts":[{"functionCall":{"name":"pay","args":{"card":"[card]","n":7}}}]}]}`; got.SentBody != want {
+		t.Errorf("sent %s", got.SentBody)
+	}
+}
+
+func TestNoPieceOfAMatchLeavesAStreamInAnyFormat(t *testing.T) {
+	const sse = "text/event-stream"
+	named := func(events ...string) string {
+		var b strings.Builder
+		for _, e := range events {
+			_, rest, _ := strings.Cut(e, `"type":"`)
+			name, _, _ := strings.Cut(rest, `"`)
+			b.WriteString("event: " + name + "\ndata: " + e + "\n\n")
+		}
+		return b.String()
+	}
+	for name, tc := range map[string]struct{ path, request, kind, stream, want string }{
+		"messages": {
+			"/v1/messages", `{"model":"m","max_tokens":1,"stream":true,"messages":[{"role":"user","content":"a"}]}`, sse,
+			named(`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"pay 4111 1111"}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" 1111 1111"}}`,
+				`{"type":"content_block_stop","index":0}`, `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}`, `{"type":"message_stop"}`),
+			named(`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"pay "}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"[card]"}}`,
+				`{"type":"content_block_stop","index":0}`, `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}`, `{"type":"message_stop"}`),
+		},
+		"responses": {
+			"/v1/responses", `{"model":"m","stream":true,"input":"a"}`, sse,
+			named(`{"type":"response.output_text.delta","item_id":"i","output_index":1,"content_index":0,"delta":"pay 4111 1111"}`,
+				`{"type":"response.output_text.delta","item_id":"i","output_index":1,"content_index":0,"delta":" 1111 1111"}`,
+				`{"type":"response.output_text.done","item_id":"i","output_index":1,"content_index":0,"text":"pay 4111 1111 1111 1111"}`,
+				`{"type":"response.completed","response":{"output":[{"type":"reasoning"},{"type":"message","content":[{"type":"output_text","text":"pay 4111 1111 1111 1111"}]}]}}`),
+			named(`{"type":"response.output_text.delta","item_id":"i","output_index":1,"content_index":0,"delta":"pay "}`,
+				`{"type":"response.output_text.delta","item_id":"i","output_index":1,"content_index":0,"delta":""}`,
+				`{"type":"response.output_text.delta","item_id":"i","output_index":1,"content_index":0,"delta":"[card]"}`,
+				`{"type":"response.output_text.done","item_id":"i","output_index":1,"content_index":0,"text":"pay [card]"}`,
+				`{"type":"response.completed","response":{"output":[{"type":"reasoning"},{"type":"message","content":[{"type":"output_text","text":"pay [card]"}]}]}}`),
+		},
+		"Google, array": {
+			"/v1beta/models/m:streamGenerateContent", `{"contents":[{"parts":[{"text":"a"}]}]}`, "application/json",
+			`[{"candidates":[{"content":{"parts":[{"text":"pay 4111 1111"}]}}]},{"candidates":[{"content":{"parts":[{"text":" 1111 1111"}]}}]},{"candidates":[{"finishReason":"STOP"}]}]`,
+			`[{"candidates":[{"content":{"parts":[{"text":"pay "}]}}]},` + "\r\n" + `{"candidates":[{"content":{"parts":[{"text":""}]}}]},` + "\r\n" +
+				`{"candidates":[{"index":0,"content":{"parts":[{"text":"[card]"}],"role":"model"}}]},{"candidates":[{"finishReason":"STOP"}]}]`,
+		},
+		"Google, events, without an end": {
+			"/v1beta/models/m:streamGenerateContent?alt=sse", `{"contents":[{"parts":[{"text":"a"}]}]}`, sse,
+			`data: {"candidates":[{"content":{"parts":[{"text":"pay 4111 1111 1111 1111"}]}}]}` + "\n\n",
+			`data: {"candidates":[{"content":{"parts":[{"text":"pay "}]}}]}` + "\n\n" + `data: {"candidates":[{"index":0,"content":{"parts":[{"text":"[card]"}],"role":"model"}}]}` + "\n\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, formatRules)
+			for _, size := range []int{1, 7, len(tc.stream)} {
+				var chunks []string
+				for at := 0; at < len(tc.stream); at += size {
+					chunks = append(chunks, tc.stream[at:min(at+size, len(tc.stream))])
+				}
+				got := h.Do(moduletest.Exchange{Path: tc.path, Request: tc.request, AnswerHeader: map[string]string{"content-type": tc.kind}, AnswerChunks: chunks})
+				if got.Body != tc.want {
+					t.Errorf("in pieces of %d:\ngot  %s\nwant %s", size, got.Body, tc.want)
+				}
+			}
+			if n := h.Metrics["leash_content_matches_total.[module=card].[action=redact].[tenant=none]"]; n > 3 {
+				t.Errorf("a match was counted %d times in 3 streams", n)
+			}
+		})
+	}
+}
