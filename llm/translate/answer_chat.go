@@ -1,0 +1,181 @@
+package translate
+
+import (
+	"github.com/leash-gateway/leash/llm"
+)
+
+func (x *Exchange) readChatAnswer(c *llm.Cursor, a *answer) {
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			a.id = c.String()
+		case "choices":
+			c.Array(func(int) { a.choices = append(a.choices, x.readChoice(c)) })
+		default:
+			c.Skip()
+		}
+	})
+}
+
+func (x *Exchange) readChoice(c *llm.Cursor) turn {
+	var t turn
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "finish_reason":
+			t.finish = finishOfChat(c.String())
+		case "message":
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "content":
+					t.parts = x.readChatContent(c, t.parts)
+				case "refusal":
+					if text := c.Literal(); !isEmpty(text) {
+						t.parts = append(t.parts, part{kind: refusalPart, text: text})
+					}
+				case "reasoning_content", "reasoning":
+					t.parts = readThought(c, t.parts)
+				case "tool_calls":
+					c.Array(func(int) { t.parts = append(t.parts, x.readChatCall(c)) })
+				default:
+					c.Skip()
+				}
+			})
+		default:
+			c.Skip()
+		}
+	})
+	return t
+}
+
+// readThought reads what the model thought, which goes in front; some servers tell it twice.
+func readThought(c *llm.Cursor, parts []part) []part {
+	if c.Next() != '"' {
+		c.Skip()
+		return parts
+	}
+	text := c.Literal()
+	if isEmpty(text) || len(parts) > 0 && parts[0].kind == thoughtPart {
+		return parts
+	}
+	return append([]part{{kind: thoughtPart, text: text}}, parts...)
+}
+
+func finishOfChat(reason string) finish {
+	switch reason {
+	case "":
+		return finishOpen
+	case "length":
+		return finishLength
+	case "tool_calls", "function_call":
+		return finishCalls
+	case "content_filter":
+		return finishFilter
+	default:
+		return finishStop
+	}
+}
+
+var chatFinish = [...]string{finishStop: "stop", finishLength: "length", finishCalls: "tool_calls", finishFilter: "content_filter", finishSequence: "stop", finishOpen: "stop"}
+
+func (x *Exchange) appendChatAnswer(dst []byte, a *answer) []byte {
+	w := &writer{b: dst}
+	w.open('{')
+	w.text("id", a.id)
+	if x.older {
+		w.str("object", "text_completion")
+	} else {
+		w.str("object", "chat.completion")
+	}
+	w.number("created", x.created())
+	w.text("model", x.model)
+	w.array("choices")
+	for i := range a.choices {
+		t := &a.choices[i]
+		w.open('{')
+		w.number("index", int64(i))
+		if x.older {
+			w.key("text")
+			w.joined(t.parts, textPart)
+		} else {
+			w.object("message")
+			w.chatTurn(t)
+			w.close('}')
+		}
+		w.literal("logprobs", []byte("null"))
+		w.str("finish_reason", chatFinish[t.ended()])
+		w.close('}')
+	}
+	w.close(']')
+	w.chatUsage(a.usage)
+	w.close('}')
+	return w.b
+}
+
+func (w *writer) chatTurn(t *turn) {
+	w.str("role", "assistant")
+	if has(t.parts, textPart) {
+		w.key("content")
+		w.joined(t.parts, textPart)
+	} else {
+		w.literal("content", []byte("null"))
+	}
+	if has(t.parts, refusalPart) {
+		w.key("refusal")
+		w.joined(t.parts, refusalPart)
+	} else {
+		w.literal("refusal", []byte("null"))
+	}
+	if has(t.parts, thoughtPart) {
+		w.key("reasoning_content")
+		w.joined(t.parts, thoughtPart)
+	}
+	if t.calls() {
+		w.array("tool_calls")
+		for i := range t.parts {
+			if p := &t.parts[i]; p.kind == callPart {
+				w.open('{')
+				w.chatCall(p)
+				w.close('}')
+			}
+		}
+		w.close(']')
+	}
+}
+
+func has(parts []part, kind partKind) bool {
+	for i := range parts {
+		if parts[i].kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// joined writes all texts of a kind as one string.
+func (w *writer) joined(parts []part, kind partKind) {
+	w.comma()
+	w.b = append(w.b, '"')
+	for i := range parts {
+		if parts[i].kind == kind {
+			w.b = append(w.b, inner(parts[i].text)...)
+		}
+	}
+	w.b = append(w.b, '"')
+}
+
+func (w *writer) chatUsage(u llm.Usage) {
+	w.object("usage")
+	w.number("prompt_tokens", u.Input)
+	w.number("completion_tokens", u.Output)
+	w.number("total_tokens", u.Total())
+	w.object("prompt_tokens_details")
+	w.number("cached_tokens", u.CachedInput)
+	w.number("cache_write_tokens", u.CacheWrite+u.CacheWrite1h)
+	w.number("audio_tokens", u.InputAudio)
+	w.close('}')
+	w.object("completion_tokens_details")
+	w.number("reasoning_tokens", u.OutputReasoning)
+	w.number("audio_tokens", u.OutputAudio)
+	w.close('}')
+	w.close('}')
+}

@@ -1,0 +1,200 @@
+package translate
+
+import (
+	"strconv"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
+	calls := 0
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "responseid":
+			a.id = c.String()
+		case "candidates":
+			c.Array(func(int) { a.choices = append(a.choices, readCandidate(c, &calls, nil)) })
+		case "promptfeedback":
+			if blocked(c) {
+				a.choices = append(a.choices, turn{finish: finishFilter})
+			}
+		default:
+			c.Skip()
+		}
+	})
+}
+
+// blocked tells whether the prompt was refused.
+func blocked(c *llm.Cursor) (yes bool) {
+	c.Google(func(name []byte) {
+		if string(name) == "blockreason" {
+			reason := c.String()
+			yes = reason != "" && reason != "BLOCK_REASON_UNSPECIFIED"
+		} else {
+			c.Skip()
+		}
+	})
+	return yes
+}
+
+// readCandidate reads one of the answers, or in an event a piece of it. Calls counts the calls of the answer: ids are made
+// of it, where Google gives none.
+func readCandidate(c *llm.Cursor, calls *int, index *int) turn {
+	t := turn{finish: finishOpen}
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "content":
+			c.Google(func(name []byte) {
+				if string(name) == "parts" {
+					c.Array(func(int) { t.parts = readCandidatePart(c, t.parts, calls) })
+				} else {
+					c.Skip()
+				}
+			})
+		case "finishreason":
+			t.finish = finishOfGemini(c.String())
+		case "index":
+			if n := c.Count(); index != nil {
+				*index = int(n)
+			}
+		default:
+			c.Skip()
+		}
+	})
+	return t
+}
+
+func readCandidatePart(c *llm.Cursor, parts []part, calls *int) []part {
+	var p part
+	thought, found := false, false
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "text":
+			p.text = c.Literal()
+			found = found || !isEmpty(p.text)
+		case "thought":
+			thought = c.Bool()
+		case "functioncall":
+			found = true
+			p.kind = callPart
+			*calls++
+			c.Google(func(name []byte) {
+				switch string(name) {
+				case "id":
+					p.id = c.Literal()
+				case "name":
+					p.name = c.Literal()
+				case "args":
+					p.args = c.Raw()
+				default:
+					c.Skip()
+				}
+			})
+			if isEmpty(p.id) {
+				p.id = literalOf("call_" + strconv.Itoa(*calls))
+			}
+		default:
+			c.Skip()
+		}
+	})
+	if thought {
+		p.kind = thoughtPart
+	}
+	if found {
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+func finishOfGemini(reason string) finish {
+	switch reason {
+	case "", "FINISH_REASON_UNSPECIFIED":
+		return finishOpen
+	case "MAX_TOKENS":
+		return finishLength
+	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE", "MODEL_ARMOR":
+		return finishFilter
+	default:
+		return finishStop
+	}
+}
+
+var geminiFinish = [...]string{finishStop: "STOP", finishLength: "MAX_TOKENS", finishCalls: "STOP", finishFilter: "SAFETY", finishSequence: "STOP", finishOpen: "STOP"}
+
+func (x *Exchange) appendGeminiAnswer(dst []byte, a *answer) []byte {
+	w := &writer{b: dst}
+	w.open('{')
+	w.array("candidates")
+	for i := range a.choices {
+		t := &a.choices[i]
+		w.open('{')
+		w.object("content")
+		w.candidateParts(t.parts)
+		w.close('}')
+		w.str("finishReason", geminiFinish[t.finish])
+		w.number("index", int64(i))
+		w.close('}')
+	}
+	w.close(']')
+	w.geminiUsage(a.usage)
+	w.text("modelVersion", x.model)
+	w.text("responseId", a.id)
+	w.close('}')
+	return w.b
+}
+
+func (w *writer) candidateParts(parts []part) {
+	w.array("parts")
+	for i := range parts {
+		p := &parts[i]
+		w.open('{')
+		switch p.kind {
+		case callPart:
+			w.object("functionCall")
+			w.literal("id", p.id)
+			w.literal("name", p.name)
+			w.literal("args", p.args)
+			w.close('}')
+		case thoughtPart:
+			w.literal("text", p.text)
+			w.literal("thought", []byte("true"))
+		default:
+			w.literal("text", p.text)
+		}
+		w.close('}')
+	}
+	w.close(']')
+	w.str("role", "model")
+}
+
+func (w *writer) geminiUsage(u llm.Usage) {
+	w.object("usageMetadata")
+	w.number("promptTokenCount", u.Input)
+	w.number("candidatesTokenCount", u.Output-u.OutputReasoning)
+	w.number("totalTokenCount", u.Total())
+	if u.CachedInput > 0 {
+		w.number("cachedContentTokenCount", u.CachedInput)
+	}
+	if u.OutputReasoning > 0 {
+		w.number("thoughtsTokenCount", u.OutputReasoning)
+	}
+	w.audio("promptTokensDetails", u.Input, u.InputAudio)
+	w.audio("candidatesTokensDetails", u.Output-u.OutputReasoning, u.OutputAudio)
+	w.close('}')
+}
+
+func (w *writer) audio(name string, all, audio int64) {
+	if audio == 0 {
+		return
+	}
+	w.array(name)
+	w.open('{')
+	w.str("modality", "AUDIO")
+	w.number("tokenCount", audio)
+	w.close('}')
+	w.open('{')
+	w.str("modality", "TEXT")
+	w.number("tokenCount", max(0, all-audio))
+	w.close('}')
+	w.close(']')
+}

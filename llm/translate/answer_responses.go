@@ -1,0 +1,248 @@
+package translate
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
+	t := turn{}
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			a.id = c.String()
+		case "output":
+			c.Array(func(int) { t.parts = x.readOutputItem(c, t.parts) })
+		case "status":
+			if s := c.String(); s == "incomplete" && t.finish == finishStop {
+				t.finish = finishLength
+			}
+		case "incomplete_details":
+			c.Object(func(name []byte) {
+				if string(name) == "reason" && c.String() == "content_filter" {
+					t.finish = finishFilter
+				} else if string(name) != "reason" {
+					c.Skip()
+				}
+			})
+		default:
+			c.Skip()
+		}
+	})
+	a.choices = append(a.choices, t)
+}
+
+func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
+	p := part{quoted: true}
+	kind := ""
+	var said, thought []part
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "content":
+			c.Array(func(int) { said = readOutputPart(c, said) })
+		case "summary":
+			c.Array(func(int) { thought = readOutputPart(c, thought) })
+		case "call_id":
+			p.id = c.Literal()
+		case "name":
+			p.name = c.Literal()
+		case "arguments":
+			p.args = c.Literal()
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "message":
+		return append(parts, said...)
+	case "function_call":
+		p.kind = callPart
+		return append(parts, p)
+	case "reasoning":
+		if thought == nil {
+			thought = said
+		}
+		for i := range thought {
+			thought[i].kind = thoughtPart
+		}
+		return append(parts, thought...)
+	default: // what tools of the provider's own did
+		return parts
+	}
+}
+
+func readOutputPart(c *llm.Cursor, parts []part) []part {
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "text":
+			parts = append(parts, part{kind: textPart, text: c.Literal()})
+		case "refusal":
+			parts = append(parts, part{kind: refusalPart, text: c.Literal()})
+		default:
+			c.Skip()
+		}
+	})
+	return parts
+}
+
+func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
+	w := &writer{b: dst}
+	var t turn
+	if len(a.choices) > 0 {
+		t = a.choices[0]
+	}
+	status, reason := statusOf(t.finish)
+	x.response(w, prefixed("resp_", a.id), status, reason, func() {
+		for i, item := range itemsOf(t.parts) {
+			w.open('{')
+			w.item(item, itemID(a.id, i), "completed")
+			w.close('}')
+		}
+	}, &a.usage)
+	return w.b
+}
+
+// prefixed is an id with the prefix that an API's ids have.
+func prefixed(prefix, id string) string {
+	if strings.HasPrefix(id, prefix) {
+		return id
+	}
+	return prefix + id
+}
+
+// itemID is the id of an item of a response.
+func itemID(response string, i int) string { return "item_" + response + "_" + strconv.Itoa(i) }
+
+// statusOf is the status of a response, and why it is incomplete.
+func statusOf(f finish) (status, reason string) {
+	switch f {
+	case finishLength:
+		return "incomplete", "max_output_tokens"
+	case finishFilter:
+		return "incomplete", "content_filter"
+	default:
+		return "completed", ""
+	}
+}
+
+// response writes a response with what the SDKs ask for in one.
+func (x *Exchange) response(w *writer, id, status, reason string, output func(), usage *llm.Usage) {
+	w.open('{')
+	w.text("id", id)
+	w.str("object", "response")
+	w.number("created_at", x.created())
+	w.str("status", status)
+	w.literal("error", []byte("null"))
+	if reason == "" {
+		w.literal("incomplete_details", []byte("null"))
+	} else {
+		w.object("incomplete_details")
+		w.str("reason", reason)
+		w.close('}')
+	}
+	w.literal("instructions", []byte("null"))
+	w.text("model", x.model)
+	w.array("output")
+	output()
+	w.close(']')
+	w.literal("parallel_tool_calls", []byte("true"))
+	w.str("tool_choice", "auto")
+	w.literal("tools", []byte("[]"))
+	w.literal("metadata", []byte("{}"))
+	if usage == nil {
+		w.literal("usage", []byte("null"))
+	} else {
+		w.responsesUsage(*usage)
+	}
+	w.close('}')
+}
+
+func (w *writer) responsesUsage(u llm.Usage) {
+	w.object("usage")
+	w.number("input_tokens", u.Input)
+	w.object("input_tokens_details")
+	w.number("cached_tokens", u.CachedInput)
+	w.number("cache_write_tokens", u.CacheWrite+u.CacheWrite1h)
+	w.close('}')
+	w.number("output_tokens", u.Output)
+	w.object("output_tokens_details")
+	w.number("reasoning_tokens", u.OutputReasoning)
+	w.close('}')
+	w.number("total_tokens", u.Total())
+	w.close('}')
+}
+
+// itemsOf groups parts into the items of a response: thoughts, what is said, and each call.
+func itemsOf(parts []part) [][]part {
+	var items [][]part
+	for i := 0; i < len(parts); {
+		end := i + 1
+		for end < len(parts) && parts[i].kind != callPart && itemKind(parts[end].kind) == itemKind(parts[i].kind) {
+			end++
+		}
+		items = append(items, parts[i:end])
+		i = end
+	}
+	return items
+}
+
+func itemKind(kind partKind) string {
+	switch kind {
+	case thoughtPart:
+		return "reasoning"
+	case callPart:
+		return "function_call"
+	default:
+		return "message"
+	}
+}
+
+// item writes the members of an item.
+func (w *writer) item(parts []part, id, status string) {
+	p := &parts[0]
+	w.text("id", id)
+	switch kind := itemKind(p.kind); kind {
+	case "reasoning":
+		w.str("type", kind)
+		w.array("summary")
+		for i := range parts {
+			w.open('{')
+			w.str("type", "summary_text")
+			w.literal("text", parts[i].text)
+			w.close('}')
+		}
+		w.close(']')
+	case "function_call":
+		w.str("type", kind)
+		w.str("status", status)
+		w.literal("call_id", p.id)
+		w.literal("name", p.name)
+		w.literal("arguments", p.string())
+	default:
+		w.str("type", kind)
+		w.str("status", status)
+		w.str("role", "assistant")
+		w.array("content")
+		for i := range parts {
+			w.open('{')
+			w.outputPart(&parts[i])
+			w.close('}')
+		}
+		w.close(']')
+	}
+}
+
+func (w *writer) outputPart(p *part) {
+	if p.kind == refusalPart {
+		w.str("type", "refusal")
+		w.literal("refusal", p.text)
+		return
+	}
+	w.str("type", "output_text")
+	w.literal("text", p.text)
+	w.literal("annotations", []byte("[]"))
+}

@@ -1,0 +1,472 @@
+package translate
+
+import (
+	"bytes"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// readChat reads https://platform.openai.com/docs/api-reference/chat/create, or the older completions.
+func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
+	var maxTokens int64
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "model":
+			x.model = c.String()
+		case "messages":
+			c.Array(func(int) { x.readChatMessage(c, r) })
+		case "prompt":
+			x.readPrompt(c, r)
+		case "stream":
+			r.stream = c.Bool()
+		case "stream_options":
+			c.Object(func(name []byte) {
+				if string(name) == "include_usage" {
+					x.wantUsage = c.Bool()
+				} else {
+					c.Skip()
+				}
+			})
+		case "max_tokens":
+			maxTokens = c.Count()
+		case "max_completion_tokens":
+			r.maxTokens = c.Count()
+		case "n":
+			r.n = c.Count()
+		case "temperature":
+			r.temperature = c.Number()
+		case "top_p":
+			r.topP = c.Number()
+		case "seed":
+			x.number(c, "seed", &r.seed)
+		case "frequency_penalty":
+			x.number(c, "frequency_penalty", &r.frequency)
+		case "presence_penalty":
+			x.number(c, "presence_penalty", &r.presence)
+		case "stop":
+			x.readStop(c, r)
+		case "user", "safety_identifier":
+			x.readUser(c, r, string(name))
+		case "tools":
+			c.Array(func(int) { x.readTool(c, r, "function") })
+		case "tool_choice":
+			x.readToolChoice(c, r)
+		case "parallel_tool_calls":
+			x.parallel(c, r)
+		case "response_format":
+			x.readFormat(c, r, "json_schema")
+		case "reasoning_effort":
+			x.readEffort(c, r)
+		case "modalities":
+			x.only(c, "modalities", "text")
+		default:
+			x.unknown(c, name)
+		}
+	})
+	if r.maxTokens == 0 {
+		r.maxTokens = maxTokens
+	}
+}
+
+// unknown does with a field that is not translated what the list says. Null, false and empty lists ask for nothing.
+func (x *Exchange) unknown(c *llm.Cursor, name []byte) {
+	field := string(name)
+	switch raw := c.Raw(); string(raw) {
+	case "", "false", "[]", "{}":
+	default:
+		x.drop(c, field)
+	}
+}
+
+// number reads a number that not all APIs know.
+func (x *Exchange) number(c *llm.Cursor, field string, to *[]byte) {
+	n := c.Number()
+	if n == nil {
+		return
+	}
+	if t := treatment(x.from, x.to, field); t == Dropped || t == Refused {
+		if string(n) != "0" {
+			x.drop(c, field)
+		}
+		return
+	}
+	*to = n
+}
+
+// only refuses values of a list but one.
+func (x *Exchange) only(c *llm.Cursor, field, value string) {
+	c.Array(func(int) {
+		if s := c.Literal(); len(s) > 0 && !bytes.EqualFold(inner(s), []byte(value)) {
+			x.drop(c, field)
+		}
+	})
+}
+
+func (x *Exchange) readStop(c *llm.Cursor, r *conversation) {
+	if c.Next() == '"' {
+		r.stop = append(r.stop, c.Literal())
+	} else {
+		c.Array(func(int) { r.stop = append(r.stop, c.Literal()) })
+	}
+	if len(r.stop) > 0 && x.to == Responses {
+		x.drop(c, "stop")
+	}
+}
+
+func (x *Exchange) readUser(c *llm.Cursor, r *conversation, field string) {
+	user := c.Literal()
+	switch {
+	case user == nil:
+	case x.to == Gemini:
+		x.drop(c, field)
+	default:
+		r.user = user
+	}
+}
+
+func (x *Exchange) parallel(c *llm.Cursor, r *conversation) {
+	if c.Next() == 'f' {
+		if r.sequential = true; x.to == Gemini {
+			x.drop(c, "parallel_tool_calls")
+		}
+	}
+	c.Skip()
+}
+
+func (x *Exchange) readEffort(c *llm.Cursor, r *conversation) {
+	name := c.String()
+	if name == "" {
+		return
+	}
+	var ok bool
+	if r.effort, ok = effortOf(name); !ok {
+		c.Fail("", "is not one that is known")
+	}
+}
+
+// readFormat reads a format of the answer; a schema stands in the member nested, or beside its type where that is empty.
+func (x *Exchange) readFormat(c *llm.Cursor, r *conversation, nested string) {
+	kind := ""
+	c.Object(func(name []byte) {
+		switch {
+		case string(name) == "type":
+			kind = c.String()
+		case nested != "" && string(name) == nested:
+			c.Object(func(name []byte) { r.format.member(c, name) })
+		default:
+			r.format.member(c, name)
+		}
+	})
+	switch kind {
+	case "", "text":
+	case "json_object":
+		if r.format.kind = anyObject; x.to == Messages {
+			x.drop(c, "json_object")
+		}
+	case "json_schema":
+		r.format.kind = schemaOf
+		if r.format.schema == nil {
+			c.Fail("", "has no schema")
+		}
+	default:
+		c.Fail(".type", "has no counterpart in "+x.to.String())
+	}
+}
+
+func (f *format) member(c *llm.Cursor, name []byte) {
+	switch string(name) {
+	case "name":
+		f.name = c.Literal()
+	case "schema":
+		f.schema = c.Raw()
+	case "strict":
+		f.strict = c.Raw()
+	default:
+		c.Skip()
+	}
+}
+
+// readTool reads a tool: a function, whose declaration stands in the member nested, or beside its type where that is
+// empty.
+func (x *Exchange) readTool(c *llm.Cursor, r *conversation, nested string) {
+	var t tool
+	function := false
+	c.Object(func(name []byte) {
+		switch {
+		case string(name) == "type":
+			function = string(c.Word()) == "function"
+		case nested != "" && string(name) == nested:
+			c.Object(func(name []byte) { t.member(c, name) })
+		default:
+			t.member(c, name)
+		}
+	})
+	switch {
+	case !function:
+		x.drop(c, "tools[] of other types")
+	case isEmpty(t.name):
+		c.Fail("", "has no name")
+	}
+	r.tools = append(r.tools, t)
+}
+
+func (t *tool) member(c *llm.Cursor, name []byte) {
+	switch string(name) {
+	case "name":
+		t.name = c.Literal()
+	case "description":
+		t.about = c.Literal()
+	case "parameters":
+		t.schema = c.Raw()
+	case "strict":
+		t.strict = c.Raw()
+	default:
+		c.Skip()
+	}
+}
+
+// readToolChoice reads the choice of OpenAI's two APIs.
+func (x *Exchange) readToolChoice(c *llm.Cursor, r *conversation) {
+	if c.Next() == '"' {
+		switch c.String() {
+		case "auto":
+			r.choice.mode = auto
+		case "none":
+			r.choice.mode = never
+		case "required":
+			r.choice.mode = always
+		default:
+			c.Fail("", "is not one that is known")
+		}
+		return
+	}
+	kind := ""
+	found := false
+	c.Object(func(name []byte) {
+		found = true
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "name":
+			r.choice.name = c.Literal()
+		case "function":
+			c.Object(func(name []byte) {
+				if string(name) == "name" {
+					r.choice.name = c.Literal()
+				} else {
+					c.Skip()
+				}
+			})
+		default:
+			c.Skip()
+		}
+	})
+	switch {
+	case !found:
+	case kind == "function" && !isEmpty(r.choice.name):
+		r.choice.mode = one
+	default:
+		x.drop(c, "tool_choice of other types")
+	}
+}
+
+func (x *Exchange) readPrompt(c *llm.Cursor, r *conversation) {
+	if c.Next() != '"' {
+		c.Skip()
+		c.Fail("", "has no counterpart in "+x.to.String()+" unless it is one text")
+		return
+	}
+	r.add(false, part{kind: textPart, text: c.Literal()})
+}
+
+func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
+	role := ""
+	var parts, calls []part
+	var id, thought, refusal []byte
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "role":
+			role = c.String()
+		case "content":
+			parts = x.readChatContent(c, parts)
+		case "tool_call_id":
+			id = c.Literal()
+		case "refusal":
+			refusal = c.Literal()
+		case "reasoning_content", "reasoning":
+			if c.Next() == '"' {
+				thought = c.Literal()
+			} else {
+				c.Skip()
+			}
+		case "tool_calls":
+			c.Array(func(int) {
+				calls = append(calls, x.readChatCall(c))
+			})
+		case "function_call":
+			if c.Raw() != nil {
+				x.drop(c, "messages[].function_call")
+			}
+		case "audio":
+			if c.Raw() != nil {
+				x.drop(c, "messages[].audio")
+			}
+		case "name":
+			if c.Raw() != nil {
+				x.drop(c, "messages[].name")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	if !isEmpty(thought) {
+		x.drop(c, "messages[].reasoning_content")
+	}
+	switch role {
+	case "system", "developer":
+		r.system = append(r.system, parts...)
+	case "user":
+		r.add(false, parts...)
+	case "assistant":
+		if !isEmpty(refusal) {
+			parts = append(parts, part{kind: refusalPart, text: refusal})
+		}
+		r.add(true, append(parts, calls...)...)
+	case "tool":
+		if isEmpty(id) {
+			c.Fail(".tool_call_id", "is missing")
+		}
+		r.add(false, part{kind: resultPart, id: id, parts: parts})
+	default:
+		c.Fail(".role", "has no counterpart in "+x.to.String())
+	}
+}
+
+func (x *Exchange) readChatCall(c *llm.Cursor) part {
+	p := part{kind: callPart, quoted: true}
+	function := false
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			p.id = c.Literal()
+		case "function":
+			function = true
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "name":
+					p.name = c.Literal()
+				case "arguments":
+					p.args = c.Literal()
+				default:
+					c.Skip()
+				}
+			})
+		default:
+			c.Skip()
+		}
+	})
+	if !function || isEmpty(p.name) {
+		x.drop(c, "tools[] of other types")
+	}
+	return p
+}
+
+// readChatContent reads the content of a message: a string or parts.
+func (x *Exchange) readChatContent(c *llm.Cursor, parts []part) []part {
+	if c.Next() == '"' {
+		if text := c.Literal(); !isEmpty(text) {
+			parts = append(parts, part{kind: textPart, text: text})
+		}
+		return parts
+	}
+	c.Array(func(int) {
+		if p, ok := x.readChatPart(c); ok {
+			parts = append(parts, p)
+		}
+	})
+	return parts
+}
+
+func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
+	var p part
+	kind := ""
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "text":
+			p.text = c.Literal()
+		case "refusal":
+			p = part{kind: refusalPart, text: c.Literal()}
+		case "image_url":
+			if c.Next() == '"' {
+				p = media(imagePart, c.Literal())
+				return
+			}
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "url":
+					p = media(imagePart, c.Literal())
+				case "detail":
+					if d := c.String(); d != "" && d != "auto" {
+						x.drop(c, "messages[].content[].image_url.detail")
+					}
+				default:
+					c.Skip()
+				}
+			})
+		case "input_audio":
+			p = x.readAudio(c)
+		case "file":
+			p = x.readFile(c)
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "text", "image_url", "refusal", "file":
+	case "input_audio":
+		if x.to != Gemini {
+			x.drop(c, "messages[].content[].input_audio")
+		}
+	default:
+		c.Fail(".type", "has no counterpart in "+x.to.String())
+	}
+	return p, p.text != nil || p.url != nil || p.data != nil
+}
+
+func (x *Exchange) readAudio(c *llm.Cursor) part {
+	p := part{kind: audioPart}
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "data":
+			p.data = inner(plainLiteral(c.Literal()))
+		case "format":
+			p.mime = append([]byte("audio/"), inner(c.Literal())...)
+		default:
+			c.Skip()
+		}
+	})
+	return p
+}
+
+func (x *Exchange) readFile(c *llm.Cursor) part {
+	var p part
+	var filename []byte
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "file_data":
+			p = media(filePart, c.Literal())
+		case "filename":
+			filename = c.Literal()
+		case "file_id":
+			if c.Raw() != nil {
+				x.drop(c, "file_id")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	p.name = filename
+	return p
+}

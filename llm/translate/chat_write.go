@@ -1,0 +1,287 @@
+package translate
+
+import (
+	"bytes"
+)
+
+// appendChat writes a request for a chat completion.
+func (x *Exchange) appendChat(dst []byte, r *conversation) ([]byte, error) {
+	w := &writer{b: dst}
+	w.open('{')
+	w.text("model", x.providerModel())
+	w.array("messages")
+	if len(r.system) > 0 {
+		w.open('{')
+		w.str("role", "system")
+		if err := x.chatContent(w, r.system); err != nil {
+			return nil, err
+		}
+		w.close('}')
+	}
+	for i := range r.messages {
+		if err := x.chatMessage(w, &r.messages[i]); err != nil {
+			return nil, err
+		}
+	}
+	w.close(']')
+	if r.stream {
+		w.key("stream")
+		w.value([]byte("true"))
+		w.key("stream_options")
+		w.value([]byte(`{"include_usage":true}`))
+	}
+	if r.maxTokens > 0 {
+		w.number("max_completion_tokens", r.maxTokens)
+	}
+	if r.n > 1 {
+		w.number("n", r.n)
+	}
+	w.literal("temperature", r.temperature)
+	w.literal("top_p", r.topP)
+	w.literal("seed", r.seed)
+	w.literal("frequency_penalty", r.frequency)
+	w.literal("presence_penalty", r.presence)
+	w.stops("stop", r.stop)
+	w.literal("user", r.user)
+	if r.effort != effortUnset {
+		w.str("reasoning_effort", effortNames[r.effort])
+	}
+	w.openAITools(r, true)
+	switch r.format.kind {
+	case anyObject:
+		w.key("response_format")
+		w.value([]byte(`{"type":"json_object"}`))
+	case schemaOf:
+		w.object("response_format")
+		w.str("type", "json_schema")
+		w.object("json_schema")
+		w.schema(&r.format)
+		w.close('}')
+		w.close('}')
+	}
+	w.close('}')
+	return w.b, nil
+}
+
+func (w *writer) stops(name string, stops [][]byte) {
+	if len(stops) == 0 {
+		return
+	}
+	w.array(name)
+	for _, s := range stops {
+		w.value(s)
+	}
+	w.close(']')
+}
+
+// schema writes the members of a JSON schema that OpenAI's APIs want.
+func (w *writer) schema(f *format) {
+	name := f.name
+	if name == nil {
+		name = []byte(`"answer"`) // which Anthropic and Google do not ask for
+	}
+	w.literal("name", name)
+	w.literal("schema", f.schema)
+	w.literal("strict", f.strict)
+}
+
+// openAITools writes tools and the choice of them for OpenAI's two APIs, of which one nests what a function is.
+func (w *writer) openAITools(r *conversation, nested bool) {
+	if len(r.tools) > 0 {
+		w.array("tools")
+		for i := range r.tools {
+			t := &r.tools[i]
+			w.open('{')
+			w.str("type", "function")
+			if nested {
+				w.object("function")
+			}
+			w.literal("name", t.name)
+			w.literal("description", t.about)
+			w.literal("parameters", t.schema)
+			if w.literal("strict", t.strict); nested {
+				w.close('}')
+			} else if t.strict == nil { // where it is true by default
+				w.literal("strict", []byte("false"))
+			}
+			w.close('}')
+		}
+		w.close(']')
+	}
+	switch r.choice.mode {
+	case auto:
+		w.str("tool_choice", "auto")
+	case never:
+		w.str("tool_choice", "none")
+	case always:
+		w.str("tool_choice", "required")
+	case one:
+		w.object("tool_choice")
+		if w.str("type", "function"); nested {
+			w.object("function")
+			w.literal("name", r.choice.name)
+			w.close('}')
+		} else {
+			w.literal("name", r.choice.name)
+		}
+		w.close('}')
+	}
+	if r.sequential {
+		w.literal("parallel_tool_calls", []byte("false"))
+	}
+}
+
+// chatMessage writes a message; what tools answered are messages of their own, ahead of what else the user says.
+func (x *Exchange) chatMessage(w *writer, m *message) error {
+	if m.assistant {
+		return x.chatAssistant(w, m)
+	}
+	rest := m.parts[:0:0]
+	for i := range m.parts {
+		p := &m.parts[i]
+		if p.kind != resultPart {
+			rest = append(rest, *p)
+			continue
+		}
+		w.open('{')
+		w.str("role", "tool")
+		w.literal("tool_call_id", p.id)
+		for j := range p.parts {
+			if p.parts[j].kind != textPart {
+				return &Error{Field: "messages", Reason: "a tool's answer that is no text has no counterpart in " + x.to.String()}
+			}
+		}
+		if len(p.parts) == 0 && p.args == nil {
+			w.str("content", "")
+		} else if p.args != nil {
+			w.key("content")
+			w.value(appendQuoted(nil, p.args))
+		} else if err := x.chatContent(w, p.parts); err != nil {
+			return err
+		}
+		w.close('}')
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	w.open('{')
+	w.str("role", "user")
+	if err := x.chatContent(w, rest); err != nil {
+		return err
+	}
+	w.close('}')
+	return nil
+}
+
+func (x *Exchange) chatAssistant(w *writer, m *message) error {
+	w.open('{')
+	w.str("role", "assistant")
+	said := m.parts[:0:0]
+	calls := 0
+	for i := range m.parts {
+		switch m.parts[i].kind {
+		case callPart:
+			calls++
+		case thoughtPart:
+		default:
+			said = append(said, m.parts[i])
+		}
+	}
+	if len(said) > 0 {
+		if err := x.chatContent(w, said); err != nil {
+			return err
+		}
+	} else {
+		w.literal("content", []byte("null"))
+	}
+	if calls > 0 {
+		w.array("tool_calls")
+		for i := range m.parts {
+			if p := &m.parts[i]; p.kind == callPart {
+				w.open('{')
+				w.chatCall(p)
+				w.close('}')
+			}
+		}
+		w.close(']')
+	}
+	w.close('}')
+	return nil
+}
+
+func (w *writer) chatCall(p *part) {
+	w.literal("id", p.id)
+	w.str("type", "function")
+	w.object("function")
+	w.literal("name", p.name)
+	w.literal("arguments", p.string())
+	w.close('}')
+}
+
+// chatContent writes the content of a message: one text as a string, all else as parts.
+func (x *Exchange) chatContent(w *writer, parts []part) error {
+	if len(parts) == 1 && parts[0].kind == textPart {
+		w.literal("content", parts[0].text)
+		return nil
+	}
+	w.array("content")
+	for i := range parts {
+		p := &parts[i]
+		w.open('{')
+		switch p.kind {
+		case textPart:
+			w.str("type", "text")
+			w.literal("text", p.text)
+		case refusalPart:
+			w.str("type", "refusal")
+			w.literal("refusal", p.text)
+		case imagePart:
+			w.str("type", "image_url")
+			w.object("image_url")
+			w.address("url", p)
+			w.close('}')
+		case audioPart:
+			w.str("type", "input_audio")
+			w.object("input_audio")
+			format := bytes.TrimPrefix(p.mime, []byte("audio/"))
+			if string(format) == "mpeg" {
+				format = []byte("mp3")
+			}
+			w.quoted("data", p.data)
+			w.quoted("format", format)
+			w.close('}')
+		case filePart:
+			if p.url != nil {
+				return &Error{Field: "messages", Reason: "a file at an address has no counterpart in " + x.to.String()}
+			}
+			w.str("type", "file")
+			w.object("file")
+			w.filename(p)
+			w.address("file_data", p)
+			w.close('}')
+		default:
+			return &Error{Field: "messages", Reason: "a part has no counterpart in " + x.to.String()}
+		}
+		w.close('}')
+	}
+	w.close(']')
+	return nil
+}
+
+// filename writes the name of a file, which OpenAI's APIs ask for.
+func (w *writer) filename(p *part) {
+	if p.name != nil {
+		w.literal("filename", p.name)
+	} else {
+		w.str("filename", "file")
+	}
+}
+
+// address writes where media are: at an address, or in one.
+func (w *writer) address(name string, p *part) {
+	if p.url != nil {
+		w.literal(name, p.url)
+		return
+	}
+	w.quoted(name, []byte("data:"), p.mime, []byte(";base64,"), p.data)
+}

@@ -1,0 +1,89 @@
+package translate
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// Error translates the body of an error that the provider answered, in whatever form it has: what is no error in the
+// provider's own form becomes a general message, and nothing of it is passed on.
+func (x *Exchange) Error(status int, body []byte) []byte {
+	code, message := readError(body)
+	if message == "" {
+		message = "the provider answered with an error and no message"
+	}
+	return llm.ErrorBody(x.client, status, code, message)
+}
+
+// readError takes the message and a code out of an error of any of the APIs. In a stream it may be an event.
+func readError(body []byte) (code, message string) {
+	c := llm.NewCursor(body, true)
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) { // as Google's streams of arrays have it
+		c.Array(func(int) { readErrorObject(c, &code, &message) })
+	} else {
+		readErrorObject(c, &code, &message)
+	}
+	if c.Err() != nil {
+		return "", ""
+	}
+	return code, message
+}
+
+func readErrorObject(c *llm.Cursor, code, message *string) {
+	var read func(name []byte)
+	kind := ""
+	read = func(name []byte) {
+		switch string(name) {
+		case "error", "response":
+			if c.Next() == '{' {
+				c.Object(read)
+			} else {
+				c.Skip()
+			}
+		case "message":
+			if c.Next() == '"' {
+				*message = c.String()
+			} else {
+				c.Skip()
+			}
+		case "code", "reason":
+			if c.Next() == '"' {
+				*code = c.String()
+			} else {
+				c.Skip()
+			}
+		case "type", "status":
+			if c.Next() == '"' {
+				kind = c.String()
+			} else {
+				c.Skip()
+			}
+		case "details":
+			if c.Next() == '[' {
+				c.Array(func(int) {
+					if c.Next() == '{' {
+						c.Object(func(name []byte) {
+							if string(name) == "reason" && c.Next() == '"' {
+								*code = c.String()
+							} else {
+								c.Skip()
+							}
+						})
+					} else {
+						c.Skip()
+					}
+				})
+			} else {
+				c.Skip()
+			}
+		default:
+			c.Skip()
+		}
+	}
+	c.Object(read)
+	if *code == "" {
+		*code = strings.ToLower(kind)
+	}
+}

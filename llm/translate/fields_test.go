@@ -1,0 +1,225 @@
+package translate_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+)
+
+var update = flag.Bool("update", false, "write the golden files and docs/translation.md anew")
+
+var allAPIs = []translate.API{translate.Chat, translate.Responses, translate.Messages, translate.Gemini}
+
+// clientFormat is what a client of the API speaks.
+func clientFormat(a translate.API) llm.Format {
+	return [...]llm.Format{llm.OpenAIChat, llm.OpenAIResponses, llm.AnthropicMessages, llm.GoogleGenerate}[a]
+}
+
+// requestWith is a request that has the members, and else what the API demands.
+func requestWith(a translate.API, members string) string {
+	defaults := map[translate.API][]string{
+		translate.Chat:      {`"messages":[{"role":"user","content":"hi"}]`},
+		translate.Responses: {`"input":"hi"`},
+		translate.Messages:  {`"max_tokens":3000`, `"messages":[{"role":"user","content":"hi"}]`},
+		translate.Gemini:    {`"contents":[{"parts":[{"text":"hi"}]}]`},
+	}[a]
+	if a != translate.Gemini {
+		defaults = append(defaults, `"model":"m"`)
+	}
+	for _, member := range defaults {
+		name, _, _ := strings.Cut(member, ":")
+		if strings.Contains(members, name+":") && !strings.Contains(members, `{`+name+":") || strings.HasPrefix(members, `"prompt":"`) && name == `"messages"` {
+			continue
+		}
+		if members != "" {
+			members += ","
+		}
+		members += member
+	}
+	return "{" + members + "}"
+}
+
+func TestTheListSaysWhatHappensToEachField(t *testing.T) {
+	for i := range translate.Fields {
+		f := &translate.Fields[i]
+		for _, to := range allAPIs {
+			if to == f.API {
+				continue
+			}
+			t.Run(f.API.String()+"/"+f.Name+"/"+to.String(), func(t *testing.T) {
+				body := requestWith(f.API, f.Example)
+				x, err := translate.New(clientFormat(f.API), to, translate.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := x.Request("m", []byte(body))
+				treatment := f.To[to]
+				if treatment.Action == translate.Refused {
+					if _, ok := errors.AsType[*translate.Error](err); !ok {
+						t.Errorf("got %v and %s for %s, want a refusal", err, got.Body, body)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatalf("%v for %s", err, body)
+				}
+				if _, err := llm.ParseRequestAt(got.Format, got.Path, got.Body); err != nil {
+					t.Errorf("%v in %s", err, got.Body)
+				}
+				if isDropped := slices.Contains(x.Dropped(), f.Name); isDropped != (treatment.Action == translate.Dropped) {
+					t.Errorf("dropped are %q, of %s", x.Dropped(), body)
+				}
+				if treatment.Action == translate.Translated {
+					wantField(t, got, treatment.As)
+				}
+			})
+		}
+	}
+}
+
+// wantField fails the test unless the request has the field at the end of the path.
+func wantField(t *testing.T, got translate.Request, path string) {
+	t.Helper()
+	path, value, typed := strings.Cut(path, " of ")
+	field := strings.TrimSuffix(path[strings.LastIndexByte(path, '.')+1:], "[]")
+	want := `"` + field + `":`
+	if field == "the path" {
+		if strings.HasPrefix(got.Path, "/v1beta/models/m:") {
+			return
+		}
+		want = "a path with the model"
+	}
+	if !strings.Contains(string(got.Body), want) {
+		t.Errorf("%s is not in %s", want, got.Body)
+	}
+	if typed {
+		name, value, _ := strings.Cut(value, " ")
+		if want := `"` + name + `":"` + value + `"`; !strings.Contains(string(got.Body), want) {
+			t.Errorf("%s is not in %s", want, got.Body)
+		}
+	}
+}
+
+func TestFieldsThatNobodyKnowsAreDroppedAndTold(t *testing.T) {
+	for _, from := range allAPIs {
+		for _, to := range allAPIs {
+			if from == to {
+				continue
+			}
+			x, err := translate.New(clientFormat(from), to, translate.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := x.Request("m", []byte(requestWith(from, `"hologram":{"depth":3},"nothing":null,"off":false`)))
+			if err != nil || !slices.Equal(x.Dropped(), []string{"hologram"}) || strings.Contains(string(got.Body), "hologram") {
+				t.Errorf("%s to %s: got %s, %v, dropped %q", from, to, got.Body, err, x.Dropped())
+			}
+		}
+	}
+}
+
+const referenceFile = "../../docs/translation.md"
+
+func TestReferenceIsCurrent(t *testing.T) {
+	want := reference()
+	if *update {
+		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(referenceFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the code says: run go test ./llm/translate -update", referenceFile)
+	}
+}
+
+func reference() string {
+	var b strings.Builder
+	b.WriteString(`# Translation between the providers' APIs
+
+<!-- Generated from llm/translate/fields.go: go test ./llm/translate -update -->
+
+A request in one API goes to a provider that speaks another. Each field of it is **translated**, **dropped** (the answer is as good
+without it; what was dropped is told) or **refused** with status 400 and the name of the field (the answer would not be what was asked
+for). A field that is not in these tables is dropped. Null, false, and empty lists and objects ask for nothing, and are never refused.
+
+`)
+	for _, from := range allAPIs {
+		b.WriteString("## From " + from.String() + "\n\n| field |")
+		for _, to := range allAPIs {
+			if to != from {
+				b.WriteString(" to " + to.String() + " |")
+			}
+		}
+		b.WriteString("\n|---|---|---|---|\n")
+		for i := range translate.Fields {
+			f := &translate.Fields[i]
+			if f.API != from {
+				continue
+			}
+			b.WriteString("| `" + f.Name + "` |")
+			for _, to := range allAPIs {
+				if to == from {
+					continue
+				}
+				switch treatment := f.To[to]; treatment.Action {
+				case translate.Dropped:
+					b.WriteString(" dropped |")
+				case translate.Refused:
+					b.WriteString(" **refused** |")
+				default:
+					if treatment.As == "the path" {
+						b.WriteString(" the path |")
+					} else {
+						b.WriteString(" `" + treatment.As + "` |")
+					}
+				}
+			}
+			b.WriteString("\n")
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(`## Besides
+
+- **System prompts.** All system and developer messages become one, in their order, at the beginning.
+- **Tools.** Ids of calls are kept. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
+  of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
+  likewise. Arguments that are no JSON object are refused on the way to Anthropic and Google.
+- **Limit of the answer.** Anthropic demands one. Without one from the client it is 4096 tokens, and what the model may think besides.
+- **Reasoning effort.** Anthropic and Google count tokens: minimal is 1024, low 2048, medium 8192, high 16384, xhigh and max 24576; back again it is the
+  lowest effort that has as many. None is no thinking. To Anthropic it needs a limit above 1024, is cut below that limit, takes the place of a temperature,
+  and is left out once a tool was called, since the thoughts that Anthropic then asks for were not kept.
+- **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, and without
+  ` + "`propertyOrdering`" + `.
+- **Addresses.** An image at an address stays one. To Google it gets a MIME type after its ending, JPEG without one. OpenAI's chats take no file at an address:
+  that is refused.
+- **Finish reasons.** Where an answer calls tools it ends with them in APIs that say so.
+
+| | ` + "chat | responses | Anthropic | Google" + ` |
+|---|---|---|---|---|
+| done | ` + "`stop` | `completed` | `end_turn`, `stop_sequence` | `STOP`" + ` |
+| limit met | ` + "`length` | `incomplete`, `max_output_tokens` | `max_tokens` | `MAX_TOKENS`" + ` |
+| tools called | ` + "`tool_calls` | `completed` | `tool_use` | `STOP`" + ` |
+| refused by the provider | ` + "`content_filter` | `incomplete`, `content_filter` | `refusal` | `SAFETY`" + ` and others, and a blocked prompt |
+
+- **Usage.** Counts mean the same everywhere: OpenAI's and Google's input has what was read from the cache in it, and Anthropic's has not; Google's candidates
+  do not have the thoughts in them, and the others' output has.
+- **Thoughts** of the model are ` + "`reasoning_content`" + ` in chats, items of type ` + "`reasoning`" + ` in responses, blocks of type ` + "`thinking`" + ` at Anthropic (with
+  an empty signature) and parts with ` + "`thought`" + ` at Google. Log probabilities, citations and what tools of the provider's own did are left out of answers.
+- **Streams** that break off before their end, and errors in their course, end with an error in the client's API. Calls go to Google's clients
+  whole, once their arguments are complete.
+- **Errors** keep status, message and code, and take the form of the client's API.
+- **Counting tokens** is translated between Anthropic and Google, **embeddings** between OpenAI and Google (texts only, one part each; Google's ` + "`embedContent`" + `
+  becomes ` + "`batchEmbedContents`" + `), and OpenAI's older **completions** into all others, if the prompt is one text. All else has no translation.
+`)
+	return b.String()
+}

@@ -1,0 +1,455 @@
+package translate
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// readGemini reads https://ai.google.dev/api/generate-content, and requests to count its tokens.
+func (x *Exchange) readGemini(c *llm.Cursor, r *conversation) {
+	g := &geminiReader{x: x, c: c, r: r}
+	c.Google(g.member)
+	r.thoughts = g.thoughts
+	if r.format.kind == anyObject && x.to == Messages {
+		x.drop(c, "generationConfig.responseMimeType")
+	}
+}
+
+// A geminiReader remembers which calls have been answered: Google's calls need no ids, and other APIs ask for them.
+type geminiReader struct {
+	x        *Exchange
+	c        *llm.Cursor
+	r        *conversation
+	thoughts bool
+	calls    int
+	open     map[string][]string // ids of the calls of a function that have no answer yet
+}
+
+func (g *geminiReader) member(name []byte) {
+	x, c, r := g.x, g.c, g.r
+	switch string(name) {
+	case "model":
+		c.Skip() // it is the one of the path
+	case "contents":
+		c.Array(func(int) { g.content() })
+	case "systeminstruction":
+		c.Google(func(name []byte) {
+			if string(name) == "parts" {
+				c.Array(func(int) { r.system = g.part(r.system) })
+			} else {
+				c.Skip()
+			}
+		})
+	case "generationconfig":
+		c.Google(g.config)
+	case "tools":
+		c.Array(func(int) { g.tool() })
+	case "toolconfig":
+		c.Google(func(name []byte) {
+			if string(name) == "functioncallingconfig" {
+				g.choice()
+			} else {
+				c.Skip()
+			}
+		})
+	case "generatecontentrequest":
+		c.Google(g.member)
+	default:
+		x.unknown(c, name)
+	}
+}
+
+func (g *geminiReader) config(name []byte) {
+	x, c, r := g.x, g.c, g.r
+	const in = "generationConfig."
+	switch string(name) {
+	case "maxoutputtokens":
+		r.maxTokens = c.Count()
+	case "candidatecount":
+		r.n = c.Count()
+	case "temperature":
+		r.temperature = c.Number()
+	case "topp":
+		r.topP = c.Number()
+	case "topk":
+		x.number(c, in+"topK", &r.topK)
+	case "seed":
+		x.number(c, in+"seed", &r.seed)
+	case "frequencypenalty":
+		x.number(c, in+"frequencyPenalty", &r.frequency)
+	case "presencepenalty":
+		x.number(c, in+"presencePenalty", &r.presence)
+	case "stopsequences":
+		c.Array(func(int) { r.stop = append(r.stop, c.Literal()) })
+		if len(r.stop) > 0 && x.to == Responses {
+			x.drop(c, in+"stopSequences")
+		}
+	case "responsemimetype":
+		switch c.String() {
+		case "", "text/plain":
+		case "application/json":
+			if r.format.kind == freeText {
+				r.format.kind = anyObject
+			}
+		default:
+			c.Fail(in+"responseMimeType", "has no counterpart in "+x.to.String())
+		}
+	case "responseschema":
+		if schema := g.schema(); schema != nil {
+			r.format.kind, r.format.schema = schemaOf, schema
+		}
+	case "responsejsonschema":
+		if schema := c.Raw(); schema != nil {
+			r.format.kind, r.format.schema = schemaOf, schema
+		}
+	case "responsemodalities":
+		x.only(c, in+"responseModalities", "TEXT")
+	case "thinkingconfig":
+		g.thinking()
+	default:
+		x.unknown(c, append([]byte(in), name...))
+	}
+}
+
+func (g *geminiReader) thinking() {
+	c, r := g.c, g.r
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "thinkingbudget":
+			switch number := c.Number(); {
+			case number == nil || number[0] == '-': // as the model likes
+			default:
+				budget, _ := strconv.ParseInt(string(number), 10, 64)
+				r.effort = effortOfBudget(budget)
+			}
+		case "thinkinglevel":
+			if level, ok := effortOf(string(bytes.ToLower(inner(c.Literal())))); ok {
+				r.effort = level
+			}
+		case "includethoughts":
+			g.thoughts = c.Bool()
+		default:
+			c.Skip()
+		}
+	})
+}
+
+func (g *geminiReader) choice() {
+	c, r := g.c, g.r
+	var names [][]byte
+	mode := ""
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "mode":
+			mode = c.String()
+		case "allowedfunctionnames":
+			c.Array(func(int) { names = append(names, c.Literal()) })
+		default:
+			c.Skip()
+		}
+	})
+	switch {
+	case len(names) > 1:
+		g.x.drop(c, "toolConfig of several allowedFunctionNames")
+	case mode == "ANY" && len(names) == 1:
+		r.choice = choice{one, names[0]}
+	case mode == "ANY":
+		r.choice.mode = always
+	case mode == "NONE":
+		r.choice.mode = never
+	case mode == "AUTO":
+		r.choice.mode = auto
+	case mode == "", mode == "MODE_UNSPECIFIED":
+	default:
+		g.x.drop(c, "toolConfig of other modes")
+	}
+}
+
+func (g *geminiReader) tool() {
+	c, r := g.c, g.r
+	c.Google(func(name []byte) {
+		if string(name) != "functiondeclarations" {
+			if c.Raw() != nil {
+				g.x.drop(c, "tools[] of other types")
+			}
+			return
+		}
+		c.Array(func(int) {
+			var t tool
+			c.Google(func(name []byte) {
+				switch string(name) {
+				case "name":
+					t.name = c.Literal()
+				case "description":
+					t.about = c.Literal()
+				case "parameters":
+					t.schema = g.schema()
+				case "parametersjsonschema":
+					t.schema = c.Raw()
+				default:
+					c.Skip()
+				}
+			})
+			if isEmpty(t.name) {
+				c.Fail("", "has no name")
+			}
+			r.tools = append(r.tools, t)
+		})
+	})
+}
+
+// schema reads a schema of Google's, https://ai.google.dev/api/caching#Schema, as JSON Schema: its types are in capitals there,
+// its numbers may be strings, and null is a type of its own.
+func (g *geminiReader) schema() []byte {
+	if g.c.Next() == 'n' {
+		g.c.Skip()
+		return nil
+	}
+	w := &writer{}
+	g.appendSchema(w)
+	return w.b
+}
+
+func (g *geminiReader) appendSchema(w *writer) {
+	c := g.c
+	if c.Next() != '{' {
+		w.value(c.Raw())
+		return
+	}
+	nullable := false
+	var kind []byte
+	w.open('{')
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = bytes.ToLower(c.Literal())
+		case "nullable":
+			nullable = c.Bool()
+		case "properties":
+			w.object("properties")
+			if c.Next() == '{' {
+				c.Members(func(name []byte) {
+					w.value(name)
+					w.raw(":")
+					w.next = false
+					g.appendSchema(w)
+				})
+			} else {
+				c.Skip()
+			}
+			w.close('}')
+		case "items":
+			w.key("items")
+			g.appendSchema(w)
+		case "anyof":
+			w.array("anyOf")
+			c.Array(func(int) { g.appendSchema(w) })
+			w.close(']')
+		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
+			key := string(name[:3]) + string(bytes.ToUpper(name[3:4])) + string(name[4:])
+			if c.Next() == '"' { // as protobuf writes whole numbers of 64 bits
+				w.literal(key, inner(c.Literal()))
+			} else {
+				w.literal(key, c.Number())
+			}
+		case "propertyordering", "example":
+			c.Skip()
+		case "additionalproperties":
+			w.literal("additionalProperties", c.Raw())
+		default: // description, enum, format, pattern, required, title, minimum, maximum, default
+			key := string(name)
+			w.literal(key, c.Raw())
+		}
+	})
+	switch {
+	case kind == nil || string(kind) == `"type_unspecified"`:
+	case nullable:
+		w.array("type")
+		w.value(kind)
+		w.value([]byte(`"null"`))
+		w.close(']')
+	default:
+		w.literal("type", kind)
+	}
+	w.close('}')
+}
+
+func (g *geminiReader) content() {
+	c := g.c
+	role := ""
+	var parts []part
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "role":
+			role = c.String()
+		case "parts":
+			c.Array(func(int) { parts = g.part(parts) })
+		default:
+			c.Skip()
+		}
+	})
+	switch role {
+	case "", "user", "function":
+		g.r.add(false, parts...)
+	case "model":
+		g.r.add(true, parts...)
+	default:
+		c.Fail(".role", "has no counterpart in "+g.x.to.String())
+	}
+}
+
+// part reads a part. Signatures of thoughts mean something to Google's models only.
+func (g *geminiReader) part(parts []part) []part {
+	c := g.c
+	var p part
+	found, thought := false, false
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "text":
+			p.text = c.Literal()
+			found = found || !isEmpty(p.text)
+		case "thought":
+			thought = c.Bool()
+		case "inlinedata", "filedata":
+			p = g.media()
+			found = true
+		case "functioncall":
+			p = g.call()
+			found = true
+		case "functionresponse":
+			p = g.response()
+			found = true
+		case "thoughtsignature", "partmetadata":
+			c.Skip()
+		default:
+			if c.Raw() != nil {
+				g.x.drop(c, "contents[].parts[] of other types")
+			}
+		}
+	})
+	if thought {
+		g.x.drop(c, "contents[].parts[].thought")
+		return parts
+	}
+	if found {
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+func (g *geminiReader) media() part {
+	c := g.c
+	var p part
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "mimetype":
+			p.mime = inner(plainLiteral(c.Literal()))
+		case "data":
+			p.data = inner(plainLiteral(c.Literal()))
+		case "fileuri":
+			p.url = plainLiteral(c.Literal())
+		default:
+			c.Skip()
+		}
+	})
+	switch kind, _, _ := bytes.Cut(p.mime, []byte("/")); string(kind) {
+	case "image":
+		p.kind = imagePart
+	case "audio":
+		if p.kind = audioPart; g.x.to != Chat || p.url != nil {
+			g.x.drop(c, "contents[].parts[] of audio")
+		}
+	case "video":
+		g.x.drop(c, "contents[].parts[] of video")
+	default:
+		p.kind = filePart
+	}
+	if bytes.Contains(p.url, []byte("://generativelanguage.googleapis.com/")) || bytes.HasPrefix(p.url, []byte(`"gs://`)) {
+		g.x.drop(c, "contents[].parts[] of files at Google")
+	}
+	return p
+}
+
+func (g *geminiReader) call() part {
+	c := g.c
+	p := part{kind: callPart}
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "id":
+			p.id = c.Literal()
+		case "name":
+			p.name = c.Literal()
+		case "args":
+			p.args = c.Raw()
+		default:
+			c.Skip()
+		}
+	})
+	if g.calls++; isEmpty(p.id) {
+		p.id = literalOf("call_" + strconv.Itoa(g.calls))
+	}
+	if g.open == nil {
+		g.open = map[string][]string{}
+	}
+	g.open[string(p.name)] = append(g.open[string(p.name)], string(p.id))
+	return p
+}
+
+func (g *geminiReader) response() part {
+	c := g.c
+	p := part{kind: resultPart}
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "id":
+			p.id = c.Literal()
+		case "name":
+			p.name = c.Literal()
+		case "response":
+			p.args = c.Raw()
+		case "parts":
+			if raw := c.Raw(); raw != nil && string(raw) != "[]" {
+				g.x.drop(c, "contents[].parts[] of other types")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	open := g.open[string(p.name)]
+	switch {
+	case isEmpty(p.id) && len(open) == 0:
+		c.Fail(".functionResponse", "answers no call")
+	case isEmpty(p.id):
+		p.id = []byte(open[0])
+		g.open[string(p.name)] = open[1:]
+	case len(open) > 0 && open[0] == string(p.id):
+		g.open[string(p.name)] = open[1:]
+	}
+	plainResult(&p)
+	return p
+}
+
+// plainResult makes a text of {"result": "text"}, {"output": "text"} and {"error": "text"}, the forms that Google's clients give
+// what a function returned.
+func plainResult(p *part) {
+	c := llm.NewCursor(p.args, false)
+	if c.Next() != '{' {
+		return
+	}
+	members := 0
+	var text []byte
+	failed := false
+	c.Object(func(name []byte) {
+		members++
+		known := string(name) == "result" || string(name) == "output" || string(name) == "error"
+		if failed = string(name) == "error"; known && c.Next() == '"' {
+			text = c.Literal()
+		} else {
+			c.Skip()
+		}
+	})
+	if members == 1 && text != nil && c.Err() == nil {
+		p.parts, p.args, p.failed = []part{{kind: textPart, text: text}}, nil, failed
+	}
+}

@@ -1,0 +1,260 @@
+package translate
+
+import (
+	"bytes"
+)
+
+// appendGemini writes a request to generate content, or to count its tokens.
+func (x *Exchange) appendGemini(dst []byte, r *conversation) ([]byte, error) {
+	w := &writer{b: dst}
+	w.open('{')
+	if x.op == count && (len(r.system) > 0 || len(r.tools) > 0) {
+		w.object("generateContentRequest")
+		w.text("model", "models/"+x.providerModel())
+		if err := x.geminiBody(w, r); err != nil {
+			return nil, err
+		}
+		w.close('}')
+	} else if err := x.geminiBody(w, r); err != nil {
+		return nil, err
+	}
+	w.close('}')
+	return w.b, nil
+}
+
+func (x *Exchange) geminiBody(w *writer, r *conversation) error {
+	names := namesOfCalls(r)
+	if len(r.system) > 0 {
+		w.object("systemInstruction")
+		if err := x.geminiParts(w, r.system, names); err != nil {
+			return err
+		}
+		w.close('}')
+	}
+	w.array("contents")
+	for i := range r.messages {
+		m := &r.messages[i]
+		w.open('{')
+		if m.assistant {
+			w.str("role", "model")
+		} else {
+			w.str("role", "user")
+		}
+		if err := x.geminiParts(w, m.parts, names); err != nil {
+			return err
+		}
+		w.close('}')
+	}
+	w.close(']')
+	x.geminiTools(w, r)
+	if x.op == generate {
+		x.geminiConfig(w, r)
+	}
+	return nil
+}
+
+// namesOfCalls are the names of the functions that were called, by the id of the call: Google asks for them with an answer.
+func namesOfCalls(r *conversation) map[string][]byte {
+	var names map[string][]byte
+	for i := range r.messages {
+		for j := range r.messages[i].parts {
+			p := &r.messages[i].parts[j]
+			if p.kind != callPart {
+				continue
+			}
+			if names == nil {
+				names = map[string][]byte{}
+			}
+			names[string(p.id)] = p.name
+		}
+	}
+	return names
+}
+
+func (x *Exchange) geminiParts(w *writer, parts []part, names map[string][]byte) error {
+	w.array("parts")
+	for i := range parts {
+		w.open('{')
+		if err := x.geminiPart(w, &parts[i], names); err != nil {
+			return err
+		}
+		w.close('}')
+	}
+	w.close(']')
+	return nil
+}
+
+func (x *Exchange) geminiPart(w *writer, p *part, names map[string][]byte) error {
+	switch p.kind {
+	case textPart, refusalPart:
+		w.literal("text", p.text)
+	case callPart:
+		args, ok := p.object()
+		if !ok {
+			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		}
+		w.object("functionCall")
+		w.literal("id", p.id)
+		w.literal("name", p.name)
+		w.literal("args", args)
+		w.close('}')
+	case resultPart:
+		name, ok := names[string(p.id)]
+		if !ok {
+			return &Error{Field: "messages", Reason: "a tool's answer is to no call of this conversation, whose name " + x.to.String() + " asks for"}
+		}
+		w.object("functionResponse")
+		w.literal("id", p.id)
+		w.literal("name", name)
+		if err := x.geminiResult(w, p); err != nil {
+			return err
+		}
+		w.close('}')
+	case imagePart, filePart, audioPart:
+		if p.url != nil {
+			w.object("fileData")
+			w.quoted("mimeType", mimeOf(p))
+			w.literal("fileUri", p.url)
+		} else {
+			w.object("inlineData")
+			mime := p.mime
+			if string(mime) == "audio/mp3" {
+				mime = []byte("audio/mpeg")
+			}
+			w.quoted("mimeType", mime)
+			w.quoted("data", p.data)
+		}
+		w.close('}')
+	}
+	return nil
+}
+
+// geminiResult writes what a tool answered: an object as it is, and a text as the only member of one.
+func (x *Exchange) geminiResult(w *writer, p *part) error {
+	texts := 0
+	for i := range p.parts {
+		if p.parts[i].kind != textPart {
+			return &Error{Field: "messages", Reason: "a tool's answer that is no text has no counterpart in " + x.to.String()}
+		}
+		texts++
+	}
+	if texts == 1 && !p.failed {
+		if text := inner(p.parts[0].text); len(text) > 0 && text[0] == '{' {
+			if object, ok := asObject(p.parts[0].text); ok {
+				w.literal("response", object)
+				return nil
+			}
+		}
+	}
+	w.object("response")
+	if p.failed {
+		w.key("error")
+	} else {
+		w.key("result")
+	}
+	w.b = append(w.b, '"')
+	for i := range p.parts {
+		if i > 0 {
+			w.raw(`\n`)
+		}
+		w.b = append(w.b, inner(p.parts[i].text)...)
+	}
+	w.b = append(w.b, '"')
+	w.close('}')
+	return nil
+}
+
+// mimeOf is the type of what is at an address: as it was told, else by the address's end.
+func mimeOf(p *part) []byte {
+	if p.mime != nil {
+		return p.mime
+	}
+	address, _, _ := bytes.Cut(inner(p.url), []byte("?"))
+	switch dot := bytes.LastIndexByte(address, '.'); string(bytes.ToLower(address[dot+1:])) {
+	case "png":
+		return []byte("image/png")
+	case "gif":
+		return []byte("image/gif")
+	case "webp":
+		return []byte("image/webp")
+	case "pdf":
+		return []byte("application/pdf")
+	}
+	if p.kind == filePart {
+		return []byte("application/pdf")
+	}
+	return []byte("image/jpeg")
+}
+
+func (x *Exchange) geminiTools(w *writer, r *conversation) {
+	if len(r.tools) > 0 {
+		w.array("tools")
+		w.open('{')
+		w.array("functionDeclarations")
+		for i := range r.tools {
+			t := &r.tools[i]
+			w.open('{')
+			w.literal("name", t.name)
+			w.literal("description", t.about)
+			w.literal("parametersJsonSchema", t.schema)
+			w.close('}')
+		}
+		w.close(']')
+		w.close('}')
+		w.close(']')
+	}
+	if r.choice.mode == unset {
+		return
+	}
+	w.object("toolConfig")
+	w.object("functionCallingConfig")
+	w.str("mode", [...]string{auto: "AUTO", never: "NONE", always: "ANY", one: "ANY"}[r.choice.mode])
+	if r.choice.mode == one {
+		w.array("allowedFunctionNames")
+		w.value(r.choice.name)
+		w.close(']')
+	}
+	w.close('}')
+	w.close('}')
+}
+
+func (x *Exchange) geminiConfig(w *writer, r *conversation) {
+	before := len(w.b)
+	w.object("generationConfig")
+	empty := len(w.b)
+	if r.maxTokens > 0 {
+		w.number("maxOutputTokens", r.maxTokens)
+	}
+	if r.n > 1 {
+		w.number("candidateCount", r.n)
+	}
+	w.literal("temperature", r.temperature)
+	w.literal("topP", r.topP)
+	w.literal("topK", r.topK)
+	w.literal("seed", r.seed)
+	w.literal("frequencyPenalty", r.frequency)
+	w.literal("presencePenalty", r.presence)
+	w.stops("stopSequences", r.stop)
+	if r.format.kind != freeText {
+		w.str("responseMimeType", "application/json")
+	}
+	if r.format.kind == schemaOf {
+		w.literal("responseJsonSchema", r.format.schema)
+	}
+	if r.effort != effortUnset || r.thoughts {
+		w.object("thinkingConfig")
+		if r.effort != effortUnset {
+			w.number("thinkingBudget", budgets[r.effort])
+		}
+		if r.thoughts {
+			w.literal("includeThoughts", []byte("true"))
+		}
+		w.close('}')
+	}
+	if len(w.b) == empty {
+		w.b = w.b[:before]
+		w.next = true
+		return
+	}
+	w.close('}')
+}

@@ -1,0 +1,203 @@
+package translate
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// A writer appends members and elements with the commas between them.
+type writer struct {
+	b    []byte
+	next bool // a comma is due
+}
+
+func (w *writer) raw(s string) { w.b = append(w.b, s...) }
+
+func (w *writer) open(c byte) {
+	w.comma()
+	w.b = append(w.b, c)
+	w.next = false
+}
+
+func (w *writer) close(c byte) {
+	w.b = append(w.b, c)
+	w.next = true
+}
+
+func (w *writer) comma() {
+	if w.next {
+		w.b = append(w.b, ',')
+	}
+	w.next = true
+}
+
+// key begins a member. The name needs no escapes.
+func (w *writer) key(name string) {
+	w.comma()
+	w.b = append(w.b, '"')
+	w.b = append(w.b, name...)
+	w.b = append(w.b, '"', ':')
+	w.next = false
+}
+
+// value appends JSON.
+func (w *writer) value(json []byte) {
+	w.comma()
+	w.b = append(w.b, json...)
+}
+
+// literal appends a member that is JSON already; what is nil is left out.
+func (w *writer) literal(name string, json []byte) {
+	if json != nil {
+		w.key(name)
+		w.value(json)
+	}
+}
+
+// str appends a member whose string needs no escapes.
+func (w *writer) str(name, s string) {
+	w.key(name)
+	w.comma()
+	w.b = append(w.b, '"')
+	w.b = append(w.b, s...)
+	w.b = append(w.b, '"')
+}
+
+// text appends a member whose string may be anything.
+func (w *writer) text(name, s string) {
+	w.key(name)
+	w.comma()
+	w.b = llm.AppendString(w.b, s)
+}
+
+func (w *writer) number(name string, n int64) {
+	w.key(name)
+	w.comma()
+	w.b = strconv.AppendInt(w.b, n, 10)
+}
+
+func (w *writer) object(name string) {
+	w.key(name)
+	w.b = append(w.b, '{')
+}
+
+func (w *writer) array(name string) {
+	w.key(name)
+	w.b = append(w.b, '[')
+}
+
+// quoted appends a member whose string is made of pieces: bytes from between quotes, and words without escapes.
+func (w *writer) quoted(name string, pieces ...[]byte) {
+	w.key(name)
+	w.comma()
+	w.b = append(w.b, '"')
+	for _, p := range pieces {
+		w.b = append(w.b, p...)
+	}
+	w.b = append(w.b, '"')
+}
+
+// inner is what stands between the quotes of a literal.
+func inner(literal []byte) []byte {
+	if len(literal) < 2 {
+		return nil
+	}
+	return literal[1 : len(literal)-1]
+}
+
+// isEmpty tells whether a literal is none or "".
+func isEmpty(literal []byte) bool { return len(literal) <= 2 }
+
+// literalOf makes a literal.
+func literalOf(s string) []byte { return llm.AppendString(nil, s) }
+
+// plainLiteral is a literal without escapes that need not be there, such as \/ in an address.
+func plainLiteral(literal []byte) []byte {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return literal
+	}
+	return literalOf(string(llm.AppendMeaning(nil, literal)))
+}
+
+// asObject is the object that a literal holds, as the arguments of OpenAI's calls do; an empty one is {}. Ok is false
+// where it holds something else, or what parsers read differently.
+func asObject(literal []byte) (object []byte, ok bool) {
+	object = bytes.TrimSpace(llm.AppendMeaning(make([]byte, 0, len(literal)), literal))
+	if len(object) == 0 {
+		return []byte("{}"), true
+	}
+	return object, object[0] == '{' && llm.Check(object) == nil
+}
+
+// appendQuoted appends JSON as a string.
+func appendQuoted(dst, json []byte) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i, c := range json {
+		var escaped string
+		switch c {
+		case '"':
+			escaped = `\"`
+		case '\\':
+			escaped = `\\`
+		case '\n':
+			escaped = `\n`
+		case '\r':
+			escaped = `\r`
+		case '\t':
+			escaped = `\t`
+		default:
+			continue
+		}
+		dst = append(dst, json[start:i]...)
+		dst = append(dst, escaped...)
+		start = i + 1
+	}
+	dst = append(dst, json[start:]...)
+	return append(dst, '"')
+}
+
+// object is a call's arguments as an object.
+func (p *part) object() ([]byte, bool) {
+	if !p.quoted {
+		if p.args == nil {
+			return []byte("{}"), true
+		}
+		return p.args, true
+	}
+	return asObject(p.args)
+}
+
+// string is a call's arguments as a literal.
+func (p *part) string() []byte {
+	switch {
+	case p.quoted && !isEmpty(p.args):
+		return p.args
+	case p.quoted || p.args == nil:
+		return []byte(`"{}"`)
+	default:
+		return appendQuoted(make([]byte, 0, len(p.args)+len(p.args)/8+16), p.args)
+	}
+}
+
+// cutDataURL takes data:image/png;base64,DATA apart. Ok is false for an address of another kind.
+func cutDataURL(literal []byte) (mime, data []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(inner(literal), []byte("data:"))
+	if !ok {
+		return nil, nil, false
+	}
+	head, data, ok := bytes.Cut(rest, []byte(","))
+	mime, ok2 := bytes.CutSuffix(head, []byte(";base64"))
+	return mime, data, ok && ok2
+}
+
+// media is a part whose bytes are in an address, or behind it.
+func media(kind partKind, address []byte) part {
+	address = plainLiteral(address)
+	if mime, data, ok := cutDataURL(address); ok {
+		return part{kind: kind, mime: mime, data: data}
+	}
+	return part{kind: kind, url: address}
+}

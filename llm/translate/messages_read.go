@@ -1,0 +1,273 @@
+package translate
+
+import (
+	"github.com/leash-gateway/leash/llm"
+)
+
+// readMessages reads https://docs.anthropic.com/en/api/messages, and requests to count its tokens.
+func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "model":
+			x.model = c.String()
+		case "messages":
+			c.Array(func(int) { x.readTurn(c, r) })
+		case "system":
+			r.system = x.readBlocks(c, r.system)
+		case "stream":
+			r.stream = c.Bool()
+		case "max_tokens":
+			r.maxTokens = c.Count()
+		case "temperature":
+			r.temperature = c.Number()
+		case "top_p":
+			r.topP = c.Number()
+		case "top_k":
+			x.number(c, "top_k", &r.topK)
+		case "stop_sequences":
+			c.Array(func(int) { r.stop = append(r.stop, c.Literal()) })
+			if len(r.stop) > 0 && x.to == Responses {
+				x.drop(c, "stop_sequences")
+			}
+		case "metadata":
+			c.Object(func(name []byte) {
+				if string(name) == "user_id" {
+					x.readUser(c, r, "metadata.user_id")
+				} else {
+					c.Skip()
+				}
+			})
+		case "tools":
+			c.Array(func(int) { x.readMessagesTool(c, r) })
+		case "tool_choice":
+			x.readMessagesChoice(c, r)
+		case "thinking":
+			x.readThinking(c, r)
+		case "output_config":
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "effort":
+					x.readEffort(c, r)
+				case "format":
+					x.readFormat(c, r, "")
+				default:
+					c.Skip()
+				}
+			})
+		default:
+			x.unknown(c, name)
+		}
+	})
+}
+
+func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
+	kind, display := "", ""
+	budget := int64(0)
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "budget_tokens":
+			budget = c.Count()
+		case "display":
+			display = c.String()
+		default:
+			c.Skip()
+		}
+	})
+	r.thoughts = (kind == "enabled" || kind == "adaptive") && display != "omitted"
+	if kind == "enabled" && r.effort == effortUnset {
+		r.effort = effortOfBudget(budget)
+	}
+}
+
+func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
+	var t tool
+	kind := ""
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "name":
+			t.name = c.Literal()
+		case "description":
+			t.about = c.Literal()
+		case "input_schema":
+			t.schema = c.Raw()
+		case "strict":
+			t.strict = c.Raw()
+		case "cache_control":
+			if c.Raw() != nil {
+				x.drop(c, "cache_control")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	switch {
+	case kind != "" && kind != "custom":
+		x.drop(c, "tools[] of other types")
+	case isEmpty(t.name):
+		c.Fail("", "has no name")
+	}
+	r.tools = append(r.tools, t)
+}
+
+func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
+	kind := ""
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "name":
+			r.choice.name = c.Literal()
+		case "disable_parallel_tool_use":
+			if r.sequential = c.Bool(); r.sequential && x.to == Gemini {
+				x.drop(c, "tool_choice.disable_parallel_tool_use")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "":
+	case "auto":
+		r.choice.mode = auto
+	case "any":
+		r.choice.mode = always
+	case "none":
+		r.choice.mode = never
+	case "tool":
+		r.choice.mode = one
+	default:
+		c.Fail(".type", "is not one that is known")
+	}
+}
+
+func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
+	role := ""
+	var parts []part
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "role":
+			role = c.String()
+		case "content":
+			parts = x.readBlocks(c, parts)
+		default:
+			c.Skip()
+		}
+	})
+	switch role {
+	case "user":
+		r.add(false, parts...)
+	case "assistant":
+		r.add(true, parts...)
+	case "system":
+		r.system = append(r.system, parts...)
+	default:
+		c.Fail(".role", "has no counterpart in "+x.to.String())
+	}
+}
+
+// readBlocks reads content: a string or blocks.
+func (x *Exchange) readBlocks(c *llm.Cursor, parts []part) []part {
+	if c.Next() == '"' {
+		if text := c.Literal(); !isEmpty(text) {
+			parts = append(parts, part{kind: textPart, text: text})
+		}
+		return parts
+	}
+	c.Array(func(int) {
+		if p, ok := x.readBlock(c); ok {
+			parts = append(parts, p)
+		}
+	})
+	return parts
+}
+
+func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
+	var p part
+	kind := ""
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "text":
+			p.text = c.Literal()
+		case "id", "tool_use_id":
+			p.id = c.Literal()
+		case "name", "title":
+			p.name = c.Literal()
+		case "input":
+			p.args = c.Raw()
+		case "is_error":
+			p.failed = c.Bool()
+		case "content":
+			p.parts = x.readBlocks(c, p.parts)
+		case "source":
+			if c.Next() == '{' {
+				x.readSource(c, &p)
+			} else {
+				c.Skip()
+			}
+		case "cache_control":
+			if c.Raw() != nil {
+				x.drop(c, "cache_control")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "text":
+		return p, !isEmpty(p.text)
+	case "image":
+		p.kind = imagePart
+		return p, true
+	case "document":
+		if p.text == nil { // else plain text, which every API can say
+			p.kind = filePart
+		}
+		return p, true
+	case "tool_use":
+		p.kind = callPart
+		return p, true
+	case "tool_result":
+		p.kind = resultPart
+		return p, true
+	case "thinking", "redacted_thinking":
+		x.drop(c, "messages[].content[] of type thinking")
+		return p, false
+	default:
+		x.drop(c, "messages[].content[] of other types")
+		return p, false
+	}
+}
+
+func (x *Exchange) readSource(c *llm.Cursor, p *part) {
+	kind := ""
+	var data []byte
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "media_type":
+			p.mime = inner(plainLiteral(c.Literal()))
+		case "data":
+			data = c.Literal()
+		case "url":
+			p.url = plainLiteral(c.Literal())
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "base64":
+		p.data = inner(plainLiteral(data))
+	case "url":
+	case "text":
+		p.text, p.mime = data, nil
+	default:
+		x.drop(c, "messages[].content[].source of other types")
+	}
+}

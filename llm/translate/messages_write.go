@@ -1,0 +1,251 @@
+package translate
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+)
+
+// appendMessages writes a request for a message, or to count its tokens.
+func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
+	w := &writer{b: dst}
+	w.open('{')
+	w.text("model", x.providerModel())
+	limit := r.maxTokens
+	if limit == 0 {
+		limit = x.options.MaxTokens
+	}
+	budget := x.thinkingBudget(r, &limit)
+	if x.op == generate {
+		w.number("max_tokens", limit)
+	}
+	if len(r.system) > 0 {
+		if err := x.blocks(w, "system", r.system); err != nil {
+			return nil, err
+		}
+	}
+	w.array("messages")
+	for i := range r.messages {
+		m := &r.messages[i]
+		w.open('{')
+		if m.assistant {
+			w.str("role", "assistant")
+		} else {
+			w.str("role", "user")
+		}
+		if err := x.blocks(w, "content", m.parts); err != nil {
+			return nil, err
+		}
+		w.close('}')
+	}
+	w.close(']')
+	if x.op == count {
+		if err := x.messagesTools(w, r); err != nil {
+			return nil, err
+		}
+		w.close('}')
+		return w.b, nil
+	}
+	if r.stream {
+		w.literal("stream", []byte("true"))
+	}
+	if r.temperature != nil && budget == 0 { // which Anthropic has only at 1 while its models think
+		if above1(r.temperature) {
+			return nil, &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
+		}
+		w.literal("temperature", r.temperature)
+	}
+	w.literal("top_p", r.topP)
+	w.literal("top_k", r.topK)
+	w.stops("stop_sequences", r.stop)
+	if r.user != nil {
+		w.object("metadata")
+		w.literal("user_id", r.user)
+		w.close('}')
+	}
+	if budget > 0 {
+		w.object("thinking")
+		w.str("type", "enabled")
+		w.number("budget_tokens", budget)
+		w.close('}')
+	}
+	if r.format.kind == schemaOf {
+		w.object("output_config")
+		w.object("format")
+		w.str("type", "json_schema")
+		w.literal("schema", r.format.schema)
+		w.close('}')
+		w.close('}')
+	}
+	if err := x.messagesTools(w, r); err != nil {
+		return nil, err
+	}
+	w.close('}')
+	return w.b, nil
+}
+
+func above1(number []byte) bool {
+	f, err := strconv.ParseFloat(string(number), 64)
+	return err != nil || f > 1
+}
+
+// thinkingBudget is how many tokens the model may think, 0 for not at all. Anthropic wants at least 1024, and less than
+// the limit of the answer, which counts them; and none where an earlier call of a tool comes without its thoughts, which
+// no other API has kept.
+func (x *Exchange) thinkingBudget(r *conversation, limit *int64) int64 {
+	const least = 1024
+	if r.effort <= effortNone || x.op != generate {
+		return 0
+	}
+	for i := range r.messages {
+		for j := range r.messages[i].parts {
+			if r.messages[i].parts[j].kind == callPart {
+				return 0
+			}
+		}
+	}
+	budget := budgets[r.effort]
+	switch {
+	case r.maxTokens == 0:
+		*limit += budget
+	case r.maxTokens <= least:
+		return 0
+	}
+	return min(budget, *limit-1)
+}
+
+func (x *Exchange) messagesTools(w *writer, r *conversation) error {
+	if len(r.tools) > 0 {
+		w.array("tools")
+		for i := range r.tools {
+			t := &r.tools[i]
+			w.open('{')
+			w.literal("name", t.name)
+			w.literal("description", t.about)
+			if t.schema == nil {
+				w.literal("input_schema", []byte(`{"type":"object","properties":{}}`))
+			} else {
+				w.literal("input_schema", t.schema)
+			}
+			if string(t.strict) == "true" {
+				w.literal("strict", t.strict)
+			}
+			w.close('}')
+		}
+		w.close(']')
+	}
+	mode := r.choice.mode
+	if mode == unset && r.sequential && len(r.tools) > 0 {
+		mode = auto
+	}
+	if mode == unset {
+		return nil
+	}
+	w.object("tool_choice")
+	w.str("type", [...]string{auto: "auto", never: "none", always: "any", one: "tool"}[mode])
+	if mode == one {
+		w.literal("name", r.choice.name)
+	}
+	if r.sequential && mode != never {
+		w.literal("disable_parallel_tool_use", []byte("true"))
+	}
+	w.close('}')
+	return nil
+}
+
+// blocks writes content: one text as a string, all else as blocks. What tools answered goes first, as Anthropic wants it.
+func (x *Exchange) blocks(w *writer, name string, parts []part) error {
+	if len(parts) == 1 && parts[0].kind == textPart {
+		w.literal(name, parts[0].text)
+		return nil
+	}
+	w.array(name)
+	for i := range parts {
+		if parts[i].kind == resultPart {
+			if err := x.block(w, &parts[i]); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range parts {
+		if parts[i].kind != resultPart {
+			if err := x.block(w, &parts[i]); err != nil {
+				return err
+			}
+		}
+	}
+	w.close(']')
+	return nil
+}
+
+func (x *Exchange) block(w *writer, p *part) error {
+	w.open('{')
+	switch p.kind {
+	case textPart, refusalPart:
+		w.str("type", "text")
+		w.literal("text", p.text)
+	case imagePart:
+		w.str("type", "image")
+		if err := w.source(p); err != nil {
+			return err
+		}
+	case filePart:
+		w.str("type", "document")
+		if err := w.source(p); err != nil {
+			return err
+		}
+		w.literal("title", p.name)
+	case callPart:
+		input, ok := p.object()
+		if !ok {
+			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		}
+		w.str("type", "tool_use")
+		w.literal("id", p.id)
+		w.literal("name", p.name)
+		w.literal("input", input)
+	case resultPart:
+		w.str("type", "tool_result")
+		w.literal("tool_use_id", p.id)
+		if p.args != nil {
+			w.key("content")
+			w.value(appendQuoted(nil, p.args))
+		} else if len(p.parts) > 0 {
+			if err := x.blocks(w, "content", p.parts); err != nil {
+				return err
+			}
+		}
+		if p.failed {
+			w.literal("is_error", []byte("true"))
+		}
+	default:
+		return &Error{Field: "messages", Reason: "audio has no counterpart in " + x.to.String()}
+	}
+	w.close('}')
+	return nil
+}
+
+// source writes where an image or a document comes from. Of documents in base64 Anthropic takes PDF only; a text it takes
+// as it is.
+func (w *writer) source(p *part) error {
+	w.object("source")
+	switch {
+	case p.url != nil:
+		w.str("type", "url")
+		w.literal("url", p.url)
+	case p.kind == filePart && bytes.HasPrefix(p.mime, []byte("text/")):
+		text, err := base64.StdEncoding.AppendDecode(nil, p.data)
+		if err != nil {
+			return &Error{Field: "messages", Reason: "a file is no base64"}
+		}
+		w.str("type", "text")
+		w.str("media_type", "text/plain")
+		w.text("data", string(text))
+	default:
+		w.str("type", "base64")
+		w.quoted("media_type", p.mime)
+		w.quoted("data", p.data)
+	}
+	w.close('}')
+	return nil
+}

@@ -1,0 +1,188 @@
+package translate
+
+import (
+	"github.com/leash-gateway/leash/llm"
+)
+
+// readResponses reads https://platform.openai.com/docs/api-reference/responses/create.
+func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "model":
+			x.model = c.String()
+		case "input":
+			if c.Next() == '"' {
+				r.add(false, part{kind: textPart, text: c.Literal()})
+			} else {
+				c.Array(func(int) { x.readItem(c, r) })
+			}
+		case "instructions":
+			if c.Next() == '[' {
+				c.Fail("", "has no counterpart in "+x.to.String()+" unless it is a text")
+				c.Skip()
+			} else if text := c.Literal(); !isEmpty(text) {
+				r.system = append([]part{{kind: textPart, text: text}}, r.system...)
+			}
+		case "stream":
+			r.stream = c.Bool()
+		case "max_output_tokens":
+			r.maxTokens = c.Count()
+		case "temperature":
+			r.temperature = c.Number()
+		case "top_p":
+			r.topP = c.Number()
+		case "user", "safety_identifier":
+			x.readUser(c, r, string(name))
+		case "tools":
+			c.Array(func(int) { x.readTool(c, r, "") })
+		case "tool_choice":
+			x.readToolChoice(c, r)
+		case "parallel_tool_calls":
+			x.parallel(c, r)
+		case "reasoning":
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "effort":
+					x.readEffort(c, r)
+				case "summary":
+					r.thoughts = c.Raw() != nil
+				default:
+					c.Skip()
+				}
+			})
+		case "text":
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "format":
+					x.readFormat(c, r, "")
+				case "verbosity":
+					if c.Raw() != nil {
+						x.drop(c, "text.verbosity")
+					}
+				default:
+					c.Skip()
+				}
+			})
+		case "truncation":
+			if s := c.String(); s != "" && s != "disabled" {
+				x.drop(c, "truncation")
+			}
+		default:
+			x.unknown(c, name)
+		}
+	})
+}
+
+// readItem reads an item of the input. One without a type is a message.
+func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
+	var p part
+	var parts []part
+	kind, role := "message", ""
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "role":
+			role = c.String()
+		case "content":
+			if c.Next() == 'n' {
+				c.Skip()
+				return
+			}
+			parts = x.readItemContent(c, parts)
+		case "output":
+			parts = x.readItemContent(c, parts)
+		case "call_id":
+			p.id = c.Literal()
+		case "name":
+			p.name = c.Literal()
+		case "arguments":
+			p.args = c.Literal()
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "message":
+		switch role {
+		case "system", "developer":
+			r.system = append(r.system, parts...)
+		case "user":
+			r.add(false, parts...)
+		case "assistant":
+			r.add(true, parts...)
+		default:
+			c.Fail(".role", "has no counterpart in "+x.to.String())
+		}
+	case "function_call":
+		p.kind, p.quoted = callPart, true
+		r.add(true, p)
+	case "function_call_output":
+		if isEmpty(p.id) {
+			c.Fail(".call_id", "is missing")
+		}
+		r.add(false, part{kind: resultPart, id: p.id, parts: parts})
+	case "reasoning":
+		x.drop(c, "input[] of type reasoning")
+	default:
+		x.drop(c, "input[] of other types")
+	}
+}
+
+func (x *Exchange) readItemContent(c *llm.Cursor, parts []part) []part {
+	if c.Next() == '"' {
+		if text := c.Literal(); !isEmpty(text) {
+			parts = append(parts, part{kind: textPart, text: text})
+		}
+		return parts
+	}
+	c.Array(func(int) {
+		if p, ok := x.readItemPart(c); ok {
+			parts = append(parts, p)
+		}
+	})
+	return parts
+}
+
+func (x *Exchange) readItemPart(c *llm.Cursor) (part, bool) {
+	var p part
+	var filename []byte
+	kind := ""
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "text":
+			p.text = c.Literal()
+		case "refusal":
+			p = part{kind: refusalPart, text: c.Literal()}
+		case "image_url":
+			if address := c.Literal(); address != nil {
+				p = media(imagePart, address)
+			}
+		case "file_data", "file_url":
+			if address := c.Literal(); address != nil {
+				p = media(filePart, address)
+			}
+		case "filename":
+			filename = c.Literal()
+		case "file_id":
+			if c.Raw() != nil {
+				x.drop(c, "file_id")
+			}
+		case "detail":
+			if d := c.String(); d != "" && d != "auto" {
+				x.drop(c, "input[].content[].detail")
+			}
+		default:
+			c.Skip()
+		}
+	})
+	switch kind {
+	case "input_text", "output_text", "text", "refusal", "input_image", "input_file":
+	default:
+		c.Fail(".type", "has no counterpart in "+x.to.String())
+	}
+	p.name = filename
+	return p, p.text != nil || p.url != nil || p.data != nil
+}

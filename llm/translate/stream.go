@@ -1,0 +1,219 @@
+package translate
+
+import (
+	"bytes"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// A Stream translates the events of a streamed answer as they come. It belongs to one goroutine.
+type Stream struct {
+	x      *Exchange
+	events llm.Encoder
+	dst    []byte
+	to     sink
+
+	id       string
+	usage    llm.Usage
+	begun    bool
+	ended    bool // by the provider's end, or by an error
+	finished bool // a reason for the end has come
+	calls    int  // of an answer of Google's
+	whole    int  // calls that came in one piece, which have no number of the provider's
+
+	// The client's API has one call after the other, while the provider may send pieces of several in turn: the first is
+	// live, the others wait until it is known to be complete.
+	inTurn  bool
+	live    int // number of the call that is live; -1 for none
+	waiting []heldCall
+}
+
+// A sink writes what an answer is made of, piece by piece, as events of the client's API.
+//
+// Texts are JSON strings. A call is known by a number that is its own in the stream; its arguments are pieces of JSON, as
+// strings, and come behind its beginning.
+type sink interface {
+	begin()
+	text(choice int, kind partKind, literal []byte)
+	call(choice, number int, id, name []byte)
+	arguments(choice, number int, literal []byte)
+	finish(choice int, why finish, stop []byte)
+	end()
+}
+
+// Stream begins the translation of a streamed answer. Framing is how the client's API has its events one behind the other:
+// for Google's without "alt=sse" as a JSON array, else as server-sent events.
+func (x *Exchange) Stream(framing llm.Framing) *Stream {
+	s := &Stream{x: x, events: llm.Encoder{Framing: framing}, live: -1, inTurn: x.from == Responses || x.from == Messages}
+	switch x.from {
+	case Chat:
+		s.to = &chatSink{Stream: s}
+	case Responses:
+		s.to = &responsesSink{Stream: s, open: -1}
+	case Messages:
+		s.to = &messagesSink{Stream: s, index: -1}
+	default:
+		s.to = &geminiSink{Stream: s}
+	}
+	return s
+}
+
+// Event appends to dst what one of the provider's events (llm.Frame.Data) becomes, which may be nothing or several events.
+// The error is a *llm.SyntaxError or an *Error; Fail tells it to the client.
+func (s *Stream) Event(dst, data []byte) ([]byte, error) {
+	if s.ended {
+		return dst, nil
+	}
+	if s.x.to == Chat && string(bytes.TrimSpace(data)) == "[DONE]" {
+		return s.End(dst), nil
+	}
+	s.dst = dst
+	c := llm.NewCursor(data, true)
+	used := false
+	switch s.x.to {
+	case Chat:
+		used = s.chatEvent(c)
+	case Responses:
+		used = s.responsesEvent(c, data)
+	case Messages:
+		used = s.messagesEvent(c)
+	default:
+		used = s.geminiEvent(c)
+	}
+	if err := c.Err(); err != nil {
+		return s.dst, asError(err)
+	}
+	if used {
+		e, err := llm.ParseEvent(s.x.Format(), data)
+		if err != nil {
+			return s.dst, err
+		}
+		s.usage = s.usage.Joined(e.Usage)
+	}
+	return s.dst, nil
+}
+
+// errCut is what a client reads of a stream that broke off.
+const errCut = "the provider's stream ended before its answer did"
+
+// End appends what ends the stream for the client, once the provider's has: after an answer that was not ended an error, so
+// that no client takes a part for the whole.
+func (s *Stream) End(dst []byte) []byte {
+	if s.ended {
+		return dst
+	}
+	if !s.finished {
+		return s.Fail(dst, 502, "stream_cut", errCut)
+	}
+	s.dst = dst
+	s.start()
+	s.to.end()
+	s.ended = true
+	return s.dst
+}
+
+// Fail appends an error, which ends the stream.
+func (s *Stream) Fail(dst []byte, status int, code, message string) []byte {
+	if s.ended {
+		return dst
+	}
+	s.ended = true
+	return s.events.Error(dst, s.x.client, status, code, message)
+}
+
+// fail ends the stream with the provider's own error.
+func (s *Stream) fail(data []byte) {
+	code, message := readError(data)
+	if message == "" {
+		message = "the provider reported an error and no message"
+	}
+	s.dst = s.Fail(s.dst, 502, code, message)
+}
+
+// start begins the answer before its first piece.
+func (s *Stream) start() {
+	if !s.begun {
+		s.begun = true
+		if s.id == "" {
+			s.id = s.x.options.ID
+		}
+		s.to.begin()
+	}
+}
+
+func (s *Stream) text(choice int, kind partKind, literal []byte) {
+	if isEmpty(literal) || s.ended {
+		return
+	}
+	s.start()
+	if s.release(); !s.ended {
+		s.to.text(choice, kind, literal)
+	}
+}
+
+// A heldCall is one whose arguments are still to come.
+type heldCall struct {
+	choice, number int
+	id, name       []byte
+	arguments      []byte // between quotes
+}
+
+func (s *Stream) call(choice, number int, id, name []byte) {
+	switch {
+	case s.ended:
+	case s.inTurn && s.live >= 0:
+		if len(s.waiting) < maxChoices {
+			s.waiting = append(s.waiting, heldCall{choice, number, bytes.Clone(id), bytes.Clone(name), nil})
+		}
+	default:
+		s.start()
+		s.live = number
+		s.to.call(choice, number, id, name)
+	}
+}
+
+func (s *Stream) arguments(choice, number int, literal []byte) {
+	if isEmpty(literal) || s.ended {
+		return
+	}
+	s.start()
+	if !s.inTurn || s.live == number {
+		s.to.arguments(choice, number, literal)
+		return
+	}
+	for i := range s.waiting {
+		if w := &s.waiting[i]; w.number == number {
+			w.arguments = append(w.arguments, inner(literal)...)
+			return
+		}
+	}
+	s.dst = s.Fail(s.dst, 502, "stream_mixed", "the provider goes on with a call of a tool that was complete")
+}
+
+// release ends the live call and passes on those that waited for that.
+func (s *Stream) release() {
+	if s.live = -1; len(s.waiting) == 0 {
+		return
+	}
+	for _, w := range s.waiting {
+		s.to.call(w.choice, w.number, w.id, w.name)
+		if len(w.arguments) > 0 {
+			s.to.arguments(w.choice, w.number, append(append([]byte{'"'}, w.arguments...), '"'))
+		}
+	}
+	s.waiting = nil
+}
+
+func (s *Stream) finish(choice int, why finish, stop []byte) {
+	if why == finishOpen || s.ended {
+		return
+	}
+	s.start()
+	if s.release(); !s.ended {
+		s.finished = true
+		s.to.finish(choice, why, stop)
+	}
+}
+
+// write sends an event that w has made.
+func (s *Stream) write(name string, w *writer) { s.dst = s.events.Event(s.dst, name, w.b) }

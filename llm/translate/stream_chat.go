@@ -1,0 +1,157 @@
+package translate
+
+import (
+	"github.com/leash-gateway/leash/llm"
+)
+
+type chatSink struct {
+	*Stream
+	head    []byte // of every event, up to the number of its choice
+	choices []chatState
+}
+
+// chatState is what a choice has come to.
+type chatState struct {
+	spoken  bool  // its first event, which has the role, is out
+	numbers []int // of its calls, in the order of their indices
+	closed  bool
+}
+
+func (k *chatSink) begin() {
+	w := &writer{}
+	w.open('{')
+	w.text("id", k.id)
+	if k.x.older {
+		w.str("object", "text_completion")
+	} else {
+		w.str("object", "chat.completion.chunk")
+	}
+	w.number("created", k.x.created())
+	w.text("model", k.x.model)
+	k.head = w.b
+}
+
+func (k *chatSink) state(choice int) *chatState {
+	for choice >= len(k.choices) && len(k.choices) < maxChoices {
+		k.choices = append(k.choices, chatState{})
+	}
+	return &k.choices[min(choice, maxChoices-1)]
+}
+
+// maxChoices bounds what a provider can make a client's gateway remember.
+const maxChoices = 128
+
+// event writes an event with one choice.
+func (k *chatSink) event(choice int, why string, delta func(w *writer)) {
+	w := &writer{b: append(make([]byte, 0, len(k.head)+256), k.head...), next: true}
+	w.array("choices")
+	w.open('{')
+	w.number("index", int64(choice))
+	st := k.state(choice)
+	if k.x.older {
+		if delta != nil {
+			delta(w)
+		} else {
+			w.str("text", "")
+		}
+	} else {
+		w.object("delta")
+		if !st.spoken {
+			st.spoken = true
+			w.str("role", "assistant")
+		}
+		if delta != nil {
+			delta(w)
+		}
+		w.close('}')
+	}
+	w.literal("logprobs", []byte("null"))
+	if why == "" {
+		w.literal("finish_reason", []byte("null"))
+	} else {
+		w.str("finish_reason", why)
+	}
+	w.close('}')
+	w.close(']')
+	if k.x.wantUsage {
+		w.literal("usage", []byte("null"))
+	}
+	w.close('}')
+	k.write("", w)
+}
+
+func (k *chatSink) text(choice int, kind partKind, literal []byte) {
+	name := "content"
+	switch {
+	case k.x.older && kind != textPart:
+		return
+	case k.x.older:
+		name = "text"
+	case kind == refusalPart:
+		name = "refusal"
+	case kind == thoughtPart:
+		name = "reasoning_content"
+	}
+	k.event(choice, "", func(w *writer) { w.literal(name, literal) })
+}
+
+func (k *chatSink) call(choice, number int, id, name []byte) {
+	st := k.state(choice)
+	st.numbers = append(st.numbers, number)
+	k.piece(choice, len(st.numbers)-1, func(w *writer) {
+		w.literal("id", id)
+		w.str("type", "function")
+		w.object("function")
+		w.literal("name", name)
+		w.str("arguments", "")
+		w.close('}')
+	})
+}
+
+func (k *chatSink) arguments(choice, number int, literal []byte) {
+	st := k.state(choice)
+	for i := len(st.numbers) - 1; i >= 0; i-- {
+		if st.numbers[i] == number {
+			k.piece(choice, i, func(w *writer) {
+				w.object("function")
+				w.literal("arguments", literal)
+				w.close('}')
+			})
+			return
+		}
+	}
+}
+
+func (k *chatSink) piece(choice, index int, write func(w *writer)) {
+	k.event(choice, "", func(w *writer) {
+		w.array("tool_calls")
+		w.open('{')
+		w.number("index", int64(index))
+		write(w)
+		w.close('}')
+		w.close(']')
+	})
+}
+
+func (k *chatSink) finish(choice int, why finish, _ []byte) {
+	st := k.state(choice)
+	if st.closed {
+		return
+	}
+	st.closed = true
+	if why == finishStop && len(st.numbers) > 0 {
+		why = finishCalls
+	}
+	k.event(choice, chatFinish[why], nil)
+}
+
+func (k *chatSink) end() {
+	if k.x.wantUsage {
+		w := &writer{b: append([]byte(nil), k.head...), next: true}
+		w.literal("choices", []byte("[]"))
+		w.chatUsage(k.usage)
+		w.close('}')
+		k.write("", w)
+	}
+	k.dst = llm.AppendFrame(k.dst, "", []byte("[DONE]"))
+}

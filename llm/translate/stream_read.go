@@ -1,0 +1,336 @@
+package translate
+
+import (
+	"github.com/leash-gateway/leash/llm"
+)
+
+func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			if id := c.String(); !s.begun {
+				s.id = id
+			}
+		case "choices":
+			c.Array(func(int) { s.chatChoice(c) })
+		case "usage":
+			used = c.Next() == '{'
+			c.Skip()
+		case "error":
+			if raw := c.Raw(); raw != nil {
+				s.fail(raw)
+			}
+		default:
+			c.Skip()
+		}
+	})
+	return used
+}
+
+func (s *Stream) chatChoice(c *llm.Cursor) {
+	index := 0
+	why := finishOpen
+	var delta []byte
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "index":
+			index = int(c.Count())
+		case "delta":
+			delta = c.Raw() // the index may stand behind it
+		case "finish_reason":
+			why = finishOfChat(c.String())
+		default:
+			c.Skip()
+		}
+	})
+	if delta != nil {
+		s.chatDelta(llm.NewCursor(delta, true), index)
+	}
+	s.finish(index, why, nil)
+}
+
+func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
+	thought := false
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "content":
+			if c.Next() == '"' {
+				s.text(choice, textPart, c.Literal())
+			} else {
+				c.Skip()
+			}
+		case "refusal":
+			s.text(choice, refusalPart, c.Literal())
+		case "reasoning_content", "reasoning":
+			if c.Next() == '"' && !thought { // which some servers send twice
+				thought = true
+				s.text(choice, thoughtPart, c.Literal())
+			} else {
+				c.Skip()
+			}
+		case "tool_calls":
+			c.Array(func(i int) { s.chatCall(c, choice, i) })
+		default:
+			c.Skip()
+		}
+	})
+}
+
+func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
+	var id, name, arguments []byte
+	c.Object(func(key []byte) {
+		switch string(key) {
+		case "index":
+			number = int(c.Count())
+		case "id":
+			id = c.Literal()
+		case "function":
+			c.Object(func(key []byte) {
+				switch string(key) {
+				case "name":
+					name = c.Literal()
+				case "arguments":
+					arguments = c.Literal()
+				default:
+					c.Skip()
+				}
+			})
+		default:
+			c.Skip()
+		}
+	})
+	if !isEmpty(name) {
+		s.call(choice, number, id, name)
+	}
+	s.arguments(choice, number, arguments)
+}
+
+func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
+	kind := ""
+	item := 0
+	var delta, id, name, call []byte
+	itemKind := ""
+	reason := ""
+	c.Object(func(key []byte) {
+		switch string(key) {
+		case "type":
+			kind = c.String()
+		case "output_index":
+			item = int(c.Count())
+		case "delta":
+			if c.Next() == '"' {
+				delta = c.Literal()
+			} else {
+				c.Skip()
+			}
+		case "item":
+			c.Object(func(key []byte) {
+				switch string(key) {
+				case "type":
+					itemKind = c.String()
+				case "call_id":
+					call = c.Literal()
+				case "name":
+					name = c.Literal()
+				default:
+					c.Skip()
+				}
+			})
+		case "response":
+			c.Object(func(key []byte) {
+				switch string(key) {
+				case "id":
+					id = c.Literal()
+				case "usage":
+					used = c.Next() == '{'
+					c.Skip()
+				case "incomplete_details":
+					c.Object(func(key []byte) {
+						if string(key) == "reason" {
+							reason = c.String()
+						} else {
+							c.Skip()
+						}
+					})
+				default:
+					c.Skip()
+				}
+			})
+		default:
+			c.Skip()
+		}
+	})
+	if c.Err() != nil {
+		return false
+	}
+	if s.id == "" && id != nil {
+		s.id = string(llm.AppendMeaning(nil, id))
+	}
+	switch kind {
+	case "response.output_text.delta":
+		s.text(0, textPart, delta)
+	case "response.refusal.delta":
+		s.text(0, refusalPart, delta)
+	case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
+		s.text(0, thoughtPart, delta)
+	case "response.output_item.added":
+		if itemKind == "function_call" {
+			s.call(0, item, call, name)
+		}
+	case "response.function_call_arguments.delta":
+		s.arguments(0, item, delta)
+	case "response.output_item.done":
+		s.release()
+	case "response.completed":
+		s.finish(0, finishStop, nil)
+	case "response.incomplete":
+		why := finishLength
+		if reason == "content_filter" {
+			why = finishFilter
+		}
+		s.finish(0, why, nil)
+	case "response.failed", "error":
+		s.fail(data)
+	}
+	return used
+}
+
+func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
+	kind := ""
+	index := 0
+	var delta, block, failure []byte
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			kind = c.String()
+		case "index":
+			index = int(c.Count())
+		case "message":
+			c.Object(func(name []byte) {
+				switch string(name) {
+				case "id":
+					s.id = c.String()
+				case "usage":
+					used = c.Next() == '{'
+					c.Skip()
+				default:
+					c.Skip()
+				}
+			})
+		case "usage":
+			used = c.Next() == '{'
+			c.Skip()
+		case "content_block":
+			block = c.Raw()
+		case "delta":
+			delta = c.Raw()
+		case "error":
+			failure = c.Raw()
+		default:
+			c.Skip()
+		}
+	})
+	if c.Err() != nil {
+		return false
+	}
+	switch kind {
+	case "content_block_start":
+		s.messagesBlock(llm.NewCursor(block, true), index)
+	case "content_block_stop":
+		s.release()
+	case "content_block_delta", "message_delta":
+		s.messagesDelta(llm.NewCursor(delta, true), index)
+	case "error":
+		s.fail(failure)
+	}
+	return used
+}
+
+func (s *Stream) messagesBlock(c *llm.Cursor, index int) {
+	p, ok := readAnswerBlock(c)
+	if !ok {
+		return
+	}
+	if p.kind == callPart {
+		s.call(0, index, p.id, p.name)
+		if p.args != nil && string(p.args) != "{}" {
+			s.arguments(0, index, appendQuoted(nil, p.args))
+		}
+		return
+	}
+	s.text(0, p.kind, p.text)
+}
+
+func (s *Stream) messagesDelta(c *llm.Cursor, index int) {
+	var stop []byte
+	why := finishOpen
+	c.Object(func(name []byte) {
+		switch string(name) {
+		case "text":
+			s.text(0, textPart, c.Literal())
+		case "thinking":
+			s.text(0, thoughtPart, c.Literal())
+		case "partial_json":
+			s.arguments(0, index, c.Literal())
+		case "stop_reason":
+			why = finishOfMessages(c.String())
+		case "stop_sequence":
+			stop = c.Literal()
+		default:
+			c.Skip()
+		}
+	})
+	s.finish(0, why, stop)
+}
+
+func (s *Stream) geminiEvent(c *llm.Cursor) (used bool) {
+	var first []byte
+	c.Google(func(name []byte) {
+		switch string(name) {
+		case "responseid":
+			if id := c.String(); !s.begun {
+				s.id = id
+			}
+		case "candidates":
+			if s.begun {
+				s.candidates(c)
+			} else {
+				first = c.Raw() // the id stands behind them
+			}
+		case "promptfeedback":
+			if blocked(c) {
+				s.finish(0, finishFilter, nil)
+			}
+		case "usagemetadata":
+			used = c.Next() == '{'
+			c.Skip()
+		case "error":
+			if raw := c.Raw(); raw != nil {
+				s.fail(raw)
+			}
+		default:
+			c.Skip()
+		}
+	})
+	if first != nil && c.Err() == nil {
+		s.candidates(llm.NewCursor(first, true))
+	}
+	return used
+}
+
+func (s *Stream) candidates(c *llm.Cursor) {
+	c.Array(func(i int) {
+		t := readCandidate(c, &s.calls, &i)
+		for j := range t.parts {
+			p := &t.parts[j]
+			if p.kind != callPart {
+				s.text(i, p.kind, p.text)
+			} else {
+				s.whole++
+				s.call(i, s.whole, p.id, p.name)
+				s.arguments(i, s.whole, p.string())
+			}
+		}
+		s.finish(i, t.finish, nil)
+	})
+}

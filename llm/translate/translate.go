@@ -1,0 +1,358 @@
+// Package translate turns an exchange in one provider's API into one in another's: the request on its way to the provider,
+// and the answer, its events or its error on the way back to the client.
+//
+// A request is read into a conversation, which every API can be written from. What stands in it are the bytes of the
+// body that was read: texts are not unescaped and escaped again, and schemas of tools are copied. What one API can say
+// and another cannot is refused or left out as Fields lists it; docs/translation.md is made of that list.
+//
+// Reading and writing are one pass each, in linear time. Like llm the package does no I/O and uses no reflection.
+package translate
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// An API is one of those that are translated from and into.
+type API uint8
+
+// The APIs.
+const (
+	Chat      API = iota // OpenAI's chat completions, which many other servers speak
+	Responses            // OpenAI's responses
+	Messages             // Anthropic's messages
+	Gemini               // Google's generateContent
+	apis      = 4
+)
+
+var apiNames = [apis]string{"OpenAI chat completions", "OpenAI responses", "Anthropic messages", "Google generateContent"}
+
+// String is the API's name for people.
+func (a API) String() string { return apiNames[a] }
+
+// An operation is what is asked of a provider.
+type operation uint8
+
+const (
+	generate operation = iota
+	count
+	embed
+)
+
+// of tells a client's API and what it asks for.
+func of(f llm.Format) (API, operation, bool) {
+	switch f {
+	case llm.OpenAIChat, llm.OpenAICompletions:
+		return Chat, generate, true
+	case llm.OpenAIResponses:
+		return Responses, generate, true
+	case llm.AnthropicMessages:
+		return Messages, generate, true
+	case llm.GoogleGenerate, llm.GoogleStream:
+		return Gemini, generate, true
+	case llm.AnthropicCountTokens:
+		return Messages, count, true
+	case llm.GoogleCountTokens:
+		return Gemini, count, true
+	case llm.OpenAIEmbeddings:
+		return Chat, embed, true
+	case llm.GoogleEmbed, llm.GoogleBatchEmbed:
+		return Gemini, embed, true
+	default:
+		return 0, 0, false
+	}
+}
+
+// An Error says what of a request the provider's API cannot say.
+type Error struct {
+	Field  string // such as logit_bias or messages[2].content[0]
+	Reason string
+}
+
+// Error is like: logit_bias: has no counterpart in Anthropic messages.
+func (e *Error) Error() string {
+	if e.Field == "" {
+		return e.Reason
+	}
+	return e.Field + ": " + e.Reason
+}
+
+// Options are what a translation needs to know besides the bodies. The zero value is ready for use.
+type Options struct {
+	// Model is the name that the provider knows the model by; empty for the client's.
+	Model string
+	// MaxTokens is for APIs that demand a limit of the answer, where the client gives none. 4096 when it is 0.
+	MaxTokens int64
+	// ID is the answer's, where the provider gives it none.
+	ID string
+	// Now is when the answer was made, for the APIs that say so; the beginning of 1970 when it is zero.
+	Now time.Time
+}
+
+// defaultMaxTokens is a limit that every current model of Anthropic's takes.
+const defaultMaxTokens = 4096
+
+// An Exchange is one request and its answer on their way between two APIs. First Request, then one of Response, Error or
+// Stream; it belongs to one goroutine.
+type Exchange struct {
+	client   llm.Format
+	from, to API
+	op       operation
+	options  Options
+
+	model     string // as the client named it, and will be answered
+	stream    bool
+	wantUsage bool // at the end of a stream, where the client's API asks
+	single    bool // one embedding was asked for, not a list
+	base64    bool // embeddings are wanted in base64
+	older     bool // the client speaks the older completions
+	dropped   []string
+}
+
+// New begins an exchange of a client that speaks the format client with a provider that has the API to. The error is an
+// *Error: a client's list of models, say, is no exchange that could be translated.
+func New(client llm.Format, to API, options Options) (*Exchange, error) {
+	from, op, ok := of(client)
+	if !ok {
+		return nil, &Error{Reason: "format " + client.String() + " has no translation"}
+	}
+	x := &Exchange{client: client, from: from, to: to, op: op, options: options, older: client == llm.OpenAICompletions}
+	if x.options.MaxTokens == 0 {
+		x.options.MaxTokens = defaultMaxTokens
+	}
+	switch {
+	case from == to && !x.older:
+		return nil, &Error{Reason: "the provider speaks what the client does: nothing is to be translated"}
+	case op == count && to != Messages && to != Gemini, op == embed && to != Chat && to != Gemini:
+		return nil, &Error{Reason: client.String() + " has no counterpart in " + to.String()}
+	}
+	return x, nil
+}
+
+// A Request is what goes to the provider. Its body is valid as long as the client's is.
+type Request struct {
+	Format llm.Format
+	Path   string // relative to the provider's base address, with a query where one is needed
+	Body   []byte
+}
+
+// Request translates the request, whose model the client named in its body or, where that is Google's, in the path. The
+// error is an *Error, or what llm.ParseRequest refuses a body with.
+func (x *Exchange) Request(model string, body []byte) (Request, error) {
+	x.model = model
+	var out []byte
+	var err error
+	switch x.op {
+	case embed:
+		out, err = x.embedRequest(body)
+	default:
+		out, err = x.generateRequest(body)
+	}
+	if err != nil {
+		return Request{}, err
+	}
+	format := x.Format()
+	return Request{Format: format, Path: format.Path(x.providerModel()), Body: out}, nil
+}
+
+// Format is what the provider is spoken to in, known once Request has returned.
+func (x *Exchange) Format() llm.Format {
+	switch x.op {
+	case count:
+		return [apis]llm.Format{Messages: llm.AnthropicCountTokens, Gemini: llm.GoogleCountTokens}[x.to]
+	case embed:
+		return [apis]llm.Format{Chat: llm.OpenAIEmbeddings, Gemini: llm.GoogleBatchEmbed}[x.to]
+	}
+	if x.to == Gemini && x.stream {
+		return llm.GoogleStream
+	}
+	return [apis]llm.Format{llm.OpenAIChat, llm.OpenAIResponses, llm.AnthropicMessages, llm.GoogleGenerate}[x.to]
+}
+
+func (x *Exchange) providerModel() string {
+	if x.options.Model != "" {
+		return x.options.Model
+	}
+	return x.model
+}
+
+// Dropped are the fields of the request that had no counterpart and were left out, as Fields allows it.
+func (x *Exchange) Dropped() []string { return x.dropped }
+
+// drop does with a field that is not translated what the list says.
+func (x *Exchange) drop(c *llm.Cursor, field string) {
+	if treatment(x.from, x.to, field) == Refused {
+		c.Fail("", "has no counterpart in "+x.to.String())
+		return
+	}
+	for _, known := range x.dropped {
+		if known == field {
+			return
+		}
+	}
+	if len(x.dropped) < maxDropped {
+		x.dropped = append(x.dropped, field)
+	}
+}
+
+// maxDropped bounds what is remembered of a body that has nothing but fields that nobody knows.
+const maxDropped = 32
+
+func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
+	c := llm.NewCursor(body, false)
+	r := &conversation{}
+	switch x.from {
+	case Chat:
+		x.readChat(c, r)
+	case Responses:
+		x.readResponses(c, r)
+	case Messages:
+		x.readMessages(c, r)
+	case Gemini:
+		x.readGemini(c, r)
+	}
+	if err := c.Err(); err != nil {
+		return nil, asError(err)
+	}
+	if x.client == llm.GoogleStream {
+		r.stream = true
+	}
+	x.stream = r.stream
+	if err := x.check(r); err != nil {
+		return nil, err
+	}
+	dst := make([]byte, 0, len(body)+len(body)/4+256)
+	switch x.to {
+	case Chat:
+		return x.appendChat(dst, r)
+	case Responses:
+		return x.appendResponses(dst, r)
+	case Messages:
+		return x.appendMessages(dst, r)
+	default:
+		return x.appendGemini(dst, r)
+	}
+}
+
+// asError makes what the cursor refused for our reasons an *Error.
+func asError(err error) error {
+	if f, ok := err.(*llm.FieldError); ok { //nolint:errorlint // Cursor.Err wraps nothing
+		return &Error{Field: f.Path, Reason: f.Reason}
+	}
+	return err
+}
+
+// check refuses what no single field shows.
+func (x *Exchange) check(r *conversation) error {
+	if x.to == Messages || x.to == Responses {
+		if r.n > 1 {
+			return &Error{Field: "n", Reason: "more than one answer has no counterpart in " + x.to.String()}
+		}
+	}
+	if len(r.messages) == 0 && x.op == generate {
+		return &Error{Field: "messages", Reason: "there is none besides the system prompt"}
+	}
+	return nil
+}
+
+// Response translates the provider's answer, which must not be streamed. The error is a *llm.SyntaxError or an *Error.
+func (x *Exchange) Response(body []byte) ([]byte, error) {
+	c := llm.NewCursor(body, true)
+	dst := make([]byte, 0, len(body)+len(body)/4+512)
+	switch x.op {
+	case count:
+		n := x.readCountAnswer(c)
+		if err := c.Err(); err != nil {
+			return nil, asError(err)
+		}
+		if x.from == Gemini {
+			return append(strconv.AppendInt(append(dst, `{"totalTokens":`...), n, 10), '}'), nil
+		}
+		return append(strconv.AppendInt(append(dst, `{"input_tokens":`...), n, 10), '}'), nil
+	case embed:
+		return x.embedAnswer(c, dst)
+	}
+	a := &answer{}
+	switch x.to {
+	case Chat:
+		x.readChatAnswer(c, a)
+	case Responses:
+		x.readResponsesAnswer(c, a)
+	case Messages:
+		x.readMessagesAnswer(c, a)
+	case Gemini:
+		x.readGeminiAnswer(c, a)
+	}
+	if err := c.Err(); err != nil {
+		return nil, asError(err)
+	}
+	usage, err := llm.ParseResponse(x.Format(), body)
+	if err != nil {
+		return nil, err
+	}
+	if a.usage = usage.Usage; a.id == "" {
+		a.id = x.options.ID
+	}
+	if err := x.settle(a); err != nil {
+		return nil, err
+	}
+	switch x.from {
+	case Chat:
+		return x.appendChatAnswer(dst, a), nil
+	case Responses:
+		return x.appendResponsesAnswer(dst, a), nil
+	case Messages:
+		return x.appendMessagesAnswer(dst, a), nil
+	default:
+		return x.appendGeminiAnswer(dst, a), nil
+	}
+}
+
+// settle makes objects of what tools are called with, where the client's API has them as such.
+func (x *Exchange) settle(a *answer) error {
+	if x.from != Messages && x.from != Gemini {
+		return nil
+	}
+	for i := range a.choices {
+		for j := range a.choices[i].parts {
+			p := &a.choices[i].parts[j]
+			if p.kind != callPart {
+				continue
+			}
+			object, ok := p.object()
+			if !ok {
+				return &Error{Reason: "the model calls a tool with arguments that are no JSON object, which " + x.from.String() + " cannot say"}
+			}
+			p.args, p.quoted = object, false
+		}
+	}
+	return nil
+}
+
+// created is when the answer was made, in seconds.
+func (x *Exchange) created() int64 {
+	if x.options.Now.IsZero() {
+		return 0
+	}
+	return x.options.Now.Unix()
+}
+
+// readCountAnswer reads how many tokens were counted.
+func (x *Exchange) readCountAnswer(c *llm.Cursor) (n int64) {
+	read := func(name []byte) {
+		switch string(name) {
+		case "input_tokens", "totaltokens":
+			n = c.Count()
+		default:
+			c.Skip()
+		}
+	}
+	if x.to == Gemini {
+		c.Google(read)
+	} else {
+		c.Object(read)
+	}
+	return n
+}
