@@ -82,74 +82,105 @@ func (c *Cursor) is(first byte, what string) bool {
 	return false
 }
 
-// Object calls member for each member of an object; it must pass over the value. Names come in lower case, and are valid
-// until the next step. Two that differ only in case are an error.
-func (c *Cursor) Object(member func(name []byte)) {
-	if !c.is('{', "an object") {
-		return
-	}
-	o, ok := c.r.object(anyCase)
-	depth := c.depth
-	c.depth++
-	for ok && c.r.member(&o) {
-		c.at(depth, step{c.r.open.at(c.r.open.n - 1), -1})
-		member(c.r.known())
-	}
-	c.depth = depth
+// An Object is one that is being read: Cursor.Member goes from member to member.
+type Object struct {
+	Name []byte // of the member, valid until the next step
+
+	o     object
+	names nameForm
+	begun bool
+	depth int
 }
+
+// A nameForm says how names are told.
+type nameForm uint8
+
+const (
+	lowered nameForm = iota
+	unbarred
+	literal
+)
+
+// Object begins an object: for o := c.Object(); c.Member(&o); {}. Names come in lower case; two that differ only in case
+// are an error.
+func (c *Cursor) Object() Object { return c.open(lowered) }
 
 // Google is Object for an object of Google's APIs, whose names may be spelled in two ways: they come in lower case and
 // without underscores.
-func (c *Cursor) Google(member func(name []byte)) {
-	if !c.is('{', "an object") {
-		return
-	}
-	o, ok := c.r.object(anyCase)
-	depth := c.depth
-	c.depth++
-	for ok && c.r.member(&o) {
-		c.at(depth, step{c.r.open.at(c.r.open.n - 1), -1})
-		if name := c.r.field(&o); c.r.err == nil {
-			member(name)
-		}
-	}
-	c.depth = depth
-}
+func (c *Cursor) Google() Object { return c.open(unbarred) }
 
 // Members is Object for an object whose names are data: they come as JSON strings, as they are in the body.
-func (c *Cursor) Members(member func(name []byte)) {
-	if !c.is('{', "an object") {
-		return
+func (c *Cursor) Members() Object { return c.open(literal) }
+
+func (c *Cursor) open(names nameForm) Object {
+	o := Object{names: names}
+	if c.is('{', "an object") {
+		o.o, o.begun = c.r.object(spelling(names != literal))
+		o.depth = c.depth
+		c.depth++
 	}
-	o, ok := c.r.object(exact)
-	depth := c.depth
-	c.depth++
-	for ok && c.r.member(&o) {
-		k := c.r.open.at(c.r.open.n - 1)
-		c.at(depth, step{k, -1})
-		quotes := quoted{span: span{k.start, k.end}}.outer()
-		if k.start&inNames != 0 {
-			quotes = c.r.outerName(k)
-		}
-		member(c.r.src[quotes.start:quotes.end])
-	}
-	c.depth = depth
+	return o
 }
 
-// Array calls element for each element of an array; it must pass over the value.
-func (c *Cursor) Array(element func(i int)) {
-	if !c.is('[', "an array") {
-		return
+// Member goes to the value of the next member, which must be passed over. It reports false at the end.
+func (c *Cursor) Member(o *Object) bool {
+	if !o.begun {
+		return false
 	}
-	var a array
-	ok := c.r.enter()
-	depth := c.depth
-	c.depth++
-	for ok && c.r.element(&a) {
-		c.at(depth, step{index: a.n - 1})
-		element(a.n - 1)
+	if !c.r.member(&o.o) {
+		c.depth = o.depth
+		return false
 	}
-	c.depth = depth
+	k := c.r.open.at(c.r.open.n - 1)
+	c.at(o.depth, step{k, -1})
+	switch o.names {
+	case lowered:
+		o.Name = c.r.known()
+	case unbarred:
+		o.Name = c.r.field(&o.o)
+		return c.r.err == nil
+	default:
+		at := quoted{span: span{k.start, k.end}}.outer()
+		if k.start&inNames != 0 {
+			at = c.r.outerName(k)
+		}
+		o.Name = c.r.src[at.start:at.end]
+	}
+	return true
+}
+
+// An Array is one that is being read: Cursor.Element goes from element to element.
+type Array struct {
+	Index int // of the element
+
+	a     array
+	begun bool
+	depth int
+}
+
+// Array begins an array: for a := c.Array(); c.Element(&a); {}.
+func (c *Cursor) Array() Array {
+	var a Array
+	if c.is('[', "an array") {
+		a.begun = c.r.enter()
+		a.depth = c.depth
+		c.depth++
+	}
+	return a
+}
+
+// Element goes to the next element, which must be passed over. It reports false at the end.
+func (c *Cursor) Element(a *Array) bool {
+	if !a.begun {
+		return false
+	}
+	if !c.r.element(&a.a) {
+		c.depth = a.depth
+		return false
+	}
+	a.Index = a.a.n - 1
+	c.at(a.depth, step{index: a.Index})
+	return true
 }
 
 // Raw returns a value as it is in the body; null as nil.

@@ -19,14 +19,17 @@ func (r *blockReader) field(o *object) []byte {
 	}
 	last := r.open.n - 1
 	name := r.name(r.open.at(last))
-	for i := o.keys; i < last; i++ {
+	barred := bytes.IndexByte(name, '_') >= 0
+	if barred {
+		o.barred = true
+	}
+	for i := o.keys; i < last && o.barred; i++ { // without underscores the scanner has compared them
 		if other := r.name(r.open.at(i)); sameField(other, name) {
 			r.fail(r.pos, "keys "+quoteKey(other)+" and "+quoteKey(name)+" are two spellings of the same")
 			return nil
 		}
 	}
-	name = r.folded(name)
-	if bytes.IndexByte(name, '_') < 0 {
+	if name = r.folded(name); !barred {
 		return name
 	}
 	r.lower = append(r.lower[:0], name...) // which may be itself

@@ -20,9 +20,10 @@ const (
 // An object is one that is being walked through.
 type object struct {
 	spelling spelling
-	n        int // members so far
-	keys     int // where its keys begin in scanner.open
-	names    int // and in scanner.names
+	n        int  // members so far
+	keys     int  // where its keys begin in scanner.open
+	names    int  // and in scanner.names
+	barred   bool // one of them has an underscore, as far as somebody looked (blockReader.field)
 }
 
 // A key of an object that is open. It is three numbers, since a body may be little else than keys.

@@ -105,7 +105,6 @@ type formatReader struct {
 	blockReader
 	to       *Request
 	messages int
-	stripped []byte // field's result
 }
 
 // readObject reads the body, member by member.

@@ -5,26 +5,34 @@ import (
 )
 
 func (x *Exchange) readChatAnswer(c *llm.Cursor, a *answer) {
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			a.id = c.String()
 		case "choices":
-			c.Array(func(int) { a.choices = append(a.choices, x.readChoice(c)) })
+			for list := c.Array(); c.Element(&list); {
+				a.choices = append(a.choices, x.readChoice(c))
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 }
 
 func (x *Exchange) readChoice(c *llm.Cursor) turn {
 	var t turn
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "finish_reason":
 			t.finish = finishOfChat(c.String())
 		case "message":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "content":
 					t.parts = x.readChatContent(c, t.parts)
@@ -35,15 +43,17 @@ func (x *Exchange) readChoice(c *llm.Cursor) turn {
 				case "reasoning_content", "reasoning":
 					t.parts = readThought(c, t.parts)
 				case "tool_calls":
-					c.Array(func(int) { t.parts = append(t.parts, x.readChatCall(c)) })
+					for list := c.Array(); c.Element(&list); {
+						t.parts = append(t.parts, x.readChatCall(c))
+					}
 				default:
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	return t
 }
 
@@ -79,7 +89,7 @@ var chatFinish = [...]string{finishStop: "stop", finishLength: "length", finishC
 
 func (x *Exchange) appendChatAnswer(dst []byte, a *answer) []byte {
 	w := &writer{b: dst}
-	w.open('{')
+	w.open()
 	w.text("id", a.id)
 	if x.older {
 		w.str("object", "text_completion")
@@ -91,7 +101,7 @@ func (x *Exchange) appendChatAnswer(dst []byte, a *answer) []byte {
 	w.array("choices")
 	for i := range a.choices {
 		t := &a.choices[i]
-		w.open('{')
+		w.open()
 		w.number("index", int64(i))
 		if x.older {
 			w.key("text")
@@ -133,7 +143,7 @@ func (w *writer) chatTurn(t *turn) {
 		w.array("tool_calls")
 		for i := range t.parts {
 			if p := &t.parts[i]; p.kind == callPart {
-				w.open('{')
+				w.open()
 				w.chatCall(p)
 				w.close('}')
 			}

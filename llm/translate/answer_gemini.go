@@ -8,12 +8,16 @@ import (
 
 func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 	calls := 0
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "responseid":
 			a.id = c.String()
 		case "candidates":
-			c.Array(func(int) { a.choices = append(a.choices, readCandidate(c, &calls, nil)) })
+			for list := c.Array(); c.Element(&list); {
+				a.choices = append(a.choices, readCandidate(c, &calls, nil))
+			}
 		case "promptfeedback":
 			if blocked(c) {
 				a.choices = append(a.choices, turn{finish: finishFilter})
@@ -21,19 +25,21 @@ func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 }
 
 // blocked tells whether the prompt was refused.
 func blocked(c *llm.Cursor) (yes bool) {
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		if string(name) == "blockreason" {
 			reason := c.String()
 			yes = reason != "" && reason != "BLOCK_REASON_UNSPECIFIED"
 		} else {
 			c.Skip()
 		}
-	})
+	}
 	return yes
 }
 
@@ -41,16 +47,22 @@ func blocked(c *llm.Cursor) (yes bool) {
 // of it, where Google gives none.
 func readCandidate(c *llm.Cursor, calls *int, index *int) turn {
 	t := turn{finish: finishOpen}
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "content":
-			c.Google(func(name []byte) {
+			for o := c.Google(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "parts" {
-					c.Array(func(int) { t.parts = readCandidatePart(c, t.parts, calls) })
+					for list := c.Array(); c.Element(&list); {
+						t.parts = readCandidatePart(c, t.parts, calls)
+					}
 				} else {
 					c.Skip()
 				}
-			})
+			}
 		case "finishreason":
 			t.finish = finishOfGemini(c.String())
 		case "index":
@@ -60,14 +72,16 @@ func readCandidate(c *llm.Cursor, calls *int, index *int) turn {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	return t
 }
 
 func readCandidatePart(c *llm.Cursor, parts []part, calls *int) []part {
 	var p part
 	thought, found := false, false
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "text":
 			p.text = c.Literal()
@@ -78,7 +92,9 @@ func readCandidatePart(c *llm.Cursor, parts []part, calls *int) []part {
 			found = true
 			p.kind = callPart
 			*calls++
-			c.Google(func(name []byte) {
+			for o := c.Google(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "id":
 					p.id = c.Literal()
@@ -89,14 +105,14 @@ func readCandidatePart(c *llm.Cursor, parts []part, calls *int) []part {
 				default:
 					c.Skip()
 				}
-			})
+			}
 			if isEmpty(p.id) {
 				p.id = literalOf("call_" + strconv.Itoa(*calls))
 			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if thought {
 		p.kind = thoughtPart
 	}
@@ -123,11 +139,11 @@ var geminiFinish = [...]string{finishStop: "STOP", finishLength: "MAX_TOKENS", f
 
 func (x *Exchange) appendGeminiAnswer(dst []byte, a *answer) []byte {
 	w := &writer{b: dst}
-	w.open('{')
+	w.open()
 	w.array("candidates")
 	for i := range a.choices {
 		t := &a.choices[i]
-		w.open('{')
+		w.open()
 		w.object("content")
 		w.candidateParts(t.parts)
 		w.close('}')
@@ -147,7 +163,7 @@ func (w *writer) candidateParts(parts []part) {
 	w.array("parts")
 	for i := range parts {
 		p := &parts[i]
-		w.open('{')
+		w.open()
 		switch p.kind {
 		case callPart:
 			w.object("functionCall")
@@ -188,11 +204,11 @@ func (w *writer) audio(name string, all, audio int64) {
 		return
 	}
 	w.array(name)
-	w.open('{')
+	w.open()
 	w.str("modality", "AUDIO")
 	w.number("tokenCount", audio)
 	w.close('}')
-	w.open('{')
+	w.open()
 	w.str("modality", "TEXT")
 	w.number("tokenCount", max(0, all-audio))
 	w.close('}')

@@ -6,16 +6,18 @@ import (
 
 func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
 	t := turn{}
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			a.id = c.String()
 		case "content":
-			c.Array(func(int) {
+			for list := c.Array(); c.Element(&list); {
 				if p, ok := readAnswerBlock(c); ok {
 					t.parts = append(t.parts, p)
 				}
-			})
+			}
 		case "stop_reason":
 			t.finish = finishOfMessages(c.String())
 		case "stop_sequence":
@@ -23,14 +25,16 @@ func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	a.choices = append(a.choices, t)
 }
 
 func readAnswerBlock(c *llm.Cursor) (part, bool) {
 	var p part
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -45,7 +49,7 @@ func readAnswerBlock(c *llm.Cursor) (part, bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "text":
 		return p, p.text != nil
@@ -85,7 +89,7 @@ func (x *Exchange) appendMessagesAnswer(dst []byte, a *answer) []byte {
 	if len(a.choices) > 0 {
 		t = a.choices[0]
 	}
-	w.open('{')
+	w.open()
 	w.text("id", prefixed("msg_", a.id))
 	w.str("type", "message")
 	w.str("role", "assistant")
@@ -93,7 +97,7 @@ func (x *Exchange) appendMessagesAnswer(dst []byte, a *answer) []byte {
 	w.array("content")
 	for i := range t.parts {
 		p := &t.parts[i]
-		w.open('{')
+		w.open()
 		switch p.kind {
 		case thoughtPart:
 			w.str("type", "thinking")

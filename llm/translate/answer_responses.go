@@ -9,28 +9,34 @@ import (
 
 func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 	t := turn{}
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			a.id = c.String()
 		case "output":
-			c.Array(func(int) { t.parts = x.readOutputItem(c, t.parts) })
+			for list := c.Array(); c.Element(&list); {
+				t.parts = x.readOutputItem(c, t.parts)
+			}
 		case "status":
 			if s := c.String(); s == "incomplete" && t.finish == finishStop {
 				t.finish = finishLength
 			}
 		case "incomplete_details":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "reason" && c.String() == "content_filter" {
 					t.finish = finishFilter
 				} else if string(name) != "reason" {
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	a.choices = append(a.choices, t)
 }
 
@@ -38,14 +44,20 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
 	p := part{quoted: true}
 	kind := ""
 	var said, thought []part
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
 		case "content":
-			c.Array(func(int) { said = readOutputPart(c, said) })
+			for list := c.Array(); c.Element(&list); {
+				said = readOutputPart(c, said)
+			}
 		case "summary":
-			c.Array(func(int) { thought = readOutputPart(c, thought) })
+			for list := c.Array(); c.Element(&list); {
+				thought = readOutputPart(c, thought)
+			}
 		case "call_id":
 			p.id = c.Literal()
 		case "name":
@@ -55,7 +67,7 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "message":
 		return append(parts, said...)
@@ -76,7 +88,9 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
 }
 
 func readOutputPart(c *llm.Cursor, parts []part) []part {
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "text":
 			parts = append(parts, part{kind: textPart, text: c.Literal()})
@@ -85,7 +99,7 @@ func readOutputPart(c *llm.Cursor, parts []part) []part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	return parts
 }
 
@@ -98,7 +112,7 @@ func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
 	status, reason := statusOf(t.finish)
 	x.response(w, prefixed("resp_", a.id), status, reason, func() {
 		for i, item := range itemsOf(t.parts) {
-			w.open('{')
+			w.open()
 			w.item(item, itemID(a.id, i), "completed")
 			w.close('}')
 		}
@@ -131,7 +145,7 @@ func statusOf(f finish) (status, reason string) {
 
 // response writes a response with what the SDKs ask for in one.
 func (x *Exchange) response(w *writer, id, status, reason string, output func(), usage *llm.Usage) {
-	w.open('{')
+	w.open()
 	w.text("id", id)
 	w.str("object", "response")
 	w.number("created_at", x.created())
@@ -210,7 +224,7 @@ func (w *writer) item(parts []part, id, status string) {
 		w.str("type", kind)
 		w.array("summary")
 		for i := range parts {
-			w.open('{')
+			w.open()
 			w.str("type", "summary_text")
 			w.literal("text", parts[i].text)
 			w.close('}')
@@ -228,7 +242,7 @@ func (w *writer) item(parts []part, id, status string) {
 		w.str("role", "assistant")
 		w.array("content")
 		for i := range parts {
-			w.open('{')
+			w.open()
 			w.outputPart(&parts[i])
 			w.close('}')
 		}

@@ -9,24 +9,30 @@ import (
 // readChat reads https://platform.openai.com/docs/api-reference/chat/create, or the older completions.
 func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 	var maxTokens int64
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "model":
 			x.model = c.String()
 		case "messages":
-			c.Array(func(int) { x.readChatMessage(c, r) })
+			for list := c.Array(); c.Element(&list); {
+				x.readChatMessage(c, r)
+			}
 		case "prompt":
 			x.readPrompt(c, r)
 		case "stream":
 			r.stream = c.Bool()
 		case "stream_options":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "include_usage" {
 					x.wantUsage = c.Bool()
 				} else {
 					c.Skip()
 				}
-			})
+			}
 		case "max_tokens":
 			maxTokens = c.Count()
 		case "max_completion_tokens":
@@ -48,7 +54,9 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 		case "user", "safety_identifier":
 			x.readUser(c, r, string(name))
 		case "tools":
-			c.Array(func(int) { x.readTool(c, r, "function") })
+			for list := c.Array(); c.Element(&list); {
+				x.readTool(c, r, "function")
+			}
 		case "tool_choice":
 			x.readToolChoice(c, r)
 		case "parallel_tool_calls":
@@ -62,7 +70,7 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 		default:
 			x.unknown(c, name)
 		}
-	})
+	}
 	if r.maxTokens == 0 {
 		r.maxTokens = maxTokens
 	}
@@ -95,18 +103,20 @@ func (x *Exchange) number(c *llm.Cursor, field string, to *[]byte) {
 
 // only refuses values of a list but one.
 func (x *Exchange) only(c *llm.Cursor, field, value string) {
-	c.Array(func(int) {
+	for list := c.Array(); c.Element(&list); {
 		if s := c.Literal(); len(s) > 0 && !bytes.EqualFold(inner(s), []byte(value)) {
 			x.drop(c, field)
 		}
-	})
+	}
 }
 
 func (x *Exchange) readStop(c *llm.Cursor, r *conversation) {
 	if c.Next() == '"' {
 		r.stop = append(r.stop, c.Literal())
 	} else {
-		c.Array(func(int) { r.stop = append(r.stop, c.Literal()) })
+		for list := c.Array(); c.Element(&list); {
+			r.stop = append(r.stop, c.Literal())
+		}
 	}
 	if len(r.stop) > 0 && x.to == Responses {
 		x.drop(c, "stop")
@@ -147,16 +157,21 @@ func (x *Exchange) readEffort(c *llm.Cursor, r *conversation) {
 // readFormat reads a format of the answer; a schema stands in the member nested, or beside its type where that is empty.
 func (x *Exchange) readFormat(c *llm.Cursor, r *conversation, nested string) {
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch {
 		case string(name) == "type":
 			kind = c.String()
 		case nested != "" && string(name) == nested:
-			c.Object(func(name []byte) { r.format.member(c, name) })
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+				r.format.member(c, name)
+			}
 		default:
 			r.format.member(c, name)
 		}
-	})
+	}
 	switch kind {
 	case "", "text":
 	case "json_object":
@@ -191,16 +206,21 @@ func (f *format) member(c *llm.Cursor, name []byte) {
 func (x *Exchange) readTool(c *llm.Cursor, r *conversation, nested string) {
 	var t tool
 	function := false
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch {
 		case string(name) == "type":
 			function = string(c.Word()) == "function"
 		case nested != "" && string(name) == nested:
-			c.Object(func(name []byte) { t.member(c, name) })
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+				t.member(c, name)
+			}
 		default:
 			t.member(c, name)
 		}
-	})
+	}
 	switch {
 	case !function:
 		x.drop(c, "tools[] of other types")
@@ -242,7 +262,9 @@ func (x *Exchange) readToolChoice(c *llm.Cursor, r *conversation) {
 	}
 	kind := ""
 	found := false
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		found = true
 		switch string(name) {
 		case "type":
@@ -250,17 +272,19 @@ func (x *Exchange) readToolChoice(c *llm.Cursor, r *conversation) {
 		case "name":
 			r.choice.name = c.Literal()
 		case "function":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "name" {
 					r.choice.name = c.Literal()
 				} else {
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch {
 	case !found:
 	case kind == "function" && !isEmpty(r.choice.name):
@@ -281,14 +305,17 @@ func (x *Exchange) readPrompt(c *llm.Cursor, r *conversation) {
 
 func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 	role := ""
-	var parts, calls []part
+	from := r.next()
+	r.calls = r.calls[:0]
 	var id, thought, refusal []byte
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "role":
 			role = c.String()
 		case "content":
-			parts = x.readChatContent(c, parts)
+			r.parts = x.readChatContent(c, r.parts)
 		case "tool_call_id":
 			id = c.Literal()
 		case "refusal":
@@ -300,9 +327,9 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 				c.Skip()
 			}
 		case "tool_calls":
-			c.Array(func(int) {
-				calls = append(calls, x.readChatCall(c))
-			})
+			for list := c.Array(); c.Element(&list); {
+				r.calls = append(r.calls, x.readChatCall(c))
+			}
 		case "function_call":
 			if c.Raw() != nil {
 				x.drop(c, "messages[].function_call")
@@ -318,25 +345,26 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if !isEmpty(thought) {
 		x.drop(c, "messages[].reasoning_content")
 	}
 	switch role {
 	case "system", "developer":
-		r.system = append(r.system, parts...)
+		r.instruct(from)
 	case "user":
-		r.add(false, parts...)
+		r.said(false, from)
 	case "assistant":
 		if !isEmpty(refusal) {
-			parts = append(parts, part{kind: refusalPart, text: refusal})
+			r.parts = append(r.parts, part{kind: refusalPart, text: refusal})
 		}
-		r.add(true, append(parts, calls...)...)
+		r.parts = append(r.parts, r.calls...)
+		r.said(true, from)
 	case "tool":
 		if isEmpty(id) {
 			c.Fail(".tool_call_id", "is missing")
 		}
-		r.add(false, part{kind: resultPart, id: id, parts: parts})
+		r.answered(id, from)
 	default:
 		c.Fail(".role", "has no counterpart in "+x.to.String())
 	}
@@ -345,13 +373,17 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 func (x *Exchange) readChatCall(c *llm.Cursor) part {
 	p := part{kind: callPart, quoted: true}
 	function := false
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			p.id = c.Literal()
 		case "function":
 			function = true
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "name":
 					p.name = c.Literal()
@@ -360,11 +392,11 @@ func (x *Exchange) readChatCall(c *llm.Cursor) part {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if !function || isEmpty(p.name) {
 		x.drop(c, "tools[] of other types")
 	}
@@ -379,18 +411,20 @@ func (x *Exchange) readChatContent(c *llm.Cursor, parts []part) []part {
 		}
 		return parts
 	}
-	c.Array(func(int) {
+	for list := c.Array(); c.Element(&list); {
 		if p, ok := x.readChatPart(c); ok {
 			parts = append(parts, p)
 		}
-	})
+	}
 	return parts
 }
 
 func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 	var p part
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -401,9 +435,11 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 		case "image_url":
 			if c.Next() == '"' {
 				p = media(imagePart, c.Literal())
-				return
+				continue
 			}
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "url":
 					p = media(imagePart, c.Literal())
@@ -414,7 +450,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		case "input_audio":
 			p = x.readAudio(c)
 		case "file":
@@ -422,7 +458,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "text", "image_url", "refusal", "file":
 	case "input_audio":
@@ -437,7 +473,9 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 
 func (x *Exchange) readAudio(c *llm.Cursor) part {
 	p := part{kind: audioPart}
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "data":
 			p.data = inner(plainLiteral(c.Literal()))
@@ -446,14 +484,16 @@ func (x *Exchange) readAudio(c *llm.Cursor) part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	return p
 }
 
 func (x *Exchange) readFile(c *llm.Cursor) part {
 	var p part
 	var filename []byte
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "file_data":
 			p = media(filePart, c.Literal())
@@ -466,7 +506,7 @@ func (x *Exchange) readFile(c *llm.Cursor) part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	p.name = filename
 	return p
 }

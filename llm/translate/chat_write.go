@@ -7,11 +7,11 @@ import (
 // appendChat writes a request for a chat completion.
 func (x *Exchange) appendChat(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
-	w.open('{')
+	w.open()
 	w.text("model", x.providerModel())
 	w.array("messages")
 	if len(r.system) > 0 {
-		w.open('{')
+		w.open()
 		w.str("role", "system")
 		if err := x.chatContent(w, r.system); err != nil {
 			return nil, err
@@ -91,7 +91,7 @@ func (w *writer) openAITools(r *conversation, nested bool) {
 		w.array("tools")
 		for i := range r.tools {
 			t := &r.tools[i]
-			w.open('{')
+			w.open()
 			w.str("type", "function")
 			if nested {
 				w.object("function")
@@ -136,14 +136,21 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 	if m.assistant {
 		return x.chatAssistant(w, m)
 	}
-	rest := m.parts[:0:0]
+	rest := m.parts
+	if has(m.parts, resultPart) {
+		rest = nil
+	}
 	for i := range m.parts {
 		p := &m.parts[i]
-		if p.kind != resultPart {
+		switch {
+		case p.kind == resultPart:
+		case len(rest) < len(m.parts):
 			rest = append(rest, *p)
 			continue
+		default:
+			continue
 		}
-		w.open('{')
+		w.open()
 		w.str("role", "tool")
 		w.literal("tool_call_id", p.id)
 		for j := range p.parts {
@@ -151,20 +158,25 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 				return &Error{Field: "messages", Reason: "a tool's answer that is no text has no counterpart in " + x.to.String()}
 			}
 		}
-		if len(p.parts) == 0 && p.args == nil {
-			w.str("content", "")
-		} else if p.args != nil {
+		switch {
+		case p.args != nil:
 			w.key("content")
 			w.value(appendQuoted(nil, p.args))
-		} else if err := x.chatContent(w, p.parts); err != nil {
-			return err
+		case p.text != nil:
+			w.literal("content", p.text)
+		case len(p.parts) == 0:
+			w.str("content", "")
+		default:
+			if err := x.chatContent(w, p.parts); err != nil {
+				return err
+			}
 		}
 		w.close('}')
 	}
 	if len(rest) == 0 {
 		return nil
 	}
-	w.open('{')
+	w.open()
 	w.str("role", "user")
 	if err := x.chatContent(w, rest); err != nil {
 		return err
@@ -174,18 +186,21 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 }
 
 func (x *Exchange) chatAssistant(w *writer, m *message) error {
-	w.open('{')
+	w.open()
 	w.str("role", "assistant")
-	said := m.parts[:0:0]
-	calls := 0
+	said, calls := m.parts, 0
 	for i := range m.parts {
-		switch m.parts[i].kind {
-		case callPart:
+		if m.parts[i].kind == callPart {
 			calls++
-		case thoughtPart:
-		default:
-			said = append(said, m.parts[i])
+		} else if calls > 0 { // speech behind a call: chats have it in front
+			said = spoken(m.parts)
+			break
 		}
+	}
+	if len(said) == len(m.parts) {
+		said = m.parts[:len(m.parts)-calls]
+	} else {
+		calls = len(m.parts) - len(said)
 	}
 	if len(said) > 0 {
 		if err := x.chatContent(w, said); err != nil {
@@ -198,7 +213,7 @@ func (x *Exchange) chatAssistant(w *writer, m *message) error {
 		w.array("tool_calls")
 		for i := range m.parts {
 			if p := &m.parts[i]; p.kind == callPart {
-				w.open('{')
+				w.open()
 				w.chatCall(p)
 				w.close('}')
 			}
@@ -207,6 +222,16 @@ func (x *Exchange) chatAssistant(w *writer, m *message) error {
 	}
 	w.close('}')
 	return nil
+}
+
+// spoken are the parts that are no calls.
+func spoken(parts []part) (said []part) {
+	for i := range parts {
+		if parts[i].kind != callPart {
+			said = append(said, parts[i])
+		}
+	}
+	return said
 }
 
 func (w *writer) chatCall(p *part) {
@@ -227,7 +252,7 @@ func (x *Exchange) chatContent(w *writer, parts []part) error {
 	w.array("content")
 	for i := range parts {
 		p := &parts[i]
-		w.open('{')
+		w.open()
 		switch p.kind {
 		case textPart:
 			w.str("type", "text")

@@ -1,6 +1,10 @@
 package translate
 
-import "github.com/leash-gateway/leash/llm"
+import (
+	"slices"
+
+	"github.com/leash-gateway/leash/llm"
+)
 
 // A conversation is a request as every API can be written from it. Byte slices are JSON out of the client's body.
 type conversation struct {
@@ -13,6 +17,8 @@ type conversation struct {
 	user                                               []byte
 	system                                             []part
 	messages                                           []message
+	parts                                              []part // of all messages, one behind the other
+	calls                                              []part // scratch
 	tools                                              []tool
 	choice                                             choice
 	sequential                                         bool // tools are to be called one at a time
@@ -24,7 +30,8 @@ type conversation struct {
 // A message is what one side says in a turn.
 type message struct {
 	assistant bool
-	parts     []part
+	from, to  int    // in the conversation's parts
+	parts     []part // the same, once all is read
 }
 
 type partKind uint8
@@ -51,7 +58,7 @@ type part struct {
 	url    []byte // literal
 	mime   []byte // bytes between the quotes
 	data   []byte // base64, bytes between the quotes
-	parts  []part // of a result
+	parts  []part // of a result, unless it is the one text
 	failed bool   // a result that is an error
 }
 
@@ -134,19 +141,61 @@ func effortOfBudget(tokens int64) effort {
 	return effortHigh
 }
 
-// add adds parts to the conversation, to its last message where that is of the same side.
+// add makes parts a message.
 func (r *conversation) add(assistant bool, parts ...part) {
-	if len(parts) == 0 {
+	from := r.next()
+	r.parts = append(r.parts, parts...)
+	r.said(assistant, from)
+}
+
+// next is where the parts of the next message begin.
+func (r *conversation) next() int {
+	if r.parts == nil {
+		r.parts = make([]part, 0, 8)
+	}
+	return len(r.parts)
+}
+
+// said makes the parts from an index on a message, or a piece of the last one where that is of the same side.
+func (r *conversation) said(assistant bool, from int) {
+	to := len(r.parts)
+	if from == to {
 		return
 	}
 	if last := len(r.messages) - 1; last >= 0 && r.messages[last].assistant == assistant {
-		r.messages[last].parts = append(r.messages[last].parts, parts...)
+		r.messages[last].to = to
 		return
 	}
 	if r.messages == nil {
-		r.messages = make([]message, 0, 16)
+		r.messages = make([]message, 0, 8)
 	}
-	r.messages = append(r.messages, message{assistant, parts})
+	r.messages = append(r.messages, message{assistant: assistant, from: from, to: to})
+}
+
+// instruct makes the parts from an index on a piece of the system prompt.
+func (r *conversation) instruct(from int) {
+	r.system = append(r.system, r.parts[from:]...)
+	r.parts = r.parts[:from]
+}
+
+// answered makes the parts from an index on what a tool answered.
+func (r *conversation) answered(id []byte, from int) {
+	p := part{kind: resultPart, id: id}
+	if parts := r.parts[from:]; len(parts) == 1 && parts[0].kind == textPart {
+		p.text = parts[0].text
+	} else {
+		p.parts = slices.Clone(parts)
+	}
+	r.parts = append(r.parts[:from], p)
+	r.said(false, from)
+}
+
+// settle gives the messages their parts.
+func (r *conversation) settle() {
+	for i := range r.messages {
+		m := &r.messages[i]
+		m.parts = r.parts[m.from:m.to]
+	}
 }
 
 // finish is why an answer ended.

@@ -29,15 +29,15 @@ func (x *Exchange) embedRequest(body []byte) ([]byte, error) {
 		return nil, asError(err)
 	}
 	w := &writer{b: make([]byte, 0, len(body)+len(body)/2+128)}
-	w.open('{')
+	w.open()
 	if x.to == Gemini {
 		w.array("requests")
 		for _, text := range e.texts {
-			w.open('{')
+			w.open()
 			w.text("model", "models/"+x.providerModel())
 			w.object("content")
 			w.array("parts")
-			w.open('{')
+			w.open()
 			w.literal("text", text)
 			w.close('}')
 			w.close(']')
@@ -60,23 +60,25 @@ func (x *Exchange) embedRequest(body []byte) ([]byte, error) {
 }
 
 func (x *Exchange) readOpenAIEmbedding(c *llm.Cursor, e *embedding) {
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "model":
 			x.model = c.String()
 		case "input":
 			if c.Next() == '"' {
 				e.texts = append(e.texts, c.Literal())
-				return
+				continue
 			}
-			c.Array(func(int) {
+			for list := c.Array(); c.Element(&list); {
 				if c.Next() != '"' {
 					c.Skip()
 					c.Fail("", "tokens have no counterpart in "+x.to.String())
-					return
+					continue
 				}
 				e.texts = append(e.texts, c.Literal())
-			})
+			}
 		case "dimensions":
 			e.dimensions = c.Number()
 		case "encoding_format":
@@ -88,7 +90,7 @@ func (x *Exchange) readOpenAIEmbedding(c *llm.Cursor, e *embedding) {
 		default:
 			x.unknown(c, name)
 		}
-	})
+	}
 	if len(e.texts) == 0 {
 		c.Fail("input", "is missing")
 	}
@@ -101,25 +103,35 @@ func (x *Exchange) readGoogleEmbedding(c *llm.Cursor, e *embedding) {
 		case "model":
 			c.Skip()
 		case "requests":
-			c.Array(func(int) { c.Google(member) })
+			for list := c.Array(); c.Element(&list); {
+				for o := c.Google(); c.Member(&o); {
+					member(o.Name)
+				}
+			}
 		case "content":
 			var text []byte
-			c.Google(func(name []byte) {
+			for o := c.Google(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) != "parts" {
 					c.Skip()
-					return
+					continue
 				}
-				c.Array(func(i int) {
-					c.Google(func(name []byte) {
+				for list := c.Array(); c.Element(&list); {
+					i := list.Index
+
+					for o := c.Google(); c.Member(&o); {
+						name := o.Name
+
 						if string(name) == "text" && i == 0 {
 							text = c.Literal()
 						} else {
 							c.Skip()
 							c.Fail("", "more than one text has no counterpart in "+x.to.String())
 						}
-					})
-				})
-			})
+					}
+				}
+			}
 			if text == nil {
 				c.Fail("", "has no text")
 			}
@@ -130,7 +142,9 @@ func (x *Exchange) readGoogleEmbedding(c *llm.Cursor, e *embedding) {
 			x.unknown(c, name)
 		}
 	}
-	c.Google(member)
+	for o := c.Google(); c.Member(&o); {
+		member(o.Name)
+	}
 	if len(e.texts) == 0 {
 		c.Fail("requests", "is missing")
 	}
@@ -143,43 +157,55 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 	read := func(name []byte) {
 		switch string(name) {
 		case "embeddings":
-			c.Array(func(int) { vectors = append(vectors, valuesOf(c)) })
+			for list := c.Array(); c.Element(&list); {
+				vectors = append(vectors, valuesOf(c))
+			}
 		case "embedding":
 			vectors = append(vectors, valuesOf(c))
 		case "usagemetadata":
-			c.Google(func(name []byte) {
+			for o := c.Google(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "prompttokencount" {
 					tokens = c.Count()
 				} else {
 					c.Skip()
 				}
-			})
+			}
 		case "data":
-			c.Array(func(int) {
-				c.Object(func(name []byte) {
+			for list := c.Array(); c.Element(&list); {
+				for o := c.Object(); c.Member(&o); {
+					name := o.Name
+
 					if string(name) == "embedding" {
 						vectors = append(vectors, c.Raw())
 					} else {
 						c.Skip()
 					}
-				})
-			})
+				}
+			}
 		case "usage":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "prompt_tokens" {
 					tokens = c.Count()
 				} else {
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
 	}
 	if x.to == Gemini {
-		c.Google(read)
+		for o := c.Google(); c.Member(&o); {
+			read(o.Name)
+		}
 	} else {
-		c.Object(read)
+		for o := c.Object(); c.Member(&o); {
+			read(o.Name)
+		}
 	}
 	if err := c.Err(); err != nil {
 		return nil, asError(err)
@@ -188,7 +214,7 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 	if x.from == Chat {
 		return x.openAIEmbeddings(w, vectors, tokens)
 	}
-	w.open('{')
+	w.open()
 	if x.single && len(vectors) > 0 {
 		w.object("embedding")
 		w.literal("values", vectors[0])
@@ -196,7 +222,7 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 	} else {
 		w.array("embeddings")
 		for _, v := range vectors {
-			w.open('{')
+			w.open()
 			w.literal("values", v)
 			w.close('}')
 		}
@@ -210,22 +236,24 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 }
 
 func valuesOf(c *llm.Cursor) (values []byte) {
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		if string(name) == "values" {
 			values = c.Raw()
 		} else {
 			c.Skip()
 		}
-	})
+	}
 	return values
 }
 
 func (x *Exchange) openAIEmbeddings(w *writer, vectors [][]byte, tokens int64) ([]byte, error) {
-	w.open('{')
+	w.open()
 	w.str("object", "list")
 	w.array("data")
 	for i, v := range vectors {
-		w.open('{')
+		w.open()
 		w.str("object", "embedding")
 		w.number("index", int64(i))
 		if x.base64 {
@@ -253,13 +281,13 @@ func (x *Exchange) openAIEmbeddings(w *writer, vectors [][]byte, tokens int64) (
 func pack(vector []byte) ([]byte, error) {
 	c := llm.NewCursor(vector, true)
 	var packed []byte
-	c.Array(func(int) {
+	for list := c.Array(); c.Element(&list); {
 		f, err := strconv.ParseFloat(string(c.Number()), 32)
 		if err != nil {
 			c.Fail("", "is no list of numbers")
 		}
 		packed = binary.LittleEndian.AppendUint32(packed, math.Float32bits(float32(f)))
-	})
+	}
 	if err := c.Err(); err != nil {
 		return nil, asError(err)
 	}

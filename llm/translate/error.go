@@ -21,7 +21,9 @@ func (x *Exchange) Error(status int, body []byte) []byte {
 func readError(body []byte) (code, message string) {
 	c := llm.NewCursor(body, true)
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) { // as Google's streams of arrays have it
-		c.Array(func(int) { readErrorObject(c, &code, &message) })
+		for list := c.Array(); c.Element(&list); {
+			readErrorObject(c, &code, &message)
+		}
 	} else {
 		readErrorObject(c, &code, &message)
 	}
@@ -38,7 +40,9 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 		switch string(name) {
 		case "error", "response":
 			if c.Next() == '{' {
-				c.Object(read)
+				for o := c.Object(); c.Member(&o); {
+					read(o.Name)
+				}
 			} else {
 				c.Skip()
 			}
@@ -62,19 +66,21 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 			}
 		case "details":
 			if c.Next() == '[' {
-				c.Array(func(int) {
+				for list := c.Array(); c.Element(&list); {
 					if c.Next() == '{' {
-						c.Object(func(name []byte) {
+						for o := c.Object(); c.Member(&o); {
+							name := o.Name
+
 							if string(name) == "reason" && c.Next() == '"' {
 								*code = c.String()
 							} else {
 								c.Skip()
 							}
-						})
+						}
 					} else {
 						c.Skip()
 					}
-				})
+				}
 			} else {
 				c.Skip()
 			}
@@ -82,7 +88,9 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 			c.Skip()
 		}
 	}
-	c.Object(read)
+	for o := c.Object(); c.Member(&o); {
+		read(o.Name)
+	}
 	if *code == "" {
 		*code = strings.ToLower(kind)
 	}

@@ -10,7 +10,9 @@ import (
 // readGemini reads https://ai.google.dev/api/generate-content, and requests to count its tokens.
 func (x *Exchange) readGemini(c *llm.Cursor, r *conversation) {
 	g := &geminiReader{x: x, c: c, r: r}
-	c.Google(g.member)
+	for o := c.Google(); c.Member(&o); {
+		g.member(o.Name)
+	}
 	r.thoughts = g.thoughts
 	if r.format.kind == anyObject && x.to == Messages {
 		x.drop(c, "generationConfig.responseMimeType")
@@ -33,29 +35,43 @@ func (g *geminiReader) member(name []byte) {
 	case "model":
 		c.Skip() // it is the one of the path
 	case "contents":
-		c.Array(func(int) { g.content() })
+		for list := c.Array(); c.Element(&list); {
+			g.content()
+		}
 	case "systeminstruction":
-		c.Google(func(name []byte) {
+		for o := c.Google(); c.Member(&o); {
+			name := o.Name
+
 			if string(name) == "parts" {
-				c.Array(func(int) { r.system = g.part(r.system) })
+				for list := c.Array(); c.Element(&list); {
+					r.system = g.part(r.system)
+				}
 			} else {
 				c.Skip()
 			}
-		})
+		}
 	case "generationconfig":
-		c.Google(g.config)
+		for o := c.Google(); c.Member(&o); {
+			g.config(o.Name)
+		}
 	case "tools":
-		c.Array(func(int) { g.tool() })
+		for list := c.Array(); c.Element(&list); {
+			g.tool()
+		}
 	case "toolconfig":
-		c.Google(func(name []byte) {
+		for o := c.Google(); c.Member(&o); {
+			name := o.Name
+
 			if string(name) == "functioncallingconfig" {
 				g.choice()
 			} else {
 				c.Skip()
 			}
-		})
+		}
 	case "generatecontentrequest":
-		c.Google(g.member)
+		for o := c.Google(); c.Member(&o); {
+			g.member(o.Name)
+		}
 	default:
 		x.unknown(c, name)
 	}
@@ -82,7 +98,9 @@ func (g *geminiReader) config(name []byte) {
 	case "presencepenalty":
 		x.number(c, in+"presencePenalty", &r.presence)
 	case "stopsequences":
-		c.Array(func(int) { r.stop = append(r.stop, c.Literal()) })
+		for list := c.Array(); c.Element(&list); {
+			r.stop = append(r.stop, c.Literal())
+		}
 		if len(r.stop) > 0 && x.to == Responses {
 			x.drop(c, in+"stopSequences")
 		}
@@ -115,7 +133,9 @@ func (g *geminiReader) config(name []byte) {
 
 func (g *geminiReader) thinking() {
 	c, r := g.c, g.r
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "thinkingbudget":
 			switch number := c.Number(); {
@@ -133,23 +153,27 @@ func (g *geminiReader) thinking() {
 		default:
 			c.Skip()
 		}
-	})
+	}
 }
 
 func (g *geminiReader) choice() {
 	c, r := g.c, g.r
 	var names [][]byte
 	mode := ""
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "mode":
 			mode = c.String()
 		case "allowedfunctionnames":
-			c.Array(func(int) { names = append(names, c.Literal()) })
+			for list := c.Array(); c.Element(&list); {
+				names = append(names, c.Literal())
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch {
 	case len(names) > 1:
 		g.x.drop(c, "toolConfig of several allowedFunctionNames")
@@ -169,16 +193,20 @@ func (g *geminiReader) choice() {
 
 func (g *geminiReader) tool() {
 	c, r := g.c, g.r
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		if string(name) != "functiondeclarations" {
 			if c.Raw() != nil {
 				g.x.drop(c, "tools[] of other types")
 			}
-			return
+			continue
 		}
-		c.Array(func(int) {
+		for list := c.Array(); c.Element(&list); {
 			var t tool
-			c.Google(func(name []byte) {
+			for o := c.Google(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "name":
 					t.name = c.Literal()
@@ -191,13 +219,13 @@ func (g *geminiReader) tool() {
 				default:
 					c.Skip()
 				}
-			})
+			}
 			if isEmpty(t.name) {
 				c.Fail("", "has no name")
 			}
 			r.tools = append(r.tools, t)
-		})
-	})
+		}
+	}
 }
 
 // schema reads a schema of Google's, https://ai.google.dev/api/caching#Schema, as JSON Schema: its types are in capitals there,
@@ -220,8 +248,10 @@ func (g *geminiReader) appendSchema(w *writer) {
 	}
 	nullable := false
 	var kind []byte
-	w.open('{')
-	c.Google(func(name []byte) {
+	w.open()
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = bytes.ToLower(c.Literal())
@@ -230,12 +260,14 @@ func (g *geminiReader) appendSchema(w *writer) {
 		case "properties":
 			w.object("properties")
 			if c.Next() == '{' {
-				c.Members(func(name []byte) {
+				for o := c.Members(); c.Member(&o); {
+					name := o.Name
+
 					w.value(name)
 					w.raw(":")
 					w.next = false
 					g.appendSchema(w)
-				})
+				}
 			} else {
 				c.Skip()
 			}
@@ -245,7 +277,9 @@ func (g *geminiReader) appendSchema(w *writer) {
 			g.appendSchema(w)
 		case "anyof":
 			w.array("anyOf")
-			c.Array(func(int) { g.appendSchema(w) })
+			for list := c.Array(); c.Element(&list); {
+				g.appendSchema(w)
+			}
 			w.close(']')
 		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
 			key := string(name[:3]) + string(bytes.ToUpper(name[3:4])) + string(name[4:])
@@ -262,7 +296,7 @@ func (g *geminiReader) appendSchema(w *writer) {
 			key := string(name)
 			w.literal(key, c.Raw())
 		}
-	})
+	}
 	switch {
 	case kind == nil || string(kind) == `"type_unspecified"`:
 	case nullable:
@@ -279,22 +313,26 @@ func (g *geminiReader) appendSchema(w *writer) {
 func (g *geminiReader) content() {
 	c := g.c
 	role := ""
-	var parts []part
-	c.Google(func(name []byte) {
+	from := g.r.next()
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "role":
 			role = c.String()
 		case "parts":
-			c.Array(func(int) { parts = g.part(parts) })
+			for list := c.Array(); c.Element(&list); {
+				g.r.parts = g.part(g.r.parts)
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch role {
 	case "", "user", "function":
-		g.r.add(false, parts...)
+		g.r.said(false, from)
 	case "model":
-		g.r.add(true, parts...)
+		g.r.said(true, from)
 	default:
 		c.Fail(".role", "has no counterpart in "+g.x.to.String())
 	}
@@ -305,7 +343,9 @@ func (g *geminiReader) part(parts []part) []part {
 	c := g.c
 	var p part
 	found, thought := false, false
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "text":
 			p.text = c.Literal()
@@ -328,7 +368,7 @@ func (g *geminiReader) part(parts []part) []part {
 				g.x.drop(c, "contents[].parts[] of other types")
 			}
 		}
-	})
+	}
 	if thought {
 		g.x.drop(c, "contents[].parts[].thought")
 		return parts
@@ -342,7 +382,9 @@ func (g *geminiReader) part(parts []part) []part {
 func (g *geminiReader) media() part {
 	c := g.c
 	var p part
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "mimetype":
 			p.mime = inner(plainLiteral(c.Literal()))
@@ -353,7 +395,7 @@ func (g *geminiReader) media() part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind, _, _ := bytes.Cut(p.mime, []byte("/")); string(kind) {
 	case "image":
 		p.kind = imagePart
@@ -375,7 +417,9 @@ func (g *geminiReader) media() part {
 func (g *geminiReader) call() part {
 	c := g.c
 	p := part{kind: callPart}
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			p.id = c.Literal()
@@ -386,7 +430,7 @@ func (g *geminiReader) call() part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if g.calls++; isEmpty(p.id) {
 		p.id = literalOf("call_" + strconv.Itoa(g.calls))
 	}
@@ -400,7 +444,9 @@ func (g *geminiReader) call() part {
 func (g *geminiReader) response() part {
 	c := g.c
 	p := part{kind: resultPart}
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			p.id = c.Literal()
@@ -415,7 +461,7 @@ func (g *geminiReader) response() part {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	open := g.open[string(p.name)]
 	switch {
 	case isEmpty(p.id) && len(open) == 0:
@@ -440,7 +486,9 @@ func plainResult(p *part) {
 	members := 0
 	var text []byte
 	failed := false
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		members++
 		known := string(name) == "result" || string(name) == "output" || string(name) == "error"
 		if failed = string(name) == "error"; known && c.Next() == '"' {
@@ -448,8 +496,8 @@ func plainResult(p *part) {
 		} else {
 			c.Skip()
 		}
-	})
+	}
 	if members == 1 && text != nil && c.Err() == nil {
-		p.parts, p.args, p.failed = []part{{kind: textPart, text: text}}, nil, failed
+		p.text, p.args, p.failed = text, nil, failed
 	}
 }

@@ -7,7 +7,7 @@ import (
 // appendGemini writes a request to generate content, or to count its tokens.
 func (x *Exchange) appendGemini(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
-	w.open('{')
+	w.open()
 	if x.op == count && (len(r.system) > 0 || len(r.tools) > 0) {
 		w.object("generateContentRequest")
 		w.text("model", "models/"+x.providerModel())
@@ -34,7 +34,7 @@ func (x *Exchange) geminiBody(w *writer, r *conversation) error {
 	w.array("contents")
 	for i := range r.messages {
 		m := &r.messages[i]
-		w.open('{')
+		w.open()
 		if m.assistant {
 			w.str("role", "model")
 		} else {
@@ -74,7 +74,7 @@ func namesOfCalls(r *conversation) map[string][]byte {
 func (x *Exchange) geminiParts(w *writer, parts []part, names map[string][]byte) error {
 	w.array("parts")
 	for i := range parts {
-		w.open('{')
+		w.open()
 		if err := x.geminiPart(w, &parts[i], names); err != nil {
 			return err
 		}
@@ -131,16 +131,19 @@ func (x *Exchange) geminiPart(w *writer, p *part, names map[string][]byte) error
 
 // geminiResult writes what a tool answered: an object as it is, and a text as the only member of one.
 func (x *Exchange) geminiResult(w *writer, p *part) error {
-	texts := 0
-	for i := range p.parts {
-		if p.parts[i].kind != textPart {
+	one := [1]part{{text: p.text}}
+	texts := p.parts
+	if p.text != nil {
+		texts = one[:]
+	}
+	for i := range texts {
+		if texts[i].kind != textPart {
 			return &Error{Field: "messages", Reason: "a tool's answer that is no text has no counterpart in " + x.to.String()}
 		}
-		texts++
 	}
-	if texts == 1 && !p.failed {
-		if text := inner(p.parts[0].text); len(text) > 0 && text[0] == '{' {
-			if object, ok := asObject(p.parts[0].text); ok {
+	if len(texts) == 1 && !p.failed {
+		if text := inner(texts[0].text); len(text) > 0 && text[0] == '{' {
+			if object, ok := asObject(texts[0].text); ok {
 				w.literal("response", object)
 				return nil
 			}
@@ -153,11 +156,11 @@ func (x *Exchange) geminiResult(w *writer, p *part) error {
 		w.key("result")
 	}
 	w.b = append(w.b, '"')
-	for i := range p.parts {
+	for i := range texts {
 		if i > 0 {
 			w.raw(`\n`)
 		}
-		w.b = append(w.b, inner(p.parts[i].text)...)
+		w.b = append(w.b, inner(texts[i].text)...)
 	}
 	w.b = append(w.b, '"')
 	w.close('}')
@@ -189,11 +192,11 @@ func mimeOf(p *part) []byte {
 func (x *Exchange) geminiTools(w *writer, r *conversation) {
 	if len(r.tools) > 0 {
 		w.array("tools")
-		w.open('{')
+		w.open()
 		w.array("functionDeclarations")
 		for i := range r.tools {
 			t := &r.tools[i]
-			w.open('{')
+			w.open()
 			w.literal("name", t.name)
 			w.literal("description", t.about)
 			w.literal("parametersJsonSchema", t.schema)

@@ -15,9 +15,9 @@ type writer struct {
 
 func (w *writer) raw(s string) { w.b = append(w.b, s...) }
 
-func (w *writer) open(c byte) {
+func (w *writer) open() {
 	w.comma()
-	w.b = append(w.b, c)
+	w.b = append(w.b, '{')
 	w.next = false
 }
 

@@ -6,12 +6,16 @@ import (
 
 // readMessages reads https://docs.anthropic.com/en/api/messages, and requests to count its tokens.
 func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "model":
 			x.model = c.String()
 		case "messages":
-			c.Array(func(int) { x.readTurn(c, r) })
+			for list := c.Array(); c.Element(&list); {
+				x.readTurn(c, r)
+			}
 		case "system":
 			r.system = x.readBlocks(c, r.system)
 		case "stream":
@@ -25,26 +29,34 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 		case "top_k":
 			x.number(c, "top_k", &r.topK)
 		case "stop_sequences":
-			c.Array(func(int) { r.stop = append(r.stop, c.Literal()) })
+			for list := c.Array(); c.Element(&list); {
+				r.stop = append(r.stop, c.Literal())
+			}
 			if len(r.stop) > 0 && x.to == Responses {
 				x.drop(c, "stop_sequences")
 			}
 		case "metadata":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				if string(name) == "user_id" {
 					x.readUser(c, r, "metadata.user_id")
 				} else {
 					c.Skip()
 				}
-			})
+			}
 		case "tools":
-			c.Array(func(int) { x.readMessagesTool(c, r) })
+			for list := c.Array(); c.Element(&list); {
+				x.readMessagesTool(c, r)
+			}
 		case "tool_choice":
 			x.readMessagesChoice(c, r)
 		case "thinking":
 			x.readThinking(c, r)
 		case "output_config":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "effort":
 					x.readEffort(c, r)
@@ -53,17 +65,19 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		default:
 			x.unknown(c, name)
 		}
-	})
+	}
 }
 
 func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
 	kind, display := "", ""
 	budget := int64(0)
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -74,7 +88,7 @@ func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	r.thoughts = (kind == "enabled" || kind == "adaptive") && display != "omitted"
 	if kind == "enabled" && r.effort == effortUnset {
 		r.effort = effortOfBudget(budget)
@@ -84,7 +98,9 @@ func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
 func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 	var t tool
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -103,7 +119,7 @@ func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch {
 	case kind != "" && kind != "custom":
 		x.drop(c, "tools[] of other types")
@@ -115,7 +131,9 @@ func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 
 func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -128,7 +146,7 @@ func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "":
 	case "auto":
@@ -146,24 +164,26 @@ func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
 
 func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 	role := ""
-	var parts []part
-	c.Object(func(name []byte) {
+	from := r.next()
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "role":
 			role = c.String()
 		case "content":
-			parts = x.readBlocks(c, parts)
+			r.parts = x.readBlocks(c, r.parts)
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch role {
 	case "user":
-		r.add(false, parts...)
+		r.said(false, from)
 	case "assistant":
-		r.add(true, parts...)
+		r.said(true, from)
 	case "system":
-		r.system = append(r.system, parts...)
+		r.instruct(from)
 	default:
 		c.Fail(".role", "has no counterpart in "+x.to.String())
 	}
@@ -177,18 +197,20 @@ func (x *Exchange) readBlocks(c *llm.Cursor, parts []part) []part {
 		}
 		return parts
 	}
-	c.Array(func(int) {
+	for list := c.Array(); c.Element(&list); {
 		if p, ok := x.readBlock(c); ok {
 			parts = append(parts, p)
 		}
-	})
+	}
 	return parts
 }
 
 func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
 	var p part
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -203,7 +225,11 @@ func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
 		case "is_error":
 			p.failed = c.Bool()
 		case "content":
-			p.parts = x.readBlocks(c, p.parts)
+			if c.Next() == '"' {
+				p.text = c.Literal()
+			} else {
+				p.parts = x.readBlocks(c, nil)
+			}
 		case "source":
 			if c.Next() == '{' {
 				x.readSource(c, &p)
@@ -217,7 +243,7 @@ func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "text":
 		return p, !isEmpty(p.text)
@@ -247,7 +273,9 @@ func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
 func (x *Exchange) readSource(c *llm.Cursor, p *part) {
 	kind := ""
 	var data []byte
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -260,7 +288,7 @@ func (x *Exchange) readSource(c *llm.Cursor, p *part) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "base64":
 		p.data = inner(plainLiteral(data))

@@ -9,7 +9,7 @@ import (
 // appendMessages writes a request for a message, or to count its tokens.
 func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
-	w.open('{')
+	w.open()
 	w.text("model", x.providerModel())
 	limit := r.maxTokens
 	if limit == 0 {
@@ -27,7 +27,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	w.array("messages")
 	for i := range r.messages {
 		m := &r.messages[i]
-		w.open('{')
+		w.open()
 		if m.assistant {
 			w.str("role", "assistant")
 		} else {
@@ -40,9 +40,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	}
 	w.close(']')
 	if x.op == count {
-		if err := x.messagesTools(w, r); err != nil {
-			return nil, err
-		}
+		w.messagesTools(r)
 		w.close('}')
 		return w.b, nil
 	}
@@ -77,9 +75,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 		w.close('}')
 		w.close('}')
 	}
-	if err := x.messagesTools(w, r); err != nil {
-		return nil, err
-	}
+	w.messagesTools(r)
 	w.close('}')
 	return w.b, nil
 }
@@ -114,12 +110,12 @@ func (x *Exchange) thinkingBudget(r *conversation, limit *int64) int64 {
 	return min(budget, *limit-1)
 }
 
-func (x *Exchange) messagesTools(w *writer, r *conversation) error {
+func (w *writer) messagesTools(r *conversation) {
 	if len(r.tools) > 0 {
 		w.array("tools")
 		for i := range r.tools {
 			t := &r.tools[i]
-			w.open('{')
+			w.open()
 			w.literal("name", t.name)
 			w.literal("description", t.about)
 			if t.schema == nil {
@@ -139,7 +135,7 @@ func (x *Exchange) messagesTools(w *writer, r *conversation) error {
 		mode = auto
 	}
 	if mode == unset {
-		return nil
+		return
 	}
 	w.object("tool_choice")
 	w.str("type", [...]string{auto: "auto", never: "none", always: "any", one: "tool"}[mode])
@@ -150,7 +146,6 @@ func (x *Exchange) messagesTools(w *writer, r *conversation) error {
 		w.literal("disable_parallel_tool_use", []byte("true"))
 	}
 	w.close('}')
-	return nil
 }
 
 // blocks writes content: one text as a string, all else as blocks. What tools answered goes first, as Anthropic wants it.
@@ -179,7 +174,7 @@ func (x *Exchange) blocks(w *writer, name string, parts []part) error {
 }
 
 func (x *Exchange) block(w *writer, p *part) error {
-	w.open('{')
+	w.open()
 	switch p.kind {
 	case textPart, refusalPart:
 		w.str("type", "text")
@@ -210,6 +205,8 @@ func (x *Exchange) block(w *writer, p *part) error {
 		if p.args != nil {
 			w.key("content")
 			w.value(appendQuoted(nil, p.args))
+		} else if p.text != nil {
+			w.literal("content", p.text)
 		} else if len(p.parts) > 0 {
 			if err := x.blocks(w, "content", p.parts); err != nil {
 				return err

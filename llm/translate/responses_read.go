@@ -6,7 +6,9 @@ import (
 
 // readResponses reads https://platform.openai.com/docs/api-reference/responses/create.
 func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "model":
 			x.model = c.String()
@@ -14,7 +16,9 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 			if c.Next() == '"' {
 				r.add(false, part{kind: textPart, text: c.Literal()})
 			} else {
-				c.Array(func(int) { x.readItem(c, r) })
+				for list := c.Array(); c.Element(&list); {
+					x.readItem(c, r)
+				}
 			}
 		case "instructions":
 			if c.Next() == '[' {
@@ -34,13 +38,17 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 		case "user", "safety_identifier":
 			x.readUser(c, r, string(name))
 		case "tools":
-			c.Array(func(int) { x.readTool(c, r, "") })
+			for list := c.Array(); c.Element(&list); {
+				x.readTool(c, r, "")
+			}
 		case "tool_choice":
 			x.readToolChoice(c, r)
 		case "parallel_tool_calls":
 			x.parallel(c, r)
 		case "reasoning":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "effort":
 					x.readEffort(c, r)
@@ -49,9 +57,11 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		case "text":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "format":
 					x.readFormat(c, r, "")
@@ -62,7 +72,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		case "truncation":
 			if s := c.String(); s != "" && s != "disabled" {
 				x.drop(c, "truncation")
@@ -70,15 +80,17 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 		default:
 			x.unknown(c, name)
 		}
-	})
+	}
 }
 
 // readItem reads an item of the input. One without a type is a message.
 func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 	var p part
-	var parts []part
+	from := r.next()
 	kind, role := "message", ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -87,11 +99,11 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		case "content":
 			if c.Next() == 'n' {
 				c.Skip()
-				return
+				continue
 			}
-			parts = x.readItemContent(c, parts)
+			r.parts = x.readItemContent(c, r.parts)
 		case "output":
-			parts = x.readItemContent(c, parts)
+			r.parts = x.readItemContent(c, r.parts)
 		case "call_id":
 			p.id = c.Literal()
 		case "name":
@@ -101,16 +113,16 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "message":
 		switch role {
 		case "system", "developer":
-			r.system = append(r.system, parts...)
+			r.instruct(from)
 		case "user":
-			r.add(false, parts...)
+			r.said(false, from)
 		case "assistant":
-			r.add(true, parts...)
+			r.said(true, from)
 		default:
 			c.Fail(".role", "has no counterpart in "+x.to.String())
 		}
@@ -121,7 +133,7 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		if isEmpty(p.id) {
 			c.Fail(".call_id", "is missing")
 		}
-		r.add(false, part{kind: resultPart, id: p.id, parts: parts})
+		r.answered(p.id, from)
 	case "reasoning":
 		x.drop(c, "input[] of type reasoning")
 	default:
@@ -136,11 +148,11 @@ func (x *Exchange) readItemContent(c *llm.Cursor, parts []part) []part {
 		}
 		return parts
 	}
-	c.Array(func(int) {
+	for list := c.Array(); c.Element(&list); {
 		if p, ok := x.readItemPart(c); ok {
 			parts = append(parts, p)
 		}
-	})
+	}
 	return parts
 }
 
@@ -148,7 +160,9 @@ func (x *Exchange) readItemPart(c *llm.Cursor) (part, bool) {
 	var p part
 	var filename []byte
 	kind := ""
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
@@ -177,7 +191,7 @@ func (x *Exchange) readItemPart(c *llm.Cursor) (part, bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	switch kind {
 	case "input_text", "output_text", "text", "refusal", "input_image", "input_file":
 	default:

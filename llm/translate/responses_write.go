@@ -3,12 +3,12 @@ package translate
 // appendResponses writes a request for a response. The provider is told not to keep it.
 func (x *Exchange) appendResponses(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
-	w.open('{')
+	w.open()
 	w.text("model", x.providerModel())
 	w.literal("store", []byte("false"))
 	w.array("input")
 	if len(r.system) > 0 {
-		w.open('{')
+		w.open()
 		w.str("role", "developer")
 		if err := x.itemContent(w, "content", r.system, false); err != nil {
 			return nil, err
@@ -62,7 +62,7 @@ func (x *Exchange) items(w *writer, m *message) error {
 		p := &m.parts[i]
 		switch p.kind {
 		case callPart:
-			w.open('{')
+			w.open()
 			w.str("type", "function_call")
 			w.literal("call_id", p.id)
 			w.literal("name", p.name)
@@ -70,13 +70,15 @@ func (x *Exchange) items(w *writer, m *message) error {
 			w.close('}')
 			i++
 		case resultPart:
-			w.open('{')
+			w.open()
 			w.str("type", "function_call_output")
 			w.literal("call_id", p.id)
 			switch {
 			case p.args != nil:
 				w.key("output")
 				w.value(appendQuoted(nil, p.args))
+			case p.text != nil:
+				w.literal("output", p.text)
 			case len(p.parts) == 0:
 				w.str("output", "")
 			default:
@@ -93,7 +95,7 @@ func (x *Exchange) items(w *writer, m *message) error {
 			for end < len(m.parts) && m.parts[end].kind < callPart && m.parts[end].kind != thoughtPart {
 				end++
 			}
-			w.open('{')
+			w.open()
 			if m.assistant {
 				w.str("role", "assistant")
 			} else {
@@ -117,7 +119,7 @@ func (x *Exchange) itemContent(w *writer, name string, parts []part, assistant b
 	w.array(name)
 	for i := range parts {
 		p := &parts[i]
-		w.open('{')
+		w.open()
 		switch p.kind {
 		case textPart:
 			if assistant {

@@ -16,10 +16,11 @@ type Stream struct {
 	id       string
 	usage    llm.Usage
 	begun    bool
-	ended    bool // by the provider's end, or by an error
-	finished bool // a reason for the end has come
-	calls    int  // of an answer of Google's
-	whole    int  // calls that came in one piece, which have no number of the provider's
+	ended    bool   // by the provider's end, or by an error
+	finished bool   // a reason for the end has come
+	calls    int    // of an answer of Google's
+	told     []byte // the usage that Google has told last, which grows from event to event
+	whole    int    // calls that came in one piece, which have no number of the provider's
 
 	// The client's API has one call after the other, while the provider may send pieces of several in turn: the first is
 	// live, the others wait until it is known to be complete.
@@ -69,7 +70,7 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 	}
 	s.dst = dst
 	c := llm.NewCursor(data, true)
-	used := false
+	var used bool
 	switch s.x.to {
 	case Chat:
 		used = s.chatEvent(c)
@@ -78,7 +79,7 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 	case Messages:
 		used = s.messagesEvent(c)
 	default:
-		used = s.geminiEvent(c)
+		s.geminiEvent(c)
 	}
 	if err := c.Err(); err != nil {
 		return s.dst, asError(err)
@@ -107,6 +108,11 @@ func (s *Stream) End(dst []byte) []byte {
 	}
 	s.dst = dst
 	s.start()
+	if len(s.told) > 0 {
+		if e, err := llm.ParseEvent(llm.GoogleStream, append(append([]byte(`{"usageMetadata":`), s.told...), '}')); err == nil {
+			s.usage = e.Usage
+		}
+	}
 	s.to.end()
 	s.ended = true
 	return s.dst

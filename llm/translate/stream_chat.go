@@ -19,7 +19,7 @@ type chatState struct {
 
 func (k *chatSink) begin() {
 	w := &writer{}
-	w.open('{')
+	w.open()
 	w.text("id", k.id)
 	if k.x.older {
 		w.str("object", "text_completion")
@@ -45,7 +45,7 @@ const maxChoices = 128
 func (k *chatSink) event(choice int, why string, delta func(w *writer)) {
 	w := &writer{b: append(make([]byte, 0, len(k.head)+256), k.head...), next: true}
 	w.array("choices")
-	w.open('{')
+	w.open()
 	w.number("index", int64(choice))
 	st := k.state(choice)
 	if k.x.older {
@@ -125,7 +125,7 @@ func (k *chatSink) arguments(choice, number int, literal []byte) {
 func (k *chatSink) piece(choice, index int, write func(w *writer)) {
 	k.event(choice, "", func(w *writer) {
 		w.array("tool_calls")
-		w.open('{')
+		w.open()
 		w.number("index", int64(index))
 		write(w)
 		w.close('}')

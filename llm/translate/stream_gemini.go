@@ -16,9 +16,9 @@ func (k *geminiSink) begin() {}
 
 func (k *geminiSink) chunk(choice int, parts []part, more func(w *writer)) {
 	w := &writer{}
-	w.open('{')
+	w.open()
 	w.array("candidates")
-	w.open('{')
+	w.open()
 	w.object("content")
 	w.candidateParts(parts)
 	w.close('}')

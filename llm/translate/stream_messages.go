@@ -16,7 +16,7 @@ type messagesSink struct {
 
 func (k *messagesSink) begin() {
 	w := &writer{}
-	w.open('{')
+	w.open()
 	w.str("type", "message_start")
 	w.object("message")
 	w.text("id", prefixed("msg_", k.id))
@@ -37,7 +37,7 @@ func (k *messagesSink) open(kind partKind, block func(w *writer)) {
 	k.index++
 	k.opened, k.kind = true, kind
 	w := &writer{}
-	w.open('{')
+	w.open()
 	w.str("type", "content_block_start")
 	w.number("index", int64(k.index))
 	w.object("content_block")
@@ -53,7 +53,7 @@ func (k *messagesSink) shut() {
 	}
 	k.opened = false
 	w := &writer{}
-	w.open('{')
+	w.open()
 	w.str("type", "content_block_stop")
 	w.number("index", int64(k.index))
 	w.close('}')
@@ -62,7 +62,7 @@ func (k *messagesSink) shut() {
 
 func (k *messagesSink) delta(kind, name string, literal []byte) {
 	w := &writer{b: make([]byte, 0, len(literal)+96)}
-	w.open('{')
+	w.open()
 	w.str("type", "content_block_delta")
 	w.number("index", int64(k.index))
 	w.object("delta")
@@ -120,7 +120,7 @@ func (k *messagesSink) end() {
 		k.why = finishCalls
 	}
 	w := &writer{}
-	w.open('{')
+	w.open()
 	w.str("type", "message_delta")
 	w.object("delta")
 	w.str("stop_reason", messagesFinish[k.why])

@@ -5,14 +5,18 @@ import (
 )
 
 func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "id":
 			if id := c.String(); !s.begun {
 				s.id = id
 			}
 		case "choices":
-			c.Array(func(int) { s.chatChoice(c) })
+			for list := c.Array(); c.Element(&list); {
+				s.chatChoice(c)
+			}
 		case "usage":
 			used = c.Next() == '{'
 			c.Skip()
@@ -23,7 +27,7 @@ func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	return used
 }
 
@@ -31,7 +35,9 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 	index := 0
 	why := finishOpen
 	var delta []byte
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "index":
 			index = int(c.Count())
@@ -42,7 +48,7 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if delta != nil {
 		s.chatDelta(llm.NewCursor(delta, true), index)
 	}
@@ -51,7 +57,9 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 
 func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
 	thought := false
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "content":
 			if c.Next() == '"' {
@@ -69,23 +77,30 @@ func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
 				c.Skip()
 			}
 		case "tool_calls":
-			c.Array(func(i int) { s.chatCall(c, choice, i) })
+			for list := c.Array(); c.Element(&list); {
+				i := list.Index
+				s.chatCall(c, choice, i)
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 }
 
 func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 	var id, name, arguments []byte
-	c.Object(func(key []byte) {
+	for o := c.Object(); c.Member(&o); {
+		key := o.Name
+
 		switch string(key) {
 		case "index":
 			number = int(c.Count())
 		case "id":
 			id = c.Literal()
 		case "function":
-			c.Object(func(key []byte) {
+			for o := c.Object(); c.Member(&o); {
+				key := o.Name
+
 				switch string(key) {
 				case "name":
 					name = c.Literal()
@@ -94,11 +109,11 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if !isEmpty(name) {
 		s.call(choice, number, id, name)
 	}
@@ -111,7 +126,9 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 	var delta, id, name, call []byte
 	itemKind := ""
 	reason := ""
-	c.Object(func(key []byte) {
+	for o := c.Object(); c.Member(&o); {
+		key := o.Name
+
 		switch string(key) {
 		case "type":
 			kind = c.String()
@@ -124,7 +141,9 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 				c.Skip()
 			}
 		case "item":
-			c.Object(func(key []byte) {
+			for o := c.Object(); c.Member(&o); {
+				key := o.Name
+
 				switch string(key) {
 				case "type":
 					itemKind = c.String()
@@ -135,9 +154,11 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		case "response":
-			c.Object(func(key []byte) {
+			for o := c.Object(); c.Member(&o); {
+				key := o.Name
+
 				switch string(key) {
 				case "id":
 					id = c.Literal()
@@ -145,21 +166,23 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 					used = c.Next() == '{'
 					c.Skip()
 				case "incomplete_details":
-					c.Object(func(key []byte) {
+					for o := c.Object(); c.Member(&o); {
+						key := o.Name
+
 						if string(key) == "reason" {
 							reason = c.String()
 						} else {
 							c.Skip()
 						}
-					})
+					}
 				default:
 					c.Skip()
 				}
-			})
+			}
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if c.Err() != nil {
 		return false
 	}
@@ -199,14 +222,18 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 	kind := ""
 	index := 0
 	var delta, block, failure []byte
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "type":
 			kind = c.String()
 		case "index":
 			index = int(c.Count())
 		case "message":
-			c.Object(func(name []byte) {
+			for o := c.Object(); c.Member(&o); {
+				name := o.Name
+
 				switch string(name) {
 				case "id":
 					s.id = c.String()
@@ -216,7 +243,7 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 				default:
 					c.Skip()
 				}
-			})
+			}
 		case "usage":
 			used = c.Next() == '{'
 			c.Skip()
@@ -229,7 +256,7 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if c.Err() != nil {
 		return false
 	}
@@ -264,7 +291,9 @@ func (s *Stream) messagesBlock(c *llm.Cursor, index int) {
 func (s *Stream) messagesDelta(c *llm.Cursor, index int) {
 	var stop []byte
 	why := finishOpen
-	c.Object(func(name []byte) {
+	for o := c.Object(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "text":
 			s.text(0, textPart, c.Literal())
@@ -279,13 +308,15 @@ func (s *Stream) messagesDelta(c *llm.Cursor, index int) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	s.finish(0, why, stop)
 }
 
-func (s *Stream) geminiEvent(c *llm.Cursor) (used bool) {
+func (s *Stream) geminiEvent(c *llm.Cursor) {
 	var first []byte
-	c.Google(func(name []byte) {
+	for o := c.Google(); c.Member(&o); {
+		name := o.Name
+
 		switch string(name) {
 		case "responseid":
 			if id := c.String(); !s.begun {
@@ -302,8 +333,7 @@ func (s *Stream) geminiEvent(c *llm.Cursor) (used bool) {
 				s.finish(0, finishFilter, nil)
 			}
 		case "usagemetadata":
-			used = c.Next() == '{'
-			c.Skip()
+			s.told = append(s.told[:0], c.Raw()...)
 		case "error":
 			if raw := c.Raw(); raw != nil {
 				s.fail(raw)
@@ -311,15 +341,16 @@ func (s *Stream) geminiEvent(c *llm.Cursor) (used bool) {
 		default:
 			c.Skip()
 		}
-	})
+	}
 	if first != nil && c.Err() == nil {
 		s.candidates(llm.NewCursor(first, true))
 	}
-	return used
 }
 
 func (s *Stream) candidates(c *llm.Cursor) {
-	c.Array(func(i int) {
+	for list := c.Array(); c.Element(&list); {
+		i := list.Index
+
 		t := readCandidate(c, &s.calls, &i)
 		for j := range t.parts {
 			p := &t.parts[j]
@@ -332,5 +363,5 @@ func (s *Stream) candidates(c *llm.Cursor) {
 			}
 		}
 		s.finish(i, t.finish, nil)
-	})
+	}
 }

@@ -17,7 +17,7 @@ type responsesSink struct {
 // event begins an event, which its caller ends.
 func (k *responsesSink) event(name string) *writer {
 	w := &writer{b: make([]byte, 0, 256)}
-	w.open('{')
+	w.open()
 	w.str("type", name)
 	w.number("sequence_number", k.sequence)
 	k.sequence++
@@ -204,7 +204,7 @@ func (k *responsesSink) end() {
 	w.key("response")
 	k.x.response(w, prefixed("resp_", k.id), status, reason, func() {
 		for i, item := range k.items {
-			w.open('{')
+			w.open()
 			w.item(item, itemID(k.id, i), "completed")
 			w.close('}')
 		}

@@ -220,6 +220,7 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 		r.stream = true
 	}
 	x.stream = r.stream
+	r.settle()
 	if err := x.check(r); err != nil {
 		return nil, err
 	}
@@ -350,9 +351,13 @@ func (x *Exchange) readCountAnswer(c *llm.Cursor) (n int64) {
 		}
 	}
 	if x.to == Gemini {
-		c.Google(read)
+		for o := c.Google(); c.Member(&o); {
+			read(o.Name)
+		}
 	} else {
-		c.Object(read)
+		for o := c.Object(); c.Member(&o); {
+			read(o.Name)
+		}
 	}
 	return n
 }
