@@ -14,10 +14,6 @@ type apiError struct {
 
 const invalidRequest = "invalid_request_error"
 
-func (e *apiError) body() []byte {
-	return append(e.append([]byte(`{"error":`)), "}\n"...)
-}
-
 // append writes the error's object.
 func (e *apiError) append(dst []byte) []byte {
 	dst = appendString(append(dst, `{"message":`...), e.message, false)

@@ -18,6 +18,7 @@ type exchange struct {
 	body     []byte
 	number   int64 // of the request, from 1
 	behavior Behavior
+	api      api
 }
 
 // buffers are what an exchange writes into; they belong to it until ServeHTTP returns, and are then used again.
@@ -81,6 +82,14 @@ func (x *exchange) route() *apiError {
 	switch {
 	case path == "/v1/chat/completions":
 		return x.only(http.MethodPost, x.chat)
+	case path == "/v1/messages":
+		return x.only(http.MethodPost, x.messages)
+	case path == "/v1/messages/count_tokens":
+		return x.only(http.MethodPost, x.countTokens)
+	case path == "/v1beta/models":
+		return x.only(http.MethodGet, x.listGoogle)
+	case strings.HasPrefix(path, "/v1beta/models/"):
+		return x.only(http.MethodPost, x.generative)
 	case path == "/v1/embeddings":
 		return x.only(http.MethodPost, x.embeddings)
 	case path == "/v1/models":
@@ -160,7 +169,7 @@ func (x *exchange) refuse(e *apiError) {
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(e.status)
-	_, _ = x.w.Write(e.body()) // an error is a client that has left
+	_, _ = x.w.Write(append(x.api.appendError(nil, e), '\n')) // an error is a client that has left
 }
 
 // compresses says whether the answer is to be compressed.

@@ -1,7 +1,8 @@
-// Package mock is an OpenAI-compatible provider that needs no key and no model.
+// Package mock is a provider that needs no key and no model, and speaks the APIs of OpenAI, Anthropic and Google.
 //
-// It serves chat completions (streamed or not), embeddings and models under the paths of the OpenAI API, so that an
-// official client or a gateway only needs another base URL. Its answers are deterministic, a request can say what it
+// It serves chat completions (streamed or not), embeddings and models under the paths of the OpenAI API, messages and counts of
+// tokens under those of Anthropic's, and generateContent, its stream, countTokens and embeddings under those of Google's, so
+// that an official client or a gateway only needs another base URL. Its answers are deterministic, a request can say what it
 // wants to hear (see [Answers]), and it misbehaves on demand (see [Behavior]).
 //
 // It shares no code with the rest of Leash: a provider that read requests the way the gateway does would not notice
@@ -71,7 +72,8 @@ func New(options Options) *Provider {
 	}
 	p := &Provider{options: options, models: options.Models, open: len(options.Models) == 0}
 	if p.open {
-		p.models = []string{"gpt-4o", "gpt-4o-mini", "gpt-4.1", "o4-mini", "text-embedding-3-small", "text-embedding-3-large"}
+		p.models = []string{"gpt-4o", "gpt-4o-mini", "gpt-4.1", "o4-mini", "text-embedding-3-small", "text-embedding-3-large",
+			"claude-sonnet-4-5", "gemini-2.5-flash"}
 	}
 	p.requests.keep = options.KeepRequests
 	p.buffers.New = func() any { return new(buffers) }
@@ -92,7 +94,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.options.Control {
 		p.requests.add(r, body, p.options.Now())
 	}
-	x := &exchange{p: p, w: w, r: r, buf: buf, body: body, number: p.served.Add(1)}
+	x := &exchange{p: p, w: w, r: r, buf: buf, body: body, number: p.served.Add(1), api: apiOf(r.URL.Path)}
 	x.setHeader()
 
 	var fault *apiError
@@ -100,8 +102,8 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case tooLarge:
 		fault = &apiError{status: 413, message: "The request body is too large.", kind: invalidRequest}
 	case fault != nil:
-	case p.options.Key != "" && r.Header.Get("Authorization") != "Bearer "+p.options.Key:
-		fault = unauthorized(r)
+	case p.options.Key != "" && !x.api.admits(r, p.options.Key):
+		fault = x.api.unauthorized(r)
 	default:
 		fault = x.route()
 	}

@@ -35,8 +35,9 @@ func reference() string {
 
 <!-- Generated from mock/behavior.go: go test ./mock -update -->
 
-` + "`leash mock`" + ` is an OpenAI-compatible provider that needs no key and no model: chat completions (streamed or not), embeddings and models. It
-is what the quickstart talks to without a key, and what you can test your own application with. In Go it is an ` + "`http.Handler`" + `, package ` + "`mock`" + `.
+` + "`leash mock`" + ` is a provider that needs no key and no model. It speaks OpenAI's API (chat completions, streamed or not, embeddings and models),
+Anthropic's (messages, streamed or not, and counts of tokens) and Google's (` + "`generateContent`, `streamGenerateContent`" + ` with events or as an array, ` + "`countTokens`" + `,
+embeddings and models). It is what the quickstart talks to without a key, and what you can test your own application with. In Go it is an ` + "`http.Handler`" + `, package ` + "`mock`" + `.
 
 ## What it answers
 
@@ -51,6 +52,9 @@ The last user message decides:
 
 ` + "`n`, `stop`, `max_tokens`, `max_completion_tokens`, `tools`, `tool_choice`, `stream` and `stream_options`" + ` act as they do at OpenAI, and
 wrong values are refused in OpenAI's words. Fields that it does not know are ignored.
+
+Anthropic's and Google's requests are checked after the published types of their Python packages (anthropic 2.12.0, google-genai 3.4.0): fields that
+these do not have are refused, as are calls of tools without answers, and answers without calls.
 
 Tokens are words, each with the white space before it; white space at the end is one more. A prompt has the tokens of all its messages' text, and
 nothing besides. So "say: one two" costs 3 and is answered with 2.

@@ -8,13 +8,20 @@ import (
 // stream answers with server-sent events, in OpenAI's order: for each choice the role, the text piece by piece, the reason
 // of the end; then, if it was asked for, an event without choices that has the usage; then [DONE].
 func (c *completion) stream() {
-	s := eventStream{completion: c, out: c.output()}
+	s := c.begins("text/event-stream; charset=utf-8")
 	s.head = c.appendHead(append(c.buf.text, "data: "...), "chat.completion.chunk")
 	s.head = append(s.head, `,"choices":[`...)
 	c.buf.text = s.head // kept for the next exchange
+	if s.choices() && s.usage() && s.send(append(s.buf.out[:0], "data: [DONE]\n\n"...)) {
+		s.ends()
+	}
+}
 
+// begins prepares a stream; its header is sent with its first event.
+func (c *completion) begins(contentType string) *eventStream {
+	s := &eventStream{completion: c, out: c.output()}
 	h := c.w.Header()
-	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+	h["Content-Type"] = []string{contentType}
 	h["Cache-Control"] = []string{"no-cache"}
 	if c.compresses() {
 		h["Content-Encoding"] = []string{"gzip"}
@@ -22,9 +29,12 @@ func (c *completion) stream() {
 		s.zip = gzip.NewWriter(s.out)
 		s.out = s.zip
 	}
-	c.w.WriteHeader(200)
+	return s
+}
 
-	if s.choices() && s.usage() && s.send(append(s.buf.out[:0], "data: [DONE]\n\n"...)) && s.zip != nil {
+// ends completes a stream of which all events were sent.
+func (s *eventStream) ends() {
+	if s.zip != nil {
 		_ = s.zip.Close() // an error is a client that has left
 	}
 }
@@ -36,6 +46,8 @@ type eventStream struct {
 	zip  *gzip.Writer // nil without compression
 	head []byte       // what every event begins with, up to the choices
 	sent int          // events
+
+	event func(name string, data []byte) bool // sends one, in APIs that are not OpenAI's
 }
 
 // choices sends the events of all choices, in turn, as several answers arrive that are written at once.
@@ -147,8 +159,7 @@ func (s *eventStream) send(event []byte) bool {
 		s.hang()
 		return false
 	case s.sent == b.ErrorAfter:
-		event = append(faultOf(500).append(append(event[:0], `data: {"error":`...)), "}\n\n"...)
-		_ = s.write(event) // it is the last in any case
+		_ = s.write(s.errorEvent()) // it is the last in any case
 		return false
 	case s.sent == 1 && b.InvalidJSON:
 		event = append(event[:len(event)/2], "\n\n"...)
@@ -158,6 +169,19 @@ func (s *eventStream) send(event []byte) bool {
 	}
 	s.sent++
 	return s.write(event) == nil
+}
+
+// errorEvent is the event that reports an error, in the API's form.
+func (s *eventStream) errorEvent() []byte {
+	data := s.api.appendError(nil, faultOf(500))
+	switch {
+	case s.api == anthropic:
+		return append(append([]byte("event: error\ndata: "), data...), "\n\n"...)
+	case s.api == google && s.w.Header().Get("Content-Type") != "text/event-stream":
+		return append(append([]byte("\n,\r\n"), data...), "\n]\n"...)
+	default:
+		return append(append([]byte("data: "), data...), "\n\n"...)
+	}
 }
 
 func (s *eventStream) write(event []byte) error {
