@@ -14,7 +14,7 @@ import (
 func mockCommand() *cli.Command {
 	return command(&cli.Command{
 		Name:  "mock",
-		Usage: "run an OpenAI-compatible provider that needs no key, with faults on demand",
+		Usage: "run a provider that needs no key, in the APIs of OpenAI, Anthropic and Google, with faults on demand",
 		Description: "A user message can say what it wants to hear (say: TEXT, lorem: 200, call: TOOL {}), and a request how it is to be\n" +
 			"answered: in the header X-Mock or behind the model, as in gpt-4o-mini?status=503. docs/reference/mock.md lists it all.",
 		Flags: []cli.Flag{

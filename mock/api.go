@@ -12,14 +12,14 @@ type api uint8
 const (
 	openAI    api = iota
 	anthropic     // paths /v1/messages...
-	google        // paths /v1beta/...
+	google        // paths /v1beta/..., and POST /v1/models/...
 )
 
-func apiOf(path string) api {
+func apiOf(method, path string) api {
 	switch {
 	case strings.HasPrefix(path, "/v1/messages"):
 		return anthropic
-	case strings.HasPrefix(path, "/v1beta/"):
+	case strings.HasPrefix(path, "/v1beta/"), method == http.MethodPost && strings.HasPrefix(path, "/v1/models/"):
 		return google
 	default:
 		return openAI

@@ -42,6 +42,7 @@ func TestTheSameIsAnsweredInEveryAPI(t *testing.T) {
 		"Anthropic, cached": {llm.AnthropicMessages, "/v1/messages", strings.Replace(messagesOf("say: one two", ""), "sonnet-4-5", "sonnet-4-5?cached_tokens=2", 1), "one two", "end_turn", llm.Usage{Input: 3, CachedInput: 2, Output: 2}},
 		"Google":            {llm.GoogleGenerate, generatePath, generateOf("say: one two", ""), "one two", "STOP", llm.Usage{Input: 3, Output: 2}},
 		"Google, system":    {llm.GoogleGenerate, generatePath, generateOf("say: one two", `,"system_instruction":{"parts":[{"text":"Be brief."}]}`), "one two", "STOP", llm.Usage{Input: 5, Output: 2}},
+		"Google, stable":    {llm.GoogleGenerate, strings.Replace(generatePath, "v1beta", "v1", 1), generateOf("say: one two", ""), "one two", "STOP", llm.Usage{Input: 3, Output: 2}},
 		"Google, cut":       {llm.GoogleGenerate, generatePath, generateOf("say: one two", `,"generationConfig":{"maxOutputTokens":1}`), "one", "MAX_TOKENS", llm.Usage{Input: 3, Output: 1}},
 		"Google, tool":      {llm.GoogleGenerate, generatePath, generateOf(`call: f {"a":"b"}`, googleTool), "ab", "STOP", llm.Usage{Input: 3, Output: 2}},
 		"Google, reasoning": {llm.GoogleGenerate, strings.Replace(generatePath, "flash", "flash%3Freasoning_tokens=4", 1), generateOf("say: one two", ""), "one two", "STOP", llm.Usage{Input: 3, Output: 6, OutputReasoning: 4}},

@@ -88,7 +88,7 @@ func (x *exchange) route() *apiError {
 		return x.only(http.MethodPost, x.countTokens)
 	case path == "/v1beta/models":
 		return x.only(http.MethodGet, x.listGoogle)
-	case strings.HasPrefix(path, "/v1beta/models/"):
+	case x.api == google:
 		return x.only(http.MethodPost, x.generative)
 	case path == "/v1/embeddings":
 		return x.only(http.MethodPost, x.embeddings)

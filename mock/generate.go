@@ -49,9 +49,9 @@ func checkFields(at string, v gjson.Result, known []string) (fault *apiError) {
 	return fault
 }
 
-// generative answers POST /v1beta/models/MODEL:METHOD. https://ai.google.dev/api/generate-content
+// generative answers POST /v1beta/models/MODEL:METHOD, and the same under /v1. https://ai.google.dev/api/generate-content
 func (x *exchange) generative() *apiError {
-	target := strings.TrimPrefix(x.r.URL.Path, "/v1beta/models/")
+	_, target, _ := strings.Cut(x.r.URL.Path, "/models/")
 	at := strings.LastIndexByte(target, ':')
 	if at < 0 {
 		return &apiError{status: 404, message: "The requested URL was not found on this server."}

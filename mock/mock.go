@@ -94,7 +94,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.options.Control {
 		p.requests.add(r, body, p.options.Now())
 	}
-	x := &exchange{p: p, w: w, r: r, buf: buf, body: body, number: p.served.Add(1), api: apiOf(r.URL.Path)}
+	x := &exchange{p: p, w: w, r: r, buf: buf, body: body, number: p.served.Add(1), api: apiOf(r.Method, r.URL.Path)}
 	x.setHeader()
 
 	var fault *apiError
