@@ -1,6 +1,7 @@
 package llm_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/leash-gateway/leash/llm"
@@ -29,6 +30,59 @@ func TestErrorBody(t *testing.T) {
 			}
 			if err := llm.Check(got); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestErrorsOfTheOtherAPIs(t *testing.T) {
+	tests := map[string]struct {
+		format    llm.Format
+		status    int
+		code      string
+		wantKind  string
+		wantWhole string
+	}{
+		"Anthropic":             {llm.AnthropicMessages, 400, "x", "", `{"type":"error","error":{"type":"invalid_request_error","message":"no"}}`},
+		"Anthropic, large":      {llm.AnthropicMessages, 413, "", `"type":"request_too_large"`, ""},
+		"Anthropic, money":      {llm.AnthropicMessages, 402, "", `"type":"billing_error"`, ""},
+		"Anthropic, limit":      {llm.AnthropicCountTokens, 429, "", `"type":"rate_limit_error"`, ""},
+		"Anthropic, ours":       {llm.AnthropicMessages, 500, "", `"type":"api_error"`, ""},
+		"Anthropic, overloaded": {llm.AnthropicMessages, 529, "", `"type":"overloaded_error"`, ""},
+		"Anthropic, late":       {llm.AnthropicMessages, 504, "", `"type":"timeout_error"`, ""},
+		"Google":                {llm.GoogleGenerate, 400, "", "", `{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}`},
+		"Google, with a code":   {llm.GoogleStream, 429, "x", "", `{"error":{"code":429,"message":"no","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"x","domain":"leash"}]}}`},
+		"Google, key":           {llm.GoogleEmbed, 401, "", `"status":"UNAUTHENTICATED"`, ""},
+		"Google, not allowed":   {llm.GoogleEmbed, 403, "", `"status":"PERMISSION_DENIED"`, ""},
+		"Google, not found":     {llm.GoogleModels, 404, "", `"status":"NOT_FOUND"`, ""},
+		"Google, ours":          {llm.GoogleGenerate, 500, "", `"status":"INTERNAL"`, ""},
+		"Google, down":          {llm.GoogleGenerate, 503, "", `"status":"UNAVAILABLE"`, ""},
+		"Google, late":          {llm.GoogleGenerate, 504, "", `"status":"DEADLINE_EXCEEDED"`, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := string(llm.ErrorBody(tc.format, tc.status, tc.code, "no"))
+			if tc.wantWhole != "" && got != tc.wantWhole || !strings.Contains(got, tc.wantKind) || llm.Check([]byte(got)) != nil {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+func TestModelsAreListedInTheFormOfEachAPI(t *testing.T) {
+	for name, tc := range map[string]struct {
+		format llm.Format
+		models []string
+		want   string
+	}{
+		"Anthropic": {llm.AnthropicModels, []string{"a", "b"}, `{"data":[{"type":"model","id":"a","display_name":"a","created_at":"1970-01-01T00:00:00Z"},` +
+			`{"type":"model","id":"b","display_name":"b","created_at":"1970-01-01T00:00:00Z"}],"has_more":false,"first_id":"a","last_id":"b"}`},
+		"Anthropic, none": {llm.AnthropicModels, nil, `{"data":[],"has_more":false,"first_id":null,"last_id":null}`},
+		"Google":          {llm.GoogleModels, []string{"a"}, `{"models":[{"name":"models/a","displayName":"a","supportedGenerationMethods":["generateContent","countTokens"]}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := string(llm.ModelList(tc.format, tc.models, "leash")); got != tc.want || llm.Check([]byte(got)) != nil {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
 	}

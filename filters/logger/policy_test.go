@@ -190,6 +190,19 @@ func TestTextsThatAStreamSendsInTurnAreNotMixed(t *testing.T) {
 	}
 }
 
+func TestATextThatAStreamRepeatsIsWrittenOnce(t *testing.T) {
+	e := stream(
+		`data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"one"}`+"\n\n",
+		`data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":" two"}`+"\n\n",
+		`data: {"type":"response.output_text.done","output_index":0,"content_index":0,"text":"one two"}`+"\n\n",
+		`data: {"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"one two"}]},{"type":"reasoning","summary":[{"text":"told only here"}]}]}}`+"\n\n",
+	)
+	e.Path, e.Request = "/v1/responses", `{"model":"m","stream":true,"input":"hi"}`
+	if got, want := gjson.Get(write(t, `{"completions":true}`, e), "completion").Str, "one two\ntold only here"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTextsAreCutAtTheirBoundAndNothingIsCutOpen(t *testing.T) {
 	const card = "4111 1111 1111 1111"
 	tests := map[string]struct {

@@ -1,0 +1,127 @@
+package translate_test
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+)
+
+func TestTokensAreCountedInTheOtherAPI(t *testing.T) {
+	x := begin(t, llm.AnthropicCountTokens, translate.Gemini)
+	got, err := x.Request("m", []byte(`{"model":"m","system":"Be brief.","messages":[{"role":"user","content":"hi"}]}`))
+	const want = `{"generateContentRequest":{"model":"models/m","systemInstruction":{"parts":[{"text":"Be brief."}]},"contents":[{"role":"user","parts":[{"text":"hi"}]}]}}`
+	if err != nil || string(got.Body) != want || got.Path != "/v1beta/models/m:countTokens" {
+		t.Errorf("got %s %s, %v", got.Path, got.Body, err)
+	}
+	if answer, err := x.Response([]byte(`{"totalTokens": 7}`)); err != nil || string(answer) != `{"input_tokens":7}` {
+		t.Errorf("got %s, %v", answer, err)
+	}
+
+	x = begin(t, llm.GoogleCountTokens, translate.Messages)
+	got, err = x.Request("m", []byte(`{"contents":[{"parts":[{"text":"hi"}]}]}`))
+	if err != nil || string(got.Body) != `{"model":"m","messages":[{"role":"user","content":"hi"}]}` || got.Path != "/v1/messages/count_tokens" {
+		t.Errorf("got %s %s, %v", got.Path, got.Body, err)
+	}
+	if answer, err := x.Response([]byte(`{"input_tokens": 7}`)); err != nil || string(answer) != `{"totalTokens":7}` {
+		t.Errorf("got %s, %v", answer, err)
+	}
+}
+
+func TestEmbeddingsAreTranslated(t *testing.T) {
+	x := begin(t, llm.OpenAIEmbeddings, translate.Gemini)
+	got, err := x.Request("m", []byte(`{"model":"m","input":["a","b"],"dimensions":2,"encoding_format":"base64"}`))
+	const want = `{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]},"outputDimensionality":2},{"model":"models/m","content":{"parts":[{"text":"b"}]},"outputDimensionality":2}]}`
+	if err != nil || string(got.Body) != want || got.Path != "/v1beta/models/m:batchEmbedContents" {
+		t.Errorf("got %s %s, %v", got.Path, got.Body, err)
+	}
+	answer, err := x.Response([]byte(`{"embeddings":[{"values":[0.5,-1]},{"values":[2,3]}],"usageMetadata":{"promptTokenCount":4}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := base64.StdEncoding.DecodeString(gjson.GetBytes(answer, "data.0.embedding").Str)
+	if err != nil || len(packed) != 8 || math.Float32frombits(binary.LittleEndian.Uint32(packed[4:])) != -1 || gjson.GetBytes(answer, "usage.prompt_tokens").Int() != 4 {
+		t.Errorf("got %s, %v", answer, err)
+	}
+
+	x = begin(t, llm.GoogleEmbed, translate.Chat)
+	got, err = x.Request("m", []byte(`{"content":{"parts":[{"text":"a"}]}}`))
+	if err != nil || string(got.Body) != `{"model":"m","input":["a"]}` || got.Path != "/v1/embeddings" {
+		t.Errorf("got %s %s, %v", got.Path, got.Body, err)
+	}
+	answer, err = x.Response([]byte(`{"data":[{"embedding":[0.5,-1]}],"usage":{"prompt_tokens":4}}`))
+	if err != nil || string(answer) != `{"embedding":{"values":[0.5,-1]},"usageMetadata":{"promptTokenCount":4}}` {
+		t.Errorf("got %s, %v", answer, err)
+	}
+
+	for name, tc := range map[string]struct {
+		client llm.Format
+		to     translate.API
+		body   string
+	}{
+		"tokens":    {llm.OpenAIEmbeddings, translate.Gemini, `{"model":"m","input":[1,2]}`},
+		"nothing":   {llm.OpenAIEmbeddings, translate.Gemini, `{"model":"m"}`},
+		"two parts": {llm.GoogleEmbed, translate.Chat, `{"content":{"parts":[{"text":"a"},{"text":"b"}]}}`},
+	} {
+		if got, err := begin(t, tc.client, tc.to).Request("m", []byte(tc.body)); err == nil {
+			t.Errorf("%s: got %s", name, got.Body)
+		}
+	}
+}
+
+func TestOlderCompletionsAreServedByEveryAPI(t *testing.T) {
+	for _, to := range allAPIs {
+		x := begin(t, llm.OpenAICompletions, to)
+		got, err := x.Request("m", []byte(`{"model":"m","prompt":"hi","max_tokens":9}`))
+		if err != nil || !strings.Contains(string(got.Body), `"hi"`) {
+			t.Errorf("%s: got %s, %v", to, got.Body, err)
+		}
+	}
+	x := begin(t, llm.OpenAICompletions, translate.Chat)
+	if _, err := x.Request("m", []byte(`{"model":"m","prompt":"hi","stream":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	out, said := translateStream(t, x, translate.Chat, llm.ServerSentEvents, []byte(`data: {"id":"x","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n"))
+	if !strings.Contains(string(out), `"text":"Hello"`) || said != "Hello" {
+		t.Errorf("got %s", out)
+	}
+}
+
+func TestWhatHasNoTranslationIsSaid(t *testing.T) {
+	for name, tc := range map[string]struct {
+		client llm.Format
+		to     translate.API
+	}{
+		"a list of models":       {llm.OpenAIModels, translate.Messages},
+		"no format":              {llm.None, translate.Messages},
+		"the same":               {llm.AnthropicMessages, translate.Messages},
+		"counting at OpenAI":     {llm.AnthropicCountTokens, translate.Chat},
+		"embedding at Anthropic": {llm.OpenAIEmbeddings, translate.Messages},
+	} {
+		if x, err := translate.New(tc.client, tc.to, translate.Options{}); err == nil {
+			t.Errorf("%s: got %v", name, x)
+		}
+	}
+}
+
+func TestErrorsNameTheFieldByItsPath(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"input_audio","input_audio":{"data":"a","format":"wav"}}]}]}`: "messages[1].content[1]: has no counterpart in Anthropic messages",
+		`{"model":"m","messages":[{"role":"pope","content":"a"}]}`:                                                                                            "messages[0].role: has no counterpart in Anthropic messages",
+		`{"model":"m","messages":[{"role":"user","content":"a"}],"logit_bias":{"1":2}}`:                                                                       "logit_bias: has no counterpart in Anthropic messages",
+		`{"model":"m","messages":[{"role":"user","content":"a"}],"temperature":"hot"}`:                                                                        "temperature: must be a number",
+		`{"model":"m","messages":[{"role":"user","content":"a"}],"seed":9007199254740993}`:                                                                    "seed: must be between -2^53 and 2^53",
+		`{"model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":5}}]}`:                                        "tools[0].function.name: must be a string",
+		`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":1,\"a\":2}"}}]}]}`: "messages: the arguments of a call are no JSON object, which Anthropic messages cannot say",
+	} {
+		if got, err := begin(t, llm.OpenAIChat, translate.Messages).Request("m", []byte(body)); err == nil || err.Error() != want {
+			t.Errorf("got %v, %s, want %s", err, got.Body, want)
+		}
+	}
+}
