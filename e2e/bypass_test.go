@@ -187,7 +187,7 @@ func bypassUnknown(t *testing.T, g *gateway, _ *mock.Provider) {
 	before := strings.Count(received(t, g.ports.Provider), `"path"`)
 	for _, tc := range [][2]string{
 		{"GET", "/v1/chat/completions"}, {"PUT", "/v1/chat/completions"}, {"DELETE", "/v1/models/x"}, {"POST", "/v1/models"},
-		{"POST", "/v1/embeddings"}, {"POST", "/v1/responses"}, {"GET", "/"}, {"POST", "/v1/files"}, {"GET", "/mock/requests"}, {"PATCH", "/v1/chat/completions"},
+		{"POST", "/v1/moderations"}, {"GET", "/v1/responses"}, {"POST", "/v1/responses/"}, {"GET", "/"}, {"POST", "/v1/files"}, {"GET", "/mock/requests"}, {"PATCH", "/v1/chat/completions"},
 	} {
 		r, err := http.NewRequest(tc[0], g.URL+tc[1], strings.NewReader(chatBody("hi", false)))
 		if err != nil {

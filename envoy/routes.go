@@ -19,7 +19,7 @@ import (
 const routeHeader = "x-leash-route"
 
 // modelPaths are the paths that are routed by model.
-var modelPaths = []string{"/v1/chat/completions"}
+var modelPaths = []string{"/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings"}
 
 // routes is Envoy's route table: what the modules have not given a route to meets an error at its end.
 func (t *translation) routes() *route.RouteConfiguration {

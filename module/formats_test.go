@@ -206,3 +206,13 @@ func TestModelsAreListedInTheFormOfTheClientsAPI(t *testing.T) {
 		})
 	}
 }
+
+func TestAPathThatTheOperatorLetsThroughIsNotRead(t *testing.T) {
+	seen := llm.OpenAIChat
+	look := policy(script{requestHeader: func(x *module.Exchange) error { seen = x.Format; return nil }})
+	h := moduletest.New(t, pipelineOf([]string{look}, `"passthrough":["/v1/embeddings"]`))
+	got := h.Do(moduletest.Exchange{Path: "/v1/embeddings?a=b", Request: "no JSON", Answer: "{}"})
+	if wantPassed(t, got); seen != llm.None || got.SentBody != "no JSON" || got.SentHeader[":path"] != "/v1/embeddings?a=b" {
+		t.Errorf("format %s, sent %q to %q", seen, got.SentBody, got.SentHeader[":path"])
+	}
+}

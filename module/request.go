@@ -2,6 +2,7 @@ package module
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,9 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	x.Format = llm.FormatOf(x.Method, x.Path)
 	if x.Format == llm.OpenAIModels && f.header(Requests, "anthropic-version") != "" {
 		x.Format = llm.AnthropicModels
+	}
+	if slices.Contains(f.p.Passthrough, x.Path) { // the operator lets it through as it is
+		x.Format = llm.None
 	}
 	f.target = x.Path
 	if query = x.Format.Query(query); query != "" {

@@ -13,7 +13,7 @@ import (
 const routeHeader = "x-leash-route"
 
 // modelPaths are the paths that are routed by model.
-var modelPaths = []string{"/v1/chat/completions"}
+var modelPaths = []string{"/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings"}
 
 // routes is the route table. What it does not know is answered with unknownURL.
 type routes struct {
