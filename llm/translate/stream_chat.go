@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"strconv"
+
 	"github.com/leash-gateway/leash/llm"
 )
 
@@ -97,6 +99,10 @@ func (k *chatSink) text(choice int, kind partKind, literal []byte) {
 
 func (k *chatSink) call(choice, number int, id, name []byte) {
 	st := k.state(choice)
+	if len(st.numbers) >= maxItems {
+		k.dst = k.Fail(k.dst, 502, "answer_too_large", "the provider's answer calls more than "+strconv.Itoa(maxItems)+" tools")
+		return
+	}
 	st.numbers = append(st.numbers, number)
 	k.piece(choice, len(st.numbers)-1, func(w *writer) {
 		w.literal("id", id)
