@@ -226,17 +226,21 @@ func hostile(size int) map[string]string {
 }
 
 func TestNoInputTakesMoreThanLinearTime(t *testing.T) {
-	const size = 50_000
+	const size = 25_000
 	for _, f := range allFormats {
 		for name := range hostile(64) {
 			t.Run(f.String()+"/"+name, func(t *testing.T) {
 				took := func(size int) time.Duration {
 					body := []byte(requestOf(f, hostile(size)[name]))
-					start := time.Now()
-					_, _ = llm.ParseRequestAt(f, f.Path(googleModel), body)
-					_, _ = llm.ParseResponse(f, body)
-					_, _ = llm.ParseEvent(f, body)
-					return time.Since(start)
+					best := time.Hour
+					for range 2 { // a busy machine may hold up one
+						start := time.Now()
+						_, _ = llm.ParseRequestAt(f, f.Path(googleModel), body)
+						_, _ = llm.ParseResponse(f, body)
+						_, _ = llm.ParseEvent(f, body)
+						best = min(best, time.Since(start))
+					}
+					return best
 				}
 				small, large := took(size), took(8*size)
 				// Linear is 8 times and some milliseconds; quadratic would be 64 times, and minutes.
