@@ -50,11 +50,12 @@ func (a api) unauthorized(r *http.Request) *apiError {
 	}
 }
 
-// appendError writes an error in the api's form, without a line break.
+// errorBody is an error in the api's form, without a line break.
 //
 //   - https://docs.anthropic.com/en/api/errors
 //   - https://google.aip.dev/193
-func (a api) appendError(dst []byte, e *apiError) []byte {
+func (a api) errorBody(e *apiError) []byte {
+	var dst []byte
 	switch a {
 	case anthropic:
 		dst = appendString(append(dst, `{"type":"error","error":{"type":`...), anthropicKind(e), false)

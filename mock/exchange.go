@@ -169,7 +169,7 @@ func (x *exchange) refuse(e *apiError) {
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(e.status)
-	_, _ = x.w.Write(append(x.api.appendError(nil, e), '\n')) // an error is a client that has left
+	_, _ = x.w.Write(append(x.api.errorBody(e), '\n')) // an error is a client that has left
 }
 
 // compresses says whether the answer is to be compressed.

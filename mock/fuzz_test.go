@@ -17,8 +17,8 @@ func FuzzChat(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		req, fault := parseChat([]byte(body))
 		if fault != nil {
-			if !gjson.ValidBytes(openAI.appendError(nil, fault)) {
-				t.Errorf("%s is not JSON", openAI.appendError(nil, fault))
+			if !gjson.ValidBytes(openAI.errorBody(fault)) {
+				t.Errorf("%s is not JSON", openAI.errorBody(fault))
 			}
 			return
 		}

@@ -173,7 +173,7 @@ func (s *eventStream) send(event []byte) bool {
 
 // errorEvent is the event that reports an error, in the API's form.
 func (s *eventStream) errorEvent() []byte {
-	data := s.api.appendError(nil, faultOf(500))
+	data := s.api.errorBody(faultOf(500))
 	switch {
 	case s.api == anthropic:
 		return append(append([]byte("event: error\ndata: "), data...), "\n\n"...)
