@@ -8,6 +8,7 @@ import (
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/host/scenario"
+	"github.com/leash-gateway/leash/manifest"
 )
 
 func validateCommand() *cli.Command {
@@ -16,7 +17,7 @@ func validateCommand() *cli.Command {
 		Usage: "check a leash.yaml, the modules' own configuration included",
 		Flags: []cli.Flag{configFlag()},
 		Action: func(c *cli.Context) error {
-			if _, err := load(c.String("config")); err != nil {
+			if _, err := load(c.Context, c.String("config")); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(c.App.ErrWriter, "%s is valid\n", c.String("config"))
@@ -45,7 +46,7 @@ func renderCommand() *cli.Command {
 			&cli.PathFlag{Name: "host-key", Usage: "with ext_proc: private key `FILE` (PEM) of that certificate"},
 		},
 		Action: func(c *cli.Context) error {
-			loaded, err := load(c.String("config"))
+			loaded, err := load(c.Context, c.String("config"))
 			if err != nil {
 				return err
 			}
@@ -86,11 +87,17 @@ func schemaCommand() *cli.Command {
 	return command(&cli.Command{
 		Name:  "schema",
 		Usage: "print the JSON Schema of leash.yaml, with which editors complete it",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "scenarios", Usage: "print that of modules' scenario files instead"}},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "scenarios", Usage: "print that of modules' scenario files instead"},
+			&cli.BoolFlag{Name: "manifest", Usage: "print that of modules' module.yaml instead"},
+		},
 		Action: func(c *cli.Context) error {
 			schema := config.Schema()
-			if c.Bool("scenarios") {
+			switch {
+			case c.Bool("scenarios"):
 				schema = scenario.Schema()
+			case c.Bool("manifest"):
+				schema = manifest.JSONSchema()
 			}
 			_, err := c.App.Writer.Write(schema)
 			return err

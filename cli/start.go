@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/filters"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/registry/admission"
 
 	// The modules natively, to check their configuration before it is given to Envoy.
 	_ "github.com/leash-gateway/leash/filters/auth"
@@ -34,12 +37,15 @@ func configFlag() cli.Flag {
 }
 
 // load reads a configuration and checks it as far as that can be done without Envoy.
-func load(path string) (*config.Config, error) {
+func load(ctx context.Context, path string) (*config.Config, error) {
 	c, err := config.Load(path, os.LookupEnv)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	if err := checkModules(c); err != nil {
+		return nil, usageError{err}
+	}
+	if err := admission.Admit(ctx, c, admission.Options{Builtin: filters.Manifest}); err != nil {
 		return nil, usageError{err}
 	}
 	return c, nil
@@ -53,10 +59,7 @@ func checkModules(c *config.Config) error {
 	var all []error
 	for _, f := range c.Filters() {
 		if f.Own {
-			if _, err := os.Stat(f.File); err != nil {
-				all = append(all, c.Errorf(f.Modules[0]+".file", "%v", err))
-			}
-			continue
+			continue // its manifest speaks for it
 		}
 		if _, err := module.NewPipeline(f.Config, nil); err != nil {
 			all = append(all, moduleError(c, f, err.Error()))

@@ -74,7 +74,7 @@ type gateway struct {
 const startTimeout = 60 * time.Second
 
 func (g *gateway) run(ctx context.Context, engineName string) error {
-	loaded, err := load(g.path)
+	loaded, err := load(ctx, g.path)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
 
 func (g *gateway) reload(ctx context.Context) error {
 	began := time.Now()
-	changed, err := load(g.path)
+	changed, err := load(ctx, g.path)
 	if err != nil {
 		return err
 	}

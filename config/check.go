@@ -262,14 +262,16 @@ func (c *Config) checkPipeline(report failer) {
 			fail(path+".module", badName, "%q cannot be a name", m.Module)
 		case seen[m.Module]:
 			fail(path+".module", "", "%q stands twice", m.Module)
-		case m.File == "" && !builtin:
-			fail(path+".module", suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file", m.Module)
-		case m.File != "" && builtin:
+		case !m.Own() && !builtin:
+			fail(path+".module", suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file or a ref", m.Module)
+		case m.Own() && builtin:
 			fail(path+".module", "", "%q is the name of one of Leash's own modules: name yours otherwise", m.Module)
-		case m.File != "" && m.Kind != "policy" && m.Kind != "inspector":
+		case m.File != "" && m.Ref != "":
+			fail(path+".ref", "", "there is a file too: name one of them")
+		case m.Own() && m.Kind != "" && m.Kind != "policy" && m.Kind != "inspector":
 			fail(path, "policy: a failure refuses the request; inspector: it does not", "kind must be policy or inspector")
-		case m.File == "" && m.Kind != "":
-			fail(path+".kind", "", "is only for modules with a file: %s knows its own", m.Module)
+		case !m.Own() && m.Kind != "":
+			fail(path+".kind", "", "is only for modules with a file or a ref: %s knows its own", m.Module)
 		case len(m.Config) > 0 && fromTenants(m.Module):
 			fail(path+".config", "", "the configuration of %s is made from tenants and routes", m.Module)
 		case m.Module == "route" && i != len(c.Pipeline)-1:

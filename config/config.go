@@ -34,6 +34,7 @@ type Config struct {
 	file      string
 	positions map[string]position
 	lines     []string
+	admitted  map[string]Admitted // by module
 }
 
 // Control is the control service.
@@ -66,6 +67,9 @@ type Modules struct {
 	Dir string `yaml:"dir" json:"dir,omitempty"`
 	// Separate loads each module from its own file, as an Envoy filter of its own, instead of all from one.
 	Separate bool `yaml:"separate" json:"separate,omitempty"`
+	// Trust is the file of the trust policy, which says who must have signed the modules that are not Leash's own. Without
+	// it, signatures are not asked for.
+	Trust string `yaml:"trust" json:"trust,omitempty"`
 }
 
 // Provider is where requests go: OpenAI, or anything that speaks its API.
@@ -129,7 +133,10 @@ type Module struct {
 	Module string `yaml:"module" json:"module"`
 	// File is the .wasm of a module that is not one of Leash's own, relative to leash.yaml.
 	File string `yaml:"file" json:"file,omitempty"`
-	// Kind says, of a module with a file, whether its failure refuses the request (policy) or not (inspector).
+	// Ref is, in place of a file, where the module is in an OCI registry: REGISTRY/REPOSITORY:TAG@sha256:DIGEST.
+	Ref string `yaml:"ref" json:"ref,omitempty"`
+	// Kind says, of a module with a file or ref, whether its failure refuses the request (policy) or not (inspector). A
+	// module that carries its manifest knows it itself.
 	Kind string `yaml:"kind" json:"kind,omitempty" jsonschema:"enum=policy,enum=inspector"`
 	// Config is the module's own configuration; the module's README describes it.
 	Config Raw `yaml:"config" json:"config,omitempty"`

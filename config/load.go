@@ -62,6 +62,7 @@ var lineBreak = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 // findFiles makes what is relative to leash.yaml relative to the working directory.
 func (c *Config) findFiles() {
 	c.find(&c.Modules.Dir)
+	c.find(&c.Modules.Trust)
 	for _, p := range c.Providers {
 		c.find(&p.CAFile)
 		if p.APIKey != nil {

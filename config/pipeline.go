@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -21,6 +22,26 @@ type Filter struct {
 	Config []byte
 	// Modules are the places in the configuration of the modules, in the order of Config: pipeline[3], say.
 	Modules []string
+	// Allow are the host calls and callbacks that the .wasm may use, sorted. Empty: all.
+	Allow []string
+}
+
+// Admitted is what has been found out about a module before it is loaded.
+type Admitted struct {
+	// File is the .wasm that has been looked at; "" leaves the one that leash.yaml names.
+	File string
+	// Kind is policy or inspector; "" leaves the one that leash.yaml names.
+	Kind string
+	// Allow are the host calls and callbacks that it may use. Empty: all.
+	Allow []string
+}
+
+// Admit tells what has been found out about a module of the pipeline, by its name. Filters then says so.
+func (c *Config) Admit(module string, a Admitted) {
+	if c.admitted == nil {
+		c.admitted = map[string]Admitted{}
+	}
+	c.admitted[module] = a
 }
 
 // plugin is the configuration of a .wasm; package module reads it.
@@ -53,7 +74,7 @@ func (c *Config) Filters() []Filter {
 	var groups [][]step
 	for _, s := range c.steps() {
 		last := len(groups) - 1
-		if s.module.File == "" && !c.Modules.Separate && last >= 0 && groups[last][0].module.File == "" {
+		if !s.module.Own() && !c.Modules.Separate && last >= 0 && !groups[last][0].module.Own() {
 			groups[last] = append(groups[last], s)
 			continue
 		}
@@ -69,15 +90,17 @@ func (c *Config) Filters() []Filter {
 func (c *Config) filter(group []step, handover bool) Filter {
 	f := Filter{Name: "leash." + group[0].Name, File: group[0].Name + ".wasm"}
 	switch own := group[0].module; {
-	case own.File != "":
-		f.Own, f.File, f.Policy = true, own.File, own.Kind == "policy"
+	case own.Own():
+		a := c.admitted[own.Module]
+		f.Own, f.File, f.Policy = true, cmp.Or(a.File, own.File), cmp.Or(own.Kind, a.Kind) != "inspector"
 	case !c.Modules.Separate:
 		f.File = AllFile
 	}
 	for _, s := range group {
-		f.Policy = f.Policy || s.module.File == "" && !slices.Contains(inspectors, s.Name)
+		f.Policy = f.Policy || !s.module.Own() && !slices.Contains(inspectors, s.Name)
 		f.Modules = append(f.Modules, s.path)
 	}
+	f.Allow = c.allowed(group)
 	p := plugin{
 		Modules: group, Handover: handover,
 		MaxRequestBytes: int64(c.Limits.RequestBytes), MaxResponseBytes: int64(c.Limits.ResponseBytes),
@@ -94,6 +117,22 @@ func (c *Config) filter(group []step, handover bool) Filter {
 	f.Config = encoded
 	return f
 }
+
+// allowed is what any of the modules of a .wasm may use, nothing if one of them may everything.
+func (c *Config) allowed(group []step) (all []string) {
+	for _, s := range group {
+		one := c.admitted[s.Name].Allow
+		if len(one) == 0 {
+			return nil
+		}
+		all = append(all, one...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Own says that the module is the user's own, not one that Leash brings.
+func (m *Module) Own() bool { return m.File != "" || m.Ref != "" }
 
 // steps are the modules of the pipeline with their whole configurations.
 func (c *Config) steps() []step {

@@ -79,6 +79,7 @@ type gateway struct {
 	ports   map[string]string // what $NAME stands for in configurations
 	server  *envoy.Server
 	options envoy.Options
+	allow   []string // what the module contentfilter may use
 	log     *journal
 	records *journal
 	stop    func() // ends Envoy and waits for it
@@ -156,6 +157,7 @@ func (g *gateway) parse(text string) *config.Config {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	c.Admit("contentfilter", config.Admitted{Allow: g.allow})
 	return c
 }
 

@@ -127,6 +127,12 @@ func (t *translation) module(f config.Filter) (*core.TypedExtensionConfig, error
 			plugin.GetVmConfig().VmId += "#" + strconv.Itoa(t.o.Generation)
 		}
 	}
+	if len(f.Allow) > 0 {
+		plugin.CapabilityRestrictionConfig = &wasm.CapabilityRestrictionConfig{AllowedCapabilities: map[string]*wasm.SanitizationConfig{}}
+		for _, name := range f.Allow {
+			plugin.CapabilityRestrictionConfig.AllowedCapabilities[name] = &wasm.SanitizationConfig{}
+		}
+	}
 	return &core.TypedExtensionConfig{Name: f.Name, TypedConfig: pack(&wasmfilter.Wasm{Config: plugin})}, nil
 }
 

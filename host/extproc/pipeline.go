@@ -115,7 +115,8 @@ func (p *pipeline) newSlot(ctx context.Context) (s *slot, err error) {
 func (s *slot) add(ctx context.Context, p *pipeline, program *program, f Filter) error {
 	h := p.host
 	vm, err := program.NewVM(ctx, s.worker, abi.VMConfig{
-		ID: p.spec.Name + "/" + f.Name, // so that limits outlive a pipeline of the same name
+		ID:    p.spec.Name + "/" + f.Name, // so that limits outlive a pipeline of the same name
+		Allow: f.Allow,
 		Host: abi.Host{
 			Logger: &moduleLog{log: h.options.Log, records: h.options.Records, pipeline: p.spec.Name},
 			Shared: h.shared, Metrics: h.metrics.modules, HTTP: h.options.HTTP,

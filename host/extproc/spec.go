@@ -30,6 +30,8 @@ type Filter struct {
 	// Configuration is what the module gets; RootID tells modules that hold several plugins which one is meant.
 	Configuration []byte
 	RootID        string
+	// Allow are the host calls and callbacks that it may use. Empty: all.
+	Allow []string
 	// Policy says that exchanges are refused while it cannot run. Others (inspectors) are left out then.
 	Policy bool
 	// Unneeded are parts of an exchange that it does not look at as it is configured, though it has callbacks for them.
@@ -86,7 +88,7 @@ func FromConfig(c *config.Config, dir string, selection Selection) (Spec, error)
 		if err != nil {
 			return spec, fmt.Errorf("read module %s: %w", f.Name, err)
 		}
-		spec.Filters = append(spec.Filters, Filter{Name: f.Name, Wasm: wasm, Configuration: f.Config, Policy: f.Policy})
+		spec.Filters = append(spec.Filters, Filter{Name: f.Name, Wasm: wasm, Configuration: f.Config, Allow: f.Allow, Policy: f.Policy})
 	}
 	if len(spec.Filters) == 0 {
 		return spec, fmt.Errorf("select %s: the pipeline of %s has none", selection, c.Path())

@@ -124,7 +124,7 @@ func (w *worker) load(ctx context.Context, i int) error {
 	n, s := w.generation, &w.slots[i]
 	f := &n.filters[i]
 	s.loaded = time.Now()
-	vm, err := n.programs[i].NewVM(ctx, &w.Worker, abi.VMConfig{ID: f.Name, Host: abi.Host{
+	vm, err := n.programs[i].NewVM(ctx, &w.Worker, abi.VMConfig{ID: f.Name, Allow: f.Allow, Host: abi.Host{
 		Logger: (*logger)(n.gateway), Shared: n.gateway.shared, Metrics: n.gateway.metrics, HTTP: (*caller)(n),
 	}})
 	if err != nil {

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"strconv"
+
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
 	"github.com/tidwall/gjson"
@@ -52,6 +54,9 @@ func (x *exchange) OnHttpRequestHeaders(int, bool) types.Action {
 	case "log":
 		proxywasm.LogInfo(`{"event":"exchange","who":"` + x.plugin.say + `"}`)
 		proxywasm.LogInfo("a line of a module")
+	case "share":
+		err := proxywasm.SetSharedData("key", []byte("value"), 0)
+		_ = proxywasm.SendHttpResponse(200, [][2]string{{"x-failed", strconv.FormatBool(err != nil)}}, nil, -1)
 	case "echo":
 		forged, _ := proxywasm.GetHttpRequestHeader("x-leash-tenant")
 		_ = proxywasm.SendHttpResponse(200, [][2]string{{"x-forged", forged}}, nil, -1)

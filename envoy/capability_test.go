@@ -1,0 +1,69 @@
+package envoy_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/manifest"
+)
+
+// TestEnvoyRefusesCallsThatAManifestDoesNotName runs the probe, whose imports are not looked at here: it is Envoy that
+// refuses the call.
+func TestEnvoyRefusesCallsThatAManifestDoesNotName(t *testing.T) {
+	may := &manifest.Manifest{Capabilities: manifest.Capabilities{HostCalls: []string{"shared_data"}}}
+	mayNot := &manifest.Manifest{}
+	for name, tc := range map[string]struct {
+		allow  []string
+		failed string
+	}{
+		"what it names":         {may.Allowed(), "false"},
+		"what it does not name": {mayNot.Allowed(), "true"},
+		"without a manifest":    {nil, "false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := prepare(t, separate, provider(t, "one").URL)
+			g.allow = tc.allow
+			if err := g.apply(separate); err != nil {
+				t.Fatalf("%v\n%s", err, g.log)
+			}
+			g.waitListening()
+			// Everything else of the module works, from its start to its answer.
+			if got := g.mustChat(); got.header.Get("x-said") != "first" {
+				t.Errorf("the module does not run: %v", got)
+			}
+			if got := g.mustChat("x-probe", "share"); got.header.Get("x-failed") != tc.failed {
+				t.Errorf("got %v, want failed %s", got.header, tc.failed)
+			}
+			refused := strings.Contains(g.log.String(), "restricted proxy-wasm capability: proxy_set_shared_data")
+			if want := tc.failed == "true"; refused != want {
+				t.Errorf("Envoy's log says refused %v, want %v", refused, want)
+			}
+		})
+	}
+}
+
+// TestEveryFunctionOfEveryModuleIsAllowedByItsManifest guards the quickstart: what all.wasm imports is what its modules
+// may together.
+func TestEveryFunctionOfEveryModuleIsAllowedByItsManifest(t *testing.T) {
+	var all []*manifest.Manifest
+	for _, name := range []string{"auth", "contentfilter", "costtracker", "logger", "ratelimit", "route"} {
+		m, err := manifest.Load("../filters/" + name + "/" + manifest.FileName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	wasm, err := os.ReadFile("../build/modules/all.wasm")
+	if err != nil {
+		t.Fatalf("%v (make modules builds it)", err)
+	}
+	together := &manifest.Manifest{Name: "all", Capabilities: manifest.Capabilities{HostCalls: manifest.Together(all...)}}
+	if err := together.Check(wasm); err != nil {
+		t.Error(err)
+	}
+	if !slices.Contains(manifest.Together(all...), "proxy_set_shared_data") {
+		t.Error("ratelimit's shared data is missing")
+	}
+}
