@@ -128,10 +128,11 @@ func (t *translation) module(f config.Filter) (*core.TypedExtensionConfig, error
 		}
 	}
 	if len(f.Allow) > 0 {
-		plugin.CapabilityRestrictionConfig = &wasm.CapabilityRestrictionConfig{AllowedCapabilities: map[string]*wasm.SanitizationConfig{}}
+		allowed := map[string]*wasm.SanitizationConfig{}
 		for _, name := range f.Allow {
-			plugin.CapabilityRestrictionConfig.AllowedCapabilities[name] = &wasm.SanitizationConfig{}
+			allowed[name] = &wasm.SanitizationConfig{}
 		}
+		plugin.GetVmConfig().CapabilityRestrictionConfig = &wasm.CapabilityRestrictionConfig{AllowedCapabilities: allowed}
 	}
 	return &core.TypedExtensionConfig{Name: f.Name, TypedConfig: pack(&wasmfilter.Wasm{Config: plugin})}, nil
 }
