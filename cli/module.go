@@ -19,8 +19,8 @@ var errScenarios = errors.New("not all scenarios pass")
 func moduleCommand() *cli.Command {
 	c := command(&cli.Command{
 		Name:        "module",
-		Usage:       "test, run, measure and fuzz modules: any proxy-wasm .wasm",
-		Subcommands: []*cli.Command{moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleFuzzCommand(), moduleCompileCommand()},
+		Usage:       "make, build, test, run, measure and fuzz modules",
+		Subcommands: []*cli.Command{moduleNewCommand(), moduleBuildCommand(), moduleUpgradeKitCommand(), moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleFuzzCommand(), moduleCompileCommand()},
 		Action:      cli.ShowSubcommandHelp,
 	})
 	return c

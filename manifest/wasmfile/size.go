@@ -2,6 +2,7 @@ package wasmfile
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,10 +13,14 @@ type Share struct {
 	Bytes int
 }
 
-// Shares tells what takes the space: each section, and below the code the packages whose functions it is made of, the
-// largest first. The packages are known only where the .wasm still holds its name section.
-func (f *File) Shares() (sections, packages []Share) {
-	named := map[string]int{}
+// Shares tells what takes the space: each section, and of the code the Go packages whose functions it is made of, the
+// largest first. The packages are known only where the .wasm still holds its name section; known are the import paths
+// that may be among them.
+func (f *File) Shares(known ...string) (sections, packages []Share) {
+	named, paths := map[string]int{}, map[string]string{}
+	for _, path := range known {
+		paths[mangled.ReplaceAllString(path, "_")] = path
+	}
 	for _, s := range f.Sections {
 		name := s.Name
 		if s.ID == Custom {
@@ -23,7 +28,7 @@ func (f *File) Shares() (sections, packages []Share) {
 		}
 		sections = append(sections, Share{name, s.End - s.Start})
 		if s.ID == codeSection {
-			f.functions(s, named)
+			f.functions(s, paths, named)
 		}
 	}
 	for name, size := range named {
@@ -36,7 +41,7 @@ func (f *File) Shares() (sections, packages []Share) {
 }
 
 // functions adds up the code section's functions by package.
-func (f *File) functions(s Section, by map[string]int) {
+func (f *File) functions(s Section, paths map[string]string, by map[string]int) {
 	defer func() { _ = recover() }() // names are for information: a .wasm with broken ones has none
 	names := f.functionNames()
 	if len(names) == 0 {
@@ -45,7 +50,7 @@ func (f *File) functions(s Section, by map[string]int) {
 	first := uint64(len(f.Imports))
 	r := &reader{data: f.data[:s.End], at: s.Body}
 	for i := range r.count() {
-		by[packageOf(names[first+uint64(i)])] += len(r.bytes()) //nolint:gosec // an index
+		by[packageOf(names[first+uint64(i)], paths)] += len(r.bytes()) //nolint:gosec // an index
 	}
 }
 
@@ -72,19 +77,21 @@ func (f *File) functionNames() map[uint64]string {
 	return names
 }
 
-// packageOf is the Go package of a function: the linker writes github.com/a/b.(*T).M as github.com_a_b.__T_.M, with
-// slashes and dots of the path kept by newer ones, so the name is cut at the first dot behind the last slash.
-func packageOf(function string) string {
-	if function == "" {
-		return "(without a name)"
+// mangled is what the linker does not let stand in a function's name.
+// https://github.com/golang/go/blob/master/src/cmd/link/internal/wasm/asm.go
+var mangled = regexp.MustCompile(`[^\w.]`)
+
+// packageOf is the Go package of a function.
+func packageOf(function string, paths map[string]string) string {
+	for dot := strings.IndexByte(function, '.'); dot >= 0; {
+		if path, found := paths[function[:dot]]; found {
+			return path
+		}
+		next := strings.IndexByte(function[dot+1:], '.')
+		if next < 0 {
+			break
+		}
+		dot += 1 + next
 	}
-	slash := strings.LastIndexByte(function, '/')
-	if bracket := strings.IndexAny(function, "[("); bracket >= 0 && bracket < slash { // a type argument's path
-		slash = strings.LastIndexByte(function[:bracket], '/')
-	}
-	dot := strings.IndexByte(function[slash+1:], '.')
-	if dot < 0 {
-		return "(runtime)"
-	}
-	return function[:slash+1+dot]
+	return "(generated)"
 }

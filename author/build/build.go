@@ -1,0 +1,284 @@
+// Package build makes the artefact of a module's project: a .wasm that is the same for the same source and toolchain,
+// with its manifest, what it was built from and an SBOM in custom sections, and its memory bounded as the manifest says.
+package build
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leash-gateway/leash/author/kit"
+	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
+)
+
+// Options say what to build. The zero value builds the folder ".".
+type Options struct {
+	// Dir is the project. Default: the working directory.
+	Dir string
+	// Package is the main package, relative to Dir. Default: ".".
+	Package string
+	// Output is the .wasm. Default: build/modules/NAME.wasm below Dir.
+	Output string
+	// Tool is this program's version, for the build info.
+	Tool string
+}
+
+// A Result is what was built.
+type Result struct {
+	// File is the .wasm, Bytes its size, Digest its SHA-256 as "sha256:…".
+	File     string
+	Bytes    int
+	Digest   string
+	Manifest *manifest.Manifest
+	Info     Info
+	// Sections and Packages tell what takes the space, the largest first.
+	Sections, Packages []wasmfile.Share
+	// Compiler is how long the Go compiler and linker took.
+	Compiler time.Duration
+}
+
+// ErrFailed marks that the Go compiler found something wrong; the error's text is what it wrote.
+var ErrFailed = errors.New("the module does not compile")
+
+// Build builds a project. The .wasm is replaced at once, when everything is right: one that was there stays as it is
+// after an error.
+func Build(ctx context.Context, o Options) (*Result, error) {
+	if o.Dir == "" {
+		o.Dir = "."
+	}
+	if o.Package == "" {
+		o.Package = "."
+	}
+	text, err := os.ReadFile(filepath.Join(o.Dir, manifest.FileName)) //nolint:gosec // the author's project
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	r := &Result{}
+	if r.Manifest, err = manifest.Parse(filepath.Join(o.Dir, manifest.FileName), text); err != nil {
+		return nil, err
+	}
+	r.File = o.Output
+	if r.File == "" {
+		r.File = filepath.Join(o.Dir, "build", "modules", r.Manifest.Name+".wasm")
+	}
+	began := time.Now()
+	compiled, err := compile(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r.Compiler = time.Since(began)
+	made, err := contentsOf(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r.Info = infoOf(ctx, o, made.modules)
+	wasm, err := r.complete(compiled, text, made)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Manifest.Check(wasm); err != nil {
+		return nil, err
+	}
+	r.Bytes, r.Digest = len(wasm), digestOf(wasm)
+	return r, replaceFile(r.File, wasm)
+}
+
+// compile runs the Go compiler. Function names are kept for the size report and taken out afterwards.
+func compile(ctx context.Context, o Options) ([]byte, error) {
+	scratch, err := os.MkdirTemp("", "leash-build-")
+	if err != nil {
+		return nil, fmt.Errorf("build module: %w", err)
+	}
+	defer os.RemoveAll(scratch) //nolint:errcheck // temporary
+	out := filepath.Join(scratch, "module.wasm")
+	command := goCommand(ctx, o, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w", "-o", out, o.Package)
+	if text, err := command.CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			return nil, fmt.Errorf("build module: %w: is Go installed?", err)
+		}
+		return nil, fmt.Errorf("%w:\n%s", ErrFailed, bytes.TrimSpace(text))
+	}
+	return os.ReadFile(out) //nolint:gosec // just built
+}
+
+// goCommand is a go command that does the same on every machine: what the author's environment could change of the
+// result is set.
+func goCommand(ctx context.Context, o Options, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are the author's own
+	command.Dir = o.Dir
+	command.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOWASM=", "GOEXPERIMENT=", "GOWORK=off", "GOFLAGS=-mod=readonly")
+	return command
+}
+
+// Names of the custom sections besides the manifest's.
+const (
+	// InfoSection holds the build info, JSON.
+	InfoSection = "leash.build"
+	// SBOMSection holds the SBOM, CycloneDX as JSON.
+	SBOMSection = "leash.sbom"
+)
+
+// complete puts the sections into the .wasm and takes function names out.
+func (r *Result) complete(compiled, text []byte, made contents) ([]byte, error) {
+	f, err := wasmfile.Parse(compiled)
+	if err != nil {
+		return nil, err
+	}
+	_, r.Packages = f.Shares(made.packages...)
+	wasm := f.Without(func(name string) bool { return name == "name" || strings.HasPrefix(name, "leash.") })
+	if bound := r.Manifest.Resources.Memory; bound > 0 {
+		if f, err = wasmfile.Parse(wasm); err != nil {
+			return nil, err
+		}
+		if wasm, err = f.BoundMemory(uint64(bound) / wasmfile.PageSize); err != nil { //nolint:gosec // positive
+			return nil, fmt.Errorf("resources.memory: %w", err)
+		}
+	}
+	info, err := json.Marshal(r.Info)
+	if err != nil {
+		return nil, fmt.Errorf("encode build info: %w", err)
+	}
+	sbom, err := sbomOf(r.Manifest, r.Info, made.modules)
+	if err != nil {
+		return nil, err
+	}
+	wasm = wasmfile.AppendCustom(wasm, InfoSection, info)
+	wasm = wasmfile.AppendCustom(wasm, SBOMSection, sbom)
+	if wasm, err = manifest.Put(wasm, text); err != nil {
+		return nil, err
+	}
+	if f, err = wasmfile.Parse(wasm); err != nil {
+		return nil, err
+	}
+	r.Sections, _ = f.Shares()
+	return wasm, nil
+}
+
+// replaceFile writes a file under its name only when it is whole.
+func replaceFile(file string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // what is built is for everybody to read
+		return fmt.Errorf("write module: %w", err)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".building-*")
+	if err != nil {
+		return fmt.Errorf("write module: %w", err)
+	}
+	defer os.Remove(temporary.Name()) //nolint:errcheck // gone when it was renamed
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Chmod(0o644), temporary.Close()); err != nil { //nolint:gosec // as above
+		return fmt.Errorf("write module: %w", err)
+	}
+	if err := os.Rename(temporary.Name(), file); err != nil {
+		return fmt.Errorf("write module: %w", err)
+	}
+	return nil
+}
+
+// Info is what a module was built from.
+type Info struct {
+	// Go is the version of the toolchain.
+	Go string `json:"go"`
+	// Module is the project's path in its go.mod, Kit the version of Leash's kit, if it is used.
+	Module string `json:"module"`
+	Kit    string `json:"kit,omitempty"`
+	// Revision is the commit, Time when it was made; Modified says that files had been changed since.
+	Revision string `json:"revision,omitempty"`
+	Time     string `json:"time,omitempty"`
+	Modified bool   `json:"modified,omitempty"`
+	// Tool is the program that built it.
+	Tool string `json:"tool,omitempty"`
+}
+
+func infoOf(ctx context.Context, o Options, parts []part) Info {
+	info := Info{Go: goVersion(ctx, o), Tool: o.Tool}
+	for _, p := range parts {
+		switch {
+		case p.Main:
+			info.Module = p.Path
+		case p.Path == kit.ModulePath:
+			info.Kit = p.Version
+		}
+	}
+	git := func(args ...string) string {
+		command := exec.CommandContext(ctx, "git", args...) //nolint:gosec // constants
+		command.Dir = o.Dir
+		out, err := command.Output()
+		if err != nil {
+			return "" // no git, or no repository
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if info.Revision = git("rev-parse", "HEAD"); info.Revision != "" {
+		info.Time = git("show", "-s", "--format=%cI", "HEAD")
+		info.Modified = git("status", "--porcelain", "--", ".") != ""
+	}
+	return info
+}
+
+func goVersion(ctx context.Context, o Options) string {
+	out, err := goCommand(ctx, o, "env", "GOVERSION").Output()
+	if err != nil {
+		return runtime.Version()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// part is a Go module whose packages are in the .wasm.
+type part struct {
+	Path, Version string
+	Main          bool
+	Replace       *struct{ Path, Version, Dir string }
+	Sum           string // as in go.sum
+}
+
+// contents are what is linked in.
+type contents struct {
+	modules  []part   // the project first, then by path
+	packages []string // import paths
+}
+
+func contentsOf(ctx context.Context, o Options) (c contents, err error) {
+	out, err := goCommand(ctx, o, "list", "-deps", "-json=ImportPath,Module,Name", o.Package).Output()
+	if err != nil {
+		return c, fmt.Errorf("list what the module is made of: %w", err)
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		var p struct {
+			ImportPath, Name string
+			Module           *part
+		}
+		if err := decoder.Decode(&p); err != nil {
+			return c, fmt.Errorf("list what the module is made of: %w", err)
+		}
+		if p.Name == "main" {
+			p.ImportPath = "main" // as the linker calls it
+		}
+		c.packages = append(c.packages, p.ImportPath)
+		if p.Module != nil && !slices.ContainsFunc(c.modules, func(other part) bool { return other.Path == p.Module.Path }) {
+			c.modules = append(c.modules, *p.Module)
+		}
+	}
+	slices.SortFunc(c.modules, func(a, b part) int {
+		if a.Main != b.Main {
+			if a.Main {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	return c, nil
+}

@@ -1,0 +1,185 @@
+package build_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/author/build"
+	"github.com/leash-gateway/leash/author/project"
+)
+
+// made is a new project in a folder of its own.
+func made(t *testing.T, template string) string {
+	t.Helper()
+	dir, err := project.New(project.Options{Name: "greeter", Template: template, Dir: filepath.Join(t.TempDir(), "greeter")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func built(t *testing.T, dir string) *build.Result {
+	t.Helper()
+	r, err := build.Build(context.Background(), build.Options{Dir: dir, Tool: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// change rewrites a file of a project.
+func change(t *testing.T, dir, name, old, changed string) {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("%q is not in %s", old, name)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, changed, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheSameSourceGivesTheSameDigestWhereverItIsBuilt(t *testing.T) {
+	first := built(t, made(t, "minimal"))
+	t.Setenv("GOFLAGS", "-ldflags=-X=main.x=y")
+	t.Setenv("GOWASM", "signext")
+	second := built(t, made(t, "minimal"))
+	if first.Digest != second.Digest {
+		t.Errorf("got %s and %s", first.Digest, second.Digest)
+	}
+	other := made(t, "minimal")
+	change(t, other, "module.go", "hello from", "greetings from")
+	if third := built(t, other); third.Digest == first.Digest {
+		t.Error("another source gives the same digest")
+	}
+}
+
+func TestAModuleCarriesWhatItIs(t *testing.T) {
+	r := built(t, made(t, "callout"))
+	wasm, err := os.ReadFile(r.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := build.Describe(r.File, wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Digest != r.Digest || d.Manifest == nil || d.Manifest.Name != "greeter" || d.Faults != "" {
+		t.Errorf("got %+v", d)
+	}
+	if d.MaxMemoryBytes != 256<<20 {
+		t.Errorf("got memory up to %d, want the manifest's 256 MiB", d.MaxMemoryBytes)
+	}
+	if d.Build == nil || !strings.HasPrefix(d.Build.Go, "go1.") || d.Build.Module != "greeter" || !strings.HasPrefix(d.Build.Kit, "v0.1.0-") || d.Build.Tool != "test" {
+		t.Errorf("got build info %+v", d.Build)
+	}
+	var sbom struct {
+		BOMFormat  string
+		Components []struct{ Name, Version string }
+	}
+	if err := json.Unmarshal(d.SBOM, &sbom); err != nil || sbom.BOMFormat != "CycloneDX" || len(sbom.Components) < 4 {
+		t.Errorf("got SBOM %s, %v", d.SBOM, err)
+	}
+	if len(r.Packages) < 10 || r.Packages[0].Name != "runtime" {
+		t.Errorf("got shares %v", r.Packages)
+	}
+}
+
+func TestTheRevisionIsToldInARepository(t *testing.T) {
+	dir := made(t, "minimal")
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "first"}} {
+		if err := run(dir, "git", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := built(t, dir); len(r.Info.Revision) != 40 || r.Info.Modified || r.Info.Time == "" {
+		t.Errorf("got %+v", r.Info)
+	}
+	change(t, dir, "module.go", "hello from", "greetings from")
+	if r := built(t, dir); !r.Info.Modified {
+		t.Errorf("got %+v, want it modified", r.Info)
+	}
+}
+
+func TestWhatIsWrongLeavesTheModuleThatIsThere(t *testing.T) {
+	for name, tc := range map[string]struct{ file, old, changed, want string }{
+		"code that does not compile": {"module.go", "return nil", "return missing", "module.go:"},
+		"a manifest that is wrong":   {"module.yaml", "kind: inspector", "kind: filter", "module.yaml:3:1: kind: filter is not one of"},
+		"a call that it may not":     {"module.yaml", "metrics, properties", "properties", "add metrics to capabilities.host_calls"},
+		"memory that is too small":   {"module.yaml", "memory: 256MiB", "memory: 64KiB", "resources.memory: bound memory: the .wasm begins with"},
+		"a file that is too large":   {"module.yaml", "size: 16MiB", "size: 1MiB", "but resources.size is 1MiB"},
+		"no manifest":                {"module.yaml", "", "", "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := made(t, "minimal")
+			before := built(t, dir)
+			if name == "no manifest" {
+				if err := os.Remove(filepath.Join(dir, tc.file)); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				change(t, dir, tc.file, tc.old, tc.changed)
+			}
+			_, err := build.Build(context.Background(), build.Options{Dir: dir})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("got %v, want %q", err, tc.want)
+			}
+			wasm, err := os.ReadFile(before.File)
+			if err != nil || len(wasm) != before.Bytes {
+				t.Errorf("the module that was there is gone: %v", err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(before.File), ".building-*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestWatchBuildsAgainAtEveryChange(t *testing.T) {
+	dir := made(t, "minimal")
+	ctx, stop := context.WithCancel(context.Background())
+	type outcome struct {
+		r   *build.Result
+		err error
+	}
+	results, ended := make(chan outcome, 8), make(chan error, 1)
+	go func() {
+		ended <- build.Watch(ctx, build.Options{Dir: dir}, func(r *build.Result, err error) { results <- outcome{r, err} })
+	}()
+	next := func() outcome {
+		t.Helper()
+		select {
+		case o := <-results:
+			return o
+		case <-time.After(time.Minute):
+			t.Fatal("nothing was built")
+			return outcome{}
+		}
+	}
+	first := next()
+	if first.err != nil {
+		t.Fatal(first.err)
+	}
+	change(t, dir, "module.go", "return nil", "return missing")
+	if o := next(); !errors.Is(o.err, build.ErrFailed) {
+		t.Fatalf("got %v, want ErrFailed", o.err)
+	}
+	change(t, dir, "module.go", "return missing", "x.Log(module.Info, \"hi\")\n\treturn nil")
+	if o := next(); o.err != nil || o.r.Digest == first.r.Digest {
+		t.Fatalf("got %v, want another module", o.err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
