@@ -74,7 +74,7 @@ func waitForChange(ctx context.Context, notify *fsnotify.Watcher, dir string) bo
 			return false
 		case <-quiet:
 			return true
-		case <-notify.Errors: // events were lost: build
+		case <-notify.Errors: //nolint:errcheck // events were lost: build
 			quiet = time.After(settle)
 		case event := <-notify.Events:
 			if event.Op == fsnotify.Chmod || !isSource(event.Name) {

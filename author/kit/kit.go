@@ -212,9 +212,9 @@ type Upgrade struct{ From, To string }
 // in place.
 func UpgradeProject(project string, force bool) (Upgrade, error) {
 	dir := filepath.Join(project, Folder)
-	from, err := Check(dir)
-	if err != nil && !(force && errors.Is(err, ErrChanged)) {
-		return Upgrade{}, err
+	from, changed := Check(dir)
+	if changed != nil && (!force || !errors.Is(changed, ErrChanged)) {
+		return Upgrade{}, changed
 	}
 	beside, err := os.MkdirTemp(project, ".kit-")
 	if err != nil {
@@ -225,7 +225,7 @@ func UpgradeProject(project string, force bool) (Upgrade, error) {
 	if u.To, err = Write(filepath.Join(beside, "new")); err != nil {
 		return u, err
 	}
-	if u.To == u.From && err == nil && !force {
+	if u.To == u.From && changed == nil && !force {
 		return u, nil
 	}
 	if err := setVersions(project, u.To); err != nil {

@@ -1,0 +1,184 @@
+// Package blobs is a folder of files that are named after their content, so that what was verified is what is loaded,
+// and a download that was interrupted goes on where it stopped.
+package blobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A Folder keeps files by digest. Several processes may share it.
+type Folder struct{ dir string }
+
+// In is the folder dir, which is made when something is put into it.
+func In(dir string) Folder { return Folder{dir} }
+
+// DefaultDir is leash/blobs in the user's folder for caches.
+func DefaultDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "leash", "blobs")
+}
+
+// ErrMismatch says that content is not what its digest or size says.
+var ErrMismatch = errors.New("the content is not what was asked for")
+
+// maxStalls is how often in a row a download may break off without a byte more.
+const maxStalls = 4
+
+func (f Folder) path(d digest.Digest) string {
+	return filepath.Join(f.dir, d.Algorithm().String(), d.Encoded())
+}
+
+// Put keeps content and returns its file.
+func (f Folder) Put(content []byte) (string, error) {
+	d := digest.FromBytes(content)
+	if file, err := f.Get(d); err == nil {
+		return file, nil
+	}
+	file := f.path(d)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("keep %s: %w", d, err)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".put-*")
+	if err != nil {
+		return "", fmt.Errorf("keep %s: %w", d, err)
+	}
+	defer os.Remove(temporary.Name()) //nolint:errcheck // gone when it was renamed
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), file)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keep %s: %w", d, err)
+	}
+	return file, nil
+}
+
+// Get is the file of a digest, if it is there and still what it should be: one that somebody has changed is removed.
+func (f Folder) Get(d digest.Digest) (string, error) {
+	if err := d.Validate(); err != nil {
+		return "", err
+	}
+	file := f.path(d)
+	in, err := os.Open(file) //nolint:gosec // below the folder, named by a digest
+	if err != nil {
+		return "", err
+	}
+	defer in.Close() //nolint:errcheck // only read
+	verifier := d.Verifier()
+	if _, err := io.Copy(verifier, in); err != nil {
+		return "", fmt.Errorf("read %s: %w", d, err)
+	}
+	if !verifier.Verified() {
+		_ = os.Remove(file)
+		return "", fmt.Errorf("read %s: %w", d, ErrMismatch)
+	}
+	return file, nil
+}
+
+// Fetch downloads what is not there yet and returns its file. open gives the content from an offset on, or from the
+// beginning if it cannot (then it says 0). What has been downloaded is kept when it breaks off, and the next call, also
+// of another process, goes on from there. A file appears under its name only when it is whole and verified.
+func (f Folder) Fetch(ctx context.Context, d digest.Digest, size int64, open func(ctx context.Context, offset int64) (io.ReadCloser, int64, error)) (string, error) {
+	if file, err := f.Get(d); err == nil {
+		return file, nil
+	}
+	if err := d.Validate(); err != nil {
+		return "", fmt.Errorf("fetch %s: %w", d, err)
+	}
+	file := f.path(d)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("fetch %s: %w", d, err)
+	}
+	part := file + ".part"
+	var failure error
+	for stalls := 0; stalls < maxStalls; {
+		before := sizeOf(part)
+		if failure = download(ctx, part, before, size, open); failure == nil {
+			return f.finish(part, file, d, size)
+		}
+		if ctx.Err() != nil || errors.Is(failure, ErrMismatch) {
+			break
+		}
+		if stalls++; sizeOf(part) > before {
+			stalls = 0
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(stalls) * 200 * time.Millisecond):
+		}
+	}
+	if errors.Is(failure, ErrMismatch) {
+		_ = os.Remove(part)
+	}
+	return "", fmt.Errorf("fetch %s: %w", d, failure)
+}
+
+func sizeOf(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// download appends what is missing to the part.
+func download(ctx context.Context, part string, offset, size int64, open func(context.Context, int64) (io.ReadCloser, int64, error)) error {
+	if offset >= size {
+		offset = 0 // of something else, or not what it should be
+	}
+	in, from, err := open(ctx, offset)
+	if err != nil {
+		return err
+	}
+	defer in.Close()                                              //nolint:errcheck // only read
+	out, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // below the folder, named by a digest
+	if err != nil {
+		return err
+	}
+	if err = out.Truncate(from); err == nil {
+		_, err = out.Seek(from, io.SeekStart)
+	}
+	if err != nil {
+		return errors.Join(err, out.Close())
+	}
+	n, err := io.Copy(out, io.LimitReader(in, size-from+1))
+	err = errors.Join(err, out.Close())
+	switch {
+	case err != nil:
+		return err
+	case from+n < size:
+		return fmt.Errorf("it ended after %d of %d bytes: %w", from+n, size, io.ErrUnexpectedEOF)
+	case from+n > size:
+		return fmt.Errorf("it is longer than %d bytes: %w", size, ErrMismatch)
+	}
+	return nil
+}
+
+// finish verifies the whole part and gives it its name.
+func (f Folder) finish(part, file string, d digest.Digest, size int64) (string, error) {
+	content, err := os.ReadFile(part) //nolint:gosec // as above
+	if err != nil {
+		return "", fmt.Errorf("fetch %s: %w", d, err)
+	}
+	verifier := d.Verifier()
+	if _, err := io.Copy(verifier, bytes.NewReader(content)); err != nil || !verifier.Verified() || int64(len(content)) != size {
+		_ = os.Remove(part)
+		return "", fmt.Errorf("fetch %s: %w", d, ErrMismatch)
+	}
+	if err := os.Rename(part, file); err != nil {
+		return "", fmt.Errorf("fetch %s: %w", d, err)
+	}
+	return file, nil
+}

@@ -1,0 +1,218 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"oras.land/oras-go/v2/errdef"
+	oras "oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+	"oras.land/oras-go/v2/registry/remote/retry"
+
+	"github.com/leash-gateway/leash/registry/blobs"
+)
+
+// Options are how registries are spoken to. The zero value speaks TLS, without credentials.
+type Options struct {
+	// Credentials gives those of a registry, nil for none. See [Docker].
+	Credentials credentials.Store
+	// CAFile holds certificates (PEM) that vouch for registries, besides the system's.
+	CAFile string
+	// PlainHTTP speaks HTTP without TLS. To a registry on the loopback that has no TLS it is spoken anyway.
+	PlainHTTP bool
+	// UserAgent names the program to the registry.
+	UserAgent string
+	// Blobs keeps what is downloaded. Default: blobs.DefaultDir.
+	Blobs *blobs.Folder
+	// Progress is told of bytes that went by; nil tells nobody.
+	Progress func(Progress)
+}
+
+// Progress is how far the transfer of a part has come.
+type Progress struct {
+	// Name is what is transferred, Done how many of its Total bytes. Known says that the other side had it already.
+	Name        string
+	Done, Total int64
+	Known       bool
+}
+
+// Docker is docker's store of credentials: the file config.json in $DOCKER_CONFIG or ~/.docker, and the helpers that it
+// names. Where there is neither helper nor permission to write plain text, Put says so.
+func Docker(allowPlaintext bool) (credentials.Store, error) {
+	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{AllowPlaintextPut: allowPlaintext, DetectDefaultNativeStore: true})
+	if err != nil {
+		return nil, fmt.Errorf("open docker's credentials: %w", err)
+	}
+	return store, nil
+}
+
+// A Client speaks to registries. It is safe for concurrent use.
+type Client struct {
+	options Options
+	blobs   blobs.Folder
+	auth    *auth.Client
+
+	mu    sync.Mutex
+	plain map[string]bool // by registry: it speaks HTTP
+}
+
+// New is a client.
+func New(o Options) (*Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
+	transport.ResponseHeaderTimeout = 30 * time.Second
+	if o.CAFile != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		text, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certificates: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read certificates: %s holds none", o.CAFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	c := &Client{options: o, blobs: blobs.In(blobs.DefaultDir()), plain: map[string]bool{}}
+	if o.Blobs != nil {
+		c.blobs = *o.Blobs
+	}
+	c.auth = &auth.Client{
+		Client: &http.Client{Transport: retry.NewTransport(transport)},
+		Header: http.Header{"User-Agent": {o.UserAgent}},
+		Cache:  auth.NewCache(),
+	}
+	if o.Credentials != nil {
+		c.auth.Credential = credentials.Credential(o.Credentials)
+	}
+	return c, nil
+}
+
+// repository is a reference's, over HTTP or TLS as the registry speaks.
+func (c *Client) repository(ctx context.Context, r Reference) (*oras.Repository, error) {
+	repository, err := oras.NewRepository(r.Name())
+	if err != nil {
+		return nil, err
+	}
+	repository.Client = c.auth
+	repository.SkipReferrersGC = true // many registries do not let anybody delete
+	repository.PlainHTTP, err = c.speaksPlain(ctx, r.Registry)
+	return repository, err
+}
+
+// speaksPlain finds out, once, whether a registry speaks HTTP without TLS. Only on the loopback that is good enough
+// without being asked for.
+func (c *Client) speaksPlain(ctx context.Context, registry string) (bool, error) {
+	if c.options.PlainHTTP || !onLoopback(registry) {
+		return c.options.PlainHTTP, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if plain, known := c.plain[registry]; known {
+		return plain, nil
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+registry+"/v2/", http.NoBody)
+	if err != nil {
+		return false, err
+	}
+	response, err := c.auth.Client.Transport.RoundTrip(request)
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	_, isHTTP := errors.AsType[tls.RecordHeaderError](err)
+	isHTTP = isHTTP || err != nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+	c.plain[registry] = isHTTP
+	return isHTTP, nil
+}
+
+func onLoopback(registry string) bool {
+	host, _, err := net.SplitHostPort(registry)
+	if err != nil {
+		host = registry
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Login checks a user's credentials at a registry and keeps them in the store.
+func (c *Client) Login(ctx context.Context, registry, user, password string) error {
+	r, err := c.registry(ctx, registry)
+	if err != nil {
+		return err
+	}
+	r.Client = &auth.Client{Client: c.auth.Client, Header: c.auth.Header} // without what is known of it so far
+	credential := auth.Credential{Username: user, Password: password}
+	if err := credentials.Login(ctx, c.options.Credentials, r, credential); err != nil {
+		if errors.Is(err, credentials.ErrPlaintextPutDisabled) {
+			return fmt.Errorf("log in to %s: there is no credential helper on this machine, so the password would stand readable in docker's config.json: --plaintext allows it", registry)
+		}
+		return explain(fmt.Errorf("log in to %s: %w", registry, err))
+	}
+	return nil
+}
+
+// Logout forgets the credentials of a registry.
+func (c *Client) Logout(ctx context.Context, registry string) error {
+	if err := credentials.Logout(ctx, c.options.Credentials, registry); err != nil {
+		return fmt.Errorf("log out of %s: %w", registry, err)
+	}
+	return nil
+}
+
+func (c *Client) registry(ctx context.Context, name string) (*oras.Registry, error) {
+	r, err := oras.NewRegistry(name)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", name, err)
+	}
+	r.Client = c.auth
+	r.PlainHTTP, err = c.speaksPlain(ctx, name)
+	return r, err
+}
+
+// explain adds what to do to errors that a person can do something about.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var hint string
+	if answer, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
+		switch answer.StatusCode {
+		case http.StatusUnauthorized:
+			hint = "leash module login REGISTRY gives it credentials"
+		case http.StatusForbidden:
+			hint = "these credentials may not do that"
+		case http.StatusNotFound:
+			hint = "leash module list REPOSITORY shows what is there"
+		case http.StatusTooManyRequests:
+			hint = "the registry wants less: try again later"
+		}
+	}
+	if errors.Is(err, errdef.ErrNotFound) {
+		hint = "leash module list REPOSITORY shows what is there"
+	}
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		hint = "--ca-file FILE names the certificate that vouches for it"
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		hint = "the registry speaks no TLS: --plain-http allows that"
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, hint)
+}
