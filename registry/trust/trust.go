@@ -1,0 +1,298 @@
+// Package trust is the trust policy: a YAML file that says who must have signed a module before it may be pulled or run.
+//
+//	rules:
+//	  - match: [registry.example.com/team/*]
+//	    keys: [{name: release, file: release.pub, not_after: 2027-12-31}]
+//	    annotations: {env: prod}
+//	  - match: [file:*]
+//	    unsigned: true
+//	revoked: [sha256:0123…]
+//
+// The first rule that matches decides; what no rule matches is refused. A rule is met by a signature of any of its keys
+// and identities, with all of its annotations.
+package trust
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/signing"
+)
+
+// A Policy is a whole file.
+type Policy struct {
+	// Rules are asked in their order.
+	Rules []Rule `yaml:"rules"`
+	// TrustedRoot is a file that vouches for identities: sigstore's trusted_root.json, or one of your own.
+	TrustedRoot string `yaml:"trusted_root"`
+	// Revoked are the digests, of OCI manifests or of .wasm files, that never run, whoever signed them.
+	Revoked []digest.Digest `yaml:"revoked"`
+
+	file string
+	root root.TrustedMaterial
+}
+
+// A Rule says who must have signed what it matches.
+type Rule struct {
+	// Match are patterns of registry/repository, or of file:NAME for modules in files; * stands for any characters.
+	Match []string `yaml:"match"`
+	// Keys and Identities are who may sign; one of them is enough.
+	Keys       []Key      `yaml:"keys"`
+	Identities []Identity `yaml:"identities"`
+	// Annotations must be in the signature, with these values.
+	Annotations map[string]string `yaml:"annotations"`
+	// Provenance asks for a signed statement of how the module was built too.
+	Provenance bool `yaml:"provenance"`
+	// Unsigned lets everything pass.
+	Unsigned bool `yaml:"unsigned"`
+}
+
+// A Key is a public key.
+type Key struct {
+	// Name is for people to read.
+	Name string `yaml:"name"`
+	// File, PEM or KMS is where it is: a file beside the policy, the text itself, or the URI of a key management service.
+	File string `yaml:"file"`
+	PEM  string `yaml:"pem"`
+	KMS  string `yaml:"kms"`
+	// NotAfter is until when it is good for anything, such as 2027-12-31.
+	NotAfter date `yaml:"not_after"`
+
+	public crypto.PublicKey
+}
+
+// An Identity is who may sign without a key of their own.
+type Identity struct {
+	Issuer        string `yaml:"issuer"`
+	IssuerRegexp  string `yaml:"issuer_regexp"`
+	Subject       string `yaml:"subject"`
+	SubjectRegexp string `yaml:"subject_regexp"`
+}
+
+// date is a day, to its end, UTC.
+type date struct{ time.Time }
+
+// UnmarshalYAML reads 2027-12-31.
+func (d *date) UnmarshalYAML(n *yaml.Node) (err error) {
+	if d.Time, err = time.Parse(time.DateOnly, n.Value); err != nil {
+		return fmt.Errorf("line %d: %q is no day, such as 2027-12-31", n.Line, n.Value)
+	}
+	d.Time = d.Add(24*time.Hour - time.Nanosecond)
+	return nil
+}
+
+// Load reads a policy with its keys. env looks up environment variables.
+func Load(ctx context.Context, file string, env func(string) (string, bool)) (*Policy, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read trust policy: %w", err)
+	}
+	p := &Policy{file: file}
+	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(p); err != nil {
+		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
+	}
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
+	}
+	return p, p.open(ctx, env)
+}
+
+func (p *Policy) check() error {
+	if len(p.Rules) == 0 {
+		return errors.New("it has no rules, so nothing could ever run")
+	}
+	for _, d := range p.Revoked {
+		if err := d.Validate(); err != nil {
+			return fmt.Errorf("revoked: %q: %w", d, err)
+		}
+	}
+	for i, r := range p.Rules {
+		switch signers := len(r.Keys) + len(r.Identities); {
+		case len(r.Match) == 0:
+			return fmt.Errorf("rules[%d]: match is missing: \"*\" matches everything", i)
+		case r.Unsigned && (signers > 0 || r.Provenance || len(r.Annotations) > 0):
+			return fmt.Errorf("rules[%d]: unsigned contradicts what else the rule asks for", i)
+		case !r.Unsigned && signers == 0:
+			return fmt.Errorf("rules[%d]: name keys or identities, or unsigned: true", i)
+		}
+		for j, k := range r.Keys {
+			named := 0
+			for _, source := range []string{k.File, k.PEM, k.KMS} {
+				if source != "" {
+					named++
+				}
+			}
+			if named != 1 {
+				return fmt.Errorf("rules[%d].keys[%d]: name one of file, pem, kms", i, j)
+			}
+		}
+		for j, id := range r.Identities {
+			switch {
+			case (id.Issuer == "") == (id.IssuerRegexp == ""), (id.Subject == "") == (id.SubjectRegexp == ""):
+				return fmt.Errorf("rules[%d].identities[%d]: name an issuer and a subject, each as it is or as a regexp", i, j)
+			case p.TrustedRoot == "":
+				return fmt.Errorf("rules[%d].identities[%d]: trusted_root is missing, which vouches for identities", i, j)
+			}
+		}
+	}
+	return nil
+}
+
+// open loads keys and root.
+func (p *Policy) open(ctx context.Context, env func(string) (string, bool)) (err error) {
+	if p.TrustedRoot != "" {
+		if p.root, err = signing.LoadTrustedRoot(p.beside(p.TrustedRoot)); err != nil {
+			return err
+		}
+	}
+	for i := range p.Rules {
+		for j := range p.Rules[i].Keys {
+			k := &p.Rules[i].Keys[j]
+			reference := k.PEM + k.KMS
+			if k.File != "" {
+				reference = p.beside(k.File)
+			}
+			if k.public, err = signing.LoadPublic(ctx, reference, env); err != nil {
+				return fmt.Errorf("read trust policy %s: rules[%d].keys[%d]: %w", p.file, i, j, err)
+			}
+			if k.Name == "" {
+				k.Name = k.File + k.KMS
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Policy) beside(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(p.file), file)
+}
+
+// ErrRefused says that a policy does not let a module run.
+var ErrRefused = errors.New("the trust policy refuses it")
+
+// Image decides about a module in a registry, at the reference's digest. now is the time at which signatures and keys
+// must hold. It returns the signatures that count; none where the rule asks for none.
+func (p *Policy) Image(ctx context.Context, c *remote.Client, at remote.Reference, now time.Time) ([]signing.Verified, error) {
+	rule, err := p.rule(at.Name(), at.Digest)
+	if err != nil || rule.Unsigned {
+		return nil, err
+	}
+	authorities := rule.authorities(p.root)
+	signatures, err := signing.Signatures(ctx, c, at, authorities, now)
+	if err != nil {
+		return nil, p.refuse(at.String(), err)
+	}
+	if rule.Provenance {
+		if _, err := signing.Attestations(ctx, c, at, signing.ProvenanceType, authorities, now); err != nil {
+			return nil, p.refuse(at.String(), fmt.Errorf("provenance: %w", err))
+		}
+	}
+	return rule.annotated(p, at.String(), signatures)
+}
+
+// BundleSuffix is what stands behind the name of a file in the name of its signature's.
+const BundleSuffix = ".sigstore.json"
+
+// File decides about a module in a file, by its name in the manifest and its content. Its signature is in the file
+// beside it.
+func (p *Policy) File(file, name string, content []byte, now time.Time) ([]signing.Verified, error) {
+	rule, err := p.rule("file:"+name, digest.FromBytes(content))
+	if err != nil || rule.Unsigned {
+		return nil, err
+	}
+	if rule.Provenance {
+		return nil, p.refuse(file, errors.New("provenance is kept in registries only: push the module, or allow the file in a rule of its own"))
+	}
+	text, err := os.ReadFile(file + BundleSuffix) //nolint:gosec // beside the operator's own
+	if err != nil {
+		return nil, p.refuse(file, fmt.Errorf("%w: leash module sign FILE writes %s", signing.ErrUnsigned, filepath.Base(file)+BundleSuffix))
+	}
+	signatures, err := signing.FileSignature(file, content, text, rule.authorities(p.root), now)
+	if err != nil {
+		return nil, p.refuse(file, err)
+	}
+	return rule.annotated(p, file, signatures)
+}
+
+func (p *Policy) refuse(what string, err error) error {
+	return fmt.Errorf("%s: %w (%s): %w", what, ErrRefused, p.file, err)
+}
+
+// rule finds the rule for a subject.
+func (p *Policy) rule(subject string, d digest.Digest) (*Rule, error) {
+	if slices.Contains(p.Revoked, d) {
+		return nil, p.refuse(subject, fmt.Errorf("%s is revoked", d))
+	}
+	for i := range p.Rules {
+		if slices.ContainsFunc(p.Rules[i].Match, func(pattern string) bool { return matches(pattern, subject) }) {
+			return &p.Rules[i], nil
+		}
+	}
+	return nil, p.refuse(subject, errors.New("no rule matches it"))
+}
+
+// matches compares with a pattern in which * stands for any characters.
+func matches(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == text
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if !strings.HasPrefix(text, first) {
+		return false
+	}
+	text = text[len(first):]
+	for _, part := range parts[1 : len(parts)-1] {
+		at := strings.Index(text, part)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(part):]
+	}
+	return strings.HasSuffix(text, last)
+}
+
+func (r *Rule) authorities(vouches root.TrustedMaterial) (all []signing.Authority) {
+	for _, k := range r.Keys {
+		all = append(all, signing.Authority{Name: k.Name, Key: k.public, NotAfter: k.NotAfter.Time})
+	}
+	for _, id := range r.Identities {
+		all = append(all, signing.Authority{
+			Name: id.Subject + id.SubjectRegexp + " of " + id.Issuer + id.IssuerRegexp, Root: vouches, Identity: signing.Identity(id),
+		})
+	}
+	return all
+}
+
+// annotated keeps the signatures that have the annotations that the rule asks for.
+func (r *Rule) annotated(p *Policy, what string, signatures []signing.Verified) ([]signing.Verified, error) {
+	kept := slices.DeleteFunc(signatures, func(v signing.Verified) bool {
+		for name, value := range r.Annotations {
+			if got, said := v.Annotations[name]; !said || got != value {
+				return true
+			}
+		}
+		return false
+	})
+	if len(kept) == 0 {
+		return nil, p.refuse(what, fmt.Errorf("%w has the annotations %v", signing.ErrUnsigned, r.Annotations))
+	}
+	return kept, nil
+}
