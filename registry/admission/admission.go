@@ -1,31 +1,57 @@
 // Package admission decides whether the modules of a leash.yaml may be loaded, before Envoy or a host of Leash is given
-// them: each must keep to its manifest, its configuration must fit the manifest's schema, and what it may call is handed
-// on to whoever loads it.
+// them: the trust policy must let each run, it must keep to its manifest, its configuration must fit the manifest's
+// schema, and what it may call is handed on to whoever loads it.
+//
+// What has been looked at is kept under the name of its digest, and that file is loaded: one that is changed afterwards
+// changes nothing.
 package admission
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/registry/blobs"
+	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/trust"
 )
 
 // Options are what an admission needs.
 type Options struct {
 	// Builtin is the manifest of one of Leash's own modules.
 	Builtin func(name string) (*manifest.Manifest, error)
+	// Registries brings modules that are in registries. nil: there are none.
+	Registries *remote.Client
+	// Blobs keeps what has been looked at.
+	Blobs blobs.Folder
+	// Env looks up environment variables, for the trust policy.
+	Env func(string) (string, bool)
+	// Now is the time at which signatures must hold. Default: time.Now.
+	Now func() time.Time
 }
 
 // Admit looks at the modules of a configuration and tells it what it has found out ([config.Config.Admit]). Every module
 // that may not be loaded is told, with its place in leash.yaml.
 func Admit(ctx context.Context, c *config.Config, o Options) error {
-	a := &admission{c: c, o: o}
+	a := &admission{c: c, o: o, now: time.Now()}
+	if o.Now != nil {
+		a.now = o.Now()
+	}
+	if c.Modules.Trust != "" {
+		var err error
+		if a.trust, err = trust.Load(ctx, c.Modules.Trust, o.Env); err != nil {
+			return c.Errorf("modules.trust", "%v", err)
+		}
+	}
 	for i := range c.Pipeline {
 		a.admit(ctx, &c.Pipeline[i], "pipeline["+strconv.Itoa(i)+"]")
 	}
@@ -41,6 +67,8 @@ func Admit(ctx context.Context, c *config.Config, o Options) error {
 type admission struct {
 	c         *config.Config
 	o         Options
+	now       time.Time
+	trust     *trust.Policy                 // nil: signatures are not asked for
 	manifests map[string]*manifest.Manifest // of own modules, by name
 	errors    []error
 }
@@ -58,28 +86,89 @@ func (a *admission) builtin(name, path string) {
 	a.c.Admit(name, config.Admitted{Allow: m.Allowed()})
 }
 
-func (a *admission) admit(_ context.Context, m *config.Module, path string) {
+func (a *admission) admit(ctx context.Context, m *config.Module, path string) {
 	if !m.Own() {
 		a.builtin(m.Module, path)
 		return
 	}
-	wasm, err := os.ReadFile(m.File)
+	var wasm []byte
+	var err error
+	name := m.File
+	if m.Ref != "" {
+		name, path = m.Ref, path+".ref"
+		wasm, err = a.fetch(ctx, m.Ref)
+	} else if wasm, err = os.ReadFile(m.File); err != nil {
+		path += ".file"
+	} else if a.trust != nil {
+		_, err = a.trust.File(m.File, m.Module, wasm, a.now)
+	}
 	if err != nil {
-		a.fail(path+".file", "%v", err)
+		a.fail(path, "%v", err)
 		return
 	}
-	a.own(m, path, m.File, wasm)
+	kept, err := a.o.Blobs.Put(wasm)
+	if err != nil {
+		a.fail(path, "%v", err)
+		return
+	}
+	a.own(m, strings.TrimSuffix(path, ".ref"), name, kept, wasm)
 }
 
-// own looks at a .wasm that is not Leash's.
-func (a *admission) own(m *config.Module, path, file string, wasm []byte) {
-	what, err := manifest.Of(file, wasm)
+// fetch brings a module from its registry, after the trust policy has been asked about the digest that its tag has now.
+func (a *admission) fetch(ctx context.Context, text string) ([]byte, error) {
+	r, err := remote.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if a.o.Registries == nil {
+		return nil, errors.New("modules cannot be fetched here")
+	}
+	at, _, err := a.o.Registries.Resolve(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if a.trust != nil {
+		if _, err := a.trust.Image(ctx, a.o.Registries, at, a.now); err != nil {
+			return nil, err
+		}
+	}
+	pulled, err := a.o.Registries.Pull(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return pulled.Wasm, Versioned(at, pulled.Wasm)
+}
+
+// version is a tag that is a version of a module.
+var version = regexp.MustCompile(`^v?([0-9]+\.[0-9]+\.[0-9]+.*)$`)
+
+// Versioned says whether a tag that is a version is the version of the module that it points to: a signed module is still
+// signed when somebody moves the tag of a newer one to it.
+func Versioned(r remote.Reference, wasm []byte) error {
+	tagged := version.FindStringSubmatch(r.Tag)
+	if tagged == nil {
+		return nil
+	}
+	m, err := manifest.Of(r.String(), wasm)
+	if err != nil {
+		return fmt.Errorf("the tag says version %s: %w", tagged[1], err)
+	}
+	// A tag cannot hold a plus.
+	if strings.ReplaceAll(m.Version, "+", "_") != tagged[1] {
+		return fmt.Errorf("the tag says version %s, but the module is version %s: somebody has moved the tag", tagged[1], m.Version)
+	}
+	return nil
+}
+
+// own looks at a .wasm that is not Leash's. kept is the file that is loaded.
+func (a *admission) own(m *config.Module, path, name, kept string, wasm []byte) {
+	what, err := manifest.Of(name, wasm)
 	switch {
 	case errors.Is(err, manifest.ErrNone):
 		if m.Kind == "" {
-			a.fail(path, "kind must be policy or inspector: %s carries no manifest that says so", file)
+			a.fail(path, "kind must be policy or inspector: %s carries no manifest that says so", name)
 		}
-		a.c.Admit(m.Module, config.Admitted{File: file, Kind: m.Kind})
+		a.c.Admit(m.Module, config.Admitted{File: kept, Kind: m.Kind})
 		return
 	case err != nil:
 		a.fail(path, "%v", err)
@@ -104,7 +193,7 @@ func (a *admission) own(m *config.Module, path, file string, wasm []byte) {
 		a.manifests = map[string]*manifest.Manifest{}
 	}
 	a.manifests[m.Module] = what
-	a.c.Admit(m.Module, config.Admitted{File: file, Kind: string(what.Kind), Allow: what.Allowed()})
+	a.c.Admit(m.Module, config.Admitted{File: kept, Kind: string(what.Kind), Allow: what.Allowed()})
 }
 
 // checkConfigurations holds the configurations of own modules, and those of tenants, against the schemas.

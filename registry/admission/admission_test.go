@@ -12,6 +12,7 @@ import (
 	"github.com/leash-gateway/leash/filters"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/admission"
+	"github.com/leash-gateway/leash/registry/blobs"
 )
 
 const greeter = `name: greeter
@@ -63,8 +64,9 @@ pipeline:
 	return c
 }
 
-func admit(c *config.Config) error {
-	return admission.Admit(context.Background(), c, admission.Options{Builtin: filters.Manifest})
+func admit(t *testing.T, c *config.Config) error {
+	t.Helper()
+	return admission.Admit(context.Background(), c, admission.Options{Builtin: filters.Manifest, Blobs: blobs.In(t.TempDir())})
 }
 
 func TestOnlyWhatKeepsToItsManifestIsLoaded(t *testing.T) {
@@ -84,7 +86,7 @@ func TestOnlyWhatKeepsToItsManifestIsLoaded(t *testing.T) {
 		"a broken manifest":         {"name: x\n", "{module: greeter, file: FILE}", "greeter.wasm(module.yaml):1:1: lacks version"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := admit(parse(t, "  - "+strings.Replace(tc.entry, "FILE", hello(t, tc.manifest), 1)+"\n"))
+			err := admit(t, parse(t, "  - "+strings.Replace(tc.entry, "FILE", hello(t, tc.manifest), 1)+"\n"))
 			switch {
 			case tc.want == "" && err != nil:
 				t.Errorf("got %v", err)
@@ -97,14 +99,14 @@ func TestOnlyWhatKeepsToItsManifestIsLoaded(t *testing.T) {
 
 func TestATenantsConfigurationIsHeldAgainstTheSchemaToo(t *testing.T) {
 	c := parse(t, "  - {module: greeter, file: "+hello(t, strings.Replace(greeter, "greeting: {type: string}", "greeting: {type: string, minLength: 3}", 1))+"}\n")
-	if err := admit(c); err == nil || !strings.Contains(err.Error(), "tenants.acme.modules.greeter.greeting: minLength: got 2, want 3") {
+	if err := admit(t, c); err == nil || !strings.Contains(err.Error(), "tenants.acme.modules.greeter.greeting: minLength: got 2, want 3") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestFiltersAreToldWhatTheirModulesMay(t *testing.T) {
 	c := parse(t, "  - {module: greeter, file: "+hello(t, greeter)+"}\n  - {module: logger}\n  - {module: ratelimit, config: {limits: [{requests: 1}]}}\n")
-	if err := admit(c); err != nil {
+	if err := admit(t, c); err != nil {
 		t.Fatal(err)
 	}
 	all := c.Filters()
@@ -121,7 +123,7 @@ func TestFiltersAreToldWhatTheirModulesMay(t *testing.T) {
 
 func TestAModuleThatDoesNotSayWhatItIsFailsClosed(t *testing.T) {
 	c := parse(t, "  - {module: greeter, file: "+hello(t, "")+"}\n")
-	_ = admit(c) // refused; and who loads it all the same
+	_ = admit(t, c) // refused; and who loads it all the same
 	if f := c.Filters()[0]; !f.Policy {
 		t.Error("it is an inspector, whose failure lets pass")
 	}
