@@ -18,10 +18,15 @@ var errScenarios = errors.New("not all scenarios pass")
 
 func moduleCommand() *cli.Command {
 	c := command(&cli.Command{
-		Name:        "module",
-		Usage:       "make, build, test, run, measure and fuzz modules",
-		Subcommands: []*cli.Command{moduleNewCommand(), moduleBuildCommand(), moduleUpgradeKitCommand(), moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleFuzzCommand(), moduleCompileCommand()},
-		Action:      cli.ShowSubcommandHelp,
+		Name:  "module",
+		Usage: "make, build, test, run, measure, fuzz, publish and sign modules",
+		Subcommands: []*cli.Command{
+			moduleNewCommand(), moduleBuildCommand(), moduleUpgradeKitCommand(), moduleInspectCommand(),
+			modulePushCommand(), modulePullCommand(), moduleListCommand(), moduleTagCommand(), moduleCopyCommand(),
+			moduleGenerateKeyCommand(), moduleSignCommand(), moduleVerifyCommand(), moduleLoginCommand(), moduleLogoutCommand(),
+			moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleFuzzCommand(), moduleCompileCommand(),
+		},
+		Action: cli.ShowSubcommandHelp,
 	})
 	return c
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,8 @@ import (
 	"github.com/leash-gateway/leash/filters"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/registry/admission"
+	"github.com/leash-gateway/leash/registry/blobs"
+	"github.com/leash-gateway/leash/registry/remote"
 
 	// The modules natively, to check their configuration before it is given to Envoy.
 	_ "github.com/leash-gateway/leash/filters/auth"
@@ -45,10 +49,28 @@ func load(ctx context.Context, path string) (*config.Config, error) {
 	if err := checkModules(c); err != nil {
 		return nil, usageError{err}
 	}
-	if err := admission.Admit(ctx, c, admission.Options{Builtin: filters.Manifest}); err != nil {
+	if err := admit(ctx, c); err != nil {
 		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// admit decides whether the modules may be loaded.
+func admit(ctx context.Context, c *config.Config) error {
+	o := admission.Options{
+		Builtin: filters.Manifest, Env: os.LookupEnv, Blobs: blobs.In(cmp.Or(os.Getenv("LEASH_BLOBS"), blobs.DefaultDir())),
+	}
+	if slices.ContainsFunc(c.Pipeline, func(m config.Module) bool { return m.Ref != "" }) {
+		store, err := remote.Docker(false)
+		if err != nil {
+			return err
+		}
+		o.Registries, err = remote.New(remote.Options{Credentials: store, CAFile: os.Getenv("LEASH_REGISTRY_CA"), UserAgent: "leash", Blobs: &o.Blobs})
+		if err != nil {
+			return err
+		}
+	}
+	return admission.Admit(ctx, c, o)
 }
 
 // place finds the step of the pipeline that an error of package module is about.

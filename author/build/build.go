@@ -90,7 +90,7 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	r.Bytes, r.Digest = len(wasm), digestOf(wasm)
-	return r, replaceFile(r.File, wasm)
+	return r, ReplaceFile(r.File, wasm)
 }
 
 // compile runs the Go compiler. Function names are kept for the size report and taken out afterwards.
@@ -167,8 +167,8 @@ func (r *Result) complete(compiled, text []byte, made contents) ([]byte, error) 
 	return wasm, nil
 }
 
-// replaceFile writes a file under its name only when it is whole.
-func replaceFile(file string, content []byte) error {
+// ReplaceFile writes a file under its name only when it is whole.
+func ReplaceFile(file string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // what is built is for everybody to read
 		return fmt.Errorf("write module: %w", err)
 	}

@@ -280,3 +280,13 @@ func verifySimple(a remote.Attachment, d digest.Digest, authorities []Authority,
 	}
 	return v, fault
 }
+
+// Kept counts what is kept beside a module as signatures and attestations, verified or not.
+func Kept(ctx context.Context, c *remote.Client, at remote.Reference) (int, error) {
+	bundles, err := c.Attachments(ctx, at, bundleType)
+	if err != nil {
+		return 0, err
+	}
+	simple, err := c.TaggedAttachments(ctx, at, "sig", simpleType)
+	return len(bundles) + len(simple), err
+}

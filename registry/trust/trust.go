@@ -296,3 +296,8 @@ func (r *Rule) annotated(p *Policy, what string, signatures []signing.Verified) 
 	}
 	return kept, nil
 }
+
+// OfKey is a policy that lets everything run that this key has signed, with these annotations.
+func OfKey(name string, key crypto.PublicKey, annotations map[string]string) *Policy {
+	return &Policy{file: name, Rules: []Rule{{Match: []string{"*"}, Keys: []Key{{Name: name, public: key}}, Annotations: annotations}}}
+}
