@@ -74,3 +74,20 @@ func TestNewAsksNothingWithoutATerminal(t *testing.T) {
 		})
 	}
 }
+
+func TestExamplesAreBuiltAndKeepTheirPromises(t *testing.T) {
+	manifests, err := filepath.Glob("../examples/*/module.yaml")
+	if err != nil || len(manifests) < 3 {
+		t.Fatalf("found %v, %v", manifests, err)
+	}
+	for _, file := range manifests {
+		dir := filepath.Dir(file)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			wasm := filepath.Join(t.TempDir(), "module.wasm")
+			must(t, "module", "build", dir, "-o", wasm)
+			if got := must(t, "module", "test", dir, "--wasm", wasm); !strings.Contains(got, " 0 failed") {
+				t.Error(got)
+			}
+		})
+	}
+}

@@ -92,14 +92,15 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 	}
 	defer g.engine.close()
 	// Before the engine is there: it takes what is waiting for it.
-	changes := config.Watch(ctx, g.path)
+	changes, modules := config.Watch(ctx, g.path), newModuleFiles(ctx)
+	modules.watch(loaded)
 	g.group.Go(func() error { return g.serveControl(ctx) })
 	g.group.Go(func() error { return g.engine.run(ctx) })
 	g.group.Go(func() error {
 		if err := g.start(ctx); err != nil {
 			return err
 		}
-		return g.follow(ctx, changes)
+		return g.follow(ctx, changes, modules)
 	})
 	err = g.group.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -182,8 +183,8 @@ func (g *gateway) startMock(ctx context.Context) (*url.URL, error) {
 	return g.mock, nil
 }
 
-// follow applies the file again whenever it changes or SIGHUP comes.
-func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
+// follow applies the file again whenever it or a module that it names changes, or SIGHUP comes.
+func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, modules *moduleFiles) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -192,6 +193,7 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-changes:
+		case <-modules.changed:
 		case <-hangups:
 		}
 		err := g.reload(ctx)
@@ -202,6 +204,7 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}) error {
 			g.log.Error("the changed configuration is refused, the old one goes on")
 			_, _ = fmt.Fprintln(g.stderr, err)
 		}
+		modules.watch(g.config)
 	}
 }
 

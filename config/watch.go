@@ -48,7 +48,21 @@ func Watch(ctx context.Context, path string) <-chan struct{} {
 type watcher struct {
 	path    string
 	last    [sha256.Size]byte
+	stat    state
 	changes chan<- struct{}
+}
+
+// state is what a file system tells of a file without its being read.
+type state struct {
+	at   time.Time
+	size int64
+}
+
+func stateOf(path string) (s state) {
+	if info, err := os.Stat(path); err == nil {
+		s = state{info.ModTime(), info.Size()}
+	}
+	return s
 }
 
 func digest(path string) [sha256.Size]byte {
@@ -64,6 +78,11 @@ func (w *watcher) run(ctx context.Context, notify *fsnotify.Watcher) {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
+			now := stateOf(w.path) // a module's file is large
+			if now == w.stat {
+				continue
+			}
+			w.stat = now
 		case <-notify.Errors: //nolint:errcheck // events were lost; the digest tells what they would have
 		case <-notify.Events:
 			quiet(ctx, notify)

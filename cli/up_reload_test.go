@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/author/build"
+	"github.com/leash-gateway/leash/control"
+	"github.com/leash-gateway/leash/envoy"
+)
+
+// TestABuiltModuleIsLoadedIntoTheRunningGateway changes the source under build --watch and up, on a real Envoy, and tells
+// how long it takes from the end of the compiler to the first request that the new module has seen.
+func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
+	binaries, _ := filepath.Glob("../.envoy/lib/python*/site-packages/envoy/_bin/envoy")
+	if os.Getenv("ENVOY_PATH") == "" && len(binaries) == 1 {
+		absolute, err := filepath.Abs(binaries[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("ENVOY_PATH", absolute)
+	}
+	if path, err := envoy.Find(os.LookupEnv); err != nil || path == "" {
+		t.Fatalf("find Envoy: %v (make envoy brings it)", err)
+	}
+	modules, err := filepath.Abs("../build/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"choices":[],"greeting":%q}`, r.Header.Get("x-greeting"))
+	}))
+	defer provider.Close()
+	dir := t.TempDir()
+	t.Setenv("LEASH_BLOBS", filepath.Join(dir, "blobs"))
+	project := filepath.Join(dir, "p")
+	must(t, "module", "new", "greeter", "--dir", project)
+	must(t, "module", "build", project)
+	listen := freeAddress(t)
+	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s, concurrency: 1}\nmodules: {dir: %s}\nproviders: {a: {base_url: %s}}\nroutes: [{model: '*', provider: a}]\n"+
+		"allow_anonymous: true\npipeline: [{module: greeter, file: p/build/modules/greeter.wasm}]\n", listen, freeAddress(t), freeAddress(t), modules, provider.URL)
+	file := filepath.Join(dir, "leash.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, metrics: control.NewRegistry("test")}
+	ended := make(chan error, 2)
+	go func() { ended <- g.run(ctx, engineEnvoy) }()
+	built := make(chan time.Time, 4)
+	go func() {
+		ended <- build.Watch(ctx, build.Options{Dir: project}, func(*build.Result, error) { built <- time.Now() })
+	}()
+	<-built
+	waitForAnswer(t, listen, "hello from")
+	source := filepath.Join(project, "module.go")
+	code, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(source, []byte(strings.Replace(string(code), "hello from", "greetings from", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	compiled := <-built
+	waitForAnswer(t, listen, "greetings from")
+	t.Logf("the new module answers %s after it was built", time.Since(compiled).Round(time.Millisecond))
+	stop()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// waitForAnswer asks until the answer holds a text.
+func waitForAnswer(t *testing.T, address, want string) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	var got string
+	for ticks := time.Tick(20 * time.Millisecond); time.Now().Before(deadline); <-ticks {
+		response, err := http.Post("http://"+address+"/v1/chat/completions", "application/json", strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"Hi"}]}`))
+		if err != nil {
+			got = err.Error()
+			continue
+		}
+		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if got = string(body); strings.Contains(got, want) {
+			return
+		}
+	}
+	t.Fatalf("got %s, want %q in it", got, want)
+}
