@@ -4,6 +4,7 @@ package cosign_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,16 +22,36 @@ import (
 
 var ctx = context.Background()
 
+// binary is cosign, built from go.mod's version.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "leash-cosign-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "cosign")
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/sigstore/cosign/v3/cmd/cosign").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build cosign: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
 // cosign runs it in a folder.
 func cosign(dir string, args ...string) (string, error) {
-	command := exec.Command("go", append([]string{"tool", "-modfile=" + modFile, "cosign"}, args...)...)
+	command := exec.Command(binary, args...)
 	command.Dir = dir
 	command.Env = append(os.Environ(), "COSIGN_PASSWORD=secret", "DOCKER_CONFIG="+dir)
 	out, err := command.CombinedOutput()
 	return string(out), err
 }
-
-var modFile, _ = filepath.Abs("go.mod")
 
 // stage is a registry with a module, and a key pair of the one who signs.
 type stage struct {

@@ -1,0 +1,211 @@
+package signing_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/digitorus/timestamp"
+	"github.com/sigstore/sigstore-go/pkg/root"
+
+	"github.com/leash-gateway/leash/registry/registrytest"
+	"github.com/leash-gateway/leash/registry/signing"
+)
+
+const (
+	issuer  = "https://issuer.example.com"
+	subject = "ada@example.com"
+)
+
+// An authority gives certificates, as Fulcio does, and time stamps.
+type authority struct {
+	t              *testing.T
+	certificate    *x509.Certificate
+	key            *ecdsa.PrivateKey
+	stamper        *x509.Certificate
+	stamperKey     *ecdsa.PrivateKey
+	fulcio, stamps string // addresses
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t}
+	a.certificate, a.key = a.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		NotAfter: time.Now().Add(24 * time.Hour),
+	}, nil, nil)
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}}) // time stamping
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.stamper, a.stamperKey = a.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "test TSA"}, KeyUsage: x509.KeyUsageDigitalSignature, NotAfter: time.Now().Add(24 * time.Hour),
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}},
+	}, nil, nil)
+	for address, handler := range map[*string]http.HandlerFunc{&a.fulcio: a.serveFulcio, &a.stamps: a.serveStamps} {
+		s := httptest.NewServer(handler)
+		t.Cleanup(s.Close)
+		*address = s.URL
+	}
+	return a
+}
+
+// issue makes a certificate: of the authority's own key, or for a public key.
+func (a *authority) issue(c *x509.Certificate, public crypto.PublicKey, key *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	if public == nil {
+		var err error
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			a.t.Fatal(err)
+		}
+		public = key.Public()
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c.SerialNumber, c.NotBefore = serial, time.Now().Add(-time.Minute)
+	parent, signer := a.certificate, a.key
+	if parent == nil {
+		parent, signer = c, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return made, key
+}
+
+func (a *authority) serveFulcio(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		PublicKeyRequest struct {
+			PublicKey struct{ Content string }
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || r.Header.Get("Authorization") != "Bearer "+token {
+		http.Error(w, "no", http.StatusUnauthorized)
+		return
+	}
+	block, _ := pem.Decode([]byte(asked.PublicKeyRequest.PublicKey.Content))
+	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	issued, err := asn1.MarshalWithParams(issuer, "utf8")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	leaf, _ := a.issue(&x509.Certificate{
+		EmailAddresses: []string{subject}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		NotAfter:        time.Now().Add(10 * time.Minute),
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: issued}}, // issuer
+	}, public, nil)
+	_ = json.NewEncoder(w).Encode(map[string]any{"signedCertificateEmbeddedSct": map[string]any{"chain": map[string]any{"certificates": []string{
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})),
+	}}}})
+}
+
+func (a *authority) serveStamps(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	asked, err := timestamp.ParseRequest(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	stamp := timestamp.Timestamp{
+		HashAlgorithm: asked.HashAlgorithm, HashedMessage: asked.HashedMessage, Time: time.Now(), Nonce: asked.Nonce, Policy: asn1.ObjectIdentifier{1, 2, 3},
+		AddTSACertificate: asked.Certificates, Ordering: false, Qualified: false, ExtraExtensions: nil,
+	}
+	answer, err := stamp.CreateResponseWithOpts(a.stamper, a.stamperKey, crypto.SHA256)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/timestamp-reply")
+	_, _ = w.Write(answer)
+}
+
+// root writes the trusted root of the authority, and loads it as a policy would.
+func (a *authority) root() root.TrustedMaterial {
+	a.t.Helper()
+	material, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
+		[]root.CertificateAuthority{&root.FulcioCertificateAuthority{Root: a.certificate, ValidityPeriodStart: a.certificate.NotBefore, URI: a.fulcio}}, nil,
+		[]root.TimestampingAuthority{&root.SigstoreTimestampingAuthority{Root: a.certificate, Leaf: a.stamper, ValidityPeriodStart: a.certificate.NotBefore, URI: a.stamps}}, nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	text, err := material.MarshalJSON()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	file := filepath.Join(a.t.TempDir(), "trusted_root.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	loaded, err := signing.LoadTrustedRoot(file)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return loaded
+}
+
+// token is an OIDC token as far as the client looks into it.
+var token = "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"`+issuer+`","sub":"ada","email":"`+subject+`","email_verified":true}`)) + ".c2ln"
+
+func TestIdentitiesSignWithoutAKeyOfTheirOwn(t *testing.T) {
+	a := newAuthority(t)
+	c, at := pushed(t, registrytest.Olareg(t), "1.0.0", "content")
+	o := signing.Options{TimestampURL: a.stamps, Keyless: &signing.Keyless{FulcioURL: a.fulcio, IdentityToken: token}, Annotations: map[string]string{"env": "prod"}}
+	if _, err := signing.Sign(ctx, c, at, nil, signing.Bundle, o); err != nil {
+		t.Fatal(err)
+	}
+	trusted, foreign := a.root(), newAuthority(t).root()
+	who := signing.Identity{Issuer: issuer, Subject: subject}
+	for name, tc := range map[string]struct {
+		root     root.TrustedMaterial
+		identity signing.Identity
+		ok       bool
+	}{
+		"the one who signed":      {trusted, who, true},
+		"by a regular expression": {trusted, signing.Identity{Issuer: issuer, SubjectRegexp: `^.*@example\.com$`}, true},
+		"somebody else":           {trusted, signing.Identity{Issuer: issuer, Subject: "eve@example.com"}, false},
+		"another issuer":          {trusted, signing.Identity{Issuer: "https://other.example.com", Subject: subject}, false},
+		"another root":            {foreign, who, false},
+		"no root":                 {nil, who, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := signing.Signatures(ctx, c, at, []signing.Authority{{Name: "ada", Root: tc.root, Identity: tc.identity}}, time.Now())
+			if ok := err == nil; ok != tc.ok {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if tc.ok && (got[0].Subject != subject || got[0].Annotations["env"] != "prod") {
+				t.Errorf("got %+v", got[0])
+			}
+			if !tc.ok && !errors.Is(err, signing.ErrUnsigned) {
+				t.Errorf("got %v, want ErrUnsigned", err)
+			}
+		})
+	}
+}
