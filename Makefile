@@ -15,7 +15,7 @@ wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
 leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run build leash modules envoy test test-unit test-e2e compiled bench bench-go fmt generate lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
+.PHONY: help run build leash modules envoy test test-unit test-e2e test-others compiled bench bench-go fmt generate lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,10 @@ test-unit: compiled envoy
 test-e2e: compiled envoy .venv/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
 	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 20m ./e2e/...
+
+test-others: ## Test with other projects' own code: Istio's fetcher and cosign (each a Go module of its own; minutes the first time)
+	cd e2e/istio && $(GO) test -count=1 ./...
+	cd e2e/cosign && $(GO) test -count=1 -timeout 20m ./...
 
 # The race detector makes compiling modules ten times slower, so the tests find them compiled.
 compiled: build
