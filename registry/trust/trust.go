@@ -17,6 +17,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,8 +103,13 @@ func Load(ctx context.Context, file string, env func(string) (string, bool)) (*P
 	p := &Policy{file: file}
 	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(p); err != nil {
+	switch err := decoder.Decode(p); {
+	case err == io.EOF: //nolint:errorlint // yaml documents it bare
+		return nil, fmt.Errorf("read trust policy %s: it is empty", file)
+	case err != nil:
 		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
+	case decoder.Decode(&yaml.Node{}) != io.EOF: //nolint:errorlint // as above
+		return nil, fmt.Errorf("read trust policy %s: it holds a second document, which nobody would read", file)
 	}
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
