@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/olareg/olareg"
@@ -135,6 +136,45 @@ func Breaks(h http.Handler, after int, times int32) (breaking http.Handler, rang
 		}
 		h.ServeHTTP(&cutter{ResponseWriter: w, left: after}, r)
 	}), ranges
+}
+
+// Stalls stands still in the middle of downloads of blobs, the first times, until the client gives up; else it is slow: it
+// sends the rest in small pieces.
+func Stalls(h http.Handler, times int32) http.Handler {
+	var stalled atomic.Int32
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/sha256:") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(&staller{ResponseWriter: w, gone: r.Context().Done(), forever: stalled.Add(1) <= times}, r)
+	})
+}
+
+type staller struct {
+	http.ResponseWriter
+	gone    <-chan struct{}
+	forever bool
+}
+
+func (s *staller) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var written int
+		written, err = s.ResponseWriter.Write(b[n:min(n+64<<10, len(b))])
+		n += written
+		if flusher, ok := s.ResponseWriter.(http.Flusher); ok {
+			flusher.Flush()
+		}
+		if s.forever {
+			<-s.gone
+			return n, http.ErrAbortHandler
+		}
+		select {
+		case <-s.gone:
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return n, err
 }
 
 type cutter struct {

@@ -35,6 +35,8 @@ type Options struct {
 	UserAgent string
 	// Blobs keeps what is downloaded. Default: blobs.DefaultDir.
 	Blobs *blobs.Folder
+	// IdleTimeout is how long a transfer may stand still until it is tried again. Default: 30 s.
+	IdleTimeout time.Duration
 	// Progress is told of bytes that went by; nil tells nobody.
 	Progress func(Progress)
 }
@@ -70,7 +72,10 @@ type Client struct {
 // New is a client.
 func New(o Options) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
-	transport.ResponseHeaderTimeout = 30 * time.Second
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = 30 * time.Second
+	}
+	transport.ResponseHeaderTimeout = o.IdleTimeout
 	if o.CAFile != "" {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
@@ -182,6 +187,19 @@ func (c *Client) registry(ctx context.Context, name string) (*oras.Registry, err
 	r.Client = c.auth
 	r.PlainHTTP, err = c.speaksPlain(ctx, name)
 	return r, err
+}
+
+// errIdle says that a transfer stood still.
+var errIdle = errors.New("the connection stands still")
+
+// idle is a context that ends when touch has not been called for too long. stop frees what it takes.
+func (c *Client) idle(ctx context.Context) (watched context.Context, touch, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.options.IdleTimeout, func() { cancel(errIdle) })
+	return watched, func() { timer.Reset(c.options.IdleTimeout) }, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // explain adds what to do to errors that a person can do something about.

@@ -171,6 +171,20 @@ func TestADownloadThatBreaksGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+func TestADownloadThatStandsStillIsTakenUpAgain(t *testing.T) {
+	wasm := module(t)
+	registry := registrytest.Olareg(t)
+	ref := reference(t, registrytest.Serve(t, registry)+"/team/greeter:1.0.0")
+	if _, err := client(t, remote.Options{}).Push(ctx, ref, pack(t, wasm, artifact.Image)); err != nil {
+		t.Fatal(err)
+	}
+	slow := reference(t, registrytest.Serve(t, registrytest.Stalls(registry, 2))+"/team/greeter:1.0.0")
+	got, err := client(t, remote.Options{IdleTimeout: 300 * time.Millisecond}).Pull(ctx, slow)
+	if err != nil || !bytes.Equal(got.Wasm, wasm) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestADownloadThatNeverEndsLeavesNoFileUnderItsName(t *testing.T) {
 	registry := registrytest.Olareg(t)
 	ref := reference(t, registrytest.Serve(t, registry)+"/team/greeter:1.0.0")

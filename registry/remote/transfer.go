@@ -68,7 +68,13 @@ func (c *Client) pushBlob(ctx context.Context, repository *oci.Repository, b Blo
 		c.tell(p)
 		return nil
 	}
-	return repository.Blobs().Push(ctx, b.Descriptor, &counted{in: bytes.NewReader(b.Content), client: c, p: p})
+	watched, touch, stop := c.idle(ctx)
+	defer stop()
+	err = repository.Blobs().Push(watched, b.Descriptor, &counted{in: bytes.NewReader(b.Content), client: c, p: p, touch: touch})
+	if cause := context.Cause(watched); err != nil && cause != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // Blob is a part of an artefact.
@@ -118,9 +124,11 @@ type counted struct {
 	in     *bytes.Reader
 	client *Client
 	p      Progress
+	touch  func()
 }
 
 func (r *counted) Read(b []byte) (int, error) {
+	r.touch()
 	n, err := r.in.Read(b)
 	r.p.Done += int64(n)
 	r.client.tell(r.p)
@@ -212,22 +220,25 @@ func (c *Client) Blob(ctx context.Context, r Reference, d ocispec.Descriptor) ([
 	known := true
 	file, err := c.blobs.Fetch(ctx, d.Digest, d.Size, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
 		known = false
-		body, err := repository.Blobs().Fetch(ctx, d)
+		watched, touch, stop := c.idle(ctx)
+		body, err := repository.Blobs().Fetch(watched, d)
 		if err != nil {
+			stop()
 			return nil, 0, err
 		}
 		if seeker, ok := body.(io.Seeker); ok && offset > 0 {
 			if _, err := seeker.Seek(offset, io.SeekStart); err != nil {
 				offset = 0
 				_ = body.Close()
-				if body, err = repository.Blobs().Fetch(ctx, d); err != nil {
+				if body, err = repository.Blobs().Fetch(watched, d); err != nil {
+					stop()
 					return nil, 0, err
 				}
 			}
 		} else {
 			offset = 0
 		}
-		return &countedBody{ReadCloser: body, client: c, p: Progress{Name: nameOf(d), Done: offset, Total: d.Size}}, offset, nil
+		return &countedBody{ReadCloser: body, client: c, p: Progress{Name: nameOf(d), Done: offset, Total: d.Size}, touch: touch, stop: stop}, offset, nil
 	})
 	if err != nil {
 		return nil, explain(fmt.Errorf("pull %s: %w", r, err))
@@ -247,12 +258,19 @@ func (c *Client) Blob(ctx context.Context, r Reference, d ocispec.Descriptor) ([
 
 type countedBody struct {
 	io.ReadCloser
-	client *Client
-	p      Progress
+	client      *Client
+	p           Progress
+	touch, stop func()
+}
+
+func (r *countedBody) Close() error {
+	r.stop()
+	return r.ReadCloser.Close()
 }
 
 func (r *countedBody) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
+	r.touch()
 	r.p.Done += int64(n)
 	r.client.tell(r.p)
 	return n, err
