@@ -72,7 +72,11 @@ func ask(c *cli.Context, o *project.Options) error {
 		if *question.answer != "" {
 			continue
 		}
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s [%s]: ", question.text, question.fallback)
+		suggested := ""
+		if question.fallback != "" {
+			suggested = " [" + question.fallback + "]"
+		}
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s%s: ", question.text, suggested)
 		if !lines.Scan() {
 			return badUsage("no answer: leash module new NAME --template TEMPLATE asks nothing")
 		}

@@ -94,6 +94,8 @@ func TestAModuleIsBuiltSignedPushedVerifiedAndRun(t *testing.T) {
 	}
 	must(t, "validate")
 	must(t, "module", "pull", ref+":stable", "--trust", "trust.yaml", "-o", "pulled.wasm")
+	fails(t, "has the annotations map[env:test]", "module", "pull", pinned, "--key", "leash.pub", "-a", "env=test", "-o", "other.wasm")
+	must(t, "module", "pull", pinned, "--key", "leash.pub", "-a", "env=prod", "-o", "pulled.wasm")
 	if a, _ := os.ReadFile("pulled.wasm"); len(a) == 0 {
 		t.Error("nothing was pulled")
 	}

@@ -182,10 +182,7 @@ func moduleVerifyCommand() *cli.Command {
 		Usage:       "say whether a module's signature is trusted",
 		ArgsUsage:   "REFERENCE|FILE.wasm",
 		Description: "Ends with 1 if it is not. cosign's signatures are taken too.",
-		Flags: registryFlags(trustFlag(), outputFlag(),
-			&cli.StringFlag{Name: "key", Usage: "in place of a policy: the public `KEY` that must have signed"},
-			&cli.StringSliceFlag{Name: "annotation", Aliases: []string{"a"}, Usage: "with --key: what must be signed too, as `NAME=VALUE`; may be repeated"},
-		),
+		Flags:       registryFlags(append(verifyFlags(), outputFlag())...),
 		Action: func(c *cli.Context) error {
 			if err := arguments(c, 1, 1); err != nil {
 				return err
@@ -216,13 +213,26 @@ func moduleVerifyCommand() *cli.Command {
 	})
 }
 
+// verifyFlags say against what it is verified.
+func verifyFlags() []cli.Flag {
+	return []cli.Flag{
+		trustFlag(),
+		&cli.StringFlag{Name: "key", Usage: "in place of a policy: the public `KEY` that must have signed"},
+		&cli.StringSliceFlag{Name: "annotation", Aliases: []string{"a"}, Usage: "with --key: what must be signed too, as `NAME=VALUE`; may be repeated"},
+	}
+}
+
 func verifyPolicy(c *cli.Context) (*trust.Policy, error) {
 	key := c.String("key")
 	if (key == "") == (c.Path("trust") == "") {
 		return nil, badUsage("verify against what? --trust FILE, or --key KEY")
 	}
 	if key == "" {
-		return trustPolicy(c)
+		policy, err := trust.Load(c.Context, c.Path("trust"), os.LookupEnv)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return policy, nil
 	}
 	annotations, err := pairs(c, "annotation")
 	if err != nil {

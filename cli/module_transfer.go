@@ -17,6 +17,7 @@ import (
 	"github.com/leash-gateway/leash/registry/admission"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/trust"
 )
 
 func modulePushCommand() *cli.Command {
@@ -94,9 +95,9 @@ func modulePullCommand() *cli.Command {
 		Name:        "pull",
 		Usage:       "pull a module from an OCI registry",
 		ArgsUsage:   "REGISTRY/REPOSITORY:TAG[@DIGEST]",
-		Description: "With a trust policy nothing is written that the policy does not let run. Prints the reference with the digest.",
-		Flags: registryFlags(trustFlag(),
-			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "NAME.wasm"},
+		Description: "With a trust policy, or a key, nothing is written that they do not let run. Prints the reference with the digest.",
+		Flags: registryFlags(append(verifyFlags(),
+			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "NAME.wasm"})...,
 		),
 		Action: func(c *cli.Context) error {
 			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error {
@@ -104,9 +105,11 @@ func modulePullCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				policy, err := trustPolicy(c)
-				if err != nil {
-					return err
+				var policy *trust.Policy
+				if c.String("key") != "" || c.Path("trust") != "" {
+					if policy, err = verifyPolicy(c); err != nil {
+						return err
+					}
 				}
 				at, _, err := client.Resolve(ctx, r)
 				if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/remote"
-	"github.com/leash-gateway/leash/registry/trust"
 )
 
 // registryFlags are those of all commands that speak to registries.
@@ -79,7 +79,7 @@ func (b *bars) tell(p remote.Progress) {
 	if b.current == nil || b.name != p.Name {
 		b.name = p.Name
 		b.current = progressbar.NewOptions64(p.Total, progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(p.Name),
-			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionEnableColorCodes(os.Getenv("NO_COLOR") == ""))
+			progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionEnableColorCodes(os.Getenv("NO_COLOR") == ""))
 	}
 	_ = b.current.Set64(p.Done) // for people to look at
 }
@@ -143,18 +143,6 @@ func output(c *cli.Context, value any, table func(w io.Writer)) error {
 
 func trustFlag() cli.Flag {
 	return &cli.PathFlag{Name: "trust", Usage: "the trust policy `FILE`, which says who must have signed", EnvVars: []string{"LEASH_TRUST"}}
-}
-
-// trustPolicy is the policy that the flag names, nil without one.
-func trustPolicy(c *cli.Context) (*trust.Policy, error) {
-	if c.Path("trust") == "" {
-		return nil, nil //nolint:nilnil // none is no error
-	}
-	p, err := trust.Load(c.Context, c.Path("trust"), os.LookupEnv)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return p, nil
 }
 
 func moduleLoginCommand() *cli.Command {
