@@ -17,7 +17,7 @@ func validateCommand() *cli.Command {
 		Usage: "check a leash.yaml, the modules' own configuration included",
 		Flags: []cli.Flag{configFlag()},
 		Action: func(c *cli.Context) error {
-			if _, err := load(c.Context, c.String("config")); err != nil {
+			if _, err := look(c.Context, c.String("config")); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(c.App.ErrWriter, "%s is valid\n", c.String("config"))
@@ -46,7 +46,7 @@ func renderCommand() *cli.Command {
 			&cli.PathFlag{Name: "host-key", Usage: "with ext_proc: private key `FILE` (PEM) of that certificate"},
 		},
 		Action: func(c *cli.Context) error {
-			loaded, err := load(c.Context, c.String("config"))
+			loaded, err := look(c.Context, c.String("config"))
 			if err != nil {
 				return err
 			}

@@ -40,8 +40,17 @@ func configFlag() cli.Flag {
 	}
 }
 
-// load reads a configuration and checks it as far as that can be done without Envoy.
+// load reads a configuration that is to be run, and checks it as far as that can be done without Envoy.
 func load(ctx context.Context, path string) (*config.Config, error) {
+	return loadWith(ctx, path, admission.Options{})
+}
+
+// look is load for a configuration that is not run here.
+func look(ctx context.Context, path string) (*config.Config, error) {
+	return loadWith(ctx, path, admission.Options{InPlace: true})
+}
+
+func loadWith(ctx context.Context, path string, o admission.Options) (*config.Config, error) {
 	c, err := config.Load(path, os.LookupEnv)
 	if err != nil {
 		return nil, usageError{err}
@@ -49,17 +58,15 @@ func load(ctx context.Context, path string) (*config.Config, error) {
 	if err := checkModules(c); err != nil {
 		return nil, usageError{err}
 	}
-	if err := admit(ctx, c); err != nil {
+	if err := admit(ctx, c, o); err != nil {
 		return nil, usageError{err}
 	}
 	return c, nil
 }
 
 // admit decides whether the modules may be loaded.
-func admit(ctx context.Context, c *config.Config) error {
-	o := admission.Options{
-		Builtin: filters.Manifest, Env: os.LookupEnv, Blobs: blobs.In(cmp.Or(os.Getenv("LEASH_BLOBS"), blobs.DefaultDir())),
-	}
+func admit(ctx context.Context, c *config.Config, o admission.Options) error {
+	o.Builtin, o.Env, o.Blobs = filters.Manifest, os.LookupEnv, blobs.In(cmp.Or(os.Getenv("LEASH_BLOBS"), blobs.DefaultDir()))
 	if slices.ContainsFunc(c.Pipeline, func(m config.Module) bool { return m.Ref != "" }) {
 		store, err := remote.Docker(false)
 		if err != nil {

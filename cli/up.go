@@ -29,7 +29,10 @@ func upCommand() *cli.Command {
 		Description: "Prints one JSON line an exchange to standard output, its own log to standard error.\n" +
 			"A changed leash.yaml (or SIGHUP) is applied while it runs; one that is wrong is refused and the old one goes on.\n" +
 			"The engine that carries the traffic is envoy, embedded (in this process, without Envoy), or auto: Envoy if one is\n" +
-			"found, else embedded.",
+			"found, else embedded.\n" +
+			"Modules of one's own, in files or registries, are held against their manifests and against modules.trust; what was\n" +
+			"looked at is kept in LEASH_BLOBS (leash/blobs in the user's folder for caches) and loaded from there. A file that is\n" +
+			"built anew is loaded anew.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{

@@ -33,6 +33,8 @@ type Options struct {
 	Registries *remote.Client
 	// Blobs keeps what has been looked at.
 	Blobs blobs.Folder
+	// InPlace leaves modules in files where they are: for configurations that are only looked at, or run elsewhere.
+	InPlace bool
 	// Env looks up environment variables, for the trust policy.
 	Env func(string) (string, bool)
 	// Now is the time at which signatures must hold. Default: time.Now.
@@ -106,10 +108,12 @@ func (a *admission) admit(ctx context.Context, m *config.Module, path string) {
 		a.fail(path, "%v", err)
 		return
 	}
-	kept, err := a.o.Blobs.Put(wasm)
-	if err != nil {
-		a.fail(path, "%v", err)
-		return
+	kept := m.File
+	if m.Ref != "" || !a.o.InPlace {
+		if kept, err = a.o.Blobs.Put(wasm); err != nil {
+			a.fail(path, "%v", err)
+			return
+		}
 	}
 	a.own(m, strings.TrimSuffix(path, ".ref"), name, kept, wasm)
 }

@@ -128,3 +128,17 @@ func TestAModuleThatDoesNotSayWhatItIsFailsClosed(t *testing.T) {
 		t.Error("it is an inspector, whose failure lets pass")
 	}
 }
+
+func TestFilesStayWhereTheyAreWhenTheyAreOnlyLookedAt(t *testing.T) {
+	file := hello(t, greeter)
+	for _, inPlace := range []bool{true, false} {
+		c := parse(t, "  - {module: greeter, file: "+file+"}\n")
+		o := admission.Options{Builtin: filters.Manifest, Blobs: blobs.In(t.TempDir()), InPlace: inPlace}
+		if err := admission.Admit(context.Background(), c, o); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Filters()[0].File; (got == file) != inPlace {
+			t.Errorf("in place %v: got %s", inPlace, got)
+		}
+	}
+}
