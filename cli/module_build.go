@@ -24,6 +24,7 @@ func moduleBuildCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "build/modules/NAME.wasm"},
 			&cli.StringFlag{Name: "package", Usage: "the main `PACKAGE` in the project", Value: "."},
+			&cli.StringFlag{Name: "tags", Usage: "Go's build `TAGS`, separated by commas"},
 			&cli.BoolFlag{Name: "size", Usage: "tell what takes the space"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "build again whenever a source changes"},
 		},
@@ -31,7 +32,7 @@ func moduleBuildCommand() *cli.Command {
 			if c.NArg() > 1 {
 				return badUsage("unexpected argument %q: one project at a time", c.Args().Get(1))
 			}
-			o := build.Options{Dir: c.Args().First(), Package: c.String("package"), Output: c.Path("output"), Tool: "leash " + c.App.Version}
+			o := build.Options{Dir: c.Args().First(), Package: c.String("package"), Output: c.Path("output"), Tags: c.String("tags"), Tool: "leash " + c.App.Version}
 			report := func(r *build.Result, err error) {
 				if err != nil {
 					_, _ = fmt.Fprintf(c.App.ErrWriter, "%v\n", err)

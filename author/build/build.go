@@ -29,6 +29,9 @@ type Options struct {
 	Package string
 	// Output is the .wasm. Default: build/modules/NAME.wasm below Dir.
 	Output string
+	// Tags are Go's build tags, separated by commas. Those of package module/proxywasm leave out callbacks that a module
+	// does not need (leash_no_request_body, leash_no_response, leash_no_response_body).
+	Tags string
 	// Tool is this program's version, for the build info.
 	Tool string
 }
@@ -101,7 +104,7 @@ func compile(ctx context.Context, o Options) ([]byte, error) {
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // temporary
 	out := filepath.Join(scratch, "module.wasm")
-	command := goCommand(ctx, o, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w", "-o", out, o.Package)
+	command := goCommand(ctx, o, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w", "-tags="+o.Tags, "-o", out, o.Package)
 	if text, err := command.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -251,7 +254,7 @@ type contents struct {
 }
 
 func contentsOf(ctx context.Context, o Options) (c contents, err error) {
-	out, err := goCommand(ctx, o, "list", "-deps", "-json=ImportPath,Module,Name", o.Package).Output()
+	out, err := goCommand(ctx, o, "list", "-deps", "-tags="+o.Tags, "-json=ImportPath,Module,Name", o.Package).Output()
 	if err != nil {
 		return c, fmt.Errorf("list what the module is made of: %w", err)
 	}

@@ -64,9 +64,7 @@ func Files() (map[string][]byte, error) {
 }
 
 // needs are the modules that the kit's packages import, directly or not.
-var needs = []string{
-	"github.com/proxy-wasm/proxy-wasm-go-sdk", "github.com/tidwall/gjson", "github.com/tidwall/match", "github.com/tidwall/pretty",
-}
+var needs = []string{"github.com/tidwall/gjson", "github.com/tidwall/match", "github.com/tidwall/pretty"}
 
 // Requirements are the versions of what the kit needs, and Leash's version of Go.
 func Requirements() (goVersion string, versions []module.Version, err error) {

@@ -35,7 +35,7 @@ func TestWhatAModuleWantsAndGivesIsRead(t *testing.T) {
 	if !slices.Contains(f.Imports, wasmfile.Import{Module: "env", Name: "proxy_log"}) {
 		t.Errorf("got imports %v, want proxy_log among them", f.Imports)
 	}
-	if !slices.Contains(f.Exports, "proxy_on_request_headers") || f.ABI() != "0.2.0" {
+	if !slices.Contains(f.Exports, "proxy_on_request_headers") || f.ABI() != "0.2.1" {
 		t.Errorf("got ABI %q and exports %v", f.ABI(), f.Exports)
 	}
 	if f.Memory == nil || f.Memory.Min == 0 || f.Memory.Bounded {

@@ -72,20 +72,39 @@ func (s *stage) newClient() *remote.Client {
 
 func (s *stage) key(dir, name string) *signing.Signer {
 	s.t.Helper()
+	k, err := keys(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".pub"), k.public, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return k.signer
+}
+
+type pair struct {
+	signer *signing.Signer
+	public []byte
+}
+
+var made = map[string]pair{}
+
+// keys makes a key once: encrypting it takes most of a second.
+func keys(name string) (pair, error) {
+	if k, found := made[name]; found {
+		return k, nil
+	}
 	private, public, err := signing.GenerateKey(nil)
 	if err != nil {
-		s.t.Fatal(err)
+		return pair{}, err
 	}
-	for file, text := range map[string][]byte{name + ".key": private, name + ".pub": public} {
-		if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	signer, err := signing.LoadSigner(ctx, filepath.Join(dir, name+".key"), os.LookupEnv, func() ([]byte, error) { return nil, nil })
+	env := func(string) (string, bool) { return string(private), true }
+	signer, err := signing.LoadSigner(ctx, "env://KEY", env, func() ([]byte, error) { return nil, nil })
 	if err != nil {
-		s.t.Fatal(err)
+		return pair{}, err
 	}
-	return signer
+	made[name] = pair{signer, public}
+	return made[name], nil
 }
 
 func (s *stage) pack(version, content string) *artifact.Artifact {

@@ -29,9 +29,12 @@ func secret(text string) func() ([]byte, error) {
 	return func() ([]byte, error) { return []byte(text), nil }
 }
 
-// key is a new key with its authority.
+// key is a key with its authority, the same for the same name.
 func key(t *testing.T, name string) (*signing.Signer, signing.Authority) {
 	t.Helper()
+	if k, found := made[name]; found { // encrypting a key takes most of a second
+		return k.signer, k.authority
+	}
 	private, public, err := signing.GenerateKey([]byte("secret"))
 	if err != nil {
 		t.Fatal(err)
@@ -48,8 +51,17 @@ func key(t *testing.T, name string) (*signing.Signer, signing.Authority) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, signing.Authority{Name: name, Key: loaded}
+	made[name] = pair{s, signing.Authority{Name: name, Key: loaded}}
+	return s, made[name].authority
 }
+
+type pair struct {
+	signer    *signing.Signer
+	authority signing.Authority
+}
+
+// made are the keys by their names.
+var made = map[string]pair{}
 
 // pushed is a module in a registry.
 func pushed(t *testing.T, h http.Handler, tag, content string) (*remote.Client, remote.Reference) {
