@@ -26,7 +26,7 @@ func TestIstioFetchesWhatIsPushed(t *testing.T) {
 		for _, secured := range []bool{false, true} {
 			t.Run(string(format)+map[bool]string{true: " TLS"}[secured], func(t *testing.T) {
 				var o remote.Options
-				address := ""
+				var address string
 				if secured {
 					address, o.CAFile = registrytest.ServeTLS(t, registrytest.Olareg(t))
 				} else {

@@ -49,12 +49,12 @@ func (a asker) RequestHeader(x *module.Exchange) error {
 		Upstream: a.Upstream, Method: "GET", Path: a.Path + url.PathEscape(x.Caller().Tenant), Authority: "accounts", Timeout: a.Timeout,
 	}
 	return x.Call(call, func(answer module.CallResult) error {
-		switch {
-		case answer.Status == 200:
+		switch answer.Status {
+		case 200:
 			until := strconv.FormatInt(x.Now().Add(a.Remember).Unix(), 10)
 			x.Shared().Set(key, []byte(until), version) // another worker may have been faster: its answer is as good
 			return nil
-		case answer.Status == 404 || answer.Status == 403:
+		case 403, 404:
 			return module.Refuse(403, "tenant_closed", "this account is closed")
 		default: // no answer in time, or one that makes no sense: a policy refuses what it cannot decide
 			return module.Refuse(503, "accounts_unavailable", "the account could not be checked, try again")

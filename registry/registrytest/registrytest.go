@@ -4,6 +4,7 @@ package registrytest
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -111,7 +112,7 @@ func Redirects(t testing.TB, h http.Handler) (redirecting http.Handler, leaked *
 	_, port, _ := strings.Cut(elsewhere, ":")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/sha256:") {
-			http.Redirect(w, r, "http://localhost:"+port+r.URL.Path, http.StatusTemporaryRedirect)
+			http.Redirect(w, r, "http://localhost:"+port+r.URL.Path, http.StatusTemporaryRedirect) //nolint:gosec // of a test's own address
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -233,7 +234,7 @@ func Module(t testing.TB, name, version, content string) []byte {
 	const abi = "proxy_abi_version_0_2_1"
 	exports := append(append([]byte{1, byte(len(abi))}, abi...), 0, 0)
 	wasm := []byte("\x00asm\x01\x00\x00\x00\x02\x11\x01\x03env\x09proxy_log\x00\x00\x05\x04\x01\x01\x01\x04")
-	wasm = append(append(wasm, 7, byte(len(exports))), exports...)
+	wasm = append(append(append(wasm, 7), leb(len(exports))...), exports...)
 	custom := append([]byte{4, 't', 'e', 's', 't'}, content...)
 	wasm = append(append(wasm, 0), leb(len(custom))...)
 	wasm = append(wasm, custom...)
@@ -244,13 +245,7 @@ func Module(t testing.TB, name, version, content string) []byte {
 	return wasm
 }
 
-func leb(n int) (out []byte) {
-	for n >= 0x80 {
-		out = append(out, byte(n)|0x80)
-		n >>= 7
-	}
-	return append(out, byte(n))
-}
+func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) } //nolint:gosec // a length
 
 // DockerConfig is a docker config.json with credentials for an address.
 func DockerConfig(address string) []byte {

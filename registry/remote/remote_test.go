@@ -48,6 +48,7 @@ func reference(t testing.TB, text string) remote.Reference {
 
 // module is a .wasm of some size, so that connections can break in it.
 func module(t testing.TB) []byte {
+	t.Helper()
 	return registrytest.Module(t, "greeter", "1.0.0", strings.Repeat("content ", 1<<16))
 }
 
@@ -73,7 +74,7 @@ func TestWhatIsPushedIsPulled(t *testing.T) {
 			for _, secured := range []bool{false, true} {
 				t.Run(name+" "+string(format)+map[bool]string{true: " TLS"}[secured], func(t *testing.T) {
 					var o remote.Options
-					address := ""
+					var address string
 					if secured {
 						address, o.CAFile = registrytest.ServeTLS(t, registry())
 					} else {

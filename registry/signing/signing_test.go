@@ -125,23 +125,22 @@ func TestWhatProvesNothingIsRefused(t *testing.T) {
 	other, _ := key(t, "other")
 	for _, format := range []signing.Format{signing.Bundle, signing.Simple} {
 		for name, tc := range map[string]struct {
-			sign func(t *testing.T, c *remote.Client, at remote.Reference)
+			by   *signing.Signer // nil: nobody
+			o    signing.Options
 			want string
 		}{
-			"no signature": {func(*testing.T, *remote.Client, remote.Reference) {}, "there is none"},
-			"another's key": {func(t *testing.T, c *remote.Client, at remote.Reference) {
-				sign(t, c, at, other, format, signing.Options{})
-			}, "not signed by release"},
-			"a signature that has expired": {func(t *testing.T, c *remote.Client, at remote.Reference) {
-				sign(t, c, at, s, format, signing.Options{Expires: now.Add(-time.Minute)})
-			}, "has expired on 2026-11-24T11:59:00Z"},
-			"a signature that holds until nonsense": {func(t *testing.T, c *remote.Client, at remote.Reference) {
-				sign(t, c, at, s, format, signing.Options{Annotations: map[string]string{signing.ExpiresAnnotation: "never"}})
-			}, `holds until "never"`},
+			"no signature":                 {nil, signing.Options{}, "there is none"},
+			"another's key":                {other, signing.Options{}, "not signed by release"},
+			"a signature that has expired": {s, signing.Options{Expires: now.Add(-time.Minute)}, "has expired on 2026-11-24T11:59:00Z"},
+			"a signature that holds until nonsense": {
+				s, signing.Options{Annotations: map[string]string{signing.ExpiresAnnotation: "never"}}, `holds until "never"`,
+			},
 		} {
 			t.Run(string(format)+" "+name, func(t *testing.T) {
 				c, at := pushed(t, registrytest.Olareg(t), "1.0.0", "content")
-				tc.sign(t, c, at)
+				if tc.by != nil {
+					sign(t, c, at, tc.by, format, tc.o)
+				}
 				_, err := signing.Signatures(ctx, c, at, []signing.Authority{a}, now)
 				if !errors.Is(err, signing.ErrUnsigned) || !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("got %v, want %q", err, tc.want)
