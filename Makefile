@@ -75,7 +75,7 @@ envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on P
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 
-test: test-unit test-e2e ## Run every test, with the race detector, end to end on a real Envoy
+test: test-unit test-e2e test-others ## Run every test, with the race detector, end to end on a real Envoy
 
 # Some packages test what is built (a module's tests run on its .wasm too), so that comes first.
 test-unit: compiled envoy
@@ -86,9 +86,10 @@ test-e2e: compiled envoy .venv/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
 	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 20m ./e2e/...
 
+# -mod=mod: their go.mod follows the versions in Leash's.
 test-others: ## Test with other projects' own code: Istio's fetcher and cosign (each a Go module of its own; minutes the first time)
-	cd e2e/istio && $(GO) test -count=1 ./...
-	cd e2e/cosign && $(GO) test -count=1 -timeout 20m ./...
+	cd e2e/istio && $(GO) test -mod=mod -count=1 ./...
+	cd e2e/cosign && $(GO) test -mod=mod -count=1 -timeout 20m ./...
 
 # The race detector makes compiling modules ten times slower, so the tests find them compiled.
 compiled: build
