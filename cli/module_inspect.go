@@ -120,7 +120,10 @@ func (i inspection) print(w io.Writer) {
 	}
 	line("memory", memory)
 	if b := i.Build; b != nil {
-		built := b.Go + ", kit " + b.Kit
+		built := b.Go
+		if b.Kit != "" {
+			built += ", kit " + b.Kit
+		}
 		if b.Revision != "" {
 			built += ", revision " + b.Revision
 		}

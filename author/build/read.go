@@ -44,6 +44,7 @@ func Describe(name string, wasm []byte) (*Description, error) {
 		d.Imports = append(d.Imports, i.Module+"."+i.Name)
 	}
 	slices.Sort(d.Imports)
+	d.Imports = slices.Compact(d.Imports) // a linker may import a function for each of its users
 	slices.Sort(d.Exports)
 	if f.Memory != nil {
 		d.MemoryBytes = f.Memory.Min * wasmfile.PageSize
