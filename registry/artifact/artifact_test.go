@@ -133,3 +133,18 @@ func TestLayersOfImagesAreUnpackedCarefully(t *testing.T) {
 		})
 	}
 }
+
+func FuzzLayer(f *testing.F) {
+	f.Add([]byte(`{"layers":[{"mediaType":"application/wasm","digest":"sha256:0","size":4}]}`), []byte("wasm"))
+	f.Add([]byte(`{"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":4}]}`), []byte("\x1f\x8b\x08\x00"))
+	f.Fuzz(func(t *testing.T, manifest, layer []byte) {
+		d, format, err := artifact.Layer(manifest)
+		if err != nil {
+			return
+		}
+		if d.Size < 0 || d.Size > artifact.MaxModule {
+			t.Errorf("a layer of %d bytes was taken", d.Size)
+		}
+		_, _ = artifact.Unpack(layer, format)
+	})
+}

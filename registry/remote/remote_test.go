@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -335,4 +336,28 @@ func TestReferencesAreReadStrictly(t *testing.T) {
 	if _, err := remote.Parse("team/m"); !errors.Is(err, remote.ErrReference) {
 		t.Errorf("got %v, want ErrReference", err)
 	}
+}
+
+func ExampleParse() {
+	r, err := remote.Parse("registry.example.com/team/greeter:1.0.0")
+	fmt.Println(r.Registry, r.Repository, r.Tag, err)
+	_, err = remote.Parse("greeter")
+	fmt.Println(err)
+	// Output:
+	// registry.example.com team/greeter 1.0.0 <nil>
+	// "greeter": not a reference, such as registry.example.com/team/module:1.0.0
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("registry.example.com/team/greeter:1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+	f.Add("localhost:5000/a")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := remote.Parse(text)
+		if err != nil {
+			return
+		}
+		if again, err := remote.Parse(r.String()); err != nil || again != r {
+			t.Errorf("%q became %q, which is %+v, %v", text, r, again, err)
+		}
+	})
 }

@@ -303,3 +303,29 @@ func TestProvenanceIsAStatementOfItsOwn(t *testing.T) {
 		t.Errorf("an attestation counts as a signature: %v", err)
 	}
 }
+
+func FuzzFileSignature(f *testing.F) {
+	private, public, err := signing.GenerateKey(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := signing.LoadSigner(ctx, "env://KEY", func(string) (string, bool) { return string(private), true }, secret(""))
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, err := signing.LoadPublic(ctx, string(public), noEnv)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := signing.SignFile(ctx, []byte("good"), s, signing.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, bundle []byte) {
+		if _, err := signing.FileSignature("x", []byte("evil"), bundle, []signing.Authority{{Name: "a", Key: key}}, now); err == nil {
+			t.Errorf("%s proves something that was never signed", bundle)
+		}
+	})
+}
