@@ -45,7 +45,6 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	t.Setenv("LEASH_BLOBS", filepath.Join(dir, "blobs"))
 	project := filepath.Join(dir, "p")
 	must(t, "module", "new", "greeter", "--dir", project)
-	must(t, "module", "build", project)
 	listen := freeAddress(t)
 	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s, concurrency: 1}\nmodules: {dir: %s}\nproviders: {a: {base_url: %s}}\nroutes: [{model: '*', provider: a}]\n"+
 		"allow_anonymous: true\npipeline: [{module: greeter, file: p/build/modules/greeter.wasm}]\n", listen, freeAddress(t), freeAddress(t), modules, provider.URL)
@@ -57,12 +56,12 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	defer stop()
 	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, metrics: control.NewRegistry("test")}
 	ended := make(chan error, 2)
-	go func() { ended <- g.run(ctx, engineEnvoy) }()
 	built := make(chan time.Time, 4)
 	go func() {
 		ended <- build.Watch(ctx, build.Options{Dir: project}, func(*build.Result, error) { built <- time.Now() })
 	}()
 	<-built
+	go func() { ended <- g.run(ctx, engineEnvoy) }()
 	waitForAnswer(t, listen, "hello from")
 	source := filepath.Join(project, "module.go")
 	code, err := os.ReadFile(source)
