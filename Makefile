@@ -8,7 +8,8 @@ CONFIG  ?= examples/quickstart/leash.yaml
 ENGINE  ?= envoy
 
 modules      := auth ratelimit contentfilter costtracker logger route
-module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm build/modules/hello.wasm build/modules/hello.cover.wasm
+examples     := hello office-hours answer-words account-check
+module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm $(examples:%=build/modules/%.wasm) build/modules/hello.cover.wasm
 wasm         := GOOS=wasip1 GOARCH=wasm
 # The folders whose packages are compiled into modules, and so are checked for wasip1 too.
 wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
@@ -36,8 +37,8 @@ modules: $(module_files)
 build/modules/all.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/all
 
-build/modules/hello.wasm: FORCE
-	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/hello
+$(examples:%=build/modules/%.wasm): build/modules/%.wasm: FORCE
+	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/$*
 
 # What these modules never look at, their hosts need not call them for.
 build/modules/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
