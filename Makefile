@@ -144,12 +144,12 @@ API_BASE ?= $(shell git rev-parse --verify --quiet origin/main || git rev-parse 
 # Style, generated code that is not current, and changes by which a client of $(API_BASE) would fail.
 lint-api:
 	cd api && $(GO) run $(buf) lint && $(GO) run $(buf) format --diff --exit-code
-	rm -rf build/api && mkdir -p build/api/generated build/api/base
-	cd api && $(GO) run $(buf) generate --output ../build/api/generated/api
-	diff -r -x '*.proto' -x '*.yaml' -x '*.tmpl' build/api/generated/api api && diff build/api/generated/docs/reference/api.md docs/reference/api.md || \
+	rm -rf build/_api && mkdir -p build/_api/generated build/_api/base
+	cd api && $(GO) run $(buf) generate --output ../build/_api/generated/api
+	diff -r -x '*.proto' -x '*.yaml' -x '*.tmpl' build/_api/generated/api api && diff build/_api/generated/docs/reference/api.md docs/reference/api.md || \
 		{ echo "generated code is not current: run make generate"; exit 1; }
-	if git cat-file -e "$(API_BASE):api/buf.yaml" 2>/dev/null; then git archive "$(API_BASE)" api | tar -x -C build/api/base && \
-		cd api && $(GO) run $(buf) breaking --against ../build/api/base/api; else echo "$(API_BASE) has no api/: nothing to compare with"; fi
+	if git cat-file -e "$(API_BASE):api/buf.yaml" 2>/dev/null; then git archive "$(API_BASE)" api | tar -x -C build/_api/base && \
+		cd api && $(GO) run $(buf) breaking --against ../build/_api/base/api; else echo "$(API_BASE) has no api/: nothing to compare with"; fi
 
 # A finding fails. A database that cannot be reached is told loudly but fails only where VULNDB_REQUIRED is set, as the
 # hosted CI does: work without a network must be possible. VULNDB=URL (also file://) names another copy of it.
