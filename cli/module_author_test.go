@@ -20,7 +20,7 @@ func TestTemplatesKeepTheirPromisesOnTheWasm(t *testing.T) {
 				{"module", "test", dir},
 				{"validate", "-c", filepath.Join(dir, "leash.yaml")},
 			} {
-				stdout, stderr, code := leash(t, args...)
+				stdout, stderr, code := program(t, args...)
 				if code != exitDone {
 					t.Fatalf("leash %v ended with %d:\n%s%s", args, code, stdout, stderr)
 				}
@@ -85,8 +85,8 @@ func TestExamplesAreBuiltAndKeepTheirPromises(t *testing.T) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			wasm := filepath.Join(t.TempDir(), "module.wasm")
 			must(t, "module", "build", dir, "-o", wasm)
-			if got := must(t, "module", "test", dir, "--wasm", wasm); !strings.Contains(got, " 0 failed") {
-				t.Error(got)
+			if got, stderr, _ := program(t, "module", "test", dir, "--wasm", wasm); !strings.Contains(got, " 0 failed") {
+				t.Error(got, stderr)
 			}
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
@@ -52,13 +54,15 @@ func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options
 		n.programs = append(n.programs, p)
 		n.failOpen = append(n.failOpen, !f.Policy)
 	}
+	var starting errgroup.Group // a VM takes some tens of milliseconds to start
 	for range g.settings.Workers {
 		w := &worker{generation: n, slots: make([]slot, len(n.filters))}
 		n.workers = append(n.workers, w)
-		if err := w.start(ctx); err != nil {
-			n.close()
-			return nil, err
-		}
+		starting.Go(func() error { return w.start(ctx) })
+	}
+	if err := starting.Wait(); err != nil {
+		n.close()
+		return nil, err
 	}
 	return n, nil
 }
