@@ -66,7 +66,12 @@ func reverseProxy(address, of string) error {
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 1024},
 		FlushInterval: -1, // events of a stream go on at once, as a gateway's must
 	}
-	server := &http.Server{Addr: address, Handler: proxy, ReadHeaderTimeout: 10 * time.Second}
+	// Without full duplex, an answer that comes before the request's end has been read cuts the connection to the provider.
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		proxy.ServeHTTP(w, r)
+	})
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	return server.ListenAndServe()
 }
 
