@@ -52,6 +52,7 @@ pipeline:
 }
 
 func TestPolicyThatFailsRefusesTheRequestAndNothingElse(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := start(t, crashing(t, "policy"), p.of(url))
@@ -93,6 +94,7 @@ func TestPolicyThatFailsRefusesTheRequestAndNothingElse(t *testing.T) {
 }
 
 func TestInspectorThatFailsLetsTheRequestPass(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := start(t, crashing(t, "inspector"), p.of(url))
@@ -121,6 +123,7 @@ func TestInspectorThatFailsLetsTheRequestPass(t *testing.T) {
 }
 
 func TestModulesCanWaitForTimersAndOtherServices(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := start(t, crashing(t, "policy"), p.of(url))

@@ -49,6 +49,7 @@ func (g *gateway) verdict(t *testing.T, request string) (status int, ends bool) 
 }
 
 func TestEnginesReadRequestsAlike(t *testing.T) {
+	t.Parallel()
 	body := chatBody("say: alike", false)
 	to := func(path string) string { return post(path, length(body), body) }
 	with := func(header string) string { return post("/v1/chat/completions", header+length(body), body) }
@@ -140,6 +141,7 @@ func TestEnginesReadRequestsAlike(t *testing.T) {
 }
 
 func TestRequestIDsAreNotTheClients(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := start(t, policies, p.of(url))

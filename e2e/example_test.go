@@ -13,6 +13,7 @@ import (
 
 // TestModuleOfTheReadme builds the example as the README says and puts it into a pipeline.
 func TestModuleOfTheReadme(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		if code, err := os.ReadFile(filepath.Join(root(t), "examples", "hello", "hello.go")); err != nil || !strings.Contains(string(code), readme(t, "```go\n", "```")) {
 			t.Errorf("the README's module is not that of examples/hello (%v)", err)

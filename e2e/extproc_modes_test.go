@@ -34,6 +34,7 @@ func mode(request, response string, more map[string]any) ownEnvoy {
 }
 
 func TestPoliciesWorkInEachBodyModeThatSuitsThem(t *testing.T) {
+	t.Parallel()
 	for name, own := range map[string]ownEnvoy{
 		"full duplex":          {},
 		"buffered":             mode("BUFFERED", "BUFFERED", nil),
@@ -68,6 +69,7 @@ func TestPoliciesWorkInEachBodyModeThatSuitsThem(t *testing.T) {
 }
 
 func TestPoliciesInABodyModeThatDoesNotSuitThemRefuse(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		own ownEnvoy
 		why string
@@ -89,6 +91,7 @@ func TestPoliciesInABodyModeThatDoesNotSuitThemRefuse(t *testing.T) {
 }
 
 func TestEnvoyIsAskedForNoMoreThanThePipelineNeeds(t *testing.T) {
+	t.Parallel()
 	// Requests are looked at for the model; in answers, ratelimit sets headers.
 	const requestsOnly = head + `
 pipeline:
@@ -107,6 +110,7 @@ pipeline:
 }
 
 func TestDynamicMetadataGoesToModulesAndBack(t *testing.T) {
+	t.Parallel()
 	g, _ := startOwn(t, crashing(t, "policy"), ownEnvoy{
 		before: []string{`{"name": "set", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",
 			"metadata": [{"metadata_namespace": "own", "value": {"who": "alice"}}]}}`},
@@ -124,6 +128,7 @@ func TestDynamicMetadataGoesToModulesAndBack(t *testing.T) {
 }
 
 func TestAnswersOfEarlierFiltersPassTheModuleHost(t *testing.T) {
+	t.Parallel()
 	g, _ := startOwn(t, policies, ownEnvoy{before: []string{
 		`{"name": "fault", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
 			"abort": {"http_status": 418, "percentage": {"numerator": 100}}, "headers": [{"name": "x-teapot", "present_match": true}]}}`,
@@ -139,6 +144,7 @@ func TestAnswersOfEarlierFiltersPassTheModuleHost(t *testing.T) {
 }
 
 func TestModuleHostAndEnvoyProveThemselvesToEachOther(t *testing.T) {
+	t.Parallel()
 	ours, others := newAuthority(t), newAuthority(t)
 	dir := t.TempDir()
 	hostCert, hostKey := ours.issueFiles(t, dir, "localhost")
@@ -170,6 +176,7 @@ func TestModuleHostAndEnvoyProveThemselvesToEachOther(t *testing.T) {
 }
 
 func TestModuleHostThatIsToEndLetsExchangesUnderWayEnd(t *testing.T) {
+	t.Parallel()
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 	g := prepare(t, policies, ports{}.of(url))
 	socket := socketPath(t)
@@ -203,6 +210,7 @@ func TestChangedConfigurationIsAppliedByTheModuleHost(t *testing.T) {
 }
 
 func TestManagementOfTheModuleHostIsForItsOwnUser(t *testing.T) {
+	t.Parallel()
 	_, url := startProvider(t, mock.Options{})
 	g := prepare(t, policies, ports{}.of(url))
 	socket, admin := socketPath(t), socketPath(t)

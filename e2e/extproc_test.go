@@ -101,7 +101,10 @@ func (g *gateway) envoy(bootstrap string) {
 	})
 }
 
-func TestPoliciesOnTheModuleHost(t *testing.T) { testPolicies(t, ports{Engine: moduleHost}) }
+func TestPoliciesOnTheModuleHost(t *testing.T) {
+	t.Parallel()
+	testPolicies(t, ports{Engine: moduleHost})
+}
 
 // An own Envoy is one that an operator has: a listener, routes and clusters of his own, into which he pastes what
 // `leash render --target ext_proc` calls leash.host.
@@ -212,6 +215,7 @@ func asJSON(t testing.TB, v any) string {
 }
 
 func TestRenderedExtProcIsValidForEnvoy(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca := newAuthority(t)
 	cert, key := ca.issueFiles(t, dir, "envoy")
@@ -276,6 +280,7 @@ func roundTrip(transport http.RoundTripper, r *http.Request) (answer, error) {
 // During all of it the provider gets no request that the policies have not let pass: it would not have the header that
 // route sets, and without it Envoy finds no way.
 func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 	g := prepare(t, policies, ports{}.of(url))
 	socket := socketPath(t)
@@ -314,6 +319,7 @@ func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 }
 
 func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
+	t.Parallel()
 	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 	g := prepare(t, policies, ports{}.of(url))
 	socket := socketPath(t)
@@ -340,6 +346,7 @@ func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
 }
 
 func TestInspectorsFailOpenWhenTheirHostIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	_, url := startProvider(t, mock.Options{Control: true})
 	g := prepare(t, policies, ports{}.of(url))
 	socket := socketPath(t)

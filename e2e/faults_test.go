@@ -139,6 +139,7 @@ func testTooLarge(t *testing.T, g *gateway, _ *mock.Provider) {
 
 // TestProviderIsDown needs a provider of its own: nothing listens there.
 func TestProviderIsDown(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		g := start(t, policies, p.of("http://127.0.0.1:1/v1"))
 		a := g.chat("hi")
@@ -153,6 +154,7 @@ func TestProviderIsDown(t *testing.T) {
 
 // TestProviderTimeout needs timeouts that are short.
 func TestProviderTimeout(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		provider, url := startProvider(t, mock.Options{})
 		config := strings.Replace(policies, "api_key: {env: LEASH_TEST_KEY}", "timeouts: {total: 300ms, idle: 300ms}", 1)

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"text/template"
@@ -34,6 +35,8 @@ type gateway struct {
 	command *exec.Cmd
 	ended   chan struct{}
 	ports   ports
+	// temporary is the folder of its temporary files: a short name, because a socket's may have but some hundred bytes.
+	temporary string
 	*output
 }
 
@@ -57,6 +60,7 @@ type ports struct {
 	Provider               string // URL of the provider, with /v1
 	Separate               bool   // a module each instead of the one file
 	Engine                 string // what carries the traffic; "" is Envoy
+	Timed                  bool   // the test is of a promised time, which is of the command as users have it
 }
 
 // engine is p's, as --engine names it.
@@ -102,15 +106,25 @@ routes:
 // upstreamKey is the provider's key that is planted in every test: it may reach the provider and nothing else.
 const upstreamKey = "sk-upstream-planted-4f1d9c"
 
-// freePort finds a port that is free now.
+// lastPort is the last that freePort has given. It counts below the ports that systems give to connections, which tests
+// that run beside each other take many of.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(int64(10_000 + os.Getpid()%10_000)) } // others test on this machine too
+
+// freePort finds a port that is free, and gives each once.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	for {
+		port := int(lastPort.Add(1))
+		if port >= 32_768 { // the first that Linux gives to connections
+			t.Fatal("no port is free")
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()                     //nolint:errcheck // nothing was sent
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errorlint // a TCP listener has it
 }
 
 // root is the folder of the checkout.
@@ -129,6 +143,12 @@ func leash(t testing.TB) string {
 	if path := os.Getenv("LEASH_BIN"); path != "" {
 		return path
 	}
+	return built(t)
+}
+
+// built is the command as users have it, without the race detector.
+func built(t testing.TB) string {
+	t.Helper()
 	return filepath.Join(root(t), "bin", "leash")
 }
 
@@ -155,6 +175,11 @@ func prepare(t testing.TB, config string, p ports) *gateway {
 		Admin:   fmt.Sprintf("http://127.0.0.1:%d", p.Admin),
 		Config:  filepath.Join(t.TempDir(), "leash.yaml"),
 	}
+	var err error
+	if g.temporary, err = os.MkdirTemp("", "leash-e2e-"); err != nil { //nolint:usetesting // the name of t.TempDir's is too long
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(g.temporary) })
 	g.write(config)
 	return g
 }
@@ -163,7 +188,11 @@ func prepare(t testing.TB, config string, p ports) *gateway {
 func launch(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
 	g := prepare(t, config, p)
-	g.run(exec.Command(leash(t), "up", "--engine", p.engine(), "-c", g.Config)) //nolint:gosec // our own command
+	command := leash(t)
+	if p.Timed {
+		command = built(t)
+	}
+	g.run(exec.Command(command, "up", "--engine", p.engine(), "-c", g.Config)) //nolint:gosec // our own command
 	return g
 }
 
@@ -171,7 +200,7 @@ func launch(t testing.TB, config string, p ports) *gateway {
 func (g *gateway) run(command *exec.Cmd) {
 	g.t.Helper()
 	g.command = command
-	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey, "TMPDIR="+g.temporary)
 	g.command.Dir = root(g.t)
 	stdout, err := g.command.StdoutPipe()
 	if err != nil {
@@ -254,10 +283,11 @@ func (g *gateway) end(signal syscall.Signal) {
 	}
 }
 
-// eventually polls until ok, for at most 60 s.
+// eventually polls until ok, for at most three minutes: Envoy compiles a file for each module in half a minute where it has
+// the machine for itself.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("timed out waiting for %s", what)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestNoProcessIsLeftBehind(t *testing.T) {
+	t.Parallel()
 	for name, signal := range map[string]syscall.Signal{"Ctrl-C": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			provider, url := startProvider(t, mock.Options{Key: upstreamKey})
@@ -27,7 +28,9 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 			if len(children(g.command.Process.Pid)) != 1 {
 				t.Fatal("leash has no Envoy")
 			}
-			before := temporaryFolders(t)
+			if len(g.temporaryFolders()) == 0 {
+				t.Error("it has no folder for Envoy's socket: what is looked for?")
+			}
 			g.end(signal)
 			for _, path := range []string{g.URL, g.Control, g.Admin} {
 				if response, err := http.Get(path); err == nil {
@@ -35,7 +38,7 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 					t.Errorf("%s is still answered", path)
 				}
 			}
-			if after := temporaryFolders(t); signal != syscall.SIGKILL && len(after) >= len(before) {
+			if after := g.temporaryFolders(); signal != syscall.SIGKILL && len(after) > 0 {
 				t.Errorf("its folder is left: %v", after)
 			}
 		})
@@ -43,6 +46,7 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 }
 
 func TestEnvoyThatCannotBeBroughtIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	g := prepare(t, policies, ports{Provider: "http://127.0.0.1:1/v1"})
 	// A copy elsewhere, which finds no Envoy, and no network to download one from.
 	home := t.TempDir()
@@ -66,12 +70,12 @@ func TestEnvoyThatCannotBeBroughtIsToldAtOnce(t *testing.T) {
 	}
 }
 
-// temporaryFolders are those of running gateways.
-func temporaryFolders(t testing.TB) []string {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(os.TempDir(), "leash-*", "xds.sock"))
+// temporaryFolders are those that it has made and not removed.
+func (g *gateway) temporaryFolders() []string {
+	g.t.Helper()
+	found, err := filepath.Glob(filepath.Join(g.temporary, "leash-*", "xds.sock"))
 	if err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	return found
 }

@@ -61,6 +61,7 @@ func TestChangedConfigurationIsAppliedWithinASecondAndWithoutAFailedRequest(t *t
 
 func changedConfiguration(t *testing.T, p ports) {
 	_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
+	p.Timed = true
 	g := start(t, policies, p)
 	stop := underLoad(t, g)
 	for _, word := range []string{"nightingale", "kingfisher", "goldcrest"} {
@@ -80,6 +81,7 @@ func changedConfiguration(t *testing.T, p ports) {
 }
 
 func TestStreamsEndUnderTheConfigurationTheyBeganWith(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		provider, url := startProvider(t, mock.Options{Key: upstreamKey})
 		g := start(t, policies, p.of(url))
@@ -106,6 +108,7 @@ func TestStreamsEndUnderTheConfigurationTheyBeganWith(t *testing.T) {
 }
 
 func TestSIGHUPReadsTheSecretsAgain(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		provider, url := startProvider(t, mock.Options{Control: true})
 		_ = provider
@@ -127,6 +130,7 @@ func TestSIGHUPReadsTheSecretsAgain(t *testing.T) {
 }
 
 func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Key: upstreamKey})
 		file, err := buildModule()
@@ -179,6 +183,7 @@ func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
 }
 
 func TestGatewayMovesToAnotherAddress(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
 		g := start(t, policies, p)
@@ -207,6 +212,7 @@ func TestGatewayMovesToAnotherAddress(t *testing.T) {
 // TestEnvoyIsStartedAgainWhenItDies is for Envoy alone: the embedded gateway has no process that could die by itself, and its VMs are
 // the business of TestPolicyThatFails… and TestInspectorThatFails….
 func TestEnvoyIsStartedAgainWhenItDies(t *testing.T) {
+	t.Parallel()
 	_, url := startProvider(t, mock.Options{Key: upstreamKey})
 	g := start(t, policies, ports{Provider: url})
 	pid := childOf(t, g.command.Process.Pid)

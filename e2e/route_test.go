@@ -10,6 +10,7 @@ import (
 
 // TestPathsOfRoutesAreLetThrough has a route by path: nothing looks at its content, but key and limits hold.
 func TestPathsOfRoutesAreLetThrough(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := start(t, strings.Replace(policies, "routes:", "routes:\n  - {path: /v1/embeddings, provider: openai}", 1), p.of(url))

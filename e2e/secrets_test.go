@@ -78,6 +78,7 @@ func envoyBinary(t testing.TB) string {
 // TestRenderedBootstrapRuns does what an operator does who runs Envoy without leash up. It is for Envoy alone: nothing is rendered for the
 // embedded gateway, which reads leash.yaml itself.
 func TestRenderedBootstrapRuns(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, p ports) {
 		_, p.Provider = startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := prepare(t, policies, p)
@@ -125,6 +126,7 @@ func TestRenderedBootstrapRuns(t *testing.T) {
 
 // TestRenderedBootstrapIsValidForEnvoy has a provider with TLS. It is for Envoy alone too.
 func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
+	t.Parallel()
 	bothWays(t, func(t *testing.T, p ports) {
 		p.Provider = "https://api.example.com/v1"
 		g := prepare(t, policies, p)

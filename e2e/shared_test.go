@@ -36,7 +36,10 @@ type sharedTest struct {
 	run  func(t *testing.T, g *gateway, provider *mock.Provider)
 }
 
-func TestPolicies(t *testing.T) { everyWay(t, testPolicies) }
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	everyWay(t, testPolicies)
+}
 
 func testPolicies(t *testing.T, p ports) {
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})

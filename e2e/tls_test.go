@@ -23,6 +23,7 @@ import (
 )
 
 func TestProvidersCertificateAndNameAreVerified(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	ours, theirs := newAuthority(t), newAuthority(t)
 	tests := []struct {

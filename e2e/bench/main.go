@@ -31,6 +31,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", reverseProxy(os.Args[1], of))
 		os.Exit(1)
 	}
+	if socket := os.Getenv(emptyHostEnv); socket != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveEmptyHost(socket))
+		os.Exit(1)
+	}
 	var o options
 	flag.StringVar(&o.out, "o", "", "write the report to this file instead of standard output")
 	flag.BoolVar(&o.onlyLeash, "only-leash", false, "leave out LiteLLM proxy and Portkey gateway")

@@ -74,8 +74,9 @@ func (r report) goals(b *strings.Builder, plain result) {
 	row("added at p95, one file", "≤ "+ms(goalP95), ms(one.latency[1]-plain.latency[1]), one.latency[1]-plain.latency[1] <= goalP95)
 	row("added to the first token at p50", "≤ "+ms(goalFirst), ms(one.firstToken-plain.firstToken), one.firstToken-plain.firstToken <= goalFirst)
 	r.embeddedGoals(row)
-	host := r.find(moduleHostName)
+	host, empty := r.find(moduleHostName), r.find(emptyHostName)
 	row("added at p50, module host", "≤ "+ms(goalHostP50), ms(host.latency[0]-plain.latency[0]), host.latency[0]-plain.latency[0] <= goalHostP50)
+	fmt.Fprintf(b, "| of it, what ext_proc costs where the server does nothing | | %s | |\n", ms(empty.latency[0]-plain.latency[0]))
 	row("added at p95, module host", "≤ "+ms(goalHostP95), ms(host.latency[1]-plain.latency[1]), host.latency[1]-plain.latency[1] <= goalHostP95)
 	row(fmt.Sprintf("errors in a %d s run", s.seconds), "0", fmt.Sprintf("%d of %d requests in all", s.errors, s.requests), s.errors == 0)
 	row(fmt.Sprintf("memory after %d requests against after %d", s.totalN, s.earlyN), "within 10 %",

@@ -38,6 +38,7 @@ func variants(onlyLeash bool) []variant {
 		{name: "Envoy, six modules, one file", start: leash(false, modules)},
 		{name: reverseProxyName, start: startReverseProxy},
 		{name: embeddedName, start: embedded(modules)},
+		{name: emptyHostName, start: emptyHost},
 		{name: moduleHostName, start: moduleHost},
 	}
 	if !onlyLeash {
@@ -245,6 +246,11 @@ func childNamed(parent int, name string) (int, error) {
 
 // plainEnvoy is Envoy with nothing in it but its router.
 func plainEnvoy(ctx context.Context, dir, provider string) (*server, error) {
+	return envoyWith(ctx, dir, provider, "", "")
+}
+
+// envoyWith is Envoy with a filter before its router, and a cluster for it.
+func envoyWith(ctx context.Context, dir, provider, filter, cluster string) (*server, error) {
 	listen, err := freePort()
 	if err != nil {
 		return nil, err
@@ -254,7 +260,7 @@ func plainEnvoy(ctx context.Context, dir, provider string) (*server, error) {
 		return nil, err
 	}
 	_, port, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(provider, "http://"), "/v1"), ":")
-	bootstrap := fmt.Sprintf(plainBootstrap, admin, listen, port)
+	bootstrap := fmt.Sprintf(plainBootstrap, admin, listen, filter, cluster, port)
 	file := filepath.Join(dir, "envoy.yaml")
 	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 		return nil, err
@@ -285,10 +291,10 @@ static_resources:
                 stat_prefix: plain
                 route_config:
                   virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: provider, timeout: 60s}}]}]
-                http_filters:
+                http_filters:%s
                   - name: envoy.filters.http.router
                     typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
+  clusters:%s
     - name: provider
       type: STATIC
       load_assignment:
