@@ -16,7 +16,7 @@ wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
 leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run build leash modules envoy test test-unit test-e2e test-others compiled bench bench-go fmt generate lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
+.PHONY: help run build leash modules envoy test test-unit test-e2e test-others compiled bench bench-go fmt generate mock-schemas lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -122,6 +122,12 @@ fmt: ## Format the Go code
 
 generate: ## Write the Go code and the reference page of the protobuf in api/
 	cd api && $(GO) run $(buf) generate
+
+# From packages of the providers' (mock/schemas/README.md): only who takes in new versions needs this.
+mock-schemas: ## Make the schemas that the mock checks requests with, from what the providers publish
+	$(PYTHON) -m venv --clear build/mock-schemas
+	build/mock-schemas/bin/pip install --quiet --disable-pip-version-check -r mock/schemas/requirements.in
+	build/mock-schemas/bin/python mock/schemas/generate.py
 
 lint: lint-mod lint-go lint-wasm lint-api lint-vuln ## Check format, vet, linters, import arrows, the API's protobuf, go.mod and known vulnerabilities
 

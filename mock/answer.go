@@ -9,12 +9,14 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// An answer is what the model says: a text, or calls of tools.
+// An answer is what the model says: a text, or calls of tools; and what it thinks before.
 type answer struct {
-	text   string
-	calls  []toolCall
-	finish string // finish_reason
-	tokens int64  // of one choice, without reasoning
+	thoughts string
+	text     string
+	calls    []toolCall
+	finish   string // finish_reason
+	stopped  string // the stop sequence that cut the text
+	tokens   int64  // of one choice, without reasoning
 }
 
 type toolCall struct{ name, arguments string }
@@ -23,21 +25,34 @@ const (
 	finishStop   = "stop"
 	finishLength = "length"
 	finishCalls  = "tool_calls"
+	finishRefuse = "refusal" // the text is why
 )
 
 // answerTo makes up the answer to a request.
 func answerTo(req *chatRequest) answer {
-	if calls := callsFor(req); len(calls) > 0 {
-		a := answer{calls: calls, finish: finishCalls}
-		for _, c := range calls {
+	a := answer{finish: finishStop}
+	prompt := req.prompt
+	if line, rest, found := strings.Cut(prompt, "\n"); found {
+		if thoughts, ok := strings.CutPrefix(line, "think:"); ok {
+			a.thoughts, prompt = strings.TrimPrefix(thoughts, " "), rest
+		}
+	}
+	if len(req.results) > 0 {
+		a.text = "The tools said: " + strings.Join(req.results, "; ")
+	} else if a.calls = callsFor(req, prompt); len(a.calls) > 0 {
+		a.finish = finishCalls
+		for _, c := range a.calls {
 			a.tokens += Tokens(c.name) + Tokens(c.arguments)
 		}
 		return a
+	} else if why, ok := strings.CutPrefix(prompt, "refuse:"); ok {
+		a.text, a.finish = strings.TrimPrefix(why, " "), finishRefuse
+	} else {
+		a.text = textFor(req, prompt)
 	}
-	a := answer{text: textFor(req.prompt), finish: finishStop}
 	for _, stop := range req.stop {
 		if before, _, found := strings.Cut(a.text, stop); found && stop != "" {
-			a.text = before
+			a.text, a.stopped = before, stop
 		}
 	}
 	if a.tokens = Tokens(a.text); req.maxTokens > 0 && a.tokens > req.maxTokens {
@@ -46,7 +61,7 @@ func answerTo(req *chatRequest) answer {
 	return a
 }
 
-func textFor(prompt string) string {
+func textFor(req *chatRequest, prompt string) string {
 	if text, ok := strings.CutPrefix(prompt, "say:"); ok {
 		return strings.TrimPrefix(text, " ")
 	}
@@ -55,16 +70,22 @@ func textFor(prompt string) string {
 			return lorem(words)
 		}
 	}
+	if prompt == "look" {
+		return strings.Join(req.files, "; ")
+	}
+	if req.wantsJSON {
+		return instanceOf(req.schema)
+	}
 	return "You said: " + prompt
 }
 
 // callsFor are the tool calls that the user's message or the request's tool_choice asks for.
-func callsFor(req *chatRequest) []toolCall {
+func callsFor(req *chatRequest, prompt string) []toolCall {
 	if len(req.tools) == 0 || req.toolChoice == "none" {
 		return nil
 	}
 	var calls []toolCall
-	for line := range strings.Lines(req.prompt) {
+	for line := range strings.Lines(prompt) {
 		wanted, ok := strings.CutPrefix(strings.TrimSpace(line), "call:")
 		if !ok {
 			continue

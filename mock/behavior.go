@@ -36,8 +36,21 @@ type Behavior struct {
 	Status int
 	// RetryAfter adds a Retry-After header to an error.
 	RetryAfter time.Duration
+	// AsOK tells an error with status 200, as some providers and gateways do.
+	AsOK bool
+	// PerSecond is how many requests are answered in a second; the others get 429 and, in Retry-After, when it is over. 0: all.
+	PerSecond int
+	// LimitUsed is how much of the rate limits is used up, in percent, as the headers tell it; LimitReset is when they begin anew.
+	LimitUsed  int
+	LimitReset time.Duration
 	// Drop closes the connection instead of an answer.
 	Drop bool
+	// Reset breaks the connection with a reset (RST) instead of an answer or, with CutAfter, in its course.
+	Reset bool
+	// Down refuses connections for so long, and closes those that there are. It needs a listener of [Provider.Listen].
+	Down time.Duration
+	// Garbage answers with bytes that mean nothing.
+	Garbage Garbage
 	// Hang never answers: it ends when the client leaves.
 	Hang bool
 	// CutAfter closes the connection after so many events of a stream, or bytes of any other answer; 0: never.
@@ -53,9 +66,22 @@ type Behavior struct {
 	// CachedTokens and ReasoningTokens appear in the usage: so many of the prompt's tokens (at most all of them) were cached,
 	// so many were spent on reasoning, in addition to those of the text.
 	CachedTokens, ReasoningTokens int
-	// Times is for how many requests a behavior lasts that is set at run time; 0: until it is cleared.
+	// Times is for how many requests a behavior lasts that is set at run time, and Lasts for how long; 0: until it is cleared.
 	Times int
+	Lasts time.Duration
+	// Every is which requests a behavior concerns that is set at run time: every second, every third; 0: all.
+	Every int
 }
+
+// Garbage says where an answer stops to make sense.
+type Garbage string
+
+// Where an answer stops to make sense.
+const (
+	GarbageNone Garbage = ""
+	GarbageBody Garbage = "body" // status 200 and the right type, and random bytes
+	GarbageHTTP Garbage = "http" // bytes that are no HTTP
+)
 
 // Gzip says when answers are compressed.
 type Gzip string
@@ -86,7 +112,14 @@ var settings = []setting{
 	{"gzip", "compress the answer: `accepted` (if the request accepts it) or `always`", func(b *Behavior) any { return &b.Gzip }},
 	{"status", "answer with this error status", func(b *Behavior) any { return &b.Status }},
 	{"retry_after", "the error's Retry-After header", func(b *Behavior) any { return &b.RetryAfter }},
+	{"as_200", "tell the error with status 200", func(b *Behavior) any { return &b.AsOK }},
+	{"per_second", "answer so many requests a second, and the others with 429 and Retry-After", func(b *Behavior) any { return &b.PerSecond }},
+	{"limit_used", "percent of the rate limits that the headers tell as used", func(b *Behavior) any { return &b.LimitUsed }},
+	{"limit_reset", "when the headers tell that they begin anew", func(b *Behavior) any { return &b.LimitReset }},
 	{"drop", "close the connection instead of an answer", func(b *Behavior) any { return &b.Drop }},
+	{"reset", "break the connection with a reset instead of an answer, or where `cut_after` says", func(b *Behavior) any { return &b.Reset }},
+	{"down", "refuse connections for so long, and close those that there are", func(b *Behavior) any { return &b.Down }},
+	{"garbage", "answer with random bytes: `body` (behind status 200 and the right type) or `http` (no HTTP at all)", func(b *Behavior) any { return &b.Garbage }},
 	{"hang", "never answer", func(b *Behavior) any { return &b.Hang }},
 	{"cut_after", "close the connection after so many events of a stream, or bytes of another answer", func(b *Behavior) any { return &b.CutAfter }},
 	{"hang_after", "go silent after so many events of a stream, or bytes of another answer", func(b *Behavior) any { return &b.HangAfter }},
@@ -96,6 +129,8 @@ var settings = []setting{
 	{"cached_tokens", "so many of the prompt's tokens count as cached", func(b *Behavior) any { return &b.CachedTokens }},
 	{"reasoning_tokens", "so many tokens of reasoning are added to the usage", func(b *Behavior) any { return &b.ReasoningTokens }},
 	{"times", "at run time only: for so many requests; 0: until cleared", func(b *Behavior) any { return &b.Times }},
+	{"lasts", "at run time only: for so long; 0: until cleared", func(b *Behavior) any { return &b.Lasts }},
+	{"every", "at run time only: for each second, third, ... request; 0: all", func(b *Behavior) any { return &b.Every }},
 }
 
 // ParseBehavior reads settings written as a query string.
@@ -141,6 +176,8 @@ var (
 	errNotDuration = errors.New("a duration such as 200ms or 2s")
 	errNotSwitch   = errors.New("true or false")
 	errNotGzip     = errors.New("accepted or always")
+	errNotGarbage  = errors.New("body or http")
+	errNotPercent  = errors.New("a percentage from 0 to 100")
 	errNotStatus   = errors.New("an error status from 400 to 599")
 )
 
@@ -170,6 +207,12 @@ func setField(field any, value string) error {
 			return nil
 		}
 		return errNotGzip
+	case *Garbage:
+		if g := Garbage(value); g == GarbageNone || g == GarbageBody || g == GarbageHTTP {
+			*f = g
+			return nil
+		}
+		return errNotGarbage
 	}
 	return nil
 }
@@ -178,6 +221,9 @@ func setField(field any, value string) error {
 func (b *Behavior) check() error {
 	if b.Status != 0 && (b.Status < http.StatusBadRequest || b.Status > 599) {
 		return fmt.Errorf("behavior status: %d is not %w", b.Status, errNotStatus)
+	}
+	if b.LimitUsed > 100 {
+		return fmt.Errorf("behavior limit_used: %d is not %w", b.LimitUsed, errNotPercent)
 	}
 	return nil
 }
@@ -201,6 +247,10 @@ func (b Behavior) MarshalJSON() ([]byte, error) {
 			}
 		case *Gzip:
 			if *f != GzipNever {
+				set[s.name] = *f
+			}
+		case *Garbage:
+			if *f != GarbageNone {
 				set[s.name] = *f
 			}
 		}

@@ -6,11 +6,10 @@ func (x *exchange) chat() *apiError {
 	if fault != nil {
 		return fault
 	}
-	var err error
-	if req.model, err = cutModel(req.model, &x.behavior); err != nil {
-		return badBehavior(err)
+	if fault := x.admit(req); fault != nil {
+		return fault
 	}
-	if fault := x.p.findModel(req.model); fault != nil {
+	if fault := x.check("chat"); fault != nil {
 		return fault
 	}
 	if !x.begin() {
@@ -60,15 +59,30 @@ func (c *completion) appendWhole(dst []byte) []byte {
 				dst = c.appendCall(append(dst, '{'), i, k, call.name, call.arguments)
 			}
 			dst = append(dst, ']')
-		} else {
+		} else if c.answer.finish != finishRefuse {
 			dst = appendString(dst, c.answer.text, c.behavior.Escape)
+		} else {
+			dst = append(dst, "null"...)
 		}
-		dst = append(dst, `,"refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"`...)
-		dst = append(append(dst, c.answer.finish...), `"}`...)
+		dst = append(dst, `,"refusal":`...)
+		if c.answer.finish == finishRefuse {
+			dst = appendString(dst, c.answer.text, c.behavior.Escape)
+		} else {
+			dst = append(dst, "null"...)
+		}
+		dst = append(dst, `,"annotations":[]},"logprobs":null,"finish_reason":"`...)
+		dst = append(append(dst, c.finish()...), '"')
+		if c.api == azure {
+			dst = append(dst, `,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}`...)
+		}
+		dst = append(dst, '}')
 	}
 	dst = append(dst, ']')
 	if !c.behavior.OmitUsage {
 		dst = c.appendUsage(append(dst, `,"usage":`...))
+	}
+	if c.api == azure {
+		dst = append(dst, `,`+promptFilter...)
 	}
 	return append(dst, "}\n"...)
 }
@@ -83,11 +97,24 @@ func (c *completion) appendCall(dst []byte, choice, number int, name, arguments 
 	return append(dst, `}}`...)
 }
 
+// finish is the finish_reason of OpenAI's.
+func (c *completion) finish() string {
+	if c.answer.finish == finishRefuse {
+		return finishStop
+	}
+	return c.answer.finish
+}
+
+// reasoning is how many tokens the model thought.
+func (c *completion) reasoning() int64 {
+	return int64(c.behavior.ReasoningTokens) + Tokens(c.answer.thoughts)
+}
+
 // appendUsage writes what the exchange used: the prompt once, and the answer for each choice.
 func (c *completion) appendUsage(dst []byte) []byte {
 	prompt := c.req.promptTokens
 	cached := min(int64(c.behavior.CachedTokens), prompt)
-	reasoning := int64(c.behavior.ReasoningTokens)
+	reasoning := c.reasoning()
 	output := c.answer.tokens*int64(c.req.n) + reasoning
 
 	dst = appendInt(append(dst, `{"prompt_tokens":`...), prompt)

@@ -20,6 +20,11 @@ type chatRequest struct {
 	promptTokens int64
 	tools        []string // the names of the functions
 	toolChoice   string   // "none", "auto", "required", or a function's name
+	results      []string // of tools, where the conversation ends with them
+	files        []string // images and others in the messages
+	wantsJSON    bool
+	schema       gjson.Result // of the wanted JSON, if there is one
+	showThoughts bool
 }
 
 // The bounds that OpenAI documents. https://platform.openai.com/docs/api-reference/chat/create
@@ -67,6 +72,8 @@ func parseChat(body []byte) (*chatRequest, *apiError) {
 			tools = value
 		case "tool_choice":
 			toolChoice = value
+		case "response_format":
+			req.readFormat(value, value.Get("json_schema.schema"))
 		}
 		return fault == nil
 	})
@@ -122,8 +129,19 @@ func (req *chatRequest) readMessages(messages gjson.Result) *apiError {
 			return false
 		}
 		req.promptTokens += textTokens(content)
-		if role.Str == "user" {
+		switch role.Str {
+		case "user":
 			last = content
+			req.results = nil
+			for _, part := range content.Array() {
+				if file := chatFile(part); file != "" {
+					req.files = append(req.files, file)
+				}
+			}
+		case "tool":
+			req.results = append(req.results, toolResult(content))
+		default:
+			req.results = nil
 		}
 		i++
 		return true
@@ -136,6 +154,12 @@ func (req *chatRequest) readMessages(messages gjson.Result) *apiError {
 		req.prompt = textOf(last)
 	}
 	return fault
+}
+
+// readFormat reads the format of the answer, of an API of OpenAI's.
+func (req *chatRequest) readFormat(format, schema gjson.Result) {
+	kind := format.Get("type").Str
+	req.wantsJSON, req.schema = kind == "json_schema" || kind == "json_object", schema
 }
 
 func checkMessage(at string, role, content, calls, callID gjson.Result) *apiError {

@@ -1,9 +1,12 @@
 package mock
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,7 +17,7 @@ func isControlPath(path string) bool { return strings.HasPrefix(path, "/mock/") 
 //	POST   /mock/faults     set the behavior of the requests to come, as a JSON object of settings
 //	GET    /mock/faults     what is set
 //	DELETE /mock/faults     back to the options
-//	GET    /mock/requests   what was received, oldest first
+//	GET    /mock/requests   what was received, oldest first; ?after=NUMBER for what came later
 //	DELETE /mock/requests   forget it
 func (p *Provider) serveControl(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
@@ -32,7 +35,7 @@ func (p *Provider) serveControl(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, b)
 	case "GET /mock/faults":
 		b := p.options.Behavior
-		if f := p.faults.Load(); f != nil && (f.behavior.Times == 0 || f.left.Load() > 0) {
+		if f := p.faults.Load(); f != nil && !f.over(p.options.Now()) {
 			b = f.behavior
 		}
 		writeJSON(w, http.StatusOK, b)
@@ -40,7 +43,14 @@ func (p *Provider) serveControl(w http.ResponseWriter, r *http.Request) {
 		p.ClearFaults()
 		w.WriteHeader(http.StatusNoContent)
 	case "GET /mock/requests":
-		writeJSON(w, http.StatusOK, p.Requests())
+		after, err := strconv.ParseInt(cmp.Or(r.URL.Query().Get("after"), "0"), 10, 64)
+		if err != nil {
+			writeJSON(w, http.StatusBadRequest, map[string]string{"error": "after: is not the number of a request"})
+			return
+		}
+		all := p.Requests()
+		later, _ := slices.BinarySearchFunc(all, after+1, func(r Request, number int64) int { return cmp.Compare(r.Number, number) })
+		writeJSON(w, http.StatusOK, all[later:])
 	case "DELETE /mock/requests":
 		p.ForgetRequests()
 		w.WriteHeader(http.StatusNoContent)

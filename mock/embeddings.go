@@ -37,11 +37,11 @@ func (x *exchange) embeddings() *apiError {
 	if fault != nil {
 		return fault
 	}
-	var err error
-	if req.model, err = cutModel(req.model, &x.behavior); err != nil {
-		return badBehavior(err)
+	if fault := x.admit(&chatRequest{model: req.model}); fault != nil {
+		return fault
 	}
-	if fault := x.p.findModel(req.model); fault != nil {
+	req.model, _, _ = strings.Cut(req.model, "?")
+	if fault := x.check("embeddings"); fault != nil {
 		return fault
 	}
 	if !x.begin() {

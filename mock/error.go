@@ -3,6 +3,7 @@ package mock
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // An apiError is an answer in OpenAI's error form. https://platform.openai.com/docs/guides/error-codes
@@ -10,6 +11,7 @@ type apiError struct {
 	status          int
 	message, kind   string
 	parameter, code string // null where they are empty
+	retryAfter      time.Duration
 }
 
 const invalidRequest = "invalid_request_error"

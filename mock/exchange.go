@@ -2,6 +2,7 @@ package mock
 
 import (
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -19,6 +20,7 @@ type exchange struct {
 	number   int64 // of the request, from 1
 	behavior Behavior
 	api      api
+	streamed bool // the answer, if there is one
 }
 
 // buffers are what an exchange writes into; they belong to it until ServeHTTP returns, and are then used again.
@@ -56,48 +58,64 @@ func (b *buffers) read(in io.Reader) (body []byte, tooLarge bool) {
 	}
 }
 
-// Headers that are the same in every answer. OpenAI sends limits along; nothing here counts down to them.
-var fixedHeader = http.Header{
-	"Openai-Version":                 {"2020-10-01"},
-	"Openai-Organization":            {"mock"},
-	"X-Ratelimit-Limit-Requests":     {"10000"},
-	"X-Ratelimit-Remaining-Requests": {"9999"},
-	"X-Ratelimit-Reset-Requests":     {"6ms"},
-	"X-Ratelimit-Limit-Tokens":       {"30000000"},
-	"X-Ratelimit-Remaining-Tokens":   {"29999990"},
-	"X-Ratelimit-Reset-Tokens":       {"0s"},
-}
-
-func (x *exchange) setHeader() {
-	h := x.w.Header()
-	for name, value := range fixedHeader {
-		h[name] = value
-	}
-	h["X-Request-Id"] = []string{"req_mock_" + strconv.FormatInt(x.number, 10)}
-}
-
 // route answers by path. Paths are compared as they came: a gateway's mistakes in normalizing them shall show.
 func (x *exchange) route() *apiError {
 	path := x.r.URL.Path
+	switch x.api {
+	case anthropic:
+		return x.anthropic(path)
+	case google:
+		switch {
+		case path == "/v1beta/models":
+			return x.only(http.MethodGet, x.listGoogle)
+		case x.r.Method == http.MethodGet && strings.HasPrefix(path, "/v1beta/models/"):
+			return x.getGoogle(strings.TrimPrefix(path, "/v1beta/models/"))
+		}
+		return x.only(http.MethodPost, x.generative)
+	case azure:
+		return x.azure()
+	case vertex:
+		return x.only(http.MethodPost, x.vertex)
+	case bedrock:
+		return x.only(http.MethodPost, x.bedrock)
+	default:
+		return x.openAI(path)
+	}
+}
+
+func (x *exchange) openAI(path string) *apiError {
 	switch {
 	case path == "/v1/chat/completions":
 		return x.only(http.MethodPost, x.chat)
-	case path == "/v1/messages":
-		return x.only(http.MethodPost, x.messages)
-	case path == "/v1/messages/count_tokens":
-		return x.only(http.MethodPost, x.countTokens)
-	case path == "/v1beta/models":
-		return x.only(http.MethodGet, x.listGoogle)
-	case x.api == google:
-		return x.only(http.MethodPost, x.generative)
+	case path == "/v1/responses":
+		return x.only(http.MethodPost, x.responses)
+	case path == "/v1/completions":
+		return x.only(http.MethodPost, x.completions)
 	case path == "/v1/embeddings":
 		return x.only(http.MethodPost, x.embeddings)
 	case path == "/v1/models":
 		return x.only(http.MethodGet, x.listModels)
 	case strings.HasPrefix(path, "/v1/models/"):
 		return x.only(http.MethodGet, x.getModel)
+	case path == "/token":
+		return x.only(http.MethodPost, x.token)
 	default:
 		return &apiError{status: 404, message: "Invalid URL (" + x.r.Method + " " + path + ")", kind: invalidRequest}
+	}
+}
+
+func (x *exchange) anthropic(path string) *apiError {
+	switch {
+	case path == "/v1/messages":
+		return x.only(http.MethodPost, x.messages)
+	case path == "/v1/messages/count_tokens":
+		return x.only(http.MethodPost, x.countTokens)
+	case path == "/v1/models":
+		return x.only(http.MethodGet, x.listAnthropic)
+	case strings.HasPrefix(path, "/v1/models/"):
+		return x.only(http.MethodGet, x.getAnthropic)
+	default:
+		return &apiError{status: 404, message: "Not found", kind: "not_found_error"}
 	}
 }
 
@@ -108,7 +126,7 @@ func (x *exchange) only(method string, serve func() *apiError) *apiError {
 	return serve()
 }
 
-// begin does what comes before an answer: it waits, or answers with the error that was asked for. It is false if there is no
+// begin does what comes before an answer: it waits, or answers with the fault that was asked for. It is false if there is no
 // answer to give any more.
 func (x *exchange) begin() bool {
 	b := &x.behavior
@@ -116,16 +134,55 @@ func (x *exchange) begin() bool {
 		return false
 	}
 	switch {
-	case b.Drop:
+	case b.Down > 0:
+		if !x.p.Down(b.Down) {
+			x.refuse(badBehavior(errNoListener))
+			return false
+		}
 		x.cut()
+	case b.Drop, b.Reset && b.CutAfter == 0:
+		x.cut()
+	case b.Garbage == GarbageHTTP:
+		x.garble()
+	case b.Garbage == GarbageBody:
+		x.w.Header()["Content-Type"] = []string{x.contentType()}
+		_, _ = x.w.Write(noise) // an error is a client that has left
+		return false
 	case b.Hang:
 		x.hang()
 		return false
 	case b.Status != 0:
 		x.refuse(faultOf(b.Status))
 		return false
+	case b.PerSecond > 0:
+		if ok, wait := x.p.throttle.admits(b.PerSecond, x.p.options.Now()); !ok {
+			b.RetryAfter = max(b.RetryAfter, wait)
+			x.refuse(faultOf(http.StatusTooManyRequests))
+			return false
+		}
 	}
 	return true
+}
+
+var errNoListener = errors.New("behavior down: this mock does not own its listener: serve it with Provider.Listen, or as leash mock")
+
+// noise is no HTTP, no JSON, no event and no UTF-8.
+var noise = []byte("\x00\xff\x16\x03{\"\xc3(\r\n\n\ndata\x80: }]\x1b[31m\n\x00\xfe\xff")
+
+// contentType is what the answer's would be.
+func (x *exchange) contentType() string {
+	switch {
+	case !x.streamed:
+		return "application/json"
+	case x.api == bedrock:
+		return "application/vnd.amazon.eventstream"
+	case (x.api == google || x.api == vertex) && x.r.URL.Query().Get("alt") != "sse":
+		return "application/json; charset=UTF-8"
+	case x.api == google || x.api == vertex:
+		return "text/event-stream"
+	default:
+		return "text/event-stream; charset=utf-8"
+	}
 }
 
 // send answers with a whole body and status 200.
@@ -162,13 +219,23 @@ func (x *exchange) send(body []byte) {
 
 // refuse answers with an error. Faults of the answer's body do not concern it.
 func (x *exchange) refuse(e *apiError) {
-	if x.behavior.RetryAfter > 0 {
-		ms := x.behavior.RetryAfter.Milliseconds()
-		x.w.Header().Set("Retry-After", strconv.FormatInt((ms+999)/1000, 10))
-		x.w.Header().Set("Retry-After-Ms", strconv.FormatInt(ms, 10))
+	h := x.w.Header()
+	if e.retryAfter = x.behavior.RetryAfter; e.retryAfter > 0 {
+		ms := e.retryAfter.Milliseconds()
+		h.Set("Retry-After", strconv.FormatInt((ms+999)/1000, 10))
+		if x.api == openAI || x.api == azure {
+			h.Set("Retry-After-Ms", strconv.FormatInt(ms, 10))
+		}
 	}
-	x.w.Header().Set("Content-Type", "application/json")
-	x.w.WriteHeader(e.status)
+	if x.api == bedrock {
+		h.Set("X-Amzn-Errortype", bedrockKind(e))
+	}
+	status := e.status
+	if x.behavior.AsOK {
+		status = http.StatusOK
+	}
+	h.Set("Content-Type", "application/json")
+	x.w.WriteHeader(status)
 	_, _ = x.w.Write(append(x.api.errorBody(e), '\n')) // an error is a client that has left
 }
 
@@ -250,6 +317,25 @@ func (x *exchange) wait(d time.Duration) bool {
 // hang waits for the client to leave.
 func (x *exchange) hang() { <-x.r.Context().Done() }
 
-// cut closes the connection (or resets the stream, in HTTP/2) without an end of the answer. Panicking with this value is
-// net/http's way to do so.
-func (x *exchange) cut() { panic(http.ErrAbortHandler) }
+// cut closes the connection (or resets the stream, in HTTP/2) without an end of the answer, or resets it if that is wanted.
+// Panicking with this value is net/http's way to do so.
+func (x *exchange) cut() {
+	if x.behavior.Reset {
+		if conn, _, err := http.NewResponseController(x.w).Hijack(); err == nil { // HTTP/2 has no connection to give
+			if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+				_ = tcp.SetLinger(0) // what is not set closes the connection all the same
+			}
+			_ = conn.Close()
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// garble answers with what is no HTTP.
+func (x *exchange) garble() {
+	if conn, _, err := http.NewResponseController(x.w).Hijack(); err == nil {
+		_, _ = conn.Write(noise) // an error is a client that has left
+		_ = conn.Close()
+	}
+	panic(http.ErrAbortHandler)
+}

@@ -56,7 +56,11 @@ func (x *exchange) generative() *apiError {
 	if at < 0 {
 		return &apiError{status: 404, message: "The requested URL was not found on this server."}
 	}
-	model, method := target[:at], target[at+1:]
+	return x.generate(target[:at], target[at+1:])
+}
+
+// generate answers a method of a model's.
+func (x *exchange) generate(model, method string) *apiError {
 	switch method {
 	case "generateContent", "streamGenerateContent", "countTokens":
 	case "embedContent", "batchEmbedContents":
@@ -70,6 +74,9 @@ func (x *exchange) generative() *apiError {
 	}
 	req.model, req.stream = model, method == "streamGenerateContent"
 	if fault := x.admit(req); fault != nil {
+		return fault
+	}
+	if fault := x.check(strings.Replace(method, "streamGenerate", "generate", 1)); fault != nil {
 		return fault
 	}
 	if !x.begin() {
@@ -106,6 +113,11 @@ func parseGenerate(body []byte) (*chatRequest, *apiError) {
 		return nil, fault
 	}
 	req := &chatRequest{n: 1, maxTokens: field(config, "maxOutputTokens").Int(), toolChoice: "auto"}
+	req.showThoughts = field(field(config, "thinkingConfig"), "includeThoughts").Bool()
+	req.wantsJSON = field(config, "responseMimeType").Str == "application/json"
+	if req.schema = field(config, "responseJsonSchema"); !req.schema.Exists() {
+		req.schema = field(config, "responseSchema")
+	}
 	if n := field(config, "candidateCount").Int(); n > 1 {
 		req.n = int(min(n, maxChoices))
 	}
@@ -154,6 +166,7 @@ func (req *chatRequest) readContents(contents gjson.Result) *apiError {
 			return badField("Please use a valid role: user, model.")
 		}
 		responses := 0
+		var results []string
 		text := textOf(parts)
 		for j, part := range parts.Array() {
 			if fault := checkPart(at+".parts["+strconv.Itoa(j)+"]", part); fault != nil {
@@ -162,6 +175,10 @@ func (req *chatRequest) readContents(contents gjson.Result) *apiError {
 			if response := field(part, "functionResponse"); response.Exists() {
 				responses++
 				req.promptTokens += Tokens(response.Get("response.result").Str)
+				results = append(results, googleResult(response.Get("response")))
+			}
+			if file := googleFile(part); file != "" {
+				req.files = append(req.files, file)
 			}
 		}
 		if calls != responses {
@@ -174,11 +191,22 @@ func (req *chatRequest) readContents(contents gjson.Result) *apiError {
 			}
 		}
 		req.promptTokens += textTokens(parts)
+		req.results = results
 		if role != "model" && text != "" {
-			req.prompt = text
+			req.prompt, req.results = text, nil
 		}
 	}
 	return nil
+}
+
+// googleResult is the text of what a function returned, which the documentation wants in a member "result" (or "output").
+func googleResult(response gjson.Result) string {
+	for _, name := range [...]string{"result", "output"} {
+		if value := response.Get(name); value.Type == gjson.String {
+			return value.Str
+		}
+	}
+	return response.Raw
 }
 
 func checkPart(at string, part gjson.Result) *apiError {
@@ -205,11 +233,22 @@ func checkPart(at string, part gjson.Result) *apiError {
 	return nil
 }
 
+var generateFinish = map[string]string{finishStop: "STOP", finishCalls: "STOP", finishLength: "MAX_TOKENS", finishRefuse: "SAFETY"}
+
 // A generation is an answer in the form of Google's API.
 type generation struct{ *completion }
 
 // parts are the JSON of the whole answer's parts.
 func (g *generation) parts() []byte {
+	var dst []byte
+	if g.thinks() {
+		dst = append(g.thought(dst, g.answer.thoughts), ',')
+	}
+	return append(dst, g.said()...)
+}
+
+// said are the parts of the answer without thoughts.
+func (g *generation) said() []byte {
 	var dst []byte
 	for k := range g.answer.calls {
 		if k > 0 {
@@ -221,6 +260,11 @@ func (g *generation) parts() []byte {
 		dst = append(appendString(append(dst, `{"text":`...), g.answer.text, g.behavior.Escape), '}')
 	}
 	return dst
+}
+
+func (g *generation) thought(dst []byte, text string) []byte {
+	dst = appendString(append(dst, `{"text":`...), text, g.behavior.Escape)
+	return append(dst, `,"thought":true}`...)
 }
 
 func (g *generation) appendCall(dst []byte, k int) []byte {
@@ -237,10 +281,8 @@ func (g *generation) appendChunk(dst, parts []byte, last bool) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(append(append(dst, `{"content":{"parts":[`...), parts...), `],"role":"model"}`...)
-		if last && g.answer.finish == finishLength {
-			dst = append(dst, `,"finishReason":"MAX_TOKENS"`...)
-		} else if last {
-			dst = append(dst, `,"finishReason":"STOP"`...)
+		if last {
+			dst = appendString(append(dst, `,"finishReason":`...), generateFinish[g.answer.finish], false)
 		}
 		dst = append(appendInt(append(dst, `,"index":`...), int64(i)), '}')
 	}
@@ -254,7 +296,7 @@ func (g *generation) appendChunk(dst, parts []byte, last bool) []byte {
 
 // appendUsage writes what the exchange used: what the model thought is not in the candidates' tokens.
 func (g *generation) appendUsage(dst []byte) []byte {
-	output, thoughts := g.answer.tokens*int64(g.req.n), int64(g.behavior.ReasoningTokens)
+	output, thoughts := g.answer.tokens*int64(g.req.n), g.reasoning()
 	dst = appendInt(append(dst, `{"promptTokenCount":`...), g.req.promptTokens)
 	dst = appendInt(append(dst, `,"candidatesTokenCount":`...), output)
 	dst = appendInt(append(dst, `,"totalTokenCount":`...), g.req.promptTokens+output+thoughts)
@@ -269,10 +311,7 @@ func (g *generation) appendUsage(dst []byte) []byte {
 
 // stream answers with server-sent events, or with a JSON array whose elements come one by one.
 func (g *generation) stream(sse bool) {
-	s := g.begins("application/json; charset=UTF-8")
-	if sse {
-		g.w.Header()["Content-Type"] = []string{"text/event-stream"}
-	}
+	s := g.begins()
 	s.event = func(_ string, data []byte) bool {
 		switch {
 		case sse:
@@ -293,8 +332,12 @@ func (g *generation) stream(sse bool) {
 }
 
 func (g *generation) events(s *eventStream) bool {
+	thinks := func(piece string) bool { return s.event("", g.appendChunk(nil, g.thought(nil, piece), false)) }
+	if g.thinks() && !s.pieces(g.answer.thoughts, thinks) {
+		return false
+	}
 	if len(g.answer.calls) > 0 {
-		return s.event("", g.appendChunk(nil, g.parts(), true))
+		return s.event("", g.appendChunk(nil, g.said(), true))
 	}
 	for rest := g.answer.text; ; {
 		end := pieceEnd(rest, g.behavior.Chunk)
@@ -322,6 +365,13 @@ func (x *exchange) embedContents(model string, single bool) *apiError {
 	}
 	req := &chatRequest{model: model}
 	if fault := x.admit(req); fault != nil {
+		return fault
+	}
+	method := "batchEmbedContents"
+	if single {
+		method = "embedContent"
+	}
+	if fault := x.check(method); fault != nil {
 		return fault
 	}
 	dst := append(x.buf.out, `{"embedding":`...)
@@ -352,24 +402,6 @@ func (x *exchange) embedContents(model string, single bool) *apiError {
 		dst = append(dst, ']')
 	}
 	x.buf.out = append(dst, "}\n"...)
-	x.send(x.buf.out)
-	return nil
-}
-
-// listGoogle answers GET /v1beta/models.
-func (x *exchange) listGoogle() *apiError {
-	if !x.begin() {
-		return nil
-	}
-	dst := append(x.buf.out, `{"models":[`...)
-	for i, name := range x.p.models {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendString(append(dst, `{"name":`...), "models/"+name, false)
-		dst = append(dst, `,"supportedGenerationMethods":["generateContent","countTokens"]}`...)
-	}
-	x.buf.out = append(dst, "]}\n"...)
 	x.send(x.buf.out)
 	return nil
 }

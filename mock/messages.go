@@ -3,6 +3,7 @@ package mock
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -21,6 +22,9 @@ func (x *exchange) messages() *apiError {
 	if fault == nil {
 		fault = x.admit(req)
 	}
+	if fault == nil {
+		fault = x.check("messages")
+	}
 	if fault != nil || !x.begin() {
 		return fault
 	}
@@ -36,6 +40,7 @@ func (x *exchange) messages() *apiError {
 
 // admit looks up the model, and takes the behavior off its name.
 func (x *exchange) admit(req *chatRequest) *apiError {
+	x.streamed = req.stream
 	var err error
 	if req.model, err = cutModel(req.model, &x.behavior); err != nil {
 		return badBehavior(err)
@@ -48,6 +53,9 @@ func (x *exchange) countTokens() *apiError {
 	req, fault := parseMessages(x.body, false)
 	if fault == nil {
 		fault = x.admit(req)
+	}
+	if fault == nil {
+		fault = x.check("count_tokens")
 	}
 	if fault != nil || !x.begin() {
 		return fault
@@ -94,6 +102,8 @@ func parseMessages(body []byte, generates bool) (*chatRequest, *apiError) {
 		req.stop = append(req.stop, stop.Str)
 	}
 	req.promptTokens = textTokens(root.Get("system"))
+	req.wantsJSON, req.schema = root.Get("output_config.format.type").Str == "json_schema", root.Get("output_config.format.schema")
+	req.showThoughts = root.Get("thinking.type").Str == "enabled" || root.Get("thinking.type").Str == "adaptive"
 	if fault := req.readTurns(root.Get("messages")); fault != nil {
 		return nil, fault
 	}
@@ -118,7 +128,7 @@ func (req *chatRequest) readTurns(messages gjson.Result) *apiError {
 		case i == 0 && role != "user":
 			return badMessage(at, "the first message must use the \"user\" role")
 		}
-		var calls []string
+		var calls, results []string
 		for j, block := range content.Array() {
 			if content.Type == gjson.String {
 				break
@@ -137,6 +147,10 @@ func (req *chatRequest) readTurns(messages gjson.Result) *apiError {
 				}
 				open = slices.Delete(open, k, k+1)
 				req.promptTokens += textTokens(block.Get("content"))
+				results = append(results, toolResult(block.Get("content")))
+			}
+			if file := messagesFile(block); file != "" {
+				req.files = append(req.files, file)
 			}
 		}
 		if len(open) > 0 && role == "user" {
@@ -144,8 +158,9 @@ func (req *chatRequest) readTurns(messages gjson.Result) *apiError {
 		}
 		open = append(open, calls...)
 		req.promptTokens += textTokens(content)
+		req.results = results
 		if text := textOf(content); role == "user" && text != "" {
-			req.prompt = text
+			req.prompt, req.results = text, nil
 		}
 	}
 	return nil
@@ -212,7 +227,14 @@ func (req *chatRequest) readMessagesTools(tools, choice gjson.Result) *apiError 
 // A messagesAnswer is an answer in the form of Anthropic's API.
 type messagesAnswer struct{ *completion }
 
-var messagesFinish = map[string]string{finishStop: "end_turn", finishLength: "max_tokens", finishCalls: "tool_use"}
+var messagesFinish = map[string]string{finishStop: "end_turn", finishLength: "max_tokens", finishCalls: "tool_use", finishRefuse: "refusal"}
+
+func (m *messagesAnswer) finish() string {
+	if m.answer.finish == finishStop && m.answer.stopped != "" {
+		return "stop_sequence"
+	}
+	return messagesFinish[m.answer.finish]
+}
 
 func (m *messagesAnswer) appendHead(dst []byte) []byte {
 	dst = appendInt(append(dst, `{"id":"msg_mock_`...), m.number)
@@ -221,6 +243,10 @@ func (m *messagesAnswer) appendHead(dst []byte) []byte {
 
 func (m *messagesAnswer) appendWhole(dst []byte) []byte {
 	dst = append(m.appendHead(dst), `,"content":[`...)
+	if m.thinks() {
+		dst = appendString(append(dst, `{"type":"thinking","thinking":`...), m.answer.thoughts, m.behavior.Escape)
+		dst = append(dst, `,"signature":"bW9jaw=="},`...)
+	}
 	for k, call := range m.answer.calls {
 		if k > 0 {
 			dst = append(dst, ',')
@@ -231,13 +257,16 @@ func (m *messagesAnswer) appendWhole(dst []byte) []byte {
 		dst = appendString(append(dst, `{"type":"text","text":`...), m.answer.text, m.behavior.Escape)
 		dst = append(dst, '}')
 	}
-	dst = appendString(append(dst, `],"stop_reason":`...), messagesFinish[m.answer.finish], false)
-	dst = append(dst, `,"stop_sequence":null`...)
+	dst = appendString(append(dst, `],"stop_reason":`...), m.finish(), false)
+	dst = appendOptional(append(dst, `,"stop_sequence":`...), m.answer.stopped)
 	if !m.behavior.OmitUsage {
 		dst = m.appendUsage(append(dst, `,"usage":`...))
 	}
 	return append(dst, "}\n"...)
 }
+
+// thinks tells whether the answer shows thoughts.
+func (c *completion) thinks() bool { return c.req.showThoughts && c.answer.thoughts != "" }
 
 // appendToolUse writes a call's block up to its input.
 func (m *messagesAnswer) appendToolUse(dst []byte, k int) []byte {
@@ -252,13 +281,13 @@ func (m *messagesAnswer) appendUsage(dst []byte) []byte {
 	cached := min(int64(m.behavior.CachedTokens), m.req.promptTokens)
 	dst = appendInt(append(dst, `{"input_tokens":`...), m.req.promptTokens-cached)
 	dst = appendInt(append(dst, `,"cache_creation_input_tokens":0,"cache_read_input_tokens":`...), cached)
-	dst = appendInt(append(dst, `,"output_tokens":`...), m.answer.tokens+int64(m.behavior.ReasoningTokens))
+	dst = appendInt(append(dst, `,"output_tokens":`...), m.answer.tokens+m.reasoning())
 	return append(dst, '}')
 }
 
 // stream answers with the events of https://docs.anthropic.com/en/api/messages-streaming.
 func (m *messagesAnswer) stream() {
-	s := m.begins("text/event-stream; charset=utf-8")
+	s := m.begins()
 	s.event = func(name string, data []byte) bool {
 		return s.send(append(append(append(append([]byte("event: "), name...), "\ndata: "...), data...), "\n\n"...))
 	}
@@ -277,8 +306,8 @@ func (m *messagesAnswer) events(s *eventStream) bool {
 	if !s.event("message_start", append(dst, "}}"...)) || !m.blocks(s) {
 		return false
 	}
-	dst = appendString([]byte(`{"type":"message_delta","delta":{"stop_reason":`), messagesFinish[m.answer.finish], false)
-	dst = append(dst, `,"stop_sequence":null}`...)
+	dst = appendString([]byte(`{"type":"message_delta","delta":{"stop_reason":`), m.finish(), false)
+	dst = append(appendOptional(append(dst, `,"stop_sequence":`...), m.answer.stopped), '}')
 	if !m.behavior.OmitUsage {
 		dst = m.appendUsage(append(dst, `,"usage":`...))
 	}
@@ -286,11 +315,18 @@ func (m *messagesAnswer) events(s *eventStream) bool {
 }
 
 func (m *messagesAnswer) blocks(s *eventStream) bool {
+	index := 0
+	if m.thinks() {
+		if !m.block(s, index, []byte(`{"type":"thinking","thinking":"","signature":""}`), `"thinking_delta","thinking":`, m.answer.thoughts) {
+			return false
+		}
+		index++
+	}
 	if len(m.answer.calls) == 0 {
-		return m.block(s, 0, []byte(`{"type":"text","text":""}`), `"text_delta","text":`, m.answer.text)
+		return m.block(s, index, []byte(`{"type":"text","text":""}`), `"text_delta","text":`, m.answer.text)
 	}
 	for k, call := range m.answer.calls {
-		if !m.block(s, k, append(m.appendToolUse(nil, k), "{}}"...), `"input_json_delta","partial_json":`, call.arguments) {
+		if !m.block(s, index+k, append(m.appendToolUse(nil, k), "{}}"...), `"input_json_delta","partial_json":`, call.arguments) {
 			return false
 		}
 	}
@@ -303,13 +339,12 @@ func (m *messagesAnswer) block(s *eventStream, index int, start []byte, delta, t
 		index == 0 && !s.event("ping", []byte(`{"type":"ping"}`)) {
 		return false
 	}
-	for rest := text; rest != ""; {
-		end := pieceEnd(rest, m.behavior.Chunk)
-		dst := appendString([]byte(`{"type":"content_block_delta"`+at+`,"delta":{"type":`+delta), rest[:end], m.behavior.Escape)
-		if !s.event("content_block_delta", append(dst, "}}"...)) {
-			return false
-		}
-		rest = rest[end:]
+	ok := s.pieces(text, func(piece string) bool {
+		dst := appendString([]byte(`{"type":"content_block_delta"`+at+`,"delta":{"type":`+delta), piece, m.behavior.Escape)
+		return s.event("content_block_delta", append(dst, "}}"...))
+	})
+	if ok && strings.HasPrefix(delta, `"thinking_delta"`) {
+		ok = s.event("content_block_delta", []byte(`{"type":"content_block_delta"`+at+`,"delta":{"type":"signature_delta","signature":"bW9jaw=="}}`))
 	}
-	return s.event("content_block_stop", []byte(`{"type":"content_block_stop"`+at+`}`))
+	return ok && s.event("content_block_stop", []byte(`{"type":"content_block_stop"`+at+`}`))
 }

@@ -1,9 +1,9 @@
-// Package mock is a provider that needs no key and no model, and speaks the APIs of OpenAI, Anthropic and Google.
+// Package mock is a provider that needs no key and no model, and speaks the APIs of OpenAI, Anthropic, Google (the Gemini API and
+// Vertex AI), Azure OpenAI and Amazon Bedrock.
 //
-// It serves chat completions (streamed or not), embeddings and models under the paths of the OpenAI API, messages and counts of
-// tokens under those of Anthropic's, and generateContent, its stream, countTokens and embeddings under those of Google's, so
-// that an official client or a gateway only needs another base URL. Its answers are deterministic, a request can say what it
-// wants to hear (see [Answers]), and it misbehaves on demand (see [Behavior]).
+// It serves each API under its own paths, so that an official client or a gateway only needs another base URL. It refuses what
+// does not fit the provider's published schema. Its answers are deterministic, a request can say what it wants to hear (see
+// [Answers]), and it misbehaves on demand (see [Behavior]).
 //
 // It shares no code with the rest of Leash: a provider that read requests the way the gateway does would not notice
 // what both get wrong.
@@ -15,7 +15,12 @@
 //	say: TEXT           TEXT, exactly
 //	lorem: 200          that many words
 //	call: NAME {JSON}   a call of the tool NAME with these arguments, if the request has such a tool; several lines, several calls
-//	anything else       "You said: " and the message
+//	refuse: WHY         a refusal, in the API's form
+//	look                what images and files there were: type, size, checksum, or the address
+//	anything else       "You said: " and the message; a JSON value that fits, if the request has a schema for its answer
+//
+// A first line "think: TEXT" makes the model think so before; a conversation that ends with what tools returned is answered with
+// "The tools said: " and that.
 //
 // max_completion_tokens (or max_tokens) and stop cut the answer as they do at OpenAI. Tokens are words: see [Tokens].
 package mock
@@ -34,11 +39,13 @@ type Options struct {
 	// Models are the models there are; others are not found. Empty: a few well-known names are listed, and every name is
 	// answered.
 	Models []string
-	// Key, when it is not empty, is the only API key that is accepted.
+	// Key, when it is not empty, is the only API key that is accepted. For Bedrock it is "ACCESS_KEY_ID:SECRET".
 	Key string
 	// Control serves /mock/faults and /mock/requests. Whoever reaches the provider can then make it fail, and read what
 	// others have sent to it with their credentials: it is for tests.
 	Control bool
+	// Lax does without the check of requests by the providers' published schemas.
+	Lax bool
 	// KeepRequests bounds how many requests /mock/requests remembers; 1000 when it is zero.
 	KeepRequests int
 	// Now is the clock that answers are dated by; time.Now when it is nil.
@@ -56,6 +63,8 @@ type Provider struct {
 	open     bool // every model name is answered
 	served   atomic.Int64
 	faults   atomic.Pointer[faults]
+	throttle throttle
+	listener atomic.Pointer[listener]
 	requests recorder
 	buffers  sync.Pool
 }
@@ -94,18 +103,19 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.options.Control {
 		p.requests.add(r, body, p.options.Now())
 	}
-	x := &exchange{p: p, w: w, r: r, buf: buf, body: body, number: p.served.Add(1), api: apiOf(r.Method, r.URL.Path)}
-	x.setHeader()
+	x := &exchange{p: p, w: w, r: r, buf: buf, body: body, number: p.served.Add(1), api: apiOf(r)}
 
 	var fault *apiError
-	switch x.behavior, fault = p.behavior(r); {
+	x.behavior, fault = p.behavior(r)
+	x.setHeader()
+	switch {
 	case tooLarge:
 		fault = &apiError{status: 413, message: "The request body is too large.", kind: invalidRequest}
 	case fault != nil:
-	case p.options.Key != "" && !x.api.admits(r, p.options.Key):
-		fault = x.api.unauthorized(r)
 	default:
-		fault = x.route()
+		if fault = x.api.refusal(x, p.options.Key); fault == nil {
+			fault = x.route()
+		}
 	}
 	if fault != nil {
 		x.refuse(fault)
@@ -116,7 +126,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // then what was set at run time, then what the request's header says.
 func (p *Provider) behavior(r *http.Request) (Behavior, *apiError) {
 	b := p.options.Behavior
-	if f := p.faults.Load(); f != nil && f.take() {
+	if f := p.faults.Load(); f != nil && f.take(p.options.Now()) {
 		b = f.behavior
 	}
 	if wanted := r.Header.Get(behaviorHeader); wanted != "" {
@@ -129,7 +139,7 @@ func (p *Provider) behavior(r *http.Request) (Behavior, *apiError) {
 
 // SetFaults makes b the behavior of the requests to come: of b.Times of them, or of all when that is zero. It takes the
 // place of what was set before, and of Options.Behavior.
-func (p *Provider) SetFaults(b Behavior) { p.faults.Store(newFaults(b)) }
+func (p *Provider) SetFaults(b Behavior) { p.faults.Store(newFaults(b, p.options.Now())) }
 
 // ClearFaults goes back to Options.Behavior.
 func (p *Provider) ClearFaults() { p.faults.Store(nil) }
@@ -137,16 +147,31 @@ func (p *Provider) ClearFaults() { p.faults.Store(nil) }
 // faults is a Behavior that was set at run time.
 type faults struct {
 	behavior Behavior
-	left     atomic.Int64
+	until    time.Time // zero: without end
+	seen     atomic.Int64
+	taken    atomic.Int64
 }
 
-func newFaults(b Behavior) *faults {
+func newFaults(b Behavior, now time.Time) *faults {
 	f := &faults{behavior: b}
-	f.left.Store(int64(b.Times))
+	if b.Lasts > 0 {
+		f.until = now.Add(b.Lasts)
+	}
 	return f
 }
 
+// over says whether they concern no request any more.
+func (f *faults) over(now time.Time) bool {
+	return !f.until.IsZero() && !now.Before(f.until) || f.behavior.Times > 0 && f.taken.Load() >= int64(f.behavior.Times)
+}
+
 // take says whether the faults are for this request too.
-func (f *faults) take() bool {
-	return f.behavior.Times == 0 || f.left.Add(-1) >= 0
+func (f *faults) take(now time.Time) bool {
+	if f.over(now) {
+		return false
+	}
+	if every := int64(f.behavior.Every); every > 1 && f.seen.Add(1)%every != 0 {
+		return false
+	}
+	return f.taken.Add(1) <= int64(f.behavior.Times) || f.behavior.Times == 0
 }

@@ -119,12 +119,13 @@ func TestPromptTokensAreTheWordsOfAllMessages(t *testing.T) {
 	body := `{"model":"m","messages":[{"role":"system","content":"be brief"},
 		{"role":"user","content":[{"type":"text","text":"one two"},{"type":"image_url","image_url":{"url":"data:x"}},{"type":"text","text":"three"}]},
 		{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},
-		{"role":"tool","tool_call_id":"a","content":"42"}]}`
+		{"role":"tool","tool_call_id":"a","content":"42"},
+		{"role":"tool","tool_call_id":"b","content":[{"type":"text","text":"43"}]}]}`
 	w := chat(t, New(Options{}), body)
-	if got := gjson.Get(w.Body.String(), "usage.prompt_tokens").Int(); got != 6 {
-		t.Errorf("got %d prompt tokens, want 6: %s", got, w.Body)
+	if got := gjson.Get(w.Body.String(), "usage.prompt_tokens").Int(); got != 7 {
+		t.Errorf("got %d prompt tokens, want 7: %s", got, w.Body)
 	}
-	if got := gjson.Get(w.Body.String(), "choices.0.message.content").String(); got != "You said: one two\nthree" {
+	if got := gjson.Get(w.Body.String(), "choices.0.message.content").String(); got != "The tools said: 42; 43" {
 		t.Errorf("got %q", got)
 	}
 }

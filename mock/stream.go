@@ -8,20 +8,23 @@ import (
 // stream answers with server-sent events, in OpenAI's order: for each choice the role, the text piece by piece, the reason
 // of the end; then, if it was asked for, an event without choices that has the usage; then [DONE].
 func (c *completion) stream() {
-	s := c.begins("text/event-stream; charset=utf-8")
+	s := c.begins()
 	s.head = c.appendHead(append(c.buf.text, "data: "...), "chat.completion.chunk")
 	s.head = append(s.head, `,"choices":[`...)
 	c.buf.text = s.head // kept for the next exchange
+	if c.api == azure && !s.send(append(s.buf.out[:0], filteredEvent...)) {
+		return
+	}
 	if s.choices() && s.usage() && s.send(append(s.buf.out[:0], "data: [DONE]\n\n"...)) {
 		s.ends()
 	}
 }
 
 // begins prepares a stream; its header is sent with its first event.
-func (c *completion) begins(contentType string) *eventStream {
+func (c *completion) begins() *eventStream {
 	s := &eventStream{completion: c, out: c.output()}
 	h := c.w.Header()
-	h["Content-Type"] = []string{contentType}
+	h["Content-Type"] = []string{c.contentType()}
 	h["Cache-Control"] = []string{"no-cache"}
 	if c.compresses() {
 		h["Content-Encoding"] = []string{"gzip"}
@@ -68,7 +71,7 @@ func (s *eventStream) choices() bool {
 		}
 	}
 	for i := range s.req.n {
-		if !s.delta(i, `{}`, s.answer.finish) {
+		if !s.delta(i, `{}`, s.finish()) {
 			return false
 		}
 	}
@@ -83,10 +86,14 @@ func (s *eventStream) first(choice int) bool {
 }
 
 func (s *eventStream) texts() bool {
+	member := "content"
+	if s.answer.finish == finishRefuse {
+		member = "refusal"
+	}
 	for rest := s.answer.text; rest != ""; {
 		end := pieceEnd(rest, s.behavior.Chunk)
 		for i := range s.req.n {
-			dst := appendString(append(s.begin(i), `{"content":`...), rest[:end], s.behavior.Escape)
+			dst := appendString(append(append(append(s.begin(i), `{"`...), member...), `":`...), rest[:end], s.behavior.Escape)
 			if !s.sendChoice(append(dst, '}'), "") {
 				return false
 			}
@@ -127,6 +134,18 @@ func (s *eventStream) usage() bool {
 
 func (s *eventStream) tellsUsage() bool { return s.req.includeUsage && !s.behavior.OmitUsage }
 
+// pieces takes a text apart into what an event carries each.
+func (s *eventStream) pieces(text string, send func(piece string) bool) bool {
+	for text != "" {
+		end := pieceEnd(text, s.behavior.Chunk)
+		if !send(text[:end]) {
+			return false
+		}
+		text = text[end:]
+	}
+	return true
+}
+
 func (s *eventStream) delta(choice int, delta, finish string) bool {
 	return s.sendChoice(append(s.begin(choice), delta...), finish)
 }
@@ -161,6 +180,8 @@ func (s *eventStream) send(event []byte) bool {
 	case s.sent == b.ErrorAfter:
 		_ = s.write(s.errorEvent()) // it is the last in any case
 		return false
+	case s.sent == 1 && b.InvalidJSON && s.api == bedrock:
+		event = event[:len(event)/2] // what follows is read as its rest
 	case s.sent == 1 && b.InvalidJSON:
 		event = append(event[:len(event)/2], "\n\n"...)
 	}
@@ -177,7 +198,9 @@ func (s *eventStream) errorEvent() []byte {
 	switch {
 	case s.api == anthropic:
 		return append(append([]byte("event: error\ndata: "), data...), "\n\n"...)
-	case s.api == google && s.w.Header().Get("Content-Type") != "text/event-stream":
+	case s.api == bedrock:
+		return appendMessage(nil, data, ":exception-type", "modelStreamErrorException", ":content-type", "application/json", ":message-type", "exception")
+	case (s.api == google || s.api == vertex) && s.w.Header().Get("Content-Type") != "text/event-stream":
 		return append(append([]byte("\n,\r\n"), data...), "\n]\n"...)
 	default:
 		return append(append([]byte("data: "), data...), "\n\n"...)
