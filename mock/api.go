@@ -16,7 +16,7 @@ type api uint8
 const (
 	openAI    api = iota
 	anthropic     // /v1/messages..., and /v1/models with the header anthropic-version
-	google        // /v1beta/..., and POST /v1/models/...
+	google        // /v1beta/..., POST /v1/models/..., and /v1/models with Google's key
 	azure         // /openai/...
 	vertex        // /v1/projects/..., /v1/publishers/...
 	bedrock       // /model/...
@@ -29,7 +29,7 @@ func apiOf(r *http.Request) api {
 		return anthropic
 	case strings.HasPrefix(path, "/v1/projects/"), strings.HasPrefix(path, "/v1beta1/"), strings.HasPrefix(path, "/v1/publishers/"):
 		return vertex
-	case strings.HasPrefix(path, "/v1beta/"), r.Method == http.MethodPost && strings.HasPrefix(path, "/v1/models/"):
+	case strings.HasPrefix(path, "/v1beta/"), strings.HasPrefix(path, "/v1/models") && (r.Method == http.MethodPost || r.Header.Get("X-Goog-Api-Key") != "" || r.URL.Query().Has("key")):
 		return google
 	case strings.HasPrefix(path, "/openai/"):
 		return azure

@@ -13,7 +13,7 @@ func appendMessage(dst, payload []byte, headers ...string) []byte {
 	dst = append(dst, make([]byte, prelude)...)
 	for i := 0; i+1 < len(headers); i += 2 {
 		name, value := headers[i], headers[i+1]
-		dst = append(append(append(dst, byte(len(name))), name...), stringType) //nolint:gosec // our own names are short
+		dst = append(append(append(dst, byte(len(name))), name...), stringType)        //nolint:gosec // our own names are short
 		dst = append(binary.BigEndian.AppendUint16(dst, uint16(len(value))), value...) //nolint:gosec // and so are the values
 	}
 	message := dst[start:]

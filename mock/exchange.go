@@ -65,11 +65,11 @@ func (x *exchange) route() *apiError {
 	case anthropic:
 		return x.anthropic(path)
 	case google:
-		switch {
-		case path == "/v1beta/models":
+		switch name, found := strings.CutPrefix(strings.TrimPrefix(strings.TrimPrefix(path, "/v1beta"), "/v1"), "/models/"); {
+		case strings.HasSuffix(path, "/models"):
 			return x.only(http.MethodGet, x.listGoogle)
-		case x.r.Method == http.MethodGet && strings.HasPrefix(path, "/v1beta/models/"):
-			return x.getGoogle(strings.TrimPrefix(path, "/v1beta/models/"))
+		case found && x.r.Method == http.MethodGet:
+			return x.getGoogle(name)
 		}
 		return x.only(http.MethodPost, x.generative)
 	case azure:

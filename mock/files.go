@@ -67,7 +67,8 @@ func messagesFile(block gjson.Result) string {
 // googleFile describes a part of Google's; "" is none.
 func googleFile(part gjson.Result) string {
 	if inline := field(part, "inlineData"); inline.Exists() {
-		return fileOf(field(inline, "mimeType").Str, inline.Get("data").Str)
+		// Protocol buffers in JSON may have either alphabet, and Google's own client uses the one for URLs.
+		return fileOf(field(inline, "mimeType").Str, strings.NewReplacer("-", "+", "_", "/").Replace(inline.Get("data").Str))
 	}
 	return field(field(part, "fileData"), "fileUri").Str
 }

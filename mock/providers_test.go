@@ -86,6 +86,7 @@ func TestEachProviderAnswersUnderItsPaths(t *testing.T) {
 		"Anthropic, JSON":      {"/v1/messages", messagesOf("a", `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object","properties":{"b":{"type":"string"}}}}}`), "content.0.text", `{"b":"text"}`},
 		"Anthropic, stopped":   {"/v1/messages", messagesOf("say: one two", `,"stop_sequences":["two"]`), "stop_sequence", "two"},
 		"Google, reasoning":    {generatePath, generateOf("think: hm\nsay: one", `,"generationConfig":{"thinkingConfig":{"includeThoughts":true}}`), "candidates.0.content.parts.0.thought", "true"},
+		"Google, image":        {generatePath, `{"contents":[{"parts":[{"text":"look"},{"inlineData":{"mimeType":"image/png","data":"_-8="}}]}]}`, "candidates.0.content.parts.0.text", "image/png, 2 bytes, e2481064"},
 		"Google, file":         {generatePath, `{"contents":[{"parts":[{"text":"look"},{"fileData":{"fileUri":"gs://a/b.pdf"}}]}]}`, "candidates.0.content.parts.0.text", "gs://a/b.pdf"},
 		"Google, JSON":         {generatePath, generateOf("a", `,"generationConfig":{"responseMimeType":"application/json","responseSchema":{"type":"OBJECT","properties":{"b":{"type":"BOOLEAN"}}}}`), "candidates.0.content.parts.0.text", `{"b":true}`},
 	}
@@ -331,6 +332,7 @@ func TestModelsAreListedInTheFormOfEachAPI(t *testing.T) {
 		"OpenAI":         {"/v1/models", "data.0.id", "gpt-4o"},
 		"Google":         {"/v1beta/models", "models.#.name", `["models/gemini-2.5-flash"]`},
 		"Google, one":    {"/v1beta/models/gemini-2.5-flash", "name", "models/gemini-2.5-flash"},
+		"Google, by key": {"/v1/models?key=k", "models.#.name", `["models/gemini-2.5-flash"]`},
 		"Anthropic":      {"/v1/models", "data.#.id", `["claude-sonnet-4-5"]`},
 		"Anthropic, one": {"/v1/models/claude-sonnet-4-5", "type", "model"},
 	}

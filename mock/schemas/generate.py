@@ -111,6 +111,9 @@ def anthropic():
         definitions.update({key: closed(value) for key, value in schema.pop("$defs").items()})
         if name == "messages":
             schema["properties"]["stream"] = {"type": "boolean"}  # its base leaves it to the two that are streamed or not
+        # The newest models have no sampling, so that the newest client has no parameters for it: older models and clients do.
+        schema["properties"] |= {"temperature": {"type": "number", "minimum": 0, "maximum": 1}, "top_p": {"type": "number", "minimum": 0, "maximum": 1}}
+        schema["properties"]["top_k"] = {"type": "integer", "minimum": 0}
         operations[name] = closed(schema)
     definitions["InputSchemaTyped"]["additionalProperties"] = True  # a tool's JSON Schema: all of its keywords
     definitions["ThinkingConfigEnabledParam"]["properties"]["budget_tokens"]["minimum"] = 1024  # as its documentation says
