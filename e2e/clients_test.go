@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+// A clientCase is a client that speaks to a provider, directly or through the gateway. What it does is in e2e/clients: the same in
+// Python and in JavaScript.
+type clientCase struct {
+	Name    string `json:"name"`
+	Client  string `json:"client"` // chat, responses, anthropic, google
+	BaseURL string `json:"base_url"`
+	Key     string `json:"key"`
+	Model   string `json:"model"`
+	// Thoughts says that the model's thoughts reach the client.
+	Thoughts bool `json:"thoughts"`
+	// Direct says that there is no gateway in between.
+	Direct bool `json:"direct"`
+	// Refused are the features that are refused with status 400.
+	Refused []string `json:"refused"`
+	// LeavesOut are those that the client's API does not have.
+	LeavesOut []string `json:"leaves_out"`
+}
+
+// clientFeatures are what a client tries, in the order of client.py and client.mjs.
+var clientFeatures = []string{
+	"text", "tools", "tool_results", "tool_choice", "image", "image_at_address", "json_schema", "reasoning", "limit", "stop", "sampling", "refusal",
+	"errors", "retry_after", "broken_stream", "pieces", "unknown_fields", "models", "count_tokens", "embeddings",
+}
+
+// missing are the features that an API does not have, or its client has no parameters for.
+var missing = map[string][]string{
+	"chat":      {"count_tokens"},
+	"responses": {"count_tokens", "stop", "models", "embeddings"}, // the last two are those of chats
+	"anthropic": {"embeddings"},
+	"google":    {},
+}
+
+// clientPrograms run the clients of one language. `make test` installs them.
+func clientPrograms(t *testing.T) map[string]*exec.Cmd {
+	t.Helper()
+	python := exec.Command(filepath.Join(root(t), ".venv", "bin", "python"), "clients/client.py") //nolint:gosec // our own script
+	node := exec.Command("node", "clients/client.mjs")
+	node.Env = append(os.Environ(), "LEASH_NODE_MODULES="+filepath.Join(root(t), ".npm"))
+	return map[string]*exec.Cmd{"Python": python, "JavaScript": node}
+}
+
+// runClients runs all cases in each language, and a subtest for each of their features. A case's features run one after
+// the other, on one connection where the client keeps it.
+func runClients(t *testing.T, cases []clientCase) {
+	t.Helper()
+	input, err := json.Marshal(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language, program := range clientPrograms(t) {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			var stderr bytes.Buffer
+			program.Stdin, program.Stderr = bytes.NewReader(input), &stderr
+			out, err := program.Output()
+			if err != nil {
+				t.Fatalf("%s: %v (make .venv/installed .npm/installed brings the clients)\n%s%s", program, err, out, &stderr)
+			}
+			results := readResults(t, out)
+			for _, c := range cases {
+				t.Run(c.Name, func(t *testing.T) {
+					for _, feature := range clientFeatures {
+						if slices.Contains(c.LeavesOut, feature) {
+							continue
+						}
+						t.Run(feature, func(t *testing.T) {
+							switch problem, tried := results[c.Name][feature]; {
+							case !tried:
+								t.Error("was not tried")
+							case problem != "":
+								t.Error(problem)
+							}
+						})
+					}
+				})
+			}
+		})
+	}
+}
+
+// readResults reads the lines of a program: what was wrong, by case and feature.
+func readResults(t *testing.T, out []byte) map[string]map[string]string {
+	t.Helper()
+	results := map[string]map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct{ Case, Feature, Error string }
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Fatalf("a client writes %q: %v", lines.Text(), err)
+		}
+		if results[line.Case] == nil {
+			results[line.Case] = map[string]string{}
+		}
+		results[line.Case][line.Feature] = line.Error
+	}
+	return results
+}
+
+// TestOfficialClientsTakeTheMockForTheirProvider is what the tests through the gateway stand on.
+func TestOfficialClientsTakeTheMockForTheirProvider(t *testing.T) {
+	t.Parallel()
+	provider, url := startProvider(t, mock.Options{Control: true})
+	url = strings.TrimSuffix(url, "/v1")
+	var cases []clientCase
+	for client, model := range map[string]string{"chat": "gpt-4o-mini", "responses": "gpt-4o-mini", "anthropic": "claude-sonnet-4-5", "google": "gemini-2.5-flash"} {
+		leavesOut := missing[client]
+		if client == "anthropic" || client == "google" {
+			leavesOut = append(slices.Clone(leavesOut), "unknown_fields") // these providers refuse them
+		}
+		cases = append(cases, clientCase{
+			Name: client, Client: client, BaseURL: url, Key: "any", Model: model,
+			Thoughts: client != "chat", Direct: true, Refused: []string{}, LeavesOut: leavesOut,
+		})
+	}
+	t.Run("clients", func(t *testing.T) { runClients(t, cases) })
+	if n := sent(provider, `"x_leash_test":{"b":[1.5,`); n != 4 {
+		t.Errorf("a field that nobody knows came in %d requests, want one of chats and one of responses, in two languages", n)
+	}
+}
+
+// sent counts the requests that a provider has received whose body has a text.
+func sent(provider *mock.Provider, text string) (n int) {
+	for _, r := range provider.Requests() {
+		if bytes.Contains(r.Body, []byte(text)) {
+			n++
+		}
+	}
+	return n
+}
