@@ -44,15 +44,15 @@ var rare = []string{
 	"path_unlink_file", "sock_accept", "sock_recv", "sock_send", "sock_shutdown",
 }
 
-// callbacks are what a host calls of every module, connections what it calls only for TCP.
+// callbacks are what a host calls of every module, the others what it calls only of those with a phase that needs it.
 var (
 	callbacks = []string{
 		"proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure", "proxy_validate_configuration", "proxy_on_tick", "proxy_on_done",
-		"proxy_on_log", "proxy_on_delete", "proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers",
-		"proxy_on_request_metadata", "proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers",
-		"proxy_on_response_metadata",
+		"proxy_on_log", "proxy_on_delete", "proxy_on_request_headers",
 	}
-	connections = []string{
+	requestBodies = []string{"proxy_on_request_body", "proxy_on_request_trailers", "proxy_on_request_metadata"}
+	responses     = []string{"proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers", "proxy_on_response_metadata"}
+	connections   = []string{
 		"proxy_on_new_connection", "proxy_on_downstream_data", "proxy_on_upstream_data", "proxy_on_downstream_connection_close",
 		"proxy_on_upstream_connection_close",
 	}
@@ -84,6 +84,12 @@ func known(function string) bool {
 // capability_restriction_config and of host/abi's.
 func (m *Manifest) Allowed() []string {
 	allowed := slices.Concat(everybodys, callbacks)
+	if m.NeedsRequestBody() {
+		allowed = append(allowed, requestBodies...)
+	}
+	if m.NeedsResponse() {
+		allowed = append(allowed, responses...)
+	}
 	if slices.Contains(m.Phases, Connection) {
 		allowed = append(allowed, connections...)
 	}
@@ -101,6 +107,23 @@ func (m *Manifest) Allowed() []string {
 	}
 	slices.Sort(allowed)
 	return slices.Compact(allowed)
+}
+
+// NeedsRequestBody says whether the host must call the module with the bodies of requests: for the phases that see them,
+// and for those that see an answer in the light of its request. A module that waits while it looks at headers must be
+// called too, because a body that nobody holds takes the headers with it.
+func (m *Manifest) NeedsRequestBody() bool {
+	return m.has(RequestHeader, Request, Body, Response, Event, Usage)
+}
+
+// NeedsResponse says whether the host must call the module with answers.
+func (m *Manifest) NeedsResponse() bool {
+	return m.has(ResponseHeader, Response, Event, Usage, Finish)
+}
+
+// has says whether the module takes part in any of the phases.
+func (m *Manifest) has(phases ...Phase) bool {
+	return slices.ContainsFunc(phases, func(p Phase) bool { return slices.Contains(m.Phases, p) })
 }
 
 func (m *Manifest) mayCall(function string) bool {

@@ -35,7 +35,7 @@ type Manifest struct {
 	Source string `json:"source,omitempty" jsonschema:"pattern=^https?://"`
 	// Authors are people or organisations.
 	Authors []string `json:"authors,omitempty" jsonschema:"minLength=1"`
-	// Phases are the parts of an exchange that the module takes part in.
+	// Phases are the parts of an exchange that the module takes part in, no less and no more than its code: leash module build compares. What they do not need, no host calls.
 	Phases []Phase `json:"phases" jsonschema:"minItems=1,uniqueItems=true"`
 	// Capabilities are what the module may ask of its host besides what every module may: its clock, its log, and the exchange itself.
 	Capabilities Capabilities `json:"capabilities,omitzero"`

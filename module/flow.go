@@ -227,6 +227,9 @@ func (f *Flow) border(status int, code, format string, args ...any) {
 	}
 }
 
+// Waits says whether a module waits for a call or a timer.
+func (f *Flow) Waits() bool { return f.pending > 0 && !f.ended && !f.done }
+
 // wait makes the current module wait; the function that it returns ends that.
 func (f *Flow) wait() (func(decide func() error), error) {
 	if f.phase != PhaseRequestHeader && f.phase != PhaseRequest && f.phase != PhaseBody && f.phase != PhaseResponse {

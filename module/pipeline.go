@@ -164,6 +164,15 @@ func (p *Pipeline) knowsAnswers() bool {
 	return p.readsAnswers() || p.needs&(PhaseResponseHeader|PhaseFinish) != 0
 }
 
+// NeedsRequestBody says whether the host must call with the bodies of requests. Modules that only look at answers are
+// shown the request too.
+func (p *Pipeline) NeedsRequestBody() bool {
+	return p.needs&(PhaseRequest|PhaseUsage|PhaseBody|PhaseResponse|PhaseEvent) != 0
+}
+
+// NeedsResponse says whether the host must call with answers.
+func (p *Pipeline) NeedsResponse() bool { return p.knowsAnswers() }
+
 // passes says whether a path that is no LLM traffic may pass.
 func (p *Pipeline) passes(path string) bool {
 	return !p.policy || p.needs&PhaseBody != 0 || slices.Contains(p.Passthrough, path)

@@ -160,8 +160,7 @@ func (f *Flow) needsRequestBody() bool {
 	case f.x.Format.ListsModels():
 		return f.p.needs&PhaseRequest != 0
 	default:
-		// Modules that only look at answers are shown the request too.
-		return f.p.needs&(PhaseRequest|PhaseUsage|PhaseBody|PhaseResponse|PhaseEvent) != 0
+		return f.p.NeedsRequestBody()
 	}
 }
 

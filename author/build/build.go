@@ -4,6 +4,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,8 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/leash-gateway/leash/author/kit"
@@ -29,8 +30,7 @@ type Options struct {
 	Package string
 	// Output is the .wasm. Default: build/modules/NAME.wasm below Dir.
 	Output string
-	// Tags are Go's build tags, separated by commas. Those of package module/proxywasm leave out callbacks that a module
-	// does not need (leash_no_request_body, leash_no_response, leash_no_response_body).
+	// Tags are Go's build tags, separated by commas, besides those that leave out what the manifest's phases do not need.
 	Tags string
 	// Tool is this program's version, for the build info.
 	Tool string
@@ -74,17 +74,14 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	if r.File == "" {
 		r.File = filepath.Join(o.Dir, "build", "modules", r.Manifest.Name+".wasm")
 	}
-	began := time.Now()
-	compiled, err := compile(ctx, o)
+	o.Tags = strings.Trim(o.Tags+","+leftOut(r.Manifest), ",")
+	compiled, made, err := r.compile(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	r.Compiler = time.Since(began)
-	made, err := contentsOf(ctx, o)
-	if err != nil {
+	if err := checkRegistered(o.Dir, r.Manifest, made.packages); err != nil {
 		return nil, err
 	}
-	r.Info = infoOf(ctx, o, made.modules)
 	wasm, err := r.complete(compiled, text, made)
 	if err != nil {
 		return nil, err
@@ -96,7 +93,44 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	return r, ReplaceFile(r.File, wasm)
 }
 
-// compile runs the Go compiler. Function names are kept for the size report and taken out afterwards.
+// leftOut are the build tags of the kit that leave out the callbacks which no phase of the module needs: what is not
+// there, the host need not call.
+func leftOut(m *manifest.Manifest) string {
+	var tags []string
+	if !m.NeedsRequestBody() {
+		tags = append(tags, "leash_no_request_body")
+	}
+	if !m.NeedsResponse() {
+		tags = append(tags, "leash_no_response", "leash_no_response_body")
+	}
+	return strings.Join(tags, ",")
+}
+
+// compile runs the Go compiler, and beside it the programs that tell what it is given.
+func (r *Result) compile(ctx context.Context, o Options) (wasm []byte, made contents, err error) {
+	var listing error
+	var beside sync.WaitGroup
+	beside.Go(func() { made, listing = contentsOf(ctx, o) })
+	beside.Go(func() { r.Info = infoOf(ctx, o) })
+	began := time.Now()
+	wasm, err = compile(ctx, o)
+	r.Compiler = time.Since(began)
+	beside.Wait()
+	if err = cmp.Or(err, listing); err != nil { // the compiler says better what is wrong with the code
+		return nil, made, err
+	}
+	for _, p := range made.modules {
+		switch {
+		case p.Main:
+			r.Info.Module = p.Path
+		case p.Path == kit.ModulePath:
+			r.Info.Kit = p.Version
+		}
+	}
+	return wasm, made, nil
+}
+
+// compile makes the .wasm. Function names are kept for the size report and taken out afterwards.
 func compile(ctx context.Context, o Options) ([]byte, error) {
 	scratch, err := os.MkdirTemp("", "leash-build-")
 	if err != nil {
@@ -140,7 +174,7 @@ func (r *Result) complete(compiled, text []byte, made contents) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	_, r.Packages = f.Shares(made.packages...)
+	_, r.Packages = f.Shares(made.paths()...)
 	wasm := f.Without(func(name string) bool { return name == "name" || strings.HasPrefix(name, "leash.") })
 	if bound := r.Manifest.Resources.Memory; bound > 0 {
 		if f, err = wasmfile.Parse(wasm); err != nil {
@@ -205,16 +239,8 @@ type Info struct {
 	Tool string `json:"tool,omitempty"`
 }
 
-func infoOf(ctx context.Context, o Options, parts []part) Info {
+func infoOf(ctx context.Context, o Options) Info {
 	info := Info{Go: goVersion(ctx, o), Tool: o.Tool}
-	for _, p := range parts {
-		switch {
-		case p.Main:
-			info.Module = p.Path
-		case p.Path == kit.ModulePath:
-			info.Kit = p.Version
-		}
-	}
 	git := func(args ...string) string {
 		command := exec.CommandContext(ctx, "git", args...) //nolint:gosec // constants
 		command.Dir = o.Dir
@@ -237,51 +263,4 @@ func goVersion(ctx context.Context, o Options) string {
 		return runtime.Version()
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// part is a Go module whose packages are in the .wasm.
-type part struct {
-	Path, Version string
-	Main          bool
-	Replace       *struct{ Path, Version, Dir string }
-	Sum           string // as in go.sum
-}
-
-// contents are what is linked in.
-type contents struct {
-	modules  []part   // the project first, then by path
-	packages []string // import paths
-}
-
-func contentsOf(ctx context.Context, o Options) (c contents, err error) {
-	out, err := goCommand(ctx, o, "list", "-deps", "-tags="+o.Tags, "-json=ImportPath,Module,Name", o.Package).Output()
-	if err != nil {
-		return c, fmt.Errorf("list what the module is made of: %w", err)
-	}
-	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
-		var p struct {
-			ImportPath, Name string
-			Module           *part
-		}
-		if err := decoder.Decode(&p); err != nil {
-			return c, fmt.Errorf("list what the module is made of: %w", err)
-		}
-		if p.Name == "main" {
-			p.ImportPath = "main" // as the linker calls it
-		}
-		c.packages = append(c.packages, p.ImportPath)
-		if p.Module != nil && !slices.ContainsFunc(c.modules, func(other part) bool { return other.Path == p.Module.Path }) {
-			c.modules = append(c.modules, *p.Module)
-		}
-	}
-	slices.SortFunc(c.modules, func(a, b part) int {
-		if a.Main != b.Main {
-			if a.Main {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.Path, b.Path)
-	})
-	return c, nil
 }

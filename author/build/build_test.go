@@ -6,12 +6,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/leash-gateway/leash/author/build"
 	"github.com/leash-gateway/leash/author/project"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 // made is a new project in a folder of its own.
@@ -118,6 +120,14 @@ func TestWhatIsWrongLeavesTheModuleThatIsThere(t *testing.T) {
 		"a call that it may not":     {"module.yaml", "metrics, properties", "properties", "add metrics to capabilities.host_calls"},
 		"memory that is too small":   {"module.yaml", "memory: 256MiB", "memory: 64KiB", "resources.memory: bound memory: the .wasm begins with"},
 		"a file that is too large":   {"module.yaml", "size: 16MiB", "size: 1MiB", "but resources.size is 1MiB"},
+		"another name":               {"module.yaml", "name: greeter", "name: welcomer", `module.go:27:2: the code registers the module "greeter", but module.yaml calls it "welcomer"`},
+		"another kind":               {"module.yaml", "kind: inspector", "kind: policy", "the code registers a module of kind inspector, but module.yaml says policy"},
+		"a phase that is forgotten": {
+			"module.go", "func init", "func (greeter) Finish(*module.Exchange) {}\n\nfunc init",
+			"module.go:29:2: greeter has a method Finish, but module.yaml does not list finish among the phases",
+		},
+		"a phase without its method": {"module.yaml", "phases: [request]", "phases: [request, event]", "module.yaml lists the phase event, but greeter has no method Event(x *module.Exchange, e *module.Event) error"},
+		"a method that nobody calls": {"module.go", "Request(x *module.Exchange) error {", "Request(x *module.Exchange) any {", "greeter has no method Request(x *module.Exchange) error"},
 		"no manifest":                {"module.yaml", "", "", "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,6 +152,49 @@ func TestWhatIsWrongLeavesTheModuleThatIsThere(t *testing.T) {
 				t.Errorf("left behind: %v", left)
 			}
 		})
+	}
+}
+
+func TestWhatNoPhaseNeedsIsLeftOut(t *testing.T) {
+	for phases, tc := range map[string]struct {
+		template     string
+		body, answer bool
+	}{
+		"request header": {"callout", true, false},
+		"request":        {"minimal", true, false},
+		"response":       {"response-stream", true, true},
+	} {
+		t.Run(phases, func(t *testing.T) {
+			t.Parallel()
+			r := built(t, made(t, tc.template))
+			wasm, err := os.ReadFile(r.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := wasmfile.Parse(wasm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for callback, want := range map[string]bool{
+				"proxy_on_request_headers": true, "proxy_on_request_body": tc.body, "proxy_on_response_headers": tc.answer, "proxy_on_response_body": tc.answer,
+			} {
+				if got := slices.Contains(f.Exports, callback); got != want {
+					t.Errorf("%s is exported: %v, want %v", callback, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestLeashsOwnModulesAreWhatTheirManifestsSay(t *testing.T) {
+	manifests, err := filepath.Glob("../../filters/*/module.yaml")
+	if err != nil || len(manifests) < 6 {
+		t.Fatalf("found %v, %v", manifests, err)
+	}
+	for _, file := range manifests {
+		if err := build.Registered(context.Background(), build.Options{Dir: filepath.Dir(file), Package: "./wasm"}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // it every exchange of a worker. Those that a module of its own .wasm does not need are left out by build tags, so that the
 // host does not call for nothing (`make modules`, docs/decisions/025-guest-abi.md).
 
+// compiled says which of the callbacks that may be left out are there.
+var compiled struct{ requestBody, response, responseBody bool }
+
 // The VM's plugins and exchanges by their ids. A VM may hold several plugins, of which a new one replaces an old one when
 // the configuration is changed in a running Envoy.
 var (
@@ -95,7 +98,12 @@ func onRequestHeaders(id, _ uint32, end bool) (action int32) {
 	x := exchangeOf(id)
 	defer x.decide(&action)
 	begun()
-	return actionOf(x.flow.OnRequestHeaders(end))
+	action = actionOf(x.flow.OnRequestHeaders(end))
+	if !compiled.requestBody && x.flow.Waits() {
+		// Nobody would hold the body back, and in Envoy a body that goes on takes the headers with it.
+		panic("leash: a module waits, but this .wasm was built with the tag leash_no_request_body")
+	}
+	return action
 }
 
 //go:wasmexport proxy_on_http_call_response

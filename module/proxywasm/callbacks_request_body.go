@@ -2,6 +2,8 @@
 
 package proxywasm
 
+func init() { compiled.requestBody = true }
+
 //go:wasmexport proxy_on_request_body
 func onRequestBody(id, size uint32, end bool) (action int32) {
 	x := exchangeOf(id)

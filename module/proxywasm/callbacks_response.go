@@ -2,6 +2,8 @@
 
 package proxywasm
 
+func init() { compiled.response = true }
+
 //go:wasmexport proxy_on_response_headers
 func onResponseHeaders(id, _ uint32, end bool) (action int32) {
 	x := exchangeOf(id)

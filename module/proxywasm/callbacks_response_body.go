@@ -2,6 +2,8 @@
 
 package proxywasm
 
+func init() { compiled.responseBody = true }
+
 //go:wasmexport proxy_on_response_body
 func onResponseBody(id, size uint32, end bool) (action int32) {
 	x := exchangeOf(id)

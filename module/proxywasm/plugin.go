@@ -45,7 +45,21 @@ func (p *plugin) start(size uint32) bool {
 		log(levelCritical, "leash: configuration: "+err.Error())
 		return false
 	}
+	// A module whose method the host never calls would let everything pass.
+	switch {
+	case p.pipeline.NeedsRequestBody() && !compiled.requestBody:
+		return leftOut("the bodies of requests", "leash_no_request_body")
+	case p.pipeline.NeedsResponse() && !compiled.response:
+		return leftOut("answers", "leash_no_response")
+	case p.pipeline.NeedsResponse() && !compiled.responseBody:
+		return leftOut("the bodies of answers", "leash_no_response_body")
+	}
 	return true
+}
+
+func leftOut(what, tag string) bool {
+	log(levelCritical, "leash: a module looks at "+what+", but this .wasm was built without: name the phase in module.yaml, and build without the tag "+tag)
+	return false
 }
 
 // tick fires the timers that are due and writes what has been collected.
