@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/leash-gateway/leash/author/project"
+	"github.com/leash-gateway/leash/manifest"
 )
 
 // TestTemplatesKeepTheirPromisesOnTheWasm takes the author's way with every template: new, build, test, validate.
@@ -30,6 +31,94 @@ func TestTemplatesKeepTheirPromisesOnTheWasm(t *testing.T) {
 				if args[1] == "test" && !strings.Contains(stdout, " 0 failed") {
 					t.Errorf("got %s", stdout)
 				}
+			}
+		})
+	}
+}
+
+// TestAModuleWithoutTheCallbacksThatItNeedsLetsNothingPass builds modules with tags that leave out too much.
+func TestAModuleWithoutTheCallbacksThatItNeedsLetsNothingPass(t *testing.T) {
+	const chat = `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}`
+	for tag, tc := range map[string]struct{ template, want string }{
+		"leash_no_request_body":  {"policy", "a module looks at the bodies of requests, but this .wasm was built without: name the phase in module.yaml"},
+		"leash_no_response":      {"response-stream", "a module looks at answers, but this .wasm was built without"},
+		"leash_no_response_body": {"inspector", "a module looks at the bodies of answers, but this .wasm was built without"},
+	} {
+		t.Run(tag, func(t *testing.T) {
+			wasm := builtWith(t, tc.template, tag)
+			if _, stderr, code := program(t, "module", "run", wasm, "-d", chat); code != exitFailed || !strings.Contains(stderr, tc.want) {
+				t.Errorf("got %d %s, want %q", code, stderr, tc.want)
+			}
+		})
+	}
+	t.Run("a module that waits", func(t *testing.T) {
+		wasm := builtWith(t, "callout", "leash_no_request_body")
+		stdout, stderr, _ := program(t, "module", "run", wasm, "-d", chat)
+		if !strings.Contains(stdout, "REQUEST did not reach the provider") {
+			t.Errorf("got %s%s", stdout, stderr)
+		}
+	})
+}
+
+func builtWith(t *testing.T, template, tags string) (wasm string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "project")
+	must(t, "module", "new", "my-module", "-t", template, "--dir", dir)
+	must(t, "module", "build", dir, "--tags", tags)
+	return filepath.Join(dir, "build", "modules", "my-module.wasm")
+}
+
+// TestModulesUnderTestMayWhatTheirManifestsName takes a module that writes answers in capitals, and calls an upstream.
+func TestModulesUnderTestMayWhatTheirManifestsName(t *testing.T) {
+	wasm, err := os.ReadFile(greeter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "name: greeter\nversion: 1.0.0\nkind: policy\ndescription: greets\nlicense: Apache-2.0\n"
+	const all = "capabilities: {host_calls: [properties, shared_data, shared_queues, http_calls, grpc_calls, foreign_functions], callouts: ['*']}\n"
+	plain := func(t *testing.T, m string) []string { // beside a .wasm that carries no manifest
+		t.Helper()
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"module.yaml": m, "greeter.wasm": string(wasm),
+			"scenarios/a.yaml": "config: you\ncallouts: {callout: [{body: hi}]}\nscenarios: [{name: a, steps: [{request: {path: /call}, answer: {body: abc}, expect: {status: 200, body: ABC}}]}]\n",
+		} {
+			file := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			write(t, file, text)
+		}
+		return []string{"test", dir}
+	}
+	within := func(t *testing.T, m string) []string {
+		t.Helper()
+		put, err := manifest.Put(wasm, []byte(m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "greeter.wasm")
+		write(t, file, string(put))
+		return []string{"run", file, "--config", "you", "--answer", "abc"}
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"test: all that it needs": {plain(t, head+"phases: [request_header, response]\n"+all), "1 passed"},
+		"test: no answers":        {plain(t, head+"phases: [request_header]\n"+all), `got  "abc"`},
+		"test: no calls":          {plain(t, head+"phases: [request_header, response]\n"), "want 200, got"},
+		"test: a wrong manifest":  {plain(t, head+"phases: [answer]\n"), "module.yaml:6:10: phases[0]: answer is not one of"},
+		"run: all that it needs":  {within(t, head+"phases: [request_header, response]\n"+all), "\nABC\n"},
+		"run: no answers":         {within(t, head+"phases: [request_header]\n"+all), "\nabc\n"},
+		"run: it imports more":    {within(t, head+"phases: [request_header]\n"), "it imports proxy_http_call: add http_calls to capabilities.host_calls"},
+		"bench: it imports more":  {append([]string{"bench"}, within(t, head+"phases: [request_header]\n")[1]), "add http_calls"},
+		"fuzz: it imports more":   {append([]string{"fuzz"}, within(t, head+"phases: [request_header]\n")[1], "--out", t.TempDir()), "add http_calls"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout, stderr, _ := leash(t, append([]string{"module"}, tc.args...)...)
+			if !strings.Contains(stdout+stderr, tc.want) {
+				t.Errorf("got %s%s, want %q", stdout, stderr, tc.want)
 			}
 		})
 	}

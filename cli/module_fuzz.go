@@ -81,7 +81,8 @@ func (f *moduleFuzz) load(place string) error {
 	if err != nil || len(files) == 0 {
 		return badUsage("found no scenarios in %s", f.out)
 	}
-	module, err := moduleName(place)
+	may := restriction{}
+	module, err := may.module(place)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,12 @@ func (f *moduleFuzz) load(place string) error {
 		if err != nil {
 			return usageError{err}
 		}
-		f.targets = append(f.targets, targets...)
+		for _, one := range targets {
+			if one.Setup, err = may.of(one.Setup); err != nil {
+				return err
+			}
+			f.targets = append(f.targets, one)
+		}
 	}
 	return nil
 }
@@ -122,10 +128,11 @@ func (f *moduleFuzz) loadWasm(file string) error {
 	if f.c.IsSet("config") {
 		m.Config = scenario.ValueOf(config)
 	}
-	f.targets = []fuzz.Target{{
-		Around: scenario.Surroundings{Modules: []scenario.Module{m}},
-		Setup:  harness.Setup{Modules: []harness.Module{{Name: name, File: file, Config: config, RootID: m.RootID}}},
-	}}
+	setup, err := restriction{}.of(harness.Setup{Modules: []harness.Module{{Name: name, File: file, Config: config, RootID: m.RootID}}})
+	if err != nil {
+		return err
+	}
+	f.targets = []fuzz.Target{{Around: scenario.Surroundings{Modules: []scenario.Module{m}}, Setup: setup}}
 	return nil
 }
 

@@ -17,7 +17,8 @@ func moduleRunCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "take one request through a module, and show what became of it",
 		ArgsUsage: "FILE.wasm...",
-		Description: "Any proxy-wasm module will do. Several files are a pipeline, from first to last, all with the same configuration.\n" +
+		Description: "Any proxy-wasm module will do; one that carries a manifest may call what the manifest names.\n" +
+			"Several files are a pipeline, from first to last, all with the same configuration.\n" +
 			"A value that begins with @ is read from the file of that name, @- from standard input.",
 		Flags: append(exchangeFlags(), cacheFlag(),
 			&cli.BoolFlag{Name: "trace", Usage: "write every host call with its arguments and result to standard error"},
@@ -90,7 +91,7 @@ func setupOf(c *cli.Context) (harness.Setup, error) {
 	if len(s.Modules) == 0 {
 		return s, badUsage("name the .wasm of a module: %s --help shows what it takes", c.Command.HelpName)
 	}
-	return s, nil
+	return restriction{}.of(s)
 }
 
 func requestOf(c *cli.Context) (r harness.Request, err error) {

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/host/harness"
@@ -25,6 +23,7 @@ func moduleTestCommand() *cli.Command {
 		Usage:     "run the scenarios of modules",
 		ArgsUsage: "[FOLDER | FILE.yaml | FILE.wasm]...",
 		Description: "Of a folder it takes module.yaml (for the name), scenarios/*.yaml, and the .wasm of that name from build/modules.\n" +
+			"A module may call what its manifest names, as where it will run.\n" +
 			"docs/reference/scenarios.md describes the files. Exit codes: 0 all pass, 1 one fails, 2 a file is wrong.",
 		Flags: []cli.Flag{
 			moduleFlag(), cacheFlag(),
@@ -59,6 +58,7 @@ type moduleTest struct {
 	target  scenario.Target
 	match   *regexp.Regexp
 	places  []string // FOLDER and FILE.yaml arguments
+	beside  restriction
 	wasm    string
 	harness *harness.Harness // nil on Envoy
 	read    map[string]bool  // files that runs have read besides the scenarios
@@ -73,7 +73,7 @@ type suite struct {
 }
 
 func newModuleTest(c *cli.Context) (*moduleTest, error) {
-	t := &moduleTest{c: c, read: map[string]bool{}}
+	t := &moduleTest{c: c, read: map[string]bool{}, beside: restriction{}}
 	if format := c.String("output"); format != "text" && format != "json" {
 		return nil, badUsage("--output %s: it is text or json", format)
 	}
@@ -127,7 +127,7 @@ func (t *moduleTest) open() error {
 		if err != nil {
 			return err
 		}
-		t.target, t.closers = target, append(t.closers, target.Close)
+		t.target, t.closers = t.restricted(target), append(t.closers, target.Close)
 		return nil
 	}
 	cover := t.c.Path("cover")
@@ -140,9 +140,13 @@ func (t *moduleTest) open() error {
 	if err != nil {
 		return err
 	}
-	t.harness, t.target = h, scenario.Host{Harness: h}
+	t.harness, t.target = h, t.restricted(scenario.Host{Harness: h})
 	t.closers = append(t.closers, func() { _ = h.Close(context.WithoutCancel(t.c.Context)) })
 	return nil
+}
+
+func (t *moduleTest) restricted(target scenario.Target) scenario.Target {
+	return restricted{target, t.beside}
 }
 
 func (t *moduleTest) close() {
@@ -166,7 +170,7 @@ func (t *moduleTest) suite(place string) (suite, error) {
 	} else if filepath.Base(folder) == "scenarios" {
 		folder = filepath.Dir(folder)
 	}
-	if s.module, err = moduleName(folder); err != nil {
+	if s.module, err = t.beside.module(folder); err != nil {
 		return s, err
 	}
 	find, err := finder(t.c, folder)
@@ -182,27 +186,6 @@ func (t *moduleTest) suite(place string) (suite, error) {
 		return file, err
 	}
 	return s, nil
-}
-
-// moduleName is the name in a folder's manifest, or that of the folder.
-func moduleName(folder string) (string, error) {
-	var manifest struct {
-		Name string `yaml:"name"`
-	}
-	data, err := os.ReadFile(filepath.Join(folder, "module.yaml")) //nolint:gosec // the author names the folder
-	switch {
-	case err == nil:
-		if err := yaml.Unmarshal(data, &manifest); err != nil {
-			return "", badUsage("%s: %w", filepath.Join(folder, "module.yaml"), err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	}
-	if manifest.Name != "" {
-		return manifest.Name, nil
-	}
-	absolute, err := filepath.Abs(folder)
-	return filepath.Base(absolute), err
 }
 
 // run runs everything once.
