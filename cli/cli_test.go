@@ -119,12 +119,12 @@ func TestModulesComplaintsNameThePlaceInTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ old, changed, want string }{
-		"a value":           {"action: flag", "action: ignore", ":51:19: pipeline[4].config.rules[2].action: "},
-		"a missing value":   {"          action: flag", "", ":49:11: pipeline[4].config.rules[2].action: "},
-		"an unknown field":  {"keywords:", "keyword:", ":44:20: pipeline[4].config.rules[0].keyword: "},
-		"a wrong type":      {"requests: 600", "requests: many", ":39:46: pipeline[3].config.limits[0].requests: "},
-		"a tenant's own":    {"requests: 2,", "request: 2,", ":22:45: tenants.trial.modules.ratelimit.limits[0].request: "},
-		"a broken duration": {"window: 1m}\n  - module: contentfilter", "window: soon}\n  - module: contentfilter", ":39:75: pipeline[3].config.limits[0].window: "},
+		"a value":           {"action: flag", "action: ignore", ":67:19: pipeline[4].config.rules[2].action: "},
+		"a missing value":   {"          action: flag", "", ":65:11: pipeline[4].config.rules[2].action: "},
+		"an unknown field":  {"keywords:", "keyword:", ":60:20: pipeline[4].config.rules[0].keyword: "},
+		"a wrong type":      {"requests: 600", "requests: many", ":55:46: pipeline[3].config.limits[0].requests: "},
+		"a tenant's own":    {"requests: 2,", "request: 2,", ":33:45: tenants.trial.modules.ratelimit.limits[0].request: "},
+		"a broken duration": {"window: 1m}\n  - module: contentfilter", "window: soon}\n  - module: contentfilter", ":55:75: pipeline[3].config.limits[0].window: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(string(quickstart), tc.old, tc.changed, 1)

@@ -30,6 +30,7 @@ import (
 	_ "github.com/leash-gateway/leash/filters/contentfilter"
 	_ "github.com/leash-gateway/leash/filters/costtracker"
 	_ "github.com/leash-gateway/leash/filters/logger"
+	_ "github.com/leash-gateway/leash/filters/provider"
 	_ "github.com/leash-gateway/leash/filters/ratelimit"
 	_ "github.com/leash-gateway/leash/filters/route"
 )

@@ -162,9 +162,11 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (options, error
 			o.secrets[name] = key
 		case p.MockWithoutKey && errors.Is(err, config.ErrNoSecret):
 			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
-			if o.mock[name], err = g.startMock(ctx); err != nil {
+			mock, err := g.startMock(ctx)
+			if err != nil {
 				return o, err
 			}
+			o.mock[name] = p.Description().At(mock)
 		default:
 			return o, c.Errorf("providers."+name+".api_key", "%v", err)
 		}
@@ -181,7 +183,7 @@ func (g *gateway) startMock(ctx context.Context) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start mock: %w", err)
 	}
-	g.mock = &url.URL{Scheme: "http", Host: listener.Addr().String(), Path: "/v1"}
+	g.mock = &url.URL{Scheme: "http", Host: listener.Addr().String()}
 	g.group.Go(func() error { return serve(context.WithoutCancel(ctx), g.done, listener, mock.New(mock.Options{})) })
 	return g.mock, nil
 }

@@ -113,15 +113,18 @@ func (c *Config) checkLimits(fail failer) {
 
 func (c *Config) checkProviders(fail failer) {
 	if len(c.Providers) == 0 {
-		fail("providers", "such as openai: {base_url: https://api.openai.com/v1, api_key: {env: OPENAI_API_KEY}}", "name at least one")
+		fail("providers", "such as openai: {kind: openai, api_key: {env: OPENAI_API_KEY}}", "name at least one")
 	}
 	for n, p := range c.Providers {
 		path := "providers." + n
 		if !name.MatchString(n) {
 			fail(path, badName, "%q cannot be a name", n)
 		}
-		if p.BaseURL.Host == "" {
-			fail(path, "such as https://api.openai.com/v1", "base_url is missing")
+		switch kind := p.Description(); {
+		case kind == nil:
+			fail(path+".kind", suggestion(p.Kind, Kinds()), "there is no kind of provider %q", p.Kind)
+		case p.BaseURL.Host == "":
+			fail(path, "such as https://api.openai.com/v1", "base_url is missing: providers of the kind %s have each their own", p.Kind)
 		}
 		if p.CAFile != "" && p.BaseURL.Scheme == "http" {
 			fail(path+".ca_file", "", "is for https, but base_url is http")
@@ -262,8 +265,10 @@ func (c *Config) checkPipeline(report failer) {
 			fail(path+".module", badName, "%q cannot be a name", m.Module)
 		case seen[m.Module]:
 			fail(path+".module", "", "%q stands twice", m.Module)
-		case !m.Own() && !builtin:
+		case !m.Own() && !builtin && m.Module != carrierModule:
 			fail(path+".module", suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file or a ref", m.Module)
+		case m.Module == carrierModule:
+			fail(path+".module", "", "%q is the name of the module that Leash runs for each provider itself", m.Module)
 		case m.Own() && builtin:
 			fail(path+".module", "", "%q is the name of one of Leash's own modules: name yours otherwise", m.Module)
 		case m.File != "" && m.Ref != "":

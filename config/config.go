@@ -72,10 +72,14 @@ type Modules struct {
 	Trust string `yaml:"trust" json:"trust,omitempty"`
 }
 
-// Provider is where requests go: OpenAI, or anything that speaks its API.
+// Provider is where requests go.
 type Provider struct {
-	// BaseURL is what an OpenAI client would be given as base URL, such as https://api.openai.com/v1.
-	BaseURL URL `yaml:"base_url" json:"base_url"`
+	// Kind is what the provider is: openai, anthropic, google, openai-compatible, or another one of those below; openai where it
+	// is not named. Requests of clients with another API than the provider's are translated.
+	Kind string `yaml:"kind" json:"kind,omitempty"`
+	// BaseURL is what an official client would be given as base URL, such as https://api.openai.com/v1; the kind's own by
+	// default.
+	BaseURL URL `yaml:"base_url" json:"base_url,omitzero"`
 	// APIKey refers to the provider's key. Without it requests carry none (local models).
 	APIKey *Secret `yaml:"api_key" json:"api_key,omitempty"`
 	// CAFile holds the certificates (PEM) that vouch for the provider; by default the system's.
@@ -127,6 +131,9 @@ type Route struct {
 	UpstreamModel string `yaml:"upstream_model" json:"upstream_model,omitempty"`
 }
 
+// MaxTargets is how many providers a request may be sent to, one after the other.
+const MaxTargets = 8
+
 // Module is one step of the pipeline.
 type Module struct {
 	// Module is its name: one of Leash's own, or what the file registers.
@@ -153,6 +160,12 @@ func defaults() *Config {
 }
 
 func (p *Provider) setDefaults() {
+	if k := p.Description(); k != nil && p.BaseURL.Host == "" && k.BaseURL != "" {
+		_ = p.BaseURL.UnmarshalText([]byte(k.BaseURL)) // a test reads them all
+	}
+	if p.Kind == "" {
+		p.Kind = DefaultKind
+	}
 	for _, d := range []struct {
 		at  *Duration
 		def time.Duration

@@ -12,6 +12,8 @@ import (
 type Filter struct {
 	// Name tells it apart in Envoy.
 	Name string
+	// VM is what filters that share one have in common: the same file, and the same Allow.
+	VM string
 	// File is the .wasm: a file name below Modules.Dir, or the path of a module of the user's own.
 	File string
 	// Own says that the file is the user's own.
@@ -88,7 +90,7 @@ func (c *Config) Filters() []Filter {
 }
 
 func (c *Config) filter(group []step, handover bool) Filter {
-	f := Filter{Name: "leash." + group[0].Name, File: group[0].Name + ".wasm"}
+	f := Filter{Name: "leash." + group[0].Name, VM: "leash." + group[0].Name, File: group[0].Name + ".wasm"}
 	switch own := group[0].module; {
 	case own.Own():
 		a := c.admitted[own.Module]
@@ -101,6 +103,9 @@ func (c *Config) filter(group []step, handover bool) Filter {
 		f.Modules = append(f.Modules, s.path)
 	}
 	f.Allow = c.allowed(group)
+	if !c.Modules.Separate && group[len(group)-1].Name == "route" { // it shares its VM with those that carry
+		f.Allow = c.allowed(append(slices.Clone(group), step{Name: carrierModule}))
+	}
 	p := plugin{
 		Modules: group, Handover: handover,
 		MaxRequestBytes: int64(c.Limits.RequestBytes), MaxResponseBytes: int64(c.Limits.ResponseBytes),
@@ -117,6 +122,38 @@ func (c *Config) filter(group []step, handover bool) Filter {
 	f.Config = encoded
 	return f
 }
+
+// carrierModule is the module that takes exchanges to a provider.
+const carrierModule = "provider"
+
+// Carrier is the filter that takes exchanges to a provider, once for each attempt, and translates where the client has
+// another API. In one file with the other modules it shares their VM. base is the path of the base URL.
+func (c *Config) Carrier(provider, base string) Filter {
+	kind := c.Providers[provider].Description()
+	f := Filter{
+		Name: "leash." + carrierModule + "." + provider, VM: "leash." + carrierModule, File: carrierModule + ".wasm", Policy: true,
+		Allow: c.admitted[carrierModule].Allow, Modules: []string{"providers." + provider},
+	}
+	if !c.Modules.Separate {
+		last := c.Filters()
+		f.VM, f.File, f.Allow = last[len(last)-1].VM, AllFile, last[len(last)-1].Allow
+	}
+	own, _ := json.Marshal(struct {
+		Name     string            `json:"name"`
+		API      string            `json:"api"`
+		Formats  []string          `json:"formats"`
+		BasePath string            `json:"base_path,omitempty"`
+		Paths    map[string]string `json:"paths,omitempty"`
+	}{provider, kind.API, kind.Formats, base, kind.Paths}) // strings only
+	f.Config, _ = json.Marshal(plugin{
+		Modules:         []step{{Name: carrierModule, Config: own}},
+		MaxRequestBytes: int64(c.Limits.RequestBytes) + carrierSlack, MaxResponseBytes: int64(c.Limits.ResponseBytes),
+	})
+	return f
+}
+
+// carrierSlack is what a request may have grown by in the modules, in bytes.
+const carrierSlack = 1 << 20
 
 // allowed is what any of the modules of a .wasm may use, nothing if one of them may everything.
 func (c *Config) allowed(group []step) (all []string) {
@@ -177,7 +214,17 @@ func (c *Config) routeConfig() Raw {
 			routes = append(routes, route{r.Provider, r.Model, r.Provider, r.UpstreamModel})
 		}
 	}
-	encoded, _ := json.Marshal(map[string]any{"routes": routes}) // strings only
+	type provider struct {
+		Name    string   `json:"name"`
+		Formats []string `json:"formats"`
+	}
+	providers := []provider{}
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		if slices.ContainsFunc(routes, func(r route) bool { return r.Provider == name }) {
+			providers = append(providers, provider{name, c.Providers[name].Description().Formats})
+		}
+	}
+	encoded, _ := json.Marshal(map[string]any{"providers": providers, "routes": routes}) // strings only
 	return encoded
 }
 

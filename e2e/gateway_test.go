@@ -58,6 +58,7 @@ func (g *gateway) with(t testing.TB) *gateway {
 type ports struct {
 	Listen, Control, Admin int
 	Provider               string // URL of the provider, with /v1
+	Fleet                  fleet  // of several providers
 	Separate               bool   // a module each instead of the one file
 	Engine                 string // what carries the traffic; "" is Envoy
 	Timed                  bool   // the test is of a promised time, which is of the command as users have it
@@ -200,7 +201,7 @@ func launch(t testing.TB, config string, p ports) *gateway {
 func (g *gateway) run(command *exec.Cmd) {
 	g.t.Helper()
 	g.command = command
-	g.command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey, "TMPDIR="+g.temporary)
+	g.command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey, "TMPDIR="+g.temporary), g.ports.Fleet.environment()...)
 	g.command.Dir = root(g.t)
 	stdout, err := g.command.StdoutPipe()
 	if err != nil {

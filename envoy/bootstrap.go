@@ -13,6 +13,7 @@ import (
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	metrics "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	overload "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
+	internal "github.com/envoyproxy/go-control-plane/envoy/extensions/bootstrap/internal_listener/v3"
 	downstream "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -46,7 +47,7 @@ func render(c *config.Config, r *Resources) ([]byte, error) {
 		return nil, err
 	}
 	b.StaticResources = &bootstrap.Bootstrap_StaticResources{
-		Listeners: []*listener.Listener{r.Listener}, Clusters: r.Clusters, Secrets: r.Secrets,
+		Listeners: append([]*listener.Listener{r.Listener}, r.Carriers...), Clusters: r.Clusters, Secrets: r.Secrets,
 	}
 	encoded, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(b)
 	if err != nil {
@@ -115,6 +116,9 @@ func base(c *config.Config) (*bootstrap.Bootstrap, error) {
 	return &bootstrap.Bootstrap{
 		Admin:       &bootstrap.Admin{Address: address(host, uint32(number))},
 		StatsConfig: stats,
+		BootstrapExtensions: []*core.TypedExtensionConfig{{
+			Name: "envoy.bootstrap.internal_listener", TypedConfig: pack(&internal.InternalListener{}),
+		}},
 		// Histograms are merged at each flush: a page of metrics is at most this old.
 		StatsFlushInterval: durationpb.New(time.Second),
 		OverloadManager: &overload.OverloadManager{ResourceMonitors: []*overload.ResourceMonitor{{

@@ -50,10 +50,7 @@ func (t *translation) cluster(name string) *cluster.Cluster {
 			}}}},
 		},
 		// Envoy's defaults of 1,024 would refuse an exchange where a provider takes long over many.
-		CircuitBreakers: &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
-			MaxConnections: wrapperspb.UInt32(maxExchanges), MaxPendingRequests: wrapperspb.UInt32(maxExchanges),
-			MaxRequests: wrapperspb.UInt32(maxExchanges),
-		}}},
+		CircuitBreakers:               unlimited(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(int64(t.c.Limits.ResponseBytes))),
 	}
 	if net.ParseIP(host) != nil {
@@ -127,6 +124,7 @@ func sanMatcher(kind tls.SubjectAltNameMatcher_SanType, name string) *tls.Subjec
 func (t *translation) upstreamFilters(name string) []*hcm.HttpFilter {
 	var filters []*hcm.HttpFilter
 	if t.hasKey(name) {
+		auth := t.c.Providers[name].Description().Auth
 		secret := &tls.SdsSecretConfig{Name: secretName(name)}
 		if !t.o.Static {
 			secret.SdsConfig = adsSource()
@@ -136,7 +134,7 @@ func (t *translation) upstreamFilters(name string) []*hcm.HttpFilter {
 			Credential: &core.TypedExtensionConfig{
 				Name: "envoy.http.injected_credentials.generic",
 				TypedConfig: pack(&generic.Generic{
-					Credential: secret, Header: "authorization", HeaderValuePrefix: "Bearer ",
+					Credential: secret, Header: auth.Header, HeaderValuePrefix: auth.Prefix,
 				}),
 			},
 		}))
@@ -174,9 +172,4 @@ func adsSource() *core.ConfigSource {
 		// Without it Envoy starts after 15 s without what has not come yet: many modules take longer to compile.
 		InitialFetchTimeout: durationpb.New(0),
 	}
-}
-
-// rewritten is a client's path as the provider's base URL has it: /v1/models is BASE/models.
-func rewritten(base *url.URL, path string) string {
-	return strings.TrimRight(base.Path, "/") + strings.TrimPrefix(path, "/v1")
 }

@@ -48,7 +48,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the probe: %v\n%s", err, out)
 		return 1
 	}
-	for _, name := range append([]string{"probe"}, config.Builtin...) {
+	for _, name := range append([]string{"probe", "provider"}, config.Builtin...) {
 		if err := os.Link(filepath.Join(dir, config.AllFile), filepath.Join(dir, name+".wasm")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

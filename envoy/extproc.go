@@ -59,9 +59,10 @@ const (
 var hostAttributes = []string{"source.address", "source.port", "destination.address", "destination.port", "request.protocol", "connection.mtls"}
 
 // RenderExtProc makes a static bootstrap like Render's, in which the pipeline runs in a Module Host. What an Envoy with a
-// configuration of its own needs of it is the filter and the cluster that are called leash.host.
+// configuration of its own needs of it is the filter and the cluster that are called leash.host. There is nothing in it that
+// translates: providers are sent what they take as clients send it, and other requests are refused.
 func RenderExtProc(c *config.Config, o Options, e ExtProc) ([]byte, error) {
-	o.Static, o.Secrets = true, nil
+	o.Static, o.Secrets, o.withoutCarriers = true, nil, true
 	t := &translation{c: c, o: o}
 	r, err := Translate(c, o)
 	if err != nil {

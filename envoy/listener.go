@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -16,7 +15,6 @@ import (
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -94,6 +92,15 @@ func (t *translation) longestIdle() time.Duration {
 	return longest
 }
 
+// longestTotal is the longest that any provider may take.
+func (t *translation) longestTotal() time.Duration {
+	longest := time.Minute
+	for _, p := range t.c.Providers {
+		longest = max(longest, time.Duration(p.Timeouts.Total))
+	}
+	return longest
+}
+
 // filters are the modules and Envoy's router.
 func (t *translation) filters(r *Resources) []*hcm.HttpFilter {
 	var filters []*hcm.HttpFilter
@@ -121,29 +128,4 @@ func withoutLeashHeaders() *core.TypedExtensionConfig {
 			}},
 		}}}),
 	}
-}
-
-// localReplies gives Envoy's own errors the form of OpenAI's API. They are told apart from the modules' by their
-// response flags: https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage#response-flags
-func localReplies() *hcm.LocalReplyConfig {
-	reply := func(kind, code, message string, flags ...string) *hcm.ResponseMapper {
-		body, err := structpb.NewStruct(map[string]any{"error": map[string]any{
-			"message": message, "type": kind, "param": nil, "code": code,
-		}})
-		if err != nil {
-			panic("envoy: encode a local reply: " + err.Error()) // strings only
-		}
-		return &hcm.ResponseMapper{
-			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
-				ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: flags},
-			}},
-			BodyFormatOverride: &core.SubstitutionFormatString{Format: &core.SubstitutionFormatString_JsonFormat{JsonFormat: body}},
-		}
-	}
-	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
-		reply("server_error", "provider_timeout", "the provider did not answer in time", "UT", "SI", "DT", "UMSDR"),
-		reply("server_error", "provider_unavailable", "the provider could not be reached, or broke off before it answered: try again later",
-			"UH", "UF", "UO", "UC", "UR", "URX", "LR", "UPE", "NC", "DF"),
-		reply("invalid_request_error", "bad_request", "the request breaks the HTTP protocol or was not sent to its end", "DPE", "IH"),
-	}}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -18,9 +20,6 @@ import (
 // routeHeader carries the provider that the module route has picked.
 const routeHeader = "x-leash-route"
 
-// modelPaths are the paths that are routed by model.
-var modelPaths = []string{"/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings"}
-
 // routes is Envoy's route table: what the modules have not given a route to meets an error at its end.
 func (t *translation) routes() *route.RouteConfiguration {
 	var routes []*route.Route
@@ -33,36 +32,70 @@ func (t *translation) routes() *route.RouteConfiguration {
 		}
 	}
 	for _, provider := range sortedKeys(models) {
-		for _, path := range modelPaths {
-			routes = append(routes, t.modelRoute(provider, path))
-		}
+		routes = append(routes, t.modelRoutes(provider)...)
+	}
+	switch {
+	case len(models) > 0 && t.o.withoutCarriers:
+		untranslated := refusal("/", 501, "not_translatable", "the provider of this model has another API, and this gateway does not translate")
+		untranslated.Name, untranslated.Match.Headers = through, []*route.HeaderMatcher{exactHeader(routeHeader, through)}
+		routes = append(routes, untranslated)
+	case len(models) > 0:
+		routes = append(routes, t.throughRoute())
 	}
 	routes = append(routes, refusal("/", 404, "unknown_url", "this gateway does not serve this path: check the method and the exact path"))
 	return &route.RouteConfiguration{
-		Name:         routesName,
-		VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: routes}},
-		// What a client sends to prove who it is, and what only Leash and Envoy need to know, is not for providers.
-		RequestHeadersToRemove: []string{
-			routeHeader, "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-			"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address",
-		},
-		// What a provider tells about the operator's account is not for clients.
-		ResponseHeadersToRemove: []string{"openai-organization", "openai-project", "set-cookie"},
+		Name: routesName,
+		VirtualHosts: []*route.VirtualHost{{
+			Name: "all", Domains: []string{"*"}, Routes: routes, IncludeRequestAttemptCount: true,
+		}},
+		// What a client sends to prove who it is is not for providers.
+		RequestHeadersToRemove:  clientsOwn,
+		ResponseHeadersToRemove: notForClients,
 	}
 }
 
-func (t *translation) modelRoute(provider, path string) *route.Route {
-	return &route.Route{
-		Name: provider + " " + path,
-		Match: &route.RouteMatch{
-			PathSpecifier: &route.RouteMatch_Path{Path: path},
-			Headers: []*route.HeaderMatcher{
-				exactHeader(routeHeader, provider), exactHeader(":method", "POST"),
-			},
-		},
-		Action:                 t.toProvider(provider, path),
-		RequestHeadersToRemove: t.withoutKey(provider),
+// clientsOwn are headers with which clients prove who they are, and those that tell of them.
+var clientsOwn = []string{
+	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
+	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address",
+}
+
+// notForClients is what a provider tells about the operator's account.
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie"}
+
+// notForProviders is what only Leash and Envoy need to know.
+func notForProviders() []string {
+	names := []string{routeHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
+	for attempt := 1; attempt <= maxAttempts; attempt++ {
+		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
 	}
+	return names
+}
+
+// modelRoutes are taken by requests that go to a provider as the client has sent them. OpenAI's clients have the version
+// of the API in the base URL, the others in the path.
+func (t *translation) modelRoutes(provider string) []*route.Route {
+	kind := t.c.Providers[provider].Description()
+	prefixes := []string{"/v1/", "/v1beta/"}
+	if kind.Versioned() {
+		prefixes = prefixes[:1]
+	}
+	var routes []*route.Route
+	for _, prefix := range prefixes {
+		to := t.toProvider(provider)
+		to.Route.PrefixRewrite = kind.PathAt(t.basePath(provider), prefix)
+		routes = append(routes, &route.Route{
+			Name: provider + " " + prefix,
+			Match: &route.RouteMatch{
+				PathSpecifier: &route.RouteMatch_Prefix{Prefix: prefix},
+				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, provider), exactHeader(":method", "POST")},
+			},
+			Action:                 to,
+			RequestHeadersToRemove: notForProviders(),
+			RequestHeadersToAdd:    t.headersOf(provider),
+		})
+	}
+	return routes
 }
 
 // isModelRoute says that a route is only taken where a module has chosen its provider.
@@ -71,20 +104,32 @@ func isModelRoute(r *route.Route) bool {
 }
 
 func (t *translation) pathRoute(r config.Route) *route.Route {
+	to := t.toProvider(r.Provider)
+	to.Route.PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
 	return &route.Route{
 		Name:                   r.Path,
 		Match:                  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},
-		Action:                 t.toProvider(r.Provider, r.Path),
-		RequestHeadersToRemove: t.withoutKey(r.Provider),
+		Action:                 to,
+		RequestHeadersToRemove: notForProviders(),
+		RequestHeadersToAdd:    t.headersOf(r.Provider),
 	}
 }
 
-// withoutKey removes the client's own key. Where the provider has one it takes that place.
-func (t *translation) withoutKey(provider string) []string {
-	if t.hasKey(provider) {
-		return nil
+// basePath is the path of a provider's base URL, without a slash at its end.
+func (t *translation) basePath(provider string) string {
+	return strings.TrimRight(t.baseURL(provider).EscapedPath(), "/")
+}
+
+// headersOf are the headers that every request to a provider needs.
+func (t *translation) headersOf(provider string) []*core.HeaderValueOption {
+	var headers []*core.HeaderValueOption
+	needed := t.c.Providers[provider].Description().Headers
+	for _, name := range sortedKeys(needed) {
+		headers = append(headers, &core.HeaderValueOption{
+			Header: &core.HeaderValue{Key: name, Value: needed[name]}, AppendAction: core.HeaderValueOption_ADD_IF_ABSENT,
+		})
 	}
-	return []string{"authorization"}
+	return headers
 }
 
 func exactHeader(name, value string) *route.HeaderMatcher {
@@ -93,11 +138,10 @@ func exactHeader(name, value string) *route.HeaderMatcher {
 	}}
 }
 
-func (t *translation) toProvider(name, path string) *route.Route_Route {
+func (t *translation) toProvider(name string) *route.Route_Route {
 	provider, base := t.c.Providers[name], t.baseURL(name)
 	return &route.Route_Route{Route: &route.RouteAction{
 		ClusterSpecifier:     &route.RouteAction_Cluster{Cluster: clusterName(name)},
-		PrefixRewrite:        rewritten(base, path),
 		HostRewriteSpecifier: &route.RouteAction_HostRewriteLiteral{HostRewriteLiteral: authority(base)},
 		Timeout:              durationpb.New(time.Duration(provider.Timeouts.Total)),
 		IdleTimeout:          durationpb.New(time.Duration(provider.Timeouts.Idle)),

@@ -302,6 +302,9 @@ func snapshotOf(r *Resources) (*cache.Snapshot, map[string]string, error) {
 		resource.ListenerType: {r.Listener},
 		resource.RouteType:    {r.Routes},
 	}
+	for _, l := range r.Carriers {
+		byType[resource.ListenerType] = append(byType[resource.ListenerType], l)
+	}
 	if r.stage != nil {
 		byType[resource.ListenerType] = append(byType[resource.ListenerType], r.stage)
 	}

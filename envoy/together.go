@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
@@ -23,6 +24,7 @@ func together(previous, next *Resources) overlap {
 	}
 	after := *next
 	after.Clusters = union(next.Clusters, previous.Clusters, (*cluster.Cluster).GetName)
+	after.Carriers = union(next.Carriers, previous.Carriers, (*listener.Listener).GetName)
 	after.Secrets = union(next.Secrets, previous.Secrets, (*tls.Secret).GetName)
 	after.Routes = unionRoutes(next.Routes, previous.Routes)
 	before := after

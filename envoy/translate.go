@@ -41,11 +41,15 @@ type Options struct {
 	Generation int
 	// Static puts everything into one bootstrap instead of resources that refer to each other over xDS.
 	Static bool
+
+	// withoutCarriers is for an Envoy that loads no Wasm: it has nothing to translate with.
+	withoutCarriers bool
 }
 
 // Resources are a configuration in Envoy's terms.
 type Resources struct {
 	Listener   *listener.Listener
+	Carriers   []*listener.Listener // internal ones, on the way to providers
 	Routes     *route.RouteConfiguration
 	Clusters   []*cluster.Cluster
 	Extensions []*core.TypedExtensionConfig // the modules
@@ -70,6 +74,14 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 	}
 	for _, name := range sortedKeys(c.Providers) {
 		r.Clusters = append(r.Clusters, t.cluster(name))
+		if !o.withoutCarriers {
+			carrier, err := t.carrier(name)
+			if err != nil {
+				return nil, err
+			}
+			r.Carriers = append(r.Carriers, carrier)
+			r.Clusters = append(r.Clusters, toCarrier(name))
+		}
 		if secret := t.secret(name); secret != nil {
 			r.Secrets = append(r.Secrets, secret)
 		}
@@ -104,7 +116,7 @@ func (t *translation) module(f config.Filter) (*core.TypedExtensionConfig, error
 	plugin := &wasm.PluginConfig{
 		Name: f.Name,
 		Vm: &wasm.PluginConfig_VmConfig{VmConfig: &wasm.VmConfig{
-			VmId:    f.Name,
+			VmId:    f.VM,
 			Runtime: "envoy.wasm.runtime.v8",
 			Code: &core.AsyncDataSource{Specifier: &core.AsyncDataSource_Local{Local: &core.DataSource{
 				Specifier: &core.DataSource_Filename{Filename: file},

@@ -17,6 +17,7 @@ import (
 	"github.com/leash-gateway/leash/filters/contentfilter"
 	"github.com/leash-gateway/leash/filters/costtracker"
 	"github.com/leash-gateway/leash/filters/logger"
+	"github.com/leash-gateway/leash/filters/provider"
 	"github.com/leash-gateway/leash/filters/ratelimit"
 	"github.com/leash-gateway/leash/filters/route"
 	"github.com/leash-gateway/leash/module"
@@ -26,7 +27,7 @@ import (
 // configs are the configurations of all filters: pointers, so that defaults can be set.
 var configs = map[string]any{
 	"auth": &auth.Config{}, "contentfilter": &contentfilter.Config{}, "costtracker": &costtracker.Config{},
-	"logger": &logger.Config{}, "ratelimit": &ratelimit.Config{}, "route": &route.Config{},
+	"logger": &logger.Config{}, "provider": &provider.Config{}, "ratelimit": &ratelimit.Config{}, "route": &route.Config{},
 }
 
 // names are the folders with a manifest.
@@ -67,6 +68,7 @@ func phases(m any) []string {
 	_, event := m.(module.EventHandler)
 	_, usage := m.(module.UsageReader)
 	_, finish := m.(module.Finisher)
+	_, carry := m.(module.Carrier)
 	add("request_header", requestHeader)
 	add("request", request)
 	add("body", body)
@@ -75,6 +77,7 @@ func phases(m any) []string {
 	add("event", event)
 	add("usage", usage)
 	add("finish", finish)
+	add("carry", carry)
 	return names
 }
 
@@ -154,6 +157,8 @@ func fieldsOf(config reflect.Value, path string, fields map[string]field) {
 		case f.Type.Kind() == reflect.Slice:
 			fields[name] = field{"list", ""}
 			fieldsOf(reflect.New(f.Type.Elem()).Elem(), name+"[].", fields)
+		case f.Type == reflect.TypeFor[map[string]string]():
+			fields[name] = field{"map of texts", ""}
 		case f.Type.Kind() == reflect.Map:
 			fields[name] = field{"map", ""}
 			fieldsOf(reflect.New(f.Type.Elem()).Elem(), name+".NAME.", fields)
@@ -227,7 +232,7 @@ func TestTheExampleOfAReadmeBuilds(t *testing.T) {
 				t.Fatal("there is no example")
 			}
 			file := example[1]
-			if !strings.Contains(file, "- module: "+name+"\n") {
+			if name != "provider" && !strings.Contains(file, "- module: "+name+"\n") { // which Leash adds
 				t.Errorf("the example does not use the module:\n%s", file)
 			}
 			for section, text := range map[string]string{
@@ -245,6 +250,9 @@ func TestTheExampleOfAReadmeBuilds(t *testing.T) {
 			}
 			for _, filter := range c.Filters() {
 				moduletest.New(t, string(filter.Config))
+			}
+			for provider := range c.Providers {
+				moduletest.New(t, string(c.Carrier(provider, "").Config))
 			}
 		})
 	}

@@ -47,6 +47,16 @@ func (f Format) String() string {
 	return formatNames[None]
 }
 
+// FormatNamed is the format that String names so; None where there is none.
+func FormatNamed(name string) Format {
+	for f := range Format(formats) {
+		if formatNames[f] == name {
+			return f
+		}
+	}
+	return None
+}
+
 // A Family is a provider's API, all of whose formats have errors and streams in common.
 type Family uint8
 

@@ -57,7 +57,7 @@ const (
 // Phase is a part of an exchange.
 type Phase string
 
-// The phases, in the order in which an exchange passes them. Connection is TCP traffic, which the kit has no type for.
+// The phases, in the order in which an exchange passes them. Carry takes it to a provider; Connection is TCP traffic, which the kit has no type for.
 const (
 	RequestHeader  Phase = "request_header"
 	Request        Phase = "request"
@@ -67,11 +67,12 @@ const (
 	Event          Phase = "event"
 	Usage          Phase = "usage"
 	Finish         Phase = "finish"
+	Carry          Phase = "carry"
 	Connection     Phase = "connection"
 )
 
 // Phases are all of them.
-var Phases = []Phase{RequestHeader, Request, Body, ResponseHeader, Response, Event, Usage, Finish, Connection}
+var Phases = []Phase{RequestHeader, Request, Body, ResponseHeader, Response, Event, Usage, Finish, Carry, Connection}
 
 // Capabilities are what a module may ask of its host.
 type Capabilities struct {

@@ -37,6 +37,7 @@ type Flow struct {
 	replacement []byte
 
 	stream
+	carried    carriage
 	usageKnown bool
 	textBytes  int64
 }
@@ -60,6 +61,7 @@ const (
 	buffers
 	streams
 	replaces
+	carries
 )
 
 // Start begins an exchange on s.

@@ -89,7 +89,7 @@ type Narrower interface {
 }
 
 // Phase is a set of phases.
-type Phase uint8
+type Phase uint16
 
 // The phases, in the order in which an exchange passes them.
 const (
@@ -101,8 +101,9 @@ const (
 	PhaseEvent
 	PhaseFinish
 	PhaseUsage
+	PhaseCarry
 
-	allPhases Phase = 1<<8 - 1
+	allPhases Phase = 1<<9 - 1
 )
 
 // String names a single phase, for logs.
@@ -122,6 +123,8 @@ func (p Phase) String() string {
 		return "event"
 	case PhaseFinish:
 		return "finish"
+	case PhaseCarry:
+		return "carry"
 	default:
 		return "phases"
 	}
@@ -180,6 +183,7 @@ type instance struct {
 	event          EventHandler
 	finish         Finisher
 	flush          Flusher
+	carry          Carrier
 	needs          Phase
 }
 
@@ -216,6 +220,9 @@ func newInstance(m any) (instance, error) {
 	}
 	if h, ok := m.(Finisher); take(PhaseFinish, ok) {
 		in.finish = h
+	}
+	if h, ok := m.(Carrier); take(PhaseCarry, ok) {
+		in.carry = h
 	}
 	in.flush, _ = m.(Flusher)
 	if u, ok := m.(UsageReader); ok && u.ReadsUsage() {

@@ -47,6 +47,7 @@ type Pipeline struct {
 	policy   bool // a policy is among the modules: what cannot be read is refused
 	first    int  // index of the first policy
 	handover bool
+	carrier  Carrier // alone in its pipeline
 	families families
 	// unflushed says that a module has put something off.
 	unflushed bool
@@ -96,6 +97,10 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 			p.needs |= in.needs
 		}
 		p.slots = append(p.slots, s)
+		p.carrier = s.base.carry
+	}
+	if p.needs&PhaseCarry != 0 && (len(p.slots) > 1 || len(p.slots[0].tenants) > 0) {
+		return nil, errors.New("modules: one that takes exchanges to a provider stands alone, and has no configuration for tenants")
 	}
 	return p, nil
 }
@@ -161,7 +166,7 @@ func (p *Pipeline) readsAnswers() bool {
 
 // knowsAnswers says whether any module is told of answers.
 func (p *Pipeline) knowsAnswers() bool {
-	return p.readsAnswers() || p.needs&(PhaseResponseHeader|PhaseFinish) != 0
+	return p.readsAnswers() || p.needs&(PhaseResponseHeader|PhaseFinish|PhaseCarry) != 0
 }
 
 // NeedsRequestBody says whether the host must call with the bodies of requests. Modules that only look at answers are

@@ -35,6 +35,10 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 		f.setHeader(Requests, ":path", f.target)
 	}
 	f.request, f.requestEnd = atHeader, end
+	if f.p.carrier != nil {
+		f.removeHeader(Requests, "accept-encoding") // what it is to read must be plain
+		return f.carryRequest()
+	}
 	f.begin(PhaseRequestHeader)
 	f.checkHeaders()
 	action := f.proceed()
@@ -120,6 +124,9 @@ func (f *Flow) endRequest() Action {
 // proceed takes the request as far as it can go.
 func (f *Flow) proceed() Action {
 	defer f.flushHeaders(Requests)
+	if f.p.carrier != nil {
+		return f.carryRequest()
+	}
 	for !f.ended {
 		switch f.request {
 		case atHeader:

@@ -21,6 +21,9 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	if f.answered || f.request != forwarded {
 		return Continue // our own reply, or the host's in place of a request that never left
 	}
+	if f.p.carrier != nil {
+		return f.carryHeaders(end)
+	}
 	f.begin(PhaseResponseHeader)
 	if f.run() != ran {
 		return f.headersOfReplacement(end)
@@ -89,6 +92,8 @@ func (f *Flow) OnResponseBody(size int, end bool) Action {
 		return f.endResponse()
 	case streams:
 		f.feed(end)
+	case carries:
+		return f.carryBody(size, end)
 	case replaces:
 		f.s.SetBody(Responses, f.replacement)
 		f.replacement = nil
@@ -100,8 +105,13 @@ func (f *Flow) OnResponseBody(size int, end bool) Action {
 func (f *Flow) OnResponseTrailers() Action {
 	defer f.flushHeaders(Responses)
 	f.responseEnd = true
-	if f.response == buffers {
+	switch f.response {
+	case buffers:
 		return f.endResponse()
+	case carries:
+		if !f.carried.gone { // else nothing can be added any more
+			return f.carryBody(0, true)
+		}
 	}
 	return Continue
 }

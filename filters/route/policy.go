@@ -6,6 +6,7 @@ package route
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,12 +16,32 @@ import (
 
 func init() { module.Register("route", module.Policy, New) }
 
-// Header tells Envoy's route table which route was picked.
-const Header = "x-leash-route"
+// What Envoy, or whoever else carries the exchange, is told.
+const (
+	// Header says which route of Envoy's is to be taken: that of the provider, to which the request goes as it is, or
+	// Through.
+	Header = "x-leash-route"
+	// Through is the value of Header for a request that goes by the module provider, which finds out from the following
+	// headers what it is to do.
+	Through = "~"
+	// TargetHeader and the number of an attempt, from 1 on, is the header with the provider that the attempt goes to.
+	TargetHeader = "x-leash-target-"
+	// ModelHeader and the number of an attempt is the header with the model that the provider is asked for.
+	ModelHeader = "x-leash-model-"
+)
 
 // Config lists the routes; the first that matches is taken.
 type Config struct {
 	Routes []Route `json:"routes"`
+	// Providers says what each is sent as clients send it. One that is not listed is sent everything so.
+	Providers []Provider `json:"providers"`
+}
+
+// Provider is what is known of one.
+type Provider struct {
+	Name string `json:"name"`
+	// Formats are those that need no translation.
+	Formats []string `json:"formats"`
 }
 
 // Route sends a model, or a pattern of models, to a provider.
@@ -48,13 +69,23 @@ func (r *Route) Validate() error {
 
 // Router picks routes.
 type Router struct {
-	routes []Route
-	models []string // those without a pattern, each once, to be listed
+	routes  []Route
+	models  []string // those without a pattern, each once, to be listed
+	formats map[string][]llm.Format
 }
 
 // New builds the module.
 func New(c Config) (*Router, error) {
-	r := &Router{routes: c.Routes}
+	r := &Router{routes: c.Routes, formats: map[string][]llm.Format{}}
+	for i, p := range c.Providers {
+		for j, name := range p.Formats {
+			f := llm.FormatNamed(name)
+			if f == llm.None {
+				return nil, fmt.Errorf("providers[%d].formats[%d]: there is no format %q", i, j, name)
+			}
+			r.formats[p.Name] = append(r.formats[p.Name], f)
+		}
+	}
 	for _, route := range c.Routes {
 		if !strings.Contains(route.Model, "*") && !slices.Contains(r.models, route.Model) {
 			r.models = append(r.models, route.Model)
@@ -83,12 +114,28 @@ func (r *Router) Request(x *module.Exchange) error {
 		x.SetFact(module.FactProvider, route.Provider)
 		if route.UpstreamModel != "" {
 			x.SetFact(module.FactUpstreamModel, route.UpstreamModel)
+		}
+		if !r.speaks(route.Provider, x.Format) {
+			x.SetRequestHeader(Header, Through)
+			x.SetRequestHeader(TargetHeader+"1", route.Provider)
+			if route.UpstreamModel != "" {
+				x.SetRequestHeader(ModelHeader+"1", route.UpstreamModel)
+			}
+			return nil
+		}
+		if route.UpstreamModel != "" {
 			x.Request.SetModel(route.UpstreamModel)
 		}
 		x.SetRequestHeader(Header, route.Name)
 		return nil
 	}
 	return module.Refuse(404, "model_not_found", "no route of this gateway serves the model that was asked for: GET /v1/models lists what it serves")
+}
+
+// speaks says that a provider takes a request as the client sends it.
+func (r *Router) speaks(provider string, f llm.Format) bool {
+	formats, known := r.formats[provider]
+	return !known || slices.Contains(formats, f)
 }
 
 // matches compares a name with a pattern in which * stands for any characters. Each piece between two stars is taken

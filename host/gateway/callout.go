@@ -46,8 +46,8 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 			r.Header.Add(name, value)
 		}
 	}
-	if p.bearer != "" {
-		r.Header.Set("Authorization", p.bearer)
+	if p.key != "" {
+		r.Header.Set(p.auth, p.key)
 	}
 	if len(call.Body) > 0 {
 		body := call.Body

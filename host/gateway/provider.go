@@ -20,7 +20,9 @@ type provider struct {
 	name      string
 	base      *url.URL
 	host      string // the Host header
-	bearer    string // "Bearer KEY", or "" where the provider has none
+	key       string // as it stands in the header auth; "" where the provider has none
+	auth      string
+	needed    map[string]string // headers that every request needs which does not say otherwise
 	total     time.Duration
 	idle      time.Duration
 	transport *http.Transport
@@ -34,13 +36,13 @@ const (
 
 func newProvider(name string, c *config.Config, o Options, m *metrics) (*provider, error) {
 	configured := c.Providers[name]
-	base := baseURL(name, c, o)
+	base, kind := baseURL(name, c, o), configured.Description()
 	p := &provider{
-		name: name, base: base, host: authority(base), counts: m.upstream(name),
+		name: name, base: base, host: authority(base), counts: m.upstream(name), auth: kind.Auth.Header, needed: kind.Headers,
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle),
 	}
 	if configured.APIKey != nil && o.Mock[name] == nil {
-		p.bearer = "Bearer " + o.Secrets[name].Reveal()
+		p.key = kind.Auth.Prefix + o.Secrets[name].Reveal()
 	}
 	connect := time.Duration(configured.Timeouts.Connect)
 	dialer := &net.Dialer{Timeout: connect}

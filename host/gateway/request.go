@@ -161,14 +161,21 @@ func (p *provider) upstreamRequest(h *abi.Headers, to target) *http.Request {
 	if !agent {
 		r.Header["User-Agent"] = nil
 	}
-	delete(r.Header, "authorization")
-	if p.bearer != "" {
-		r.Header["authorization"] = []string{p.bearer}
+	for name, value := range p.needed {
+		if r.Header[name] == nil {
+			r.Header[name] = []string{value}
+		}
+	}
+	if p.key != "" {
+		r.Header[p.auth] = []string{p.key}
 	}
 	return r
 }
 
 func dropped(name string) bool {
+	if strings.HasPrefix(name, "x-leash-") {
+		return true
+	}
 	for _, n := range notForProviders {
 		if n == name {
 			return true

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -12,13 +11,16 @@ import (
 // routeHeader carries the provider that the module route has picked.
 const routeHeader = "x-leash-route"
 
-// modelPaths are the paths that are routed by model.
-var modelPaths = []string{"/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings"}
-
 // routes is the route table. What it does not know is answered with unknownURL.
 type routes struct {
-	paths  map[string]target            // let through as they are
-	models map[string]map[string]target // by provider and path
+	paths  map[string]target    // let through as they are
+	models map[string]placement // the providers that models go to
+}
+
+// A placement is where a provider has the paths of its API.
+type placement struct {
+	kind *config.Kind
+	base string
 }
 
 // A target is where an exchange goes.
@@ -28,17 +30,14 @@ type target struct {
 }
 
 func newRoutes(c *config.Config, o Options) *routes {
-	t := &routes{paths: map[string]target{}, models: map[string]map[string]target{}}
+	t := &routes{paths: map[string]target{}, models: map[string]placement{}}
 	for _, r := range c.Routes {
-		base := baseURL(r.Provider, c, o)
+		at := placement{c.Providers[r.Provider].Description(), baseURL(r.Provider, c, o).EscapedPath()}
 		switch {
 		case r.Path == "":
-			t.models[r.Provider] = map[string]target{}
-			for _, path := range modelPaths {
-				t.models[r.Provider][path] = target{r.Provider, rewritten(base, path)}
-			}
+			t.models[r.Provider] = at
 		case t.paths[r.Path].provider == "": // the first that matches is taken
-			t.paths[r.Path] = target{r.Provider, rewritten(base, r.Path)}
+			t.paths[r.Path] = target{r.Provider, at.kind.PathAt(at.base, r.Path)}
 		}
 	}
 	return t
@@ -49,11 +48,11 @@ func (t *routes) find(method, path, chosen string) (target, bool) {
 	if to, ok := t.paths[path]; ok {
 		return to, true
 	}
-	if method != "POST" {
+	at, ok := t.models[chosen]
+	if method != "POST" || !ok {
 		return target{}, false
 	}
-	to, ok := t.models[chosen][path]
-	return to, ok
+	return target{chosen, at.kind.PathAt(at.base, path)}, true
 }
 
 // baseURL is where a provider's requests go.
@@ -64,11 +63,6 @@ func baseURL(provider string, c *config.Config, o Options) *url.URL {
 	return &c.Providers[provider].BaseURL.URL
 }
 
-// rewritten is a client's path as the provider's base URL has it: /v1/models is BASE/models.
-func rewritten(base *url.URL, path string) string {
-	return strings.TrimRight(base.EscapedPath(), "/") + strings.TrimPrefix(path, "/v1")
-}
-
 // authority is the Host header for a URL.
 func authority(u *url.URL) string {
 	if u.Port() == "" {
@@ -77,14 +71,14 @@ func authority(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), u.Port())
 }
 
-// What a client sends to prove who it is, and what only Leash needs to know, is not for providers.
+// What a client sends to prove who it is, and what only Leash needs to know (x-leash-...), is not for providers.
 var notForProviders = []string{
-	routeHeader, "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto",
+	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
+	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-attempt-count",
 }
 
 // What a provider tells about the operator's account, or about itself, is not for clients.
-var notForClients = []string{"openai-organization", "openai-project", "set-cookie", "server"}
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server"}
 
 // hopByHop are headers for one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 var hopByHop = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect"}

@@ -60,6 +60,7 @@ func Admit(ctx context.Context, c *config.Config, o Options) error {
 	if !slices.ContainsFunc(c.Pipeline, func(m config.Module) bool { return m.Module == "route" }) {
 		a.builtin("route", "routes") // the configuration adds it
 	}
+	a.builtin("provider", "providers")
 	if len(a.errors) == 0 {
 		a.checkConfigurations()
 	}

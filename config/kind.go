@@ -1,0 +1,111 @@
+package config
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+// A Kind is what providers of one make have in common. kinds.yaml lists them: a provider is data, not code.
+type Kind struct {
+	// BaseURL is where it is; empty where each is elsewhere.
+	BaseURL string `yaml:"base_url"`
+	// API is what it is spoken to in by clients that do not speak its own: chat, responses, messages or gemini.
+	API string `yaml:"api"`
+	// Formats are those that it is sent as clients send them (llm.Format).
+	Formats []string `yaml:"formats"`
+	// Auth is where the key stands.
+	Auth Auth `yaml:"auth"`
+	// Headers are what every request needs that does not say otherwise.
+	Headers map[string]string `yaml:"headers"`
+	// Paths are those of formats that are not at their usual place, relative to the base URL.
+	Paths map[string]string `yaml:"paths"`
+	// Health is a path, relative to the base URL, that costs nothing and needs no key; empty where there is none.
+	Health string `yaml:"health"`
+
+	// Like is the kind from which it has whatever it does not say itself.
+	Like string `yaml:"like"`
+}
+
+// Auth is where a provider's key stands in a request.
+type Auth struct {
+	Header string `yaml:"header"`
+	Prefix string `yaml:"prefix"`
+}
+
+// Speaks says that a request of a format needs no translation.
+func (k *Kind) Speaks(f llm.Format) bool { return slices.Contains(k.Formats, f.String()) }
+
+// Versioned says that the base URL has the version of the API in it, as clients of OpenAI's have theirs: /v1/models is
+// BASE/models.
+func (k *Kind) Versioned() bool { return k.API == "chat" || k.API == "responses" }
+
+// At is the base URL of a server that has the APIs at their usual paths, as a client of this kind is given it.
+func (k *Kind) At(server *url.URL) *url.URL {
+	if k.Versioned() {
+		return &url.URL{Scheme: server.Scheme, Host: server.Host, Path: "/v1"}
+	}
+	return &url.URL{Scheme: server.Scheme, Host: server.Host}
+}
+
+// PathAt is where a provider with this path of its base URL has what its clients know by another path.
+func (k *Kind) PathAt(base, path string) string {
+	if k.Versioned() {
+		path = strings.TrimPrefix(path, "/v1")
+	}
+	return strings.TrimRight(base, "/") + path
+}
+
+// DefaultKind is what a provider is whose kind is not named.
+const DefaultKind = "openai"
+
+//go:embed kinds.yaml
+var kindsFile []byte
+
+// kinds are all of them, by name.
+var kinds = readKinds(kindsFile)
+
+// Kinds are the names of all kinds, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// Description is what the provider's kind says of it.
+func (p *Provider) Description() *Kind { return kinds[p.Kind] }
+
+func readKinds(file []byte) map[string]*Kind {
+	read := map[string]*Kind{}
+	decoder := yaml.NewDecoder(bytes.NewReader(file))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&read); err != nil {
+		panic("config: kinds.yaml: " + err.Error()) // a test reads it
+	}
+	for name, k := range read {
+		if k.Like == "" {
+			continue
+		}
+		model := read[k.Like]
+		if model == nil || model.Like != "" {
+			panic(fmt.Sprintf("config: kinds.yaml: %s is like %q, which is none, or like another itself", name, k.Like))
+		}
+		if k.API == "" {
+			k.API = model.API
+		}
+		if k.Formats == nil {
+			k.Formats = model.Formats
+		}
+		if k.Auth == (Auth{}) {
+			k.Auth = model.Auth
+		}
+		if k.Headers == nil {
+			k.Headers = model.Headers
+		}
+	}
+	return read
+}

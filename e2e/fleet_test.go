@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+// A fleet is several providers by name, each with a key of its own.
+type fleet map[string]*member
+
+// A member is one provider of a fleet. It takes no other key than its own, and can be killed and revived.
+type member struct {
+	*mock.Provider
+
+	name    string
+	address string
+	mu      sync.Mutex
+	server  *httptest.Server // nil while it is dead
+}
+
+// startFleet starts providers.
+func startFleet(t testing.TB, names ...string) fleet {
+	t.Helper()
+	f := fleet{}
+	for _, name := range names {
+		m := &member{name: name, Provider: mock.New(mock.Options{Control: true, Key: keyOf(name)})}
+		m.revive(t)
+		t.Cleanup(m.kill)
+		f[name] = m
+	}
+	return f
+}
+
+// keyOf is the key of a provider of a fleet, which is planted nowhere else.
+func keyOf(name string) string { return "sk-planted-of-" + name + "-8c41" }
+
+// serves says that the provider has what the dialect asks for: the mock has no responses of OpenAI's, and is sent them as they are.
+func (m *member) serves(d dialect) bool { return m.name != "openai" || d.name != "responses" }
+
+// Server is where it is, for templates of leash.yaml.
+func (m *member) Server() string { return "http://" + m.address }
+
+// kill closes it as a process is killed: connections break.
+func (m *member) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.server != nil {
+		m.server.CloseClientConnections()
+		m.server.Listener.Close() //nolint:errcheck // it is to be gone
+		m.server.Config.Close()   //nolint:errcheck // likewise
+		m.server = nil
+	}
+}
+
+// revive starts it, at the address that it had before.
+func (m *member) revive(t testing.TB) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := httptest.NewUnstartedServer(m.Provider)
+	if m.address != "" {
+		s.Listener.Close() //nolint:errcheck // another takes its place
+		eventually(t, "the address of "+m.name+" to be free", func() (free bool) {
+			s.Listener, free = listenAt(m.address)
+			return free
+		})
+	}
+	s.Start()
+	m.server, m.address = s, strings.TrimPrefix(s.URL, "http://")
+}
+
+// received is all that it has got, headers and bodies.
+func (m *member) received(t testing.TB) string {
+	t.Helper()
+	return get(t, m.Server()+"/mock/requests").Body
+}
+
+// environment is what leash reads the keys from.
+func (f fleet) environment() []string {
+	var env []string
+	for name := range f {
+		env = append(env, "LEASH_TEST_KEY_"+strings.ToUpper(name)+"="+keyOf(name))
+	}
+	return env
+}
+
+// wantKeysKept fails where the key of a provider has reached another one, or a client's key any.
+func (f fleet) wantKeysKept(t testing.TB) {
+	t.Helper()
+	for name, m := range f {
+		got := m.received(t)
+		for other := range f {
+			if other != name && strings.Contains(got, keyOf(other)) {
+				t.Errorf("the key of %s has reached %s", other, name)
+			}
+		}
+		if strings.Contains(got, demoKey) {
+			t.Errorf("the client's key has reached %s", name)
+		}
+		if strings.Contains(strings.ToLower(got), "x-leash-") {
+			t.Errorf("a header that is for Leash alone has reached %s", name)
+		}
+	}
+}
+
+// A dialect is an API as a client speaks it.
+type dialect struct {
+	name        string
+	path        string // {model} stands for the model
+	stream      string // likewise, of a stream
+	key, prefix string // the header of the key
+	ask         func(model, text string, stream bool) string
+	answers     []string // pieces of an answer to "say: well done"
+	events      []string // of a stream
+	failure     []string // of an error
+}
+
+// dialects are the three APIs, and OpenAI's second one.
+var dialects = []dialect{
+	{
+		name: "chat", path: "/v1/chat/completions", key: "Authorization", prefix: "Bearer ",
+		ask: func(model, text string, stream bool) string {
+			return written(map[string]any{"model": model, "stream": stream, "messages": []any{map[string]any{"role": "user", "content": text}}})
+		},
+		answers: []string{`"object":"chat.completion"`, `"content":"well done"`, `"total_tokens":`},
+		events:  []string{`"object":"chat.completion.chunk"`, `"finish_reason":"stop"`, "data: [DONE]"},
+		failure: []string{`"error":{`, `"message":`, `"param":`},
+	},
+	{
+		name: "responses", path: "/v1/responses", key: "Authorization", prefix: "Bearer ",
+		ask: func(model, text string, stream bool) string {
+			return written(map[string]any{"model": model, "stream": stream, "input": text})
+		},
+		answers: []string{`"object":"response"`, `"text":"well done"`, `"output_tokens":`},
+		events:  []string{"event: response.created", "event: response.output_text.delta", "event: response.completed"},
+		failure: []string{`"error":{`, `"message":`, `"param":`},
+	},
+	{
+		name: "messages", path: "/v1/messages", key: "X-Api-Key",
+		ask: func(model, text string, stream bool) string {
+			return written(map[string]any{"model": model, "stream": stream, "max_tokens": 64, "messages": []any{map[string]any{"role": "user", "content": text}}})
+		},
+		answers: []string{`"type":"message"`, `"text":"well done"`, `"output_tokens":`},
+		events:  []string{"event: message_start", "event: content_block_delta", "event: message_stop"},
+		failure: []string{`"type":"error"`, `"error":{`, `"message":`},
+	},
+	{
+		name: "gemini", path: "/v1beta/models/{model}:generateContent", stream: "/v1beta/models/{model}:streamGenerateContent?alt=sse", key: "X-Goog-Api-Key",
+		ask: func(_, text string, _ bool) string {
+			return written(map[string]any{"contents": []any{map[string]any{"role": "user", "parts": []any{map[string]any{"text": text}}}}})
+		},
+		answers: []string{`"candidates":`, `"text":"well done"`, `"totalTokenCount":`},
+		events:  []string{`"candidates":`, `"finishReason":"STOP"`, `"totalTokenCount":`},
+		failure: []string{`"error":{`, `"status":"`, `"code":`},
+	},
+}
+
+func dialectNamed(name string) dialect {
+	return dialects[slices.IndexFunc(dialects, func(d dialect) bool { return d.name == name })]
+}
+
+// request asks in the dialect with the demo key.
+func (d dialect) request(g *gateway, model, text string, stream bool) *http.Request {
+	path := d.path
+	if stream && d.stream != "" {
+		path = d.stream
+	}
+	r, err := http.NewRequest(http.MethodPost, g.URL+strings.ReplaceAll(path, "{model}", url.PathEscape(model)), strings.NewReader(d.ask(model, text, stream)))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	r.Header.Set(d.key, d.prefix+demoKey)
+	r.Header.Set("Content-Type", "application/json")
+	if d.name == "messages" {
+		r.Header.Set("Anthropic-Version", "2023-06-01")
+	}
+	return r
+}

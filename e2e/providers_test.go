@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+// three is a gateway to a provider of each kind.
+const three = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
+modules: {separate: {{.Separate}}}
+providers:
+  openai: {kind: openai, base_url: "{{.Fleet.openai.Server}}/v1", api_key: {env: LEASH_TEST_KEY_OPENAI}}
+  anthropic: {kind: anthropic, base_url: "{{.Fleet.anthropic.Server}}", api_key: {env: LEASH_TEST_KEY_ANTHROPIC}}
+  google: {kind: google, base_url: "{{.Fleet.google.Server}}", api_key: {env: LEASH_TEST_KEY_GOOGLE}}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
+routes:
+  - {model: gpt-4o-mini, provider: openai}
+  - {model: claude-sonnet-4-5, provider: anthropic}
+  - {model: gemini-2.5-flash, provider: google}
+  - {model: sonnet, provider: anthropic, upstream_model: claude-sonnet-4-5}
+  - {model: flash, provider: google, upstream_model: gemini-2.5-flash}
+pipeline:
+  - module: costtracker
+  - module: logger
+  - module: auth
+`
+
+// models are one of each provider of the fleet.
+var models = map[string]string{"openai": "gpt-4o-mini", "anthropic": "claude-sonnet-4-5", "google": "gemini-2.5-flash"}
+
+func written(value any) string {
+	encoded, _ := json.Marshal(value) // of maps and strings
+	return string(encoded)
+}
+
+func listenAt(address string) (net.Listener, bool) {
+	l, err := net.Listen("tcp", address)
+	return l, err == nil
+}
+
+// wantAll fails where a text lacks one of several pieces.
+func wantAll(t testing.TB, text string, pieces []string) {
+	t.Helper()
+	text = strings.NewReplacer(": ", ":", ", ", ",").Replace(text) // JSON with blanks and without
+	for _, piece := range pieces {
+		if !strings.Contains(text, strings.NewReplacer(": ", ":", ", ", ",").Replace(piece)) {
+			t.Errorf("%q is missing in %s", piece, text)
+		}
+	}
+}
+
+func TestAnyClientReachesAnyProvider(t *testing.T) {
+	t.Parallel()
+	bothWays(t, func(t *testing.T, p ports) {
+		p.Fleet = startFleet(t, "openai", "anthropic", "google")
+		g := start(t, three, p)
+		for _, d := range dialects {
+			for provider, model := range models {
+				if !p.Fleet[provider].serves(d) {
+					continue
+				}
+				t.Run(d.name+" to "+provider, func(t *testing.T) {
+					g := g.with(t)
+					a := do(t, d.request(g, model, "say: well done", false))
+					if a.Status != 200 {
+						t.Fatalf("got %d %s", a.Status, a.Body)
+					}
+					wantAll(t, a.Body, d.answers)
+					a = do(t, d.request(g, model, "say: well done", true))
+					if kind := a.Header.Get("Content-Type"); a.Status != 200 || !strings.HasPrefix(kind, "text/event-stream") {
+						t.Fatalf("stream: got %d %s %s", a.Status, kind, a.Body)
+					}
+					wantAll(t, a.Body, d.events)
+				})
+			}
+		}
+		p.Fleet.wantKeysKept(t)
+	})
+}
+
+func TestErrorsOfProvidersHaveTheClientsForm(t *testing.T) {
+	t.Parallel()
+	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	g := start(t, three, p)
+	for provider, model := range models {
+		p.Fleet[provider].SetFaults(mock.Behavior{Status: 429, RetryAfter: 7e9})
+		for _, d := range dialects {
+			if !p.Fleet[provider].serves(d) {
+				continue
+			}
+			t.Run(d.name+" of "+provider, func(t *testing.T) {
+				a := do(t, d.request(g.with(t), model, "say: hi", false))
+				if a.Status != 429 || a.Header.Get("Retry-After") != "7" || a.Header.Get("Content-Type") != "application/json" {
+					t.Errorf("got %d %v", a.Status, a.Header)
+				}
+				wantAll(t, a.Body, d.failure)
+			})
+		}
+		p.Fleet[provider].ClearFaults()
+	}
+	p.Fleet["anthropic"].kill()
+	for _, d := range dialects {
+		t.Run(d.name+" of a provider that is dead", func(t *testing.T) {
+			a := do(t, d.request(g.with(t), models["anthropic"], "say: hi", false))
+			if a.Status != 503 {
+				t.Errorf("got %d, want 503", a.Status)
+			}
+			wantAll(t, a.Body, d.failure)
+		})
+	}
+}
+
+func TestModelsAreRenamedForAnyProvider(t *testing.T) {
+	t.Parallel()
+	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	g := start(t, three, p)
+	for _, d := range dialects {
+		for alias, provider := range map[string]string{"sonnet": "anthropic", "flash": "google"} {
+			a := do(t, d.request(g, alias, "say: "+d.name+" renamed", false))
+			if got := p.Fleet[provider].received(t); a.Status != 200 || !strings.Contains(got, models[provider]) || strings.Contains(got, `"`+alias+`"`) {
+				t.Errorf("%s: got %d %s, the provider received %s", d.name, a.Status, a.Body, got)
+			}
+		}
+	}
+}
+
+func TestWhatAProviderCannotBeToldIsRefused(t *testing.T) {
+	t.Parallel()
+	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	g := start(t, three, p)
+	a := do(t, g.request(`{"model":"claude-sonnet-4-5","logit_bias":{"1":2},"messages":[{"role":"user","content":"hi"}]}`))
+	if a.Status != 400 || a.errorCode() != "not_translatable" || !strings.Contains(a.Body, "logit_bias") {
+		t.Errorf("got %d %s", a.Status, a.Body)
+	}
+}

@@ -1,0 +1,161 @@
+package envoy
+
+import (
+	"strconv"
+
+	xdscore "github.com/cncf/xds/go/xds/core/v3"
+	xdsmatcher "github.com/cncf/xds/go/xds/type/matcher/v3"
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	specifier "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/matcher/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// A request that is to be translated, or may have to go to several providers, takes a second step within Envoy: to an internal
+// listener of the provider, which holds the module that carries exchanges and from which it goes on to the provider's cluster. So
+// each attempt begins with the request as the modules have left it: what one provider was sent, its key above all, is nowhere
+// for the next one to see (docs/decisions/070-attempts-by-internal-listeners.md).
+
+// carrierName is a provider's internal listener, and the cluster that leads to it.
+func carrierName(provider string) string { return "carry." + provider }
+
+// What the modules route and provider have agreed on.
+const (
+	through       = "~"
+	targetHeader  = "x-leash-target-"
+	modelHeader   = "x-leash-model-"
+	attemptHeader = "x-envoy-attempt-count"
+	nextHeader    = "x-leash-next"
+)
+
+// toCarrier is the cluster that leads to a provider's internal listener. It always has its endpoint, so that a provider without one
+// is an answer like any other, after which the next one is asked.
+func toCarrier(provider string) *cluster.Cluster {
+	return &cluster.Cluster{
+		Name:                 carrierName(provider),
+		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: carrierName(provider), Endpoints: []*endpoint.LocalityLbEndpoints{{
+			LbEndpoints: []*endpoint.LbEndpoint{{HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{
+				Address: &core.Address{Address: &core.Address_EnvoyInternalAddress{EnvoyInternalAddress: &core.EnvoyInternalAddress{
+					AddressNameSpecifier: &core.EnvoyInternalAddress_ServerListenerName{ServerListenerName: carrierName(provider)},
+				}}},
+			}}}},
+		}}},
+		CircuitBreakers: unlimited(),
+	}
+}
+
+// unlimited is for what other bounds hold.
+func unlimited() *cluster.CircuitBreakers {
+	return &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
+		MaxConnections: wrapperspb.UInt32(maxExchanges), MaxPendingRequests: wrapperspb.UInt32(maxExchanges),
+		MaxRequests: wrapperspb.UInt32(maxExchanges), MaxRetries: wrapperspb.UInt32(maxExchanges),
+	}}}
+}
+
+// carrier is a provider's internal listener.
+func (t *translation) carrier(provider string) (*listener.Listener, error) {
+	module, err := t.module(t.c.Carrier(provider, t.basePath(provider)))
+	if err != nil {
+		return nil, err
+	}
+	m := &hcm.HttpConnectionManager{
+		StatPrefix: carrierName(provider),
+		HttpFilters: []*hcm.HttpFilter{
+			{Name: module.GetName(), ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: module.GetTypedConfig()}},
+			httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true}),
+		},
+		RouteSpecifier:             &hcm.HttpConnectionManager_RouteConfig{RouteConfig: t.carrierRoutes(provider)},
+		GenerateRequestId:          wrapperspb.Bool(false),
+		StreamIdleTimeout:          durationpb.New(0), // the route's holds
+		ServerHeaderTransformation: hcm.HttpConnectionManager_PASS_THROUGH,
+		LocalReplyConfig:           localReplies(),
+	}
+	return &listener.Listener{
+		Name:                          carrierName(provider),
+		ListenerSpecifier:             &listener.Listener_InternalListener{InternalListener: &listener.Listener_InternalListenerConfig{}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))),
+		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(m)},
+		}}}},
+	}, nil
+}
+
+func (t *translation) carrierRoutes(provider string) *route.RouteConfiguration {
+	to := t.toProvider(provider)
+	return &route.RouteConfiguration{
+		Name:             carrierName(provider),
+		ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
+		VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: []*route.Route{{
+			Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
+			Action: to,
+		}}}},
+		RequestHeadersToRemove:  notForProviders(),
+		RequestHeadersToAdd:     t.headersOf(provider),
+		ResponseHeadersToRemove: notForClients,
+	}
+}
+
+// maxAttempts is how many targets a request may have.
+const maxAttempts = config.MaxTargets
+
+// throughRoute leads from one provider to the next: the header of the attempt says to which.
+func (t *translation) throughRoute() *route.Route {
+	byAttempt := map[string]*xdsmatcher.Matcher_OnMatch{}
+	for attempt := 1; attempt < maxAttempts; attempt++ { // the header holds the number of the attempt that has failed
+		byAttempt[strconv.Itoa(attempt)] = t.targetOf(attempt + 1)
+	}
+	action := &route.RouteAction{
+		ClusterSpecifier: &route.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: &route.ClusterSpecifierPlugin{
+			Extension: &core.TypedExtensionConfig{
+				Name: "envoy.router.cluster_specifier_plugin.matcher",
+				TypedConfig: pack(&specifier.MatcherClusterSpecifier{ClusterMatcher: &xdsmatcher.Matcher{
+					MatcherType: tree(attemptHeader, byAttempt), OnNoMatch: t.targetOf(1),
+				}}),
+			},
+		}},
+		Timeout:     durationpb.New(t.longestTotal()),
+		IdleTimeout: durationpb.New(t.longestIdle()),
+	}
+	return &route.Route{
+		Name: through,
+		Match: &route.RouteMatch{
+			PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
+			Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, through), exactHeader(":method", "POST")},
+		},
+		Action: &route.Route_Route{Route: action},
+	}
+}
+
+// targetOf finds the cluster for the target of an attempt.
+func (t *translation) targetOf(attempt int) *xdsmatcher.Matcher_OnMatch {
+	clusters := map[string]*xdsmatcher.Matcher_OnMatch{}
+	for _, provider := range sortedKeys(t.c.Providers) {
+		clusters[provider] = &xdsmatcher.Matcher_OnMatch{OnMatch: &xdsmatcher.Matcher_OnMatch_Action{Action: &xdscore.TypedExtensionConfig{
+			Name: "cluster", TypedConfig: pack(&specifier.ClusterAction{Cluster: carrierName(provider)}),
+		}}}
+	}
+	return &xdsmatcher.Matcher_OnMatch{OnMatch: &xdsmatcher.Matcher_OnMatch_Matcher{
+		Matcher: &xdsmatcher.Matcher{MatcherType: tree(targetHeader+strconv.Itoa(attempt), clusters)},
+	}}
+}
+
+// tree decides by the value of a header.
+func tree(header string, values map[string]*xdsmatcher.Matcher_OnMatch) *xdsmatcher.Matcher_MatcherTree_ {
+	return &xdsmatcher.Matcher_MatcherTree_{MatcherTree: &xdsmatcher.Matcher_MatcherTree{
+		Input: &xdscore.TypedExtensionConfig{
+			Name: "header", TypedConfig: pack(&matcher.HttpRequestHeaderMatchInput{HeaderName: header}),
+		},
+		TreeType: &xdsmatcher.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &xdsmatcher.Matcher_MatcherTree_MatchMap{Map: values}},
+	}}
+}

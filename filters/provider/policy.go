@@ -1,0 +1,206 @@
+// Package provider is the module that takes a request to one provider and brings its answer back: it stands behind all others, once
+// for each attempt. Where the client does not speak the provider's API it translates both.
+//
+// Which model is asked for is told by the module route, in the header x-leash-model-N for the N-th attempt. Keys are none of
+// its business: the host puts them in behind it.
+package provider
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+	"github.com/leash-gateway/leash/module"
+)
+
+func init() { module.Register("provider", module.Policy, New) }
+
+// Headers between the modules route and provider, and Envoy.
+const (
+	// ModelHeader and the number of an attempt, from 1 on, is the header with the name that the provider knows the model by.
+	ModelHeader = "x-leash-model-"
+	// AttemptHeader is where Envoy counts attempts.
+	AttemptHeader = "x-envoy-attempt-count"
+	// NextHeader is in an answer that another provider may do better on, though its status does not say so.
+	NextHeader = "x-leash-next"
+)
+
+// Config describes the provider.
+type Config struct {
+	// Name is the provider's.
+	Name string `json:"name"`
+	// API is the one that it is spoken to in by those whose own it does not have: chat, responses, messages or gemini.
+	API string `json:"api"`
+	// Formats are what it can be sent as clients send it.
+	Formats []string `json:"formats"`
+	// BasePath is the path of its base URL.
+	BasePath string `json:"base_path"`
+	// Paths are those of formats that are not at their usual place, relative to the base URL; {model} in one stands for the model.
+	Paths map[string]string `json:"paths"`
+	// MaxTokens bounds answers where the API demands a bound and the client gives none.
+	MaxTokens int64 `json:"max_tokens"`
+}
+
+// SetDefaults speaks to a provider as most are spoken to.
+func (c *Config) SetDefaults() { c.API, c.MaxTokens = "chat", 4096 }
+
+// Provider takes exchanges to one.
+type Provider struct {
+	name    string
+	api     translate.API
+	options translate.Options
+	base    string
+	native  []llm.Format
+	paths   map[llm.Format]string
+}
+
+var _ module.Carrier = (*Provider)(nil)
+
+// New builds the module.
+func New(c Config) (*Provider, error) {
+	p := &Provider{
+		name: c.Name, base: strings.TrimSuffix(c.BasePath, "/"), options: translate.Options{MaxTokens: c.MaxTokens}, paths: map[llm.Format]string{},
+	}
+	switch c.API {
+	case "chat":
+		p.api = translate.Chat
+	case "responses":
+		p.api = translate.Responses
+	case "messages":
+		p.api = translate.Messages
+	case "gemini":
+		p.api = translate.Gemini
+	default:
+		return nil, errors.New("api: " + strconv.Quote(c.API) + " is not chat, responses, messages or gemini")
+	}
+	for i, name := range c.Formats {
+		f := llm.FormatNamed(name)
+		if f == llm.None {
+			return nil, errors.New("formats[" + strconv.Itoa(i) + "]: there is no format " + strconv.Quote(name))
+		}
+		p.native = append(p.native, f)
+	}
+	for name, path := range c.Paths {
+		f := llm.FormatNamed(name)
+		if f == llm.None {
+			return nil, errors.New("paths: there is no format " + strconv.Quote(name))
+		}
+		p.paths[f] = path
+	}
+	return p, nil
+}
+
+// attempt is what is known of an exchange between its request and its answer.
+type attempt struct {
+	translation *translate.Exchange // nil where the provider speaks what the client does
+	framing     llm.Framing         // of the client's streams
+	answer      answer
+}
+
+// CarryRequest makes the request that the provider reads.
+func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error) {
+	model := x.RequestHeader(ModelHeader + x.RequestHeader(AttemptHeader))
+	for _, f := range p.native {
+		if f == x.Format {
+			return p.pass(x, model, body)
+		}
+	}
+	return p.translate(x, model, body)
+}
+
+// pass sends a request as it is, but for the model's name.
+func (p *Provider) pass(x *module.Exchange, model string, body []byte) ([]byte, error) {
+	path := x.RequestHeader(":path")
+	if model != "" {
+		r, err := llm.ParseRequestAt(x.Format, path, body)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		r.SetModel(model)
+		body, path = r.Bytes(), r.Path()
+	}
+	x.SetRequestHeader(":path", p.path(x.Format, path, model, body))
+	return body, nil
+}
+
+func (p *Provider) translate(x *module.Exchange, model string, body []byte) ([]byte, error) {
+	o := p.options
+	o.Model, o.ID, o.Now = model, x.ID, x.Now()
+	t, err := translate.New(x.Format, p.api, o)
+	if err != nil {
+		return nil, untranslatable(err)
+	}
+	to, err := t.Request(clientModel(x, body), body)
+	if err != nil {
+		return nil, untranslatable(err)
+	}
+	a := module.Local[attempt](x)
+	a.translation = t
+	if x.Format == llm.GoogleStream && !strings.Contains(x.RequestHeader(":path"), "alt=sse") {
+		a.framing = llm.JSONArray
+		x.Frames(llm.JSONArray)
+	}
+	if model == "" {
+		model = clientModel(x, body)
+	}
+	x.SetRequestHeader(":path", p.path(to.Format, to.Path, model, body))
+	return to.Body, nil
+}
+
+// clientModel is the model as the client names it.
+func clientModel(x *module.Exchange, body []byte) string {
+	if x.Format.Family() != llm.Google {
+		return gjson.GetBytes(body, "model").String()
+	}
+	_, model, _ := strings.Cut(x.Path, "/models/")
+	model, _, _ = strings.Cut(model, ":")
+	return model
+}
+
+// path is where a request goes: where its format has it, behind the path of the base URL, which has the version of
+// OpenAI's API in it as clients of that have it.
+func (p *Provider) path(f llm.Format, path, model string, body []byte) string {
+	if own, ok := p.paths[f]; ok {
+		if model == "" {
+			model = gjson.GetBytes(body, "model").String()
+		}
+		return p.base + strings.ReplaceAll(own, "{model}", escaped(model))
+	}
+	if f.Family() == llm.OpenAI {
+		path = strings.TrimPrefix(path, "/v1")
+	}
+	return p.base + path
+}
+
+// escaped is a model's name as it can stand in a path.
+func escaped(model string) string {
+	const hex = "0123456789ABCDEF"
+	path := make([]byte, 0, len(model))
+	for i := range len(model) {
+		switch c := model[i]; {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			path = append(path, c)
+		default:
+			path = append(path, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(path)
+}
+
+func unreadable(err error) error {
+	return module.Refuse(400, "invalid_request", "the request cannot be read: %s", err.Error())
+}
+
+// untranslatable says what of a request this provider's API has no place for. Another one may have.
+func untranslatable(err error) error {
+	if _, ok := errors.AsType[*translate.Error](err); !ok {
+		return unreadable(err)
+	}
+	r := module.Refuse(400, "not_translatable", "the provider of this model has another API, in which this request cannot be said: %s", err.Error())
+	r.Header = [][2]string{{NextHeader, "1"}}
+	return r
+}
