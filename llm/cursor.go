@@ -5,28 +5,44 @@ import "strconv"
 // A Cursor reads a body value by value, from front to back and once, as strictly as Check: for what needs more of a body
 // than Request, Response and Event show, such as the translation into another API. Each method but Next, Fail and Err
 // passes over one value. After the first error all do nothing, and Err tells it.
+//
+// Objects and arrays that are open are levels of the cursor, and what stands for them in the caller's loop is small: in Wasm a
+// structure of more than 32 bytes is cleared and copied by calls that cost more than what is read in between.
 type Cursor struct {
 	r     blockReader
-	path  [maxPath]step
-	depth int // of where it is in path
+	depth int // levels that are open
+	near  [maxPath]level
+	far   []level
 }
 
 // maxPath is how much of a path an error tells. What is read by its name is less deep.
 const maxPath = 12
 
-// A step is one of the way to a value: the member of an object, or the element of an array.
-type step struct {
-	key   key
-	index int // -1 for a member
+// A level is an object or an array that is being read.
+type level struct {
+	o     object
+	array array
+	list  bool // it is an array
 }
 
 // NewCursor stands before the first value of a body, which must not change while the cursor or what it returned is used.
 // An answer may hold half surrogate pairs, as ParseResponse says.
 func NewCursor(body []byte, isAnswer bool) *Cursor {
 	c := &Cursor{}
-	c.r.lone = isAnswer
-	c.r.start(body)
+	c.Reset(body, isAnswer)
 	return c
+}
+
+// Reset makes c what NewCursor returns, and keeps its memory as far as that is little.
+func (c *Cursor) Reset(body []byte, isAnswer bool) {
+	r := &c.r
+	r.src, r.pos, r.depth, r.err, r.lone = nil, 0, 0, nil, isAnswer
+	r.open.n, r.open.far, r.names, r.slots = 0, nil, r.names[:0], nil
+	r.refused, c.depth, c.far = nil, 0, nil
+	if cap(r.names)+cap(r.scratch)+cap(r.lower) > 1<<12 {
+		r.names, r.scratch, r.lower = nil, nil, nil
+	}
+	r.start(body)
 }
 
 // Next is the first byte of the value that is next: one of {["tfn-0123456789, or 0 where there is none.
@@ -47,16 +63,27 @@ func (c *Cursor) Fail(below, reason string) {
 func (c *Cursor) where(below string) string {
 	var b []byte
 	for i := range min(c.depth, maxPath) {
-		if s := &c.path[i]; s.index >= 0 {
+		l := &c.near[i]
+		if l.list {
 			b = append(b, '[')
-			b = strconv.AppendInt(b, int64(s.index), 10)
+			b = strconv.AppendInt(b, int64(l.array.n-1), 10)
 			b = append(b, ']')
-		} else {
-			if len(b) > 0 {
-				b = append(b, '.')
-			}
-			b = append(b, c.r.name(s.key)...)
+			continue
 		}
+		keys := c.r.open.n // up to its last: those of the next object begin behind it
+		for j := i + 1; j < min(c.depth, maxPath); j++ {
+			if !c.near[j].list {
+				keys = c.near[j].o.keys
+				break
+			}
+		}
+		if keys == l.o.keys { // before its first member
+			continue
+		}
+		if len(b) > 0 {
+			b = append(b, '.')
+		}
+		b = append(b, c.r.name(c.r.open.at(keys-1))...)
 	}
 	if len(b) == 0 && len(below) > 0 {
 		below = below[1:]
@@ -64,11 +91,20 @@ func (c *Cursor) where(below string) string {
 	return string(append(b, below...))
 }
 
-// at notes which member or element is read at a depth.
-func (c *Cursor) at(depth int, s step) {
-	if depth < maxPath {
-		c.path[depth] = s
+// level is the level at a depth.
+func (c *Cursor) level(depth int) *level {
+	if depth < len(c.near) {
+		return &c.near[depth]
 	}
+	return &c.far[depth-len(c.near)]
+}
+
+// enter makes room for a level.
+func (c *Cursor) enter() *level {
+	if c.depth++; c.depth > len(c.near) {
+		c.far = append(c.far[:c.depth-1-len(c.near)], level{})
+	}
+	return c.level(c.depth - 1)
 }
 
 // is tells whether what is to come begins with a byte. Null is passed over, and anything else is an error.
@@ -86,10 +122,8 @@ func (c *Cursor) is(first byte, what string) bool {
 type Object struct {
 	Name []byte // of the member, valid until the next step
 
-	o     object
+	depth int32 // of its level, from 1 on; 0 for none
 	names nameForm
-	begun bool
-	depth int
 }
 
 // A nameForm says how names are told.
@@ -112,37 +146,41 @@ func (c *Cursor) Google() Object { return c.open(unbarred) }
 // Members is Object for an object whose names are data: they come as JSON strings, as they are in the body.
 func (c *Cursor) Members() Object { return c.open(literal) }
 
-func (c *Cursor) open(names nameForm) Object {
-	o := Object{names: names}
-	if c.is('{', "an object") {
-		o.o, o.begun = c.r.object(spelling(names != literal))
-		o.depth = c.depth
-		c.depth++
+func (c *Cursor) open(names nameForm) (o Object) {
+	if !c.is('{', "an object") {
+		return o
 	}
-	return o
+	l := c.enter()
+	l.o, _ = c.r.object(spelling(names != literal))
+	l.list = false
+	return Object{depth: int32(c.depth), names: names} //nolint:gosec // MaxDepth bounds it
 }
 
 // Member goes to the value of the next member, which must be passed over. It reports false at the end.
 func (c *Cursor) Member(o *Object) bool {
-	if !o.begun {
+	if o.depth == 0 {
 		return false
 	}
-	if !c.r.member(&o.o) {
-		c.depth = o.depth
+	l := c.level(int(o.depth) - 1)
+	if !c.r.member(&l.o) {
+		c.depth = int(o.depth) - 1
 		return false
 	}
-	k := c.r.open.at(c.r.open.n - 1)
-	c.at(o.depth, step{k, -1})
+	k := c.r.open.last()
 	switch o.names {
 	case lowered:
-		o.Name = c.r.known()
+		if c.r.lowered && k.start&inNames == 0 {
+			o.Name = c.r.src[k.start:k.end]
+		} else {
+			o.Name = c.r.known()
+		}
 	case unbarred:
-		o.Name = c.r.field(&o.o)
+		o.Name = c.r.field(&l.o)
 		return c.r.err == nil
 	default:
 		at := quoted{span: span{k.start, k.end}}.outer()
 		if k.start&inNames != 0 {
-			at = c.r.outerName(k)
+			at = c.r.outerName(*k)
 		}
 		o.Name = c.r.src[at.start:at.end]
 	}
@@ -153,33 +191,31 @@ func (c *Cursor) Member(o *Object) bool {
 type Array struct {
 	Index int // of the element
 
-	a     array
-	begun bool
-	depth int
+	depth int // of its level, from 1 on; 0 for none
 }
 
 // Array begins an array: for a := c.Array(); c.Element(&a); {}.
 func (c *Cursor) Array() Array {
-	var a Array
-	if c.is('[', "an array") {
-		a.begun = c.r.enter()
-		a.depth = c.depth
-		c.depth++
+	if !c.is('[', "an array") {
+		return Array{}
 	}
-	return a
+	c.r.enter()
+	l := c.enter()
+	l.array.n, l.list = 0, true
+	return Array{depth: c.depth}
 }
 
 // Element goes to the next element, which must be passed over. It reports false at the end.
 func (c *Cursor) Element(a *Array) bool {
-	if !a.begun {
+	if a.depth == 0 {
 		return false
 	}
-	if !c.r.element(&a.a) {
-		c.depth = a.depth
+	l := c.level(a.depth - 1)
+	if !c.r.element(&l.array) {
+		c.depth = a.depth - 1
 		return false
 	}
-	a.Index = a.a.n - 1
-	c.at(a.depth, step{index: a.Index})
+	a.Index = l.array.n - 1
 	return true
 }
 

@@ -20,10 +20,10 @@ const (
 // An object is one that is being walked through.
 type object struct {
 	spelling spelling
+	barred   bool // one of its keys has an underscore, as far as somebody looked (blockReader.field)
 	n        int  // members so far
 	keys     int  // where its keys begin in scanner.open
 	names    int  // and in scanner.names
-	barred   bool // one of them has an underscore, as far as somebody looked (blockReader.field)
 }
 
 // A key of an object that is open. It is three numbers, since a body may be little else than keys.
@@ -61,6 +61,14 @@ func (k *keyStack) at(i int) key {
 	return k.far[i-len(k.near)]
 }
 
+// last is the key that was pushed last.
+func (k *keyStack) last() *key {
+	if k.n <= len(k.near) {
+		return &k.near[k.n-1]
+	}
+	return &k.far[k.n-1-len(k.near)]
+}
+
 // fewKeys is the number up to which keys are compared each with each.
 const fewKeys = 16
 
@@ -70,41 +78,77 @@ func (s *scanner) object(sp spelling) (object, bool) {
 }
 
 // member goes to the value of the next member of o; at the end it leaves the object and reports false.
+//
+// Half of what a body costs is its keys, so it takes as few calls as it can: BenchmarkCheck, and BenchmarkRequest of
+// package translate.
 func (s *scanner) member(o *object) bool {
-	c := s.peek()
-	switch {
-	case s.err != nil:
+	if s.err != nil {
 		return false
-	case c == '}':
-		s.pos++
-		return s.leave(o)
-	case o.n > 0 && c != ',':
-		return s.unexpected("a comma or the end of the object")
-	case o.n > 0:
-		s.pos++
-		c = s.peek()
 	}
-	if c != '"' {
+	src := s.src
+	i, c := skipSpace(src, s.pos)
+	if c == '}' {
+		s.pos = i + 1
+		return s.leave(o)
+	}
+	if o.n > 0 {
+		if c != ',' {
+			s.pos = i
+			return s.unexpected("a comma or the end of the object")
+		}
+		i, c = skipSpace(src, i+1)
+	}
+	if s.pos = i; c != '"' {
 		return s.unexpected("a key in quotes")
 	}
+	i++
+	mark, capitals := markBasis, false
+	end := i
+	for end < len(src) {
+		c = src[end]
+		if !plain[c] {
+			break
+		}
+		mark = (mark ^ uint32(c|0x20)) * markPrime
+		capitals = capitals || c-'A' <= 'Z'-'A'
+		end++
+	}
+	o.n++
+	if end < len(src) && src[end] == '"' {
+		if s.lowered = !capitals; !s.remember(o, key{uint32(i), uint32(end), mark | 1}) { //nolint:gosec // start bounds both
+			return false
+		}
+		i = end + 1
+	} else if !s.rareKey(o) {
+		return false
+	} else {
+		i = s.pos
+	}
+	if i, c = skipSpace(src, i); c != ':' {
+		s.pos = i
+		return s.unexpected("a colon")
+	}
+	s.pos, _ = skipSpace(src, i+1)
+	return true
+}
+
+// skipSpace is where the next byte is that is no white space, and what it is: 0 at the end, as of peek.
+func skipSpace(src []byte, i int) (int, byte) {
+	for i < len(src) {
+		if c := src[i]; c > ' ' || (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
+			return i, c
+		}
+		i++
+	}
+	return i, 0
+}
+
+// rareKey reads a key that has escapes, or other than ASCII, or is none.
+func (s *scanner) rareKey(o *object) bool {
 	q, ok := s.str()
 	if !ok {
 		return false
 	}
-	o.n++
-	if !s.remember(o, q) {
-		return false
-	}
-	if s.peek() != ':' {
-		return s.unexpected("a colon")
-	}
-	s.pos++
-	s.peek()
-	return s.err == nil
-}
-
-// remember compares a key with those before it in its object, as long as they are few.
-func (s *scanner) remember(o *object, q quoted) bool {
 	k := key{start: q.start, end: q.end}
 	if q.escaped {
 		at := q.start - 1
@@ -114,6 +158,22 @@ func (s *scanner) remember(o *object, q quoted) bool {
 		k = key{start: uint32(start) | inNames, end: uint32(len(s.names))} //nolint:gosec // shorter than the body
 	}
 	k.mark, s.lowered = markOf(s.name(k))
+	return s.remember(o, k)
+}
+
+// remember compares a key with those before it in its object, as long as they are few.
+func (s *scanner) remember(o *object, k key) bool {
+	if n := s.open.n; o.n <= fewKeys && n < len(s.open.near) {
+		for i := range s.open.near[o.keys:n] {
+			other := &s.open.near[o.keys+i]
+			if (other.mark == k.mark || other.mark == 0 || k.mark == 0) && s.same(o, *other, k) {
+				return s.twice(*other, k)
+			}
+		}
+		s.open.near[n] = k
+		s.open.n++
+		return true
+	}
 	if o.n <= fewKeys {
 		for i := o.keys; i < s.open.n; i++ {
 			if other := s.open.at(i); (other.mark == k.mark || other.mark == 0 || k.mark == 0) && s.same(o, other, k) {
@@ -125,15 +185,20 @@ func (s *scanner) remember(o *object, q quoted) bool {
 	return true
 }
 
+// The basis and the prime of FNV-1a.
+const (
+	markBasis uint32 = 2166136261
+	markPrime uint32 = 16777619
+)
+
 // markOf is a key's mark, and whether its name is ASCII without capitals.
 func markOf(name []byte) (mark uint32, lowered bool) {
-	const prime = 16777619 // of FNV-1a
-	mark, seen := uint32(2166136261), byte(0)
+	mark, seen := markBasis, byte(0)
 	lowered = true
 	for _, c := range name {
 		seen |= c
 		lowered = lowered && c-'A' > 'Z'-'A'
-		mark = (mark ^ uint32(c|0x20)) * prime
+		mark = (mark ^ uint32(c|0x20)) * markPrime
 	}
 	if seen >= utf8.RuneSelf {
 		return 0, false
@@ -233,6 +298,18 @@ func (s *scanner) folded(name []byte) []byte {
 		return name
 	}
 	s.lower = s.lower[:0]
+	for i, c := range name { // most are ASCII
+		if c >= utf8.RuneSelf {
+			name = name[i:]
+			break
+		}
+		if c-'A' <= 'Z'-'A' {
+			c |= 0x20
+		}
+		if s.lower = append(s.lower, c); i+1 == len(name) {
+			return s.lower
+		}
+	}
 	for len(name) > 0 {
 		c, n := lowerNext(name)
 		s.lower = append(s.lower, c)

@@ -13,7 +13,7 @@ func (x *Exchange) readChatAnswer(c *llm.Cursor, a *answer) {
 			a.id = c.String()
 		case "choices":
 			for list := c.Array(); c.Element(&list); {
-				a.choices = append(a.choices, x.readChoice(c))
+				x.readChoice(c, a.turn())
 			}
 		default:
 			c.Skip()
@@ -21,8 +21,7 @@ func (x *Exchange) readChatAnswer(c *llm.Cursor, a *answer) {
 	}
 }
 
-func (x *Exchange) readChoice(c *llm.Cursor) turn {
-	var t turn
+func (x *Exchange) readChoice(c *llm.Cursor, t *turn) {
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
 
@@ -35,16 +34,17 @@ func (x *Exchange) readChoice(c *llm.Cursor) turn {
 
 				switch string(name) {
 				case "content":
-					t.parts = x.readChatContent(c, t.parts)
+					x.readChatContent(c, &t.parts)
 				case "refusal":
 					if text := c.Literal(); !isEmpty(text) {
-						t.parts = append(t.parts, part{kind: refusalPart, text: text})
+						p := grow(&t.parts)
+						p.kind, p.text = refusalPart, text
 					}
 				case "reasoning_content", "reasoning":
-					t.parts = readThought(c, t.parts)
+					readThought(c, &t.parts)
 				case "tool_calls":
 					for list := c.Array(); c.Element(&list); {
-						t.parts = append(t.parts, x.readChatCall(c))
+						x.readChatCall(c, grow(&t.parts))
 					}
 				default:
 					c.Skip()
@@ -54,20 +54,21 @@ func (x *Exchange) readChoice(c *llm.Cursor) turn {
 			c.Skip()
 		}
 	}
-	return t
 }
 
 // readThought reads what the model thought, which goes in front; some servers tell it twice.
-func readThought(c *llm.Cursor, parts []part) []part {
+func readThought(c *llm.Cursor, parts *[]part) {
 	if c.Next() != '"' {
 		c.Skip()
-		return parts
+		return
 	}
 	text := c.Literal()
-	if isEmpty(text) || len(parts) > 0 && parts[0].kind == thoughtPart {
-		return parts
+	if isEmpty(text) || len(*parts) > 0 && (*parts)[0].kind == thoughtPart {
+		return
 	}
-	return append([]part{{kind: thoughtPart, text: text}}, parts...)
+	grow(parts)
+	copy((*parts)[1:], *parts)
+	(*parts)[0] = part{kind: thoughtPart, text: text}
 }
 
 func finishOfChat(reason string) finish {

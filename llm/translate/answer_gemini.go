@@ -16,11 +16,11 @@ func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 			a.id = c.String()
 		case "candidates":
 			for list := c.Array(); c.Element(&list); {
-				a.choices = append(a.choices, readCandidate(c, &calls, nil))
+				readCandidate(c, &calls, nil, a.turn())
 			}
 		case "promptfeedback":
 			if blocked(c) {
-				a.choices = append(a.choices, turn{finish: finishFilter})
+				a.turn().finish = finishFilter
 			}
 		default:
 			c.Skip()
@@ -45,8 +45,8 @@ func blocked(c *llm.Cursor) (yes bool) {
 
 // readCandidate reads one of the answers, or in an event a piece of it. Calls counts the calls of the answer: ids are made
 // of it, where Google gives none.
-func readCandidate(c *llm.Cursor, calls *int, index *int) turn {
-	t := turn{finish: finishOpen}
+func readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
+	t.finish = finishOpen
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
 
@@ -57,7 +57,9 @@ func readCandidate(c *llm.Cursor, calls *int, index *int) turn {
 
 				if string(name) == "parts" {
 					for list := c.Array(); c.Element(&list); {
-						t.parts = readCandidatePart(c, t.parts, calls)
+						if !readCandidatePart(c, grow(&t.parts), calls) {
+							cut(&t.parts, len(t.parts)-1)
+						}
 					}
 				} else {
 					c.Skip()
@@ -73,11 +75,10 @@ func readCandidate(c *llm.Cursor, calls *int, index *int) turn {
 			c.Skip()
 		}
 	}
-	return t
 }
 
-func readCandidatePart(c *llm.Cursor, parts []part, calls *int) []part {
-	var p part
+// readCandidatePart reads a part, and reports whether there is anything in it.
+func readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 	thought, found := false, false
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
@@ -116,10 +117,7 @@ func readCandidatePart(c *llm.Cursor, parts []part, calls *int) []part {
 	if thought {
 		p.kind = thoughtPart
 	}
-	if found {
-		parts = append(parts, p)
-	}
-	return parts
+	return found
 }
 
 func finishOfGemini(reason string) finish {

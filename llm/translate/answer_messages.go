@@ -5,7 +5,7 @@ import (
 )
 
 func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
-	t := turn{}
+	t := a.turn()
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
 
@@ -14,8 +14,8 @@ func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
 			a.id = c.String()
 		case "content":
 			for list := c.Array(); c.Element(&list); {
-				if p, ok := readAnswerBlock(c); ok {
-					t.parts = append(t.parts, p)
+				if !readAnswerBlock(c, grow(&t.parts)) {
+					cut(&t.parts, len(t.parts)-1)
 				}
 			}
 		case "stop_reason":
@@ -26,11 +26,10 @@ func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
 			c.Skip()
 		}
 	}
-	a.choices = append(a.choices, t)
 }
 
-func readAnswerBlock(c *llm.Cursor) (part, bool) {
-	var p part
+// readAnswerBlock reads a block, and reports whether the client is told of it.
+func readAnswerBlock(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -52,15 +51,15 @@ func readAnswerBlock(c *llm.Cursor) (part, bool) {
 	}
 	switch kind {
 	case "text":
-		return p, p.text != nil
+		return p.text != nil
 	case "thinking":
 		p.kind = thoughtPart
-		return p, !isEmpty(p.text)
+		return !isEmpty(p.text)
 	case "tool_use":
 		p.kind = callPart
-		return p, true
+		return true
 	default: // hidden thoughts, and what tools of the provider's own did
-		return p, false
+		return false
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
-	t := turn{}
+	t := a.turn()
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
 
@@ -17,7 +17,7 @@ func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 			a.id = c.String()
 		case "output":
 			for list := c.Array(); c.Element(&list); {
-				t.parts = x.readOutputItem(c, t.parts)
+				x.readOutputItem(c, &t.parts)
 			}
 		case "status":
 			if s := c.String(); s == "incomplete" && t.finish == finishStop {
@@ -37,11 +37,10 @@ func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 			c.Skip()
 		}
 	}
-	a.choices = append(a.choices, t)
 }
 
-func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
-	p := part{quoted: true}
+func (x *Exchange) readOutputItem(c *llm.Cursor, parts *[]part) {
+	var id, called, args []byte
 	kind := ""
 	var said, thought []part
 	for o := c.Object(); c.Member(&o); {
@@ -52,28 +51,28 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
 			kind = c.String()
 		case "content":
 			for list := c.Array(); c.Element(&list); {
-				said = readOutputPart(c, said)
+				readOutputPart(c, &said)
 			}
 		case "summary":
 			for list := c.Array(); c.Element(&list); {
-				thought = readOutputPart(c, thought)
+				readOutputPart(c, &thought)
 			}
 		case "call_id":
-			p.id = c.Literal()
+			id = c.Literal()
 		case "name":
-			p.name = c.Literal()
+			called = c.Literal()
 		case "arguments":
-			p.args = c.Literal()
+			args = c.Literal()
 		default:
 			c.Skip()
 		}
 	}
 	switch kind {
 	case "message":
-		return append(parts, said...)
+		*parts = append(*parts, said...)
 	case "function_call":
-		p.kind = callPart
-		return append(parts, p)
+		p := grow(parts)
+		p.kind, p.quoted, p.id, p.name, p.args = callPart, true, id, called, args
 	case "reasoning":
 		if thought == nil {
 			thought = said
@@ -81,26 +80,25 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts []part) []part {
 		for i := range thought {
 			thought[i].kind = thoughtPart
 		}
-		return append(parts, thought...)
+		*parts = append(*parts, thought...)
 	default: // what tools of the provider's own did
-		return parts
 	}
 }
 
-func readOutputPart(c *llm.Cursor, parts []part) []part {
+func readOutputPart(c *llm.Cursor, parts *[]part) {
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
 
 		switch string(name) {
 		case "text":
-			parts = append(parts, part{kind: textPart, text: c.Literal()})
+			grow(parts).text = c.Literal()
 		case "refusal":
-			parts = append(parts, part{kind: refusalPart, text: c.Literal()})
+			p := grow(parts)
+			p.kind, p.text = refusalPart, c.Literal()
 		default:
 			c.Skip()
 		}
 	}
-	return parts
 }
 
 func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
@@ -110,7 +108,7 @@ func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
 		t = a.choices[0]
 	}
 	status, reason := statusOf(t.finish)
-	x.response(w, prefixed("resp_", a.id), status, reason, func() {
+	x.appendResponse(w, prefixed("resp_", a.id), status, reason, func() {
 		for i, item := range itemsOf(t.parts) {
 			w.open()
 			w.item(item, itemID(a.id, i), "completed")
@@ -143,8 +141,8 @@ func statusOf(f finish) (status, reason string) {
 	}
 }
 
-// response writes a response with what the SDKs ask for in one.
-func (x *Exchange) response(w *writer, id, status, reason string, output func(), usage *llm.Usage) {
+// appendResponse writes a response with what the SDKs ask for in one.
+func (x *Exchange) appendResponse(w *writer, id, status, reason string, output func(), usage *llm.Usage) {
 	w.open()
 	w.text("id", id)
 	w.str("object", "response")

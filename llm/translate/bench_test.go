@@ -28,8 +28,9 @@ func BenchmarkRequest(b *testing.B) {
 			b.Run(from.String()+"/"+to.String(), func(b *testing.B) {
 				b.SetBytes(int64(len(body)))
 				b.ReportAllocs()
+				var memory translate.Memory
 				for b.Loop() {
-					x, _ := translate.New(clientFormat(from), to, translate.Options{})
+					x, _ := translate.New(clientFormat(from), to, translate.Options{Memory: &memory})
 					if _, err := x.Request("m", body); err != nil {
 						b.Fatal(err)
 					}
@@ -48,8 +49,9 @@ func BenchmarkLargeRequest(b *testing.B) {
 		b.Run(byteSize(size), func(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
+			var memory translate.Memory
 			for b.Loop() {
-				x, _ := translate.New(llm.OpenAIChat, translate.Messages, translate.Options{})
+				x, _ := translate.New(llm.OpenAIChat, translate.Messages, translate.Options{Memory: &memory})
 				if _, err := x.Request("m", body); err != nil {
 					b.Fatal(err)
 				}

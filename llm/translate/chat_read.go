@@ -204,7 +204,8 @@ func (f *format) member(c *llm.Cursor, name []byte) {
 // readTool reads a tool: a function, whose declaration stands in the member nested, or beside its type where that is
 // empty.
 func (x *Exchange) readTool(c *llm.Cursor, r *conversation, nested string) {
-	var t tool
+	r.tools = append(r.tools, tool{})
+	t := &r.tools[len(r.tools)-1]
 	function := false
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -227,7 +228,6 @@ func (x *Exchange) readTool(c *llm.Cursor, r *conversation, nested string) {
 	case isEmpty(t.name):
 		c.Fail("", "has no name")
 	}
-	r.tools = append(r.tools, t)
 }
 
 func (t *tool) member(c *llm.Cursor, name []byte) {
@@ -300,13 +300,13 @@ func (x *Exchange) readPrompt(c *llm.Cursor, r *conversation) {
 		c.Fail("", "has no counterpart in "+x.to.String()+" unless it is one text")
 		return
 	}
-	r.add(false, part{kind: textPart, text: c.Literal()})
+	r.add(false, c.Literal())
 }
 
 func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 	role := ""
 	from := r.next()
-	r.calls = r.calls[:0]
+	cut(&r.calls, 0)
 	var id, thought, refusal []byte
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -315,7 +315,7 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 		case "role":
 			role = c.String()
 		case "content":
-			r.parts = x.readChatContent(c, r.parts)
+			x.readChatContent(c, &r.parts)
 		case "tool_call_id":
 			id = c.Literal()
 		case "refusal":
@@ -328,7 +328,7 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 			}
 		case "tool_calls":
 			for list := c.Array(); c.Element(&list); {
-				r.calls = append(r.calls, x.readChatCall(c))
+				x.readChatCall(c, grow(&r.calls))
 			}
 		case "function_call":
 			if c.Raw() != nil {
@@ -356,7 +356,8 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 		r.said(false, from)
 	case "assistant":
 		if !isEmpty(refusal) {
-			r.parts = append(r.parts, part{kind: refusalPart, text: refusal})
+			p := grow(&r.parts)
+			p.kind, p.text = refusalPart, refusal
 		}
 		r.parts = append(r.parts, r.calls...)
 		r.said(true, from)
@@ -370,8 +371,8 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 	}
 }
 
-func (x *Exchange) readChatCall(c *llm.Cursor) part {
-	p := part{kind: callPart, quoted: true}
+func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
+	p.kind, p.quoted = callPart, true
 	function := false
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -400,27 +401,25 @@ func (x *Exchange) readChatCall(c *llm.Cursor) part {
 	if !function || isEmpty(p.name) {
 		x.drop(c, "tools[] of other types")
 	}
-	return p
 }
 
 // readChatContent reads the content of a message: a string or parts.
-func (x *Exchange) readChatContent(c *llm.Cursor, parts []part) []part {
+func (x *Exchange) readChatContent(c *llm.Cursor, parts *[]part) {
 	if c.Next() == '"' {
 		if text := c.Literal(); !isEmpty(text) {
-			parts = append(parts, part{kind: textPart, text: text})
+			grow(parts).text = text
 		}
-		return parts
+		return
 	}
 	for list := c.Array(); c.Element(&list); {
-		if p, ok := x.readChatPart(c); ok {
-			parts = append(parts, p)
+		if !x.readChatPart(c, grow(parts)) {
+			cut(parts, len(*parts)-1)
 		}
 	}
-	return parts
 }
 
-func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
-	var p part
+// readChatPart reads a part, and reports whether there is anything in it.
+func (x *Exchange) readChatPart(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -431,10 +430,10 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 		case "text":
 			p.text = c.Literal()
 		case "refusal":
-			p = part{kind: refusalPart, text: c.Literal()}
+			p.kind, p.text = refusalPart, c.Literal()
 		case "image_url":
 			if c.Next() == '"' {
-				p = media(imagePart, c.Literal())
+				p.media(imagePart, c.Literal())
 				continue
 			}
 			for o := c.Object(); c.Member(&o); {
@@ -442,7 +441,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 
 				switch string(name) {
 				case "url":
-					p = media(imagePart, c.Literal())
+					p.media(imagePart, c.Literal())
 				case "detail":
 					if d := c.String(); d != "" && d != "auto" {
 						x.drop(c, "messages[].content[].image_url.detail")
@@ -452,9 +451,9 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 				}
 			}
 		case "input_audio":
-			p = x.readAudio(c)
+			readAudio(c, p)
 		case "file":
-			p = x.readFile(c)
+			x.readFile(c, p)
 		default:
 			c.Skip()
 		}
@@ -468,11 +467,11 @@ func (x *Exchange) readChatPart(c *llm.Cursor) (part, bool) {
 	default:
 		c.Fail(".type", "has no counterpart in "+x.to.String())
 	}
-	return p, p.text != nil || p.url != nil || p.data != nil
+	return p.text != nil || p.url != nil || p.data != nil
 }
 
-func (x *Exchange) readAudio(c *llm.Cursor) part {
-	p := part{kind: audioPart}
+func readAudio(c *llm.Cursor, p *part) {
+	p.kind = audioPart
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
 
@@ -485,20 +484,17 @@ func (x *Exchange) readAudio(c *llm.Cursor) part {
 			c.Skip()
 		}
 	}
-	return p
 }
 
-func (x *Exchange) readFile(c *llm.Cursor) part {
-	var p part
-	var filename []byte
+func (x *Exchange) readFile(c *llm.Cursor, p *part) {
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
 
 		switch string(name) {
 		case "file_data":
-			p = media(filePart, c.Literal())
+			p.media(filePart, c.Literal())
 		case "filename":
-			filename = c.Literal()
+			p.name = c.Literal()
 		case "file_id":
 			if c.Raw() != nil {
 				x.drop(c, "file_id")
@@ -507,6 +503,4 @@ func (x *Exchange) readFile(c *llm.Cursor) part {
 			c.Skip()
 		}
 	}
-	p.name = filename
-	return p
 }

@@ -141,10 +141,10 @@ func effortOfBudget(tokens int64) effort {
 	return effortHigh
 }
 
-// add makes parts a message.
-func (r *conversation) add(assistant bool, parts ...part) {
+// add makes a text a message.
+func (r *conversation) add(assistant bool, text []byte) {
 	from := r.next()
-	r.parts = append(r.parts, parts...)
+	grow(&r.parts).text = text
 	r.said(assistant, from)
 }
 
@@ -154,6 +154,26 @@ func (r *conversation) next() int {
 		r.parts = make([]part, 0, 8)
 	}
 	return len(r.parts)
+}
+
+// reset forgets a conversation and keeps its memory, unless that is much. What is behind the end of a slice of parts is empty
+// (grow).
+func (r *conversation) reset() {
+	r.stream, r.maxTokens, r.n, r.sequential, r.thoughts, r.effort = false, 0, 0, false, false, effortUnset
+	r.temperature, r.topP, r.topK, r.seed, r.frequency, r.presence, r.user = nil, nil, nil, nil, nil, nil, nil
+	r.choice.mode, r.choice.name = unset, nil
+	r.format.kind, r.format.name, r.format.schema, r.format.strict = freeText, nil, nil, nil
+	if cap(r.parts)+cap(r.messages)+cap(r.system)+cap(r.calls)+cap(r.tools)+cap(r.stop) > mostPartsKept {
+		r.parts, r.messages, r.system, r.calls, r.tools, r.stop = nil, nil, nil, nil, nil, nil
+		return
+	}
+	cut(&r.parts, 0)
+	cut(&r.system, 0)
+	cut(&r.calls, 0)
+	clear(r.messages)
+	clear(r.tools)
+	clear(r.stop)
+	r.messages, r.tools, r.stop = r.messages[:0], r.tools[:0], r.stop[:0]
 }
 
 // said makes the parts from an index on a message, or a piece of the last one where that is of the same side.
@@ -175,18 +195,21 @@ func (r *conversation) said(assistant bool, from int) {
 // instruct makes the parts from an index on a piece of the system prompt.
 func (r *conversation) instruct(from int) {
 	r.system = append(r.system, r.parts[from:]...)
-	r.parts = r.parts[:from]
+	cut(&r.parts, from)
 }
 
 // answered makes the parts from an index on what a tool answered.
 func (r *conversation) answered(id []byte, from int) {
-	p := part{kind: resultPart, id: id}
-	if parts := r.parts[from:]; len(parts) == 1 && parts[0].kind == textPart {
-		p.text = parts[0].text
+	var text []byte
+	var parts []part
+	if said := r.parts[from:]; len(said) == 1 && said[0].kind == textPart {
+		text = said[0].text
 	} else {
-		p.parts = slices.Clone(parts)
+		parts = slices.Clone(said)
 	}
-	r.parts = append(r.parts[:from], p)
+	cut(&r.parts, from)
+	p := grow(&r.parts)
+	p.kind, p.id, p.text, p.parts = resultPart, id, text, parts
 	r.said(false, from)
 }
 
@@ -215,6 +238,12 @@ type answer struct {
 	id      string
 	choices []turn
 	usage   llm.Usage
+}
+
+// turn makes room for one more, and returns it until the next one is made.
+func (a *answer) turn() *turn {
+	a.choices = append(a.choices, turn{})
+	return &a.choices[len(a.choices)-1]
 }
 
 // A turn is one of the answers to a request.

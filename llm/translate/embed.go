@@ -17,7 +17,7 @@ type embedding struct {
 
 // embedRequest translates a request for embeddings between OpenAI's and Google's API.
 func (x *Exchange) embedRequest(body []byte) ([]byte, error) {
-	c := llm.NewCursor(body, false)
+	c := x.read(body, false)
 	var e embedding
 	if x.from == Chat {
 		x.readOpenAIEmbedding(c, &e)
@@ -28,7 +28,7 @@ func (x *Exchange) embedRequest(body []byte) ([]byte, error) {
 	if err := c.Err(); err != nil {
 		return nil, asError(err)
 	}
-	w := &writer{b: make([]byte, 0, len(body)+len(body)/2+128)}
+	w := &writer{b: x.write(len(body) + len(body)/2 + 128)}
 	w.open()
 	if x.to == Gemini {
 		w.array("requests")
@@ -56,7 +56,7 @@ func (x *Exchange) embedRequest(body []byte) ([]byte, error) {
 		w.literal("dimensions", e.dimensions)
 	}
 	w.close('}')
-	return w.b, nil
+	return x.wrote(w.b), nil
 }
 
 func (x *Exchange) readOpenAIEmbedding(c *llm.Cursor, e *embedding) {

@@ -44,7 +44,7 @@ func (g *geminiReader) member(name []byte) {
 
 			if string(name) == "parts" {
 				for list := c.Array(); c.Element(&list); {
-					r.system = g.part(r.system)
+					g.part(&r.system)
 				}
 			} else {
 				c.Skip()
@@ -203,7 +203,8 @@ func (g *geminiReader) tool() {
 			continue
 		}
 		for list := c.Array(); c.Element(&list); {
-			var t tool
+			r.tools = append(r.tools, tool{})
+			t := &r.tools[len(r.tools)-1]
 			for o := c.Google(); c.Member(&o); {
 				name := o.Name
 
@@ -223,7 +224,6 @@ func (g *geminiReader) tool() {
 			if isEmpty(t.name) {
 				c.Fail("", "has no name")
 			}
-			r.tools = append(r.tools, t)
 		}
 	}
 }
@@ -322,7 +322,7 @@ func (g *geminiReader) content() {
 			role = c.String()
 		case "parts":
 			for list := c.Array(); c.Element(&list); {
-				g.r.parts = g.part(g.r.parts)
+				g.part(&g.r.parts)
 			}
 		default:
 			c.Skip()
@@ -339,9 +339,9 @@ func (g *geminiReader) content() {
 }
 
 // part reads a part. Signatures of thoughts mean something to Google's models only.
-func (g *geminiReader) part(parts []part) []part {
+func (g *geminiReader) part(parts *[]part) {
 	c := g.c
-	var p part
+	p := grow(parts)
 	found, thought := false, false
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
@@ -353,13 +353,13 @@ func (g *geminiReader) part(parts []part) []part {
 		case "thought":
 			thought = c.Bool()
 		case "inlinedata", "filedata":
-			p = g.media()
+			g.media(p)
 			found = true
 		case "functioncall":
-			p = g.call()
+			g.call(p)
 			found = true
 		case "functionresponse":
-			p = g.response()
+			g.response(p)
 			found = true
 		case "thoughtsignature", "partmetadata":
 			c.Skip()
@@ -371,17 +371,14 @@ func (g *geminiReader) part(parts []part) []part {
 	}
 	if thought {
 		g.x.drop(c, "contents[].parts[].thought")
-		return parts
 	}
-	if found {
-		parts = append(parts, p)
+	if thought || !found {
+		cut(parts, len(*parts)-1)
 	}
-	return parts
 }
 
-func (g *geminiReader) media() part {
+func (g *geminiReader) media(p *part) {
 	c := g.c
-	var p part
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
 
@@ -411,12 +408,11 @@ func (g *geminiReader) media() part {
 	if bytes.Contains(p.url, []byte("://generativelanguage.googleapis.com/")) || bytes.HasPrefix(p.url, []byte(`"gs://`)) {
 		g.x.drop(c, "contents[].parts[] of files at Google")
 	}
-	return p
 }
 
-func (g *geminiReader) call() part {
+func (g *geminiReader) call(p *part) {
 	c := g.c
-	p := part{kind: callPart}
+	p.kind = callPart
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
 
@@ -438,12 +434,11 @@ func (g *geminiReader) call() part {
 		g.open = map[string][]string{}
 	}
 	g.open[string(p.name)] = append(g.open[string(p.name)], string(p.id))
-	return p
 }
 
-func (g *geminiReader) response() part {
+func (g *geminiReader) response(p *part) {
 	c := g.c
-	p := part{kind: resultPart}
+	p.kind = resultPart
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
 
@@ -472,14 +467,13 @@ func (g *geminiReader) response() part {
 	case len(open) > 0 && open[0] == string(p.id):
 		g.open[string(p.name)] = open[1:]
 	}
-	plainResult(&p)
-	return p
+	g.x.plainResult(p)
 }
 
 // plainResult makes a text of {"result": "text"}, {"output": "text"} and {"error": "text"}, the forms that Google's clients give
 // what a function returned.
-func plainResult(p *part) {
-	c := llm.NewCursor(p.args, false)
+func (x *Exchange) plainResult(p *part) {
+	c := x.readInner(p.args, false)
 	if c.Next() != '{' {
 		return
 	}

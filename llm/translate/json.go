@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/leash-gateway/leash/llm"
@@ -35,11 +36,24 @@ func (w *writer) comma() {
 
 // key begins a member. The name needs no escapes.
 func (w *writer) key(name string) {
-	w.comma()
-	w.b = append(w.b, '"')
-	w.b = append(w.b, name...)
-	w.b = append(w.b, '"', ':')
-	w.next = false
+	b, n := w.room(len(name) + 4)
+	if w.next {
+		b[n] = ','
+		n++
+	}
+	b[n] = '"'
+	n += 1 + copy(b[n+1:], name)
+	b[n], b[n+1] = '"', ':'
+	w.b, w.next = b[:n+2], false
+}
+
+// room is what was written so far with room for some bytes, and where they begin: one call for all of them.
+func (w *writer) room(bytes int) (b []byte, at int) {
+	at = len(w.b)
+	if cap(w.b)-at < bytes {
+		w.b = slices.Grow(w.b, bytes)
+	}
+	return w.b[:at+bytes], at
 }
 
 // value appends JSON.
@@ -50,19 +64,34 @@ func (w *writer) value(json []byte) {
 
 // literal appends a member that is JSON already; what is nil is left out.
 func (w *writer) literal(name string, json []byte) {
-	if json != nil {
-		w.key(name)
-		w.value(json)
+	if json == nil {
+		return
 	}
+	b, n := w.room(len(name) + len(json) + 4)
+	if w.next {
+		b[n] = ','
+		n++
+	}
+	b[n] = '"'
+	n += 1 + copy(b[n+1:], name)
+	b[n], b[n+1] = '"', ':'
+	n += 2 + copy(b[n+2:], json)
+	w.b, w.next = b[:n], true
 }
 
 // str appends a member whose string needs no escapes.
 func (w *writer) str(name, s string) {
-	w.key(name)
-	w.comma()
-	w.b = append(w.b, '"')
-	w.b = append(w.b, s...)
-	w.b = append(w.b, '"')
+	b, n := w.room(len(name) + len(s) + 6)
+	if w.next {
+		b[n] = ','
+		n++
+	}
+	b[n] = '"'
+	n += 1 + copy(b[n+1:], name)
+	b[n], b[n+1], b[n+2] = '"', ':', '"'
+	n += 3 + copy(b[n+3:], s)
+	b[n] = '"'
+	w.b, w.next = b[:n+1], true
 }
 
 // text appends a member whose string may be anything.
@@ -133,7 +162,7 @@ func asObject(literal []byte) (object []byte, ok bool) {
 
 // appendQuoted appends JSON as a string.
 func appendQuoted(dst, json []byte) []byte {
-	dst = append(dst, '"')
+	dst = append(slices.Grow(dst, len(json)+len(json)/8+2), '"')
 	start := 0
 	for i, c := range json {
 		var escaped string
@@ -193,11 +222,12 @@ func cutDataURL(literal []byte) (mime, data []byte, ok bool) {
 	return mime, data, ok && ok2
 }
 
-// media is a part whose bytes are in an address, or behind it.
-func media(kind partKind, address []byte) part {
+// media makes p one whose bytes are in an address, or behind it.
+func (p *part) media(kind partKind, address []byte) {
 	address = plainLiteral(address)
-	if mime, data, ok := cutDataURL(address); ok {
-		return part{kind: kind, mime: mime, data: data}
+	mime, data, ok := cutDataURL(address)
+	if p.kind, p.text, p.url = kind, nil, nil; !ok {
+		p.url, mime, data = address, nil, nil
 	}
-	return part{kind: kind, url: address}
+	p.mime, p.data = mime, data
 }

@@ -17,7 +17,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 				x.readTurn(c, r)
 			}
 		case "system":
-			r.system = x.readBlocks(c, r.system)
+			x.readBlocks(c, &r.system)
 		case "stream":
 			r.stream = c.Bool()
 		case "max_tokens":
@@ -96,7 +96,8 @@ func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
 }
 
 func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
-	var t tool
+	r.tools = append(r.tools, tool{})
+	t := &r.tools[len(r.tools)-1]
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -126,7 +127,6 @@ func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 	case isEmpty(t.name):
 		c.Fail("", "has no name")
 	}
-	r.tools = append(r.tools, t)
 }
 
 func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
@@ -172,7 +172,7 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 		case "role":
 			role = c.String()
 		case "content":
-			r.parts = x.readBlocks(c, r.parts)
+			x.readBlocks(c, &r.parts)
 		default:
 			c.Skip()
 		}
@@ -190,23 +190,22 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 }
 
 // readBlocks reads content: a string or blocks.
-func (x *Exchange) readBlocks(c *llm.Cursor, parts []part) []part {
+func (x *Exchange) readBlocks(c *llm.Cursor, parts *[]part) {
 	if c.Next() == '"' {
 		if text := c.Literal(); !isEmpty(text) {
-			parts = append(parts, part{kind: textPart, text: text})
+			grow(parts).text = text
 		}
-		return parts
+		return
 	}
 	for list := c.Array(); c.Element(&list); {
-		if p, ok := x.readBlock(c); ok {
-			parts = append(parts, p)
+		if !x.readBlock(c, grow(parts)) {
+			cut(parts, len(*parts)-1)
 		}
 	}
-	return parts
 }
 
-func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
-	var p part
+// readBlock reads a block, and reports whether it is a part of the conversation.
+func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -228,11 +227,11 @@ func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
 			if c.Next() == '"' {
 				p.text = c.Literal()
 			} else {
-				p.parts = x.readBlocks(c, nil)
+				x.readBlocks(c, &p.parts)
 			}
 		case "source":
 			if c.Next() == '{' {
-				x.readSource(c, &p)
+				x.readSource(c, p)
 			} else {
 				c.Skip()
 			}
@@ -246,27 +245,27 @@ func (x *Exchange) readBlock(c *llm.Cursor) (part, bool) {
 	}
 	switch kind {
 	case "text":
-		return p, !isEmpty(p.text)
+		return !isEmpty(p.text)
 	case "image":
 		p.kind = imagePart
-		return p, true
+		return true
 	case "document":
 		if p.text == nil { // else plain text, which every API can say
 			p.kind = filePart
 		}
-		return p, true
+		return true
 	case "tool_use":
 		p.kind = callPart
-		return p, true
+		return true
 	case "tool_result":
 		p.kind = resultPart
-		return p, true
+		return true
 	case "thinking", "redacted_thinking":
 		x.drop(c, "messages[].content[] of type thinking")
-		return p, false
+		return false
 	default:
 		x.drop(c, "messages[].content[] of other types")
-		return p, false
+		return false
 	}
 }
 

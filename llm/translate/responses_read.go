@@ -14,7 +14,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 			x.model = c.String()
 		case "input":
 			if c.Next() == '"' {
-				r.add(false, part{kind: textPart, text: c.Literal()})
+				r.add(false, c.Literal())
 			} else {
 				for list := c.Array(); c.Element(&list); {
 					x.readItem(c, r)
@@ -25,7 +25,9 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 				c.Fail("", "has no counterpart in "+x.to.String()+" unless it is a text")
 				c.Skip()
 			} else if text := c.Literal(); !isEmpty(text) {
-				r.system = append([]part{{kind: textPart, text: text}}, r.system...)
+				grow(&r.system)
+				copy(r.system[1:], r.system)
+				r.system[0] = part{text: text}
 			}
 		case "stream":
 			r.stream = c.Bool()
@@ -85,7 +87,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 
 // readItem reads an item of the input. One without a type is a message.
 func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
-	var p part
+	var id, called, args []byte
 	from := r.next()
 	kind, role := "message", ""
 	for o := c.Object(); c.Member(&o); {
@@ -101,15 +103,15 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 				c.Skip()
 				continue
 			}
-			r.parts = x.readItemContent(c, r.parts)
+			x.readItemContent(c, &r.parts)
 		case "output":
-			r.parts = x.readItemContent(c, r.parts)
+			x.readItemContent(c, &r.parts)
 		case "call_id":
-			p.id = c.Literal()
+			id = c.Literal()
 		case "name":
-			p.name = c.Literal()
+			called = c.Literal()
 		case "arguments":
-			p.args = c.Literal()
+			args = c.Literal()
 		default:
 			c.Skip()
 		}
@@ -127,13 +129,14 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 			c.Fail(".role", "has no counterpart in "+x.to.String())
 		}
 	case "function_call":
-		p.kind, p.quoted = callPart, true
-		r.add(true, p)
+		p := grow(&r.parts)
+		p.kind, p.quoted, p.id, p.name, p.args = callPart, true, id, called, args
+		r.said(true, len(r.parts)-1)
 	case "function_call_output":
-		if isEmpty(p.id) {
+		if isEmpty(id) {
 			c.Fail(".call_id", "is missing")
 		}
-		r.answered(p.id, from)
+		r.answered(id, from)
 	case "reasoning":
 		x.drop(c, "input[] of type reasoning")
 	default:
@@ -141,24 +144,22 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 	}
 }
 
-func (x *Exchange) readItemContent(c *llm.Cursor, parts []part) []part {
+func (x *Exchange) readItemContent(c *llm.Cursor, parts *[]part) {
 	if c.Next() == '"' {
 		if text := c.Literal(); !isEmpty(text) {
-			parts = append(parts, part{kind: textPart, text: text})
+			grow(parts).text = text
 		}
-		return parts
+		return
 	}
 	for list := c.Array(); c.Element(&list); {
-		if p, ok := x.readItemPart(c); ok {
-			parts = append(parts, p)
+		if !x.readItemPart(c, grow(parts)) {
+			cut(parts, len(*parts)-1)
 		}
 	}
-	return parts
 }
 
-func (x *Exchange) readItemPart(c *llm.Cursor) (part, bool) {
-	var p part
-	var filename []byte
+// readItemPart reads a part, and reports whether there is anything in it.
+func (x *Exchange) readItemPart(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
 		name := o.Name
@@ -169,17 +170,17 @@ func (x *Exchange) readItemPart(c *llm.Cursor) (part, bool) {
 		case "text":
 			p.text = c.Literal()
 		case "refusal":
-			p = part{kind: refusalPart, text: c.Literal()}
+			p.kind, p.text = refusalPart, c.Literal()
 		case "image_url":
 			if address := c.Literal(); address != nil {
-				p = media(imagePart, address)
+				p.media(imagePart, address)
 			}
 		case "file_data", "file_url":
 			if address := c.Literal(); address != nil {
-				p = media(filePart, address)
+				p.media(filePart, address)
 			}
 		case "filename":
-			filename = c.Literal()
+			p.name = c.Literal()
 		case "file_id":
 			if c.Raw() != nil {
 				x.drop(c, "file_id")
@@ -197,6 +198,5 @@ func (x *Exchange) readItemPart(c *llm.Cursor) (part, bool) {
 	default:
 		c.Fail(".type", "has no counterpart in "+x.to.String())
 	}
-	p.name = filename
-	return p, p.text != nil || p.url != nil || p.data != nil
+	return p.text != nil || p.url != nil || p.data != nil
 }

@@ -21,6 +21,7 @@ type Stream struct {
 	calls    int    // of an answer of Google's
 	told     []byte // the usage that Google has told last, which grows from event to event
 	whole    int    // calls that came in one piece, which have no number of the provider's
+	turn     turn   // what an event of Google's adds, while it is read
 
 	// The client's API has one call after the other, while the provider may send pieces of several in turn: the first is
 	// live, the others wait until it is known to be complete.
@@ -69,7 +70,7 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 		return s.End(dst), nil
 	}
 	s.dst = dst
-	c := llm.NewCursor(data, true)
+	c := s.x.read(data, true)
 	var used bool
 	switch s.x.to {
 	case Chat:

@@ -50,7 +50,7 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 		}
 	}
 	if delta != nil {
-		s.chatDelta(llm.NewCursor(delta, true), index)
+		s.chatDelta(s.x.readInner(delta, true), index)
 	}
 	s.finish(index, why, nil)
 }
@@ -262,11 +262,11 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 	}
 	switch kind {
 	case "content_block_start":
-		s.messagesBlock(llm.NewCursor(block, true), index)
+		s.messagesBlock(s.x.readInner(block, true), index)
 	case "content_block_stop":
 		s.release()
 	case "content_block_delta", "message_delta":
-		s.messagesDelta(llm.NewCursor(delta, true), index)
+		s.messagesDelta(s.x.readInner(delta, true), index)
 	case "error":
 		s.fail(failure)
 	}
@@ -274,8 +274,8 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 }
 
 func (s *Stream) messagesBlock(c *llm.Cursor, index int) {
-	p, ok := readAnswerBlock(c)
-	if !ok {
+	p := &part{}
+	if !readAnswerBlock(c, p) {
 		return
 	}
 	if p.kind == callPart {
@@ -343,7 +343,7 @@ func (s *Stream) geminiEvent(c *llm.Cursor) {
 		}
 	}
 	if first != nil && c.Err() == nil {
-		s.candidates(llm.NewCursor(first, true))
+		s.candidates(s.x.readInner(first, true))
 	}
 }
 
@@ -351,7 +351,9 @@ func (s *Stream) candidates(c *llm.Cursor) {
 	for list := c.Array(); c.Element(&list); {
 		i := list.Index
 
-		t := readCandidate(c, &s.calls, &i)
+		t := &s.turn
+		cut(&t.parts, 0)
+		readCandidate(c, &s.calls, &i, t)
 		for j := range t.parts {
 			p := &t.parts[j]
 			if p.kind != callPart {

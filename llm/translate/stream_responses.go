@@ -33,7 +33,7 @@ func (k *responsesSink) begin() {
 	for _, name := range [...]string{"response.created", "response.in_progress"} {
 		w := k.event(name)
 		w.key("response")
-		k.x.response(w, prefixed("resp_", k.id), "in_progress", "", func() {}, nil)
+		k.x.appendResponse(w, prefixed("resp_", k.id), "in_progress", "", func() {}, nil)
 		k.send(name, w)
 	}
 }
@@ -202,7 +202,7 @@ func (k *responsesSink) end() {
 	name := "response." + status
 	w := k.event(name)
 	w.key("response")
-	k.x.response(w, prefixed("resp_", k.id), status, reason, func() {
+	k.x.appendResponse(w, prefixed("resp_", k.id), status, reason, func() {
 		for i, item := range k.items {
 			w.open()
 			w.item(item, itemID(k.id, i), "completed")

@@ -89,6 +89,8 @@ type Options struct {
 	ID string
 	// Now is when the answer was made, for the APIs that say so; the beginning of 1970 when it is zero.
 	Now time.Time
+	// Memory is used instead of the exchange's own.
+	Memory *Memory
 }
 
 // defaultMaxTokens is a limit that every current model of Anthropic's takes.
@@ -131,7 +133,7 @@ func New(client llm.Format, to API, options Options) (*Exchange, error) {
 	return x, nil
 }
 
-// A Request is what goes to the provider. Its body is valid as long as the client's is.
+// A Request is what goes to the provider. Its body is valid as long as the client's is, and Memory says.
 type Request struct {
 	Format llm.Format
 	Path   string // relative to the provider's base address, with a query where one is needed
@@ -201,8 +203,7 @@ func (x *Exchange) drop(c *llm.Cursor, field string) {
 const maxDropped = 32
 
 func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
-	c := llm.NewCursor(body, false)
-	r := &conversation{}
+	c, r := x.read(body, false), x.memory().request()
 	switch x.from {
 	case Chat:
 		x.readChat(c, r)
@@ -224,17 +225,22 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 	if err := x.check(r); err != nil {
 		return nil, err
 	}
-	dst := make([]byte, 0, len(body)+len(body)/4+256)
-	switch x.to {
+	var out []byte
+	var err error
+	switch dst := x.write(len(body) + len(body)/4 + 256); x.to {
 	case Chat:
-		return x.appendChat(dst, r)
+		out, err = x.appendChat(dst, r)
 	case Responses:
-		return x.appendResponses(dst, r)
+		out, err = x.appendResponses(dst, r)
 	case Messages:
-		return x.appendMessages(dst, r)
+		out, err = x.appendMessages(dst, r)
 	default:
-		return x.appendGemini(dst, r)
+		out, err = x.appendGemini(dst, r)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return x.wrote(out), nil
 }
 
 // asError makes what the cursor refused for our reasons an *Error.
@@ -260,8 +266,15 @@ func (x *Exchange) check(r *conversation) error {
 
 // Response translates the provider's answer, which must not be streamed. The error is a *llm.SyntaxError or an *Error.
 func (x *Exchange) Response(body []byte) ([]byte, error) {
-	c := llm.NewCursor(body, true)
-	dst := make([]byte, 0, len(body)+len(body)/4+512)
+	out, err := x.response(x.write(len(body)+len(body)/4+512), body)
+	if err != nil {
+		return nil, err
+	}
+	return x.wrote(out), nil
+}
+
+func (x *Exchange) response(dst, body []byte) ([]byte, error) {
+	c := x.read(body, true)
 	switch x.op {
 	case count:
 		n := x.readCountAnswer(c)
