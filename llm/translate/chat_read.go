@@ -127,7 +127,7 @@ func (x *Exchange) readUser(c *llm.Cursor, r *conversation, field string) {
 	user := c.Literal()
 	switch {
 	case user == nil:
-	case x.to == Gemini:
+	case x.to == Gemini || x.to == Converse:
 		x.drop(c, field)
 	default:
 		r.user = user
@@ -136,7 +136,7 @@ func (x *Exchange) readUser(c *llm.Cursor, r *conversation, field string) {
 
 func (x *Exchange) parallel(c *llm.Cursor, r *conversation) {
 	if c.Next() == 'f' {
-		if r.sequential = true; x.to == Gemini {
+		if r.sequential = true; x.to == Gemini || x.to == Converse {
 			x.drop(c, "parallel_tool_calls")
 		}
 	}
@@ -175,7 +175,7 @@ func (x *Exchange) readFormat(c *llm.Cursor, r *conversation, nested string) {
 	switch kind {
 	case "", "text":
 	case "json_object":
-		if r.format.kind = anyObject; x.to == Messages {
+		if r.format.kind = anyObject; x.to == Messages || x.to == Converse {
 			x.drop(c, "json_object")
 		}
 	case "json_schema":
@@ -461,7 +461,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor, p *part) bool {
 	switch kind {
 	case "text", "image_url", "refusal", "file":
 	case "input_audio":
-		if x.to != Gemini {
+		if x.to != Gemini && x.to != Converse {
 			x.drop(c, "messages[].content[].input_audio")
 		}
 	default:

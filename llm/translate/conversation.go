@@ -60,12 +60,23 @@ type part struct {
 	data   []byte // base64, bytes between the quotes
 	parts  []part // of a result, unless it is the one text
 	failed bool   // a result that is an error
+	cache  cacheTTL
 }
 
 type tool struct {
 	name, about, schema []byte
 	strict              []byte
+	cache               cacheTTL
 }
+
+// A cacheTTL says for how long what ends with a part is to be cached.
+type cacheTTL uint8
+
+const (
+	notCached cacheTTL = iota
+	cachedMinutes
+	cachedHour
+)
 
 type mode uint8
 

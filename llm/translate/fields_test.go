@@ -16,6 +16,9 @@ var update = flag.Bool("update", false, "write the golden files and docs/transla
 
 var allAPIs = []translate.API{translate.Chat, translate.Responses, translate.Messages, translate.Gemini}
 
+// providerAPIs are those that requests are translated into.
+var providerAPIs = append(slices.Clone(allAPIs), translate.Converse)
+
 // clientFormat is what a client of the API speaks.
 func clientFormat(a translate.API) llm.Format {
 	return [...]llm.Format{llm.OpenAIChat, llm.OpenAIResponses, llm.AnthropicMessages, llm.GoogleGenerate}[a]
@@ -48,13 +51,17 @@ func requestWith(a translate.API, members string) string {
 func TestTheListSaysWhatHappensToEachField(t *testing.T) {
 	for i := range translate.Fields {
 		f := &translate.Fields[i]
-		for _, to := range allAPIs {
+		for _, to := range providerAPIs {
 			if to == f.API {
 				continue
 			}
 			t.Run(f.API.String()+"/"+f.Name+"/"+to.String(), func(t *testing.T) {
 				body := requestWith(f.API, f.Example)
-				x, err := translate.New(clientFormat(f.API), to, translate.Options{})
+				var o translate.Options
+				if to == translate.Converse { // some fields have a counterpart with one maker's models only
+					o.Model = "anthropic.claude"
+				}
+				x, err := translate.New(clientFormat(f.API), to, o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -69,9 +76,7 @@ func TestTheListSaysWhatHappensToEachField(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%v for %s", err, body)
 				}
-				if _, err := llm.ParseRequestAt(got.Format, got.Path, got.Body); err != nil {
-					t.Errorf("%v in %s", err, got.Body)
-				}
+				readable(t, got)
 				if isDropped := slices.Contains(x.Dropped(), f.Name); isDropped != (treatment.Action == translate.Dropped) {
 					t.Errorf("dropped are %q, of %s", x.Dropped(), body)
 				}
@@ -83,6 +88,20 @@ func TestTheListSaysWhatHappensToEachField(t *testing.T) {
 	}
 }
 
+// readable fails the test unless the request is one that its API can read.
+func readable(t testing.TB, got translate.Request) {
+	t.Helper()
+	var err error
+	if got.Format == llm.None {
+		err = llm.Check(got.Body)
+	} else {
+		_, err = llm.ParseRequestAt(got.Format, got.Path, got.Body)
+	}
+	if err != nil {
+		t.Errorf("%v in %s", err, got.Body)
+	}
+}
+
 // wantField fails the test unless the request has the field at the end of the path.
 func wantField(t *testing.T, got translate.Request, path string) {
 	t.Helper()
@@ -90,7 +109,7 @@ func wantField(t *testing.T, got translate.Request, path string) {
 	field := strings.TrimSuffix(path[strings.LastIndexByte(path, '.')+1:], "[]")
 	want := `"` + field + `":`
 	if field == "the path" {
-		if strings.HasPrefix(got.Path, "/v1beta/models/m:") {
+		if strings.HasPrefix(got.Path, "/v1beta/models/m:") || strings.HasPrefix(got.Path, "/model/anthropic.claude/converse") {
 			return
 		}
 		want = "a path with the model"
@@ -108,7 +127,7 @@ func wantField(t *testing.T, got translate.Request, path string) {
 
 func TestFieldsThatNobodyKnowsAreDroppedAndTold(t *testing.T) {
 	for _, from := range allAPIs {
-		for _, to := range allAPIs {
+		for _, to := range providerAPIs {
 			if from == to {
 				continue
 			}
@@ -155,19 +174,19 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 `)
 	for _, from := range allAPIs {
 		b.WriteString("## From " + from.String() + "\n\n| field |")
-		for _, to := range allAPIs {
+		for _, to := range providerAPIs {
 			if to != from {
 				b.WriteString(" to " + to.String() + " |")
 			}
 		}
-		b.WriteString("\n|---|---|---|---|\n")
+		b.WriteString("\n|---|---|---|---|---|\n")
 		for i := range translate.Fields {
 			f := &translate.Fields[i]
 			if f.API != from {
 				continue
 			}
 			b.WriteString("| `" + f.Name + "` |")
-			for _, to := range allAPIs {
+			for _, to := range providerAPIs {
 				if to == from {
 					continue
 				}
@@ -193,7 +212,7 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 - **System prompts.** All system and developer messages become one, in their order, at the beginning.
 - **Tools.** Ids of calls are kept. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
-  likewise. Arguments that are no JSON object are refused on the way to Anthropic and Google.
+  likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock.
 - **Limit of the answer.** Anthropic demands one. Without one from the client it is 4096 tokens, and what the model may think besides.
 - **Reasoning effort.** Anthropic and Google count tokens: minimal is 1024, low 2048, medium 8192, high 16384, xhigh and max 24576; back again it is the
   lowest effort that has as many. None is no thinking. To Anthropic it needs a limit above 1024, is cut below that limit, takes the place of a temperature,
@@ -201,24 +220,27 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 - **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, and without
   ` + "`propertyOrdering`" + `.
 - **Addresses.** An image at an address stays one. To Google it gets a MIME type after its ending, JPEG without one. OpenAI's chats take no file at an address:
-  that is refused.
+  that is refused, and so is all that lies at an address on the way to Bedrock, which fetches nothing.
+- **Bedrock.** ` + "`thinking` and `top_k`" + ` go to Anthropic's models there (with ` + "`anthropic.` or `claude`" + ` in the name) and are dropped for others. Documents get names
+  of the characters that Bedrock takes, each another. That no tool be called is said by leaving them out, and refused once the conversation has calls.
+  ` + "`cache_control`" + ` becomes a ` + "`cachePoint`" + ` behind the block. Exceptions in a stream become errors with the status that they stand for.
 - **Finish reasons.** Where an answer calls tools it ends with them in APIs that say so.
 
-| | ` + "chat | responses | Anthropic | Google" + ` |
-|---|---|---|---|---|
-| done | ` + "`stop` | `completed` | `end_turn`, `stop_sequence` | `STOP`" + ` |
-| limit met | ` + "`length` | `incomplete`, `max_output_tokens` | `max_tokens` | `MAX_TOKENS`" + ` |
-| tools called | ` + "`tool_calls` | `completed` | `tool_use` | `STOP`" + ` |
-| refused by the provider | ` + "`content_filter` | `incomplete`, `content_filter` | `refusal` | `SAFETY`" + ` and others, and a blocked prompt |
+| | ` + "chat | responses | Anthropic | Google | Bedrock" + ` |
+|---|---|---|---|---|---|
+| done | ` + "`stop` | `completed` | `end_turn`, `stop_sequence` | `STOP` | `end_turn`, `stop_sequence`, `malformed_…`" + ` |
+| limit met | ` + "`length` | `incomplete`, `max_output_tokens` | `max_tokens` | `MAX_TOKENS` | `max_tokens`, `model_context_window_exceeded`" + ` |
+| tools called | ` + "`tool_calls` | `completed` | `tool_use` | `STOP` | `tool_use`" + ` |
+| refused by the provider | ` + "`content_filter` | `incomplete`, `content_filter` | `refusal` | `SAFETY` and others, and a blocked prompt | `guardrail_intervened`, `content_filtered`" + ` |
 
-- **Usage.** Counts mean the same everywhere: OpenAI's and Google's input has what was read from the cache in it, and Anthropic's has not; Google's candidates
+- **Usage.** Counts mean the same everywhere: OpenAI's and Google's input has what was read from the cache in it, and Anthropic's and Bedrock's has not; Google's candidates
   do not have the thoughts in them, and the others' output has.
 - **Thoughts** of the model are ` + "`reasoning_content`" + ` in chats, items of type ` + "`reasoning`" + ` in responses, blocks of type ` + "`thinking`" + ` at Anthropic (with
   an empty signature) and parts with ` + "`thought`" + ` at Google. Log probabilities, citations and what tools of the provider's own did are left out of answers.
 - **Streams** that break off before their end, and errors in their course, end with an error in the client's API. Calls go to Google's clients
   whole, once their arguments are complete.
 - **Errors** keep status, message and code, and take the form of the client's API.
-- **Counting tokens** is translated between Anthropic and Google, **embeddings** between OpenAI and Google (texts only, one part each; Google's ` + "`embedContent`" + `
+- **Counting tokens** is translated between Anthropic and Google, and from both to Bedrock, **embeddings** between OpenAI and Google (texts only, one part each; Google's ` + "`embedContent`" + `
   becomes ` + "`batchEmbedContents`" + `), and OpenAI's older **completions** into all others, if the prompt is one text. All else has no translation.
 `)
 	return b.String()

@@ -20,7 +20,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, number uint8, body []byte) {
 		from := allAPIs[int(number)%len(allAPIs)]
-		for _, to := range allAPIs {
+		for _, to := range providerAPIs {
 			if to == from {
 				continue
 			}
@@ -37,7 +37,7 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("%q became %q: %v", body, got.Body, err)
 			}
 			// What the policies let pass is what the provider's API can read. (A model's name may need escapes in a path.)
-			if _, err := llm.ParseRequestAt(client, client.Path("m"), body); err == nil {
+			if _, err := llm.ParseRequestAt(client, client.Path("m"), body); err == nil && to != translate.Converse {
 				if _, err := llm.ParseRequestAt(got.Format, got.Format.Path("m"), got.Body); err != nil {
 					t.Fatalf("%q became %q: %v", body, got.Body, err)
 				}
@@ -47,13 +47,13 @@ func FuzzRequest(f *testing.F) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	for _, to := range allAPIs {
+	for _, to := range providerAPIs {
 		for _, file := range append(examples(f, to, "response"), examples(f, to, "stream")...) {
 			f.Add(uint8(to), read(f, file))
 		}
 	}
 	f.Fuzz(func(t *testing.T, number uint8, body []byte) {
-		to := allAPIs[int(number)%len(allAPIs)]
+		to := providerAPIs[int(number)%len(providerAPIs)]
 		for _, from := range allAPIs {
 			if to == from {
 				continue
@@ -124,7 +124,7 @@ func TestNoRequestTakesMoreThanLinearTime(t *testing.T) {
 		},
 	}
 	for name, messages := range hostile {
-		for _, to := range []translate.API{translate.Responses, translate.Messages, translate.Gemini} {
+		for _, to := range []translate.API{translate.Responses, translate.Messages, translate.Gemini, translate.Converse} {
 			t.Run(name+"/"+to.String(), func(t *testing.T) {
 				took := func(n int) time.Duration {
 					body := []byte(`{"model":"m","messages":[` + messages(n) + `]}`)

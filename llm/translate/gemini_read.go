@@ -14,7 +14,7 @@ func (x *Exchange) readGemini(c *llm.Cursor, r *conversation) {
 		g.member(o.Name)
 	}
 	r.thoughts = g.thoughts
-	if r.format.kind == anyObject && x.to == Messages {
+	if r.format.kind == anyObject && (x.to == Messages || x.to == Converse) {
 		x.drop(c, "generationConfig.responseMimeType")
 	}
 }
@@ -397,7 +397,7 @@ func (g *geminiReader) media(p *part) {
 	case "image":
 		p.kind = imagePart
 	case "audio":
-		if p.kind = audioPart; g.x.to != Chat || p.url != nil {
+		if p.kind = audioPart; g.x.to != Chat && g.x.to != Converse || p.url != nil {
 			g.x.drop(c, "contents[].parts[] of audio")
 		}
 	case "video":

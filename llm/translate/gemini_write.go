@@ -222,9 +222,7 @@ func (x *Exchange) geminiTools(w *writer, r *conversation) {
 }
 
 func (x *Exchange) geminiConfig(w *writer, r *conversation) {
-	before := len(w.b)
-	w.object("generationConfig")
-	empty := len(w.b)
+	config := w.begin("generationConfig")
 	if r.maxTokens > 0 {
 		w.number("maxOutputTokens", r.maxTokens)
 	}
@@ -254,10 +252,5 @@ func (x *Exchange) geminiConfig(w *writer, r *conversation) {
 		}
 		w.close('}')
 	}
-	if len(w.b) == empty {
-		w.b = w.b[:before]
-		w.next = true
-		return
-	}
-	w.close('}')
+	w.end(config)
 }

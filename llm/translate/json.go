@@ -117,6 +117,21 @@ func (w *writer) array(name string) {
 	w.b = append(w.b, '[')
 }
 
+// begin begins an object that end leaves out again if nothing was written into it.
+func (w *writer) begin(name string) (before int) {
+	before = len(w.b)
+	w.object(name)
+	return before
+}
+
+func (w *writer) end(before int) {
+	if w.b[len(w.b)-1] != '{' {
+		w.close('}')
+		return
+	}
+	w.b, w.next = w.b[:before], true
+}
+
 // quoted appends a member whose string is made of pieces: bytes from between quotes, and words without escapes.
 func (w *writer) quoted(name string, pieces ...[]byte) {
 	w.key(name)

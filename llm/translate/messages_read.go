@@ -114,9 +114,7 @@ func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 		case "strict":
 			t.strict = c.Raw()
 		case "cache_control":
-			if c.Raw() != nil {
-				x.drop(c, "cache_control")
-			}
+			t.cache = x.readCache(c)
 		default:
 			c.Skip()
 		}
@@ -127,6 +125,27 @@ func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 	case isEmpty(t.name):
 		c.Fail("", "has no name")
 	}
+}
+
+// readCache reads what Bedrock alone can say too.
+func (x *Exchange) readCache(c *llm.Cursor) cacheTTL {
+	if c.Next() != '{' {
+		c.Skip()
+		return notCached
+	}
+	ttl := cachedMinutes
+	for o := c.Object(); c.Member(&o); {
+		if string(o.Name) == "ttl" && string(c.Word()) == "1h" {
+			ttl = cachedHour
+		} else if string(o.Name) != "ttl" {
+			c.Skip()
+		}
+	}
+	if x.to == Converse {
+		return ttl
+	}
+	x.drop(c, "cache_control")
+	return notCached
 }
 
 func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
@@ -140,7 +159,7 @@ func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
 		case "name":
 			r.choice.name = c.Literal()
 		case "disable_parallel_tool_use":
-			if r.sequential = c.Bool(); r.sequential && x.to == Gemini {
+			if r.sequential = c.Bool(); r.sequential && (x.to == Gemini || x.to == Converse) {
 				x.drop(c, "tool_choice.disable_parallel_tool_use")
 			}
 		default:
@@ -236,9 +255,7 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 				c.Skip()
 			}
 		case "cache_control":
-			if c.Raw() != nil {
-				x.drop(c, "cache_control")
-			}
+			p.cache = x.readCache(c)
 		default:
 			c.Skip()
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/eventstream"
 )
 
 // A Stream translates the events of a streamed answer as they come. It belongs to one goroutine.
@@ -22,6 +23,10 @@ type Stream struct {
 	told     []byte // the usage that Google has told last, which grows from event to event
 	whole    int    // calls that came in one piece, which have no number of the provider's
 	turn     turn   // what an event of Google's adds, while it is read
+
+	frames   llm.Decoder         // of the provider's stream
+	messages eventstream.Decoder // in its place, of Bedrock's
+	out      []byte              // what Feed appends to
 
 	// The client's API has one call after the other, while the provider may send pieces of several in turn: the first is
 	// live, the others wait until it is known to be complete.
@@ -60,14 +65,15 @@ func (x *Exchange) Stream(framing llm.Framing) *Stream {
 	return s
 }
 
-// Event appends to dst what one of the provider's events (llm.Frame.Data) becomes, which may be nothing or several events.
+// Event appends to dst what one of the provider's events (llm.Frame.Data, eventstream.Message.Payload) becomes, which may be nothing or
+// several events. Feed does so for whatever it finds.
 // The error is a *llm.SyntaxError or an *Error; Fail tells it to the client.
 func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 	if s.ended {
 		return dst, nil
 	}
 	if s.x.to == Chat && string(bytes.TrimSpace(data)) == "[DONE]" {
-		return s.End(dst), nil
+		return s.complete(dst), nil
 	}
 	s.dst = dst
 	c := s.x.read(data, true)
@@ -79,8 +85,10 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 		used = s.responsesEvent(c, data)
 	case Messages:
 		used = s.messagesEvent(c)
-	default:
+	case Gemini:
 		s.geminiEvent(c)
+	default:
+		s.converseEvent(c)
 	}
 	if err := c.Err(); err != nil {
 		return s.dst, asError(err)
@@ -104,6 +112,14 @@ func (s *Stream) End(dst []byte) []byte {
 	if s.ended {
 		return dst
 	}
+	if dst = s.flush(dst); s.ended {
+		return dst
+	}
+	return s.complete(dst)
+}
+
+// complete ends an answer whose last event has come.
+func (s *Stream) complete(dst []byte) []byte {
 	if !s.finished {
 		return s.Fail(dst, 502, "stream_cut", errCut)
 	}

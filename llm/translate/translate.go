@@ -24,10 +24,11 @@ const (
 	Responses            // OpenAI's responses
 	Messages             // Anthropic's messages
 	Gemini               // Google's generateContent
-	apis      = 4
+	Converse             // Amazon Bedrock's Converse and ConverseStream, which providers have and clients do not speak
+	apis      = 5
 )
 
-var apiNames = [apis]string{"OpenAI chat completions", "OpenAI responses", "Anthropic messages", "Google generateContent"}
+var apiNames = [apis]string{"OpenAI chat completions", "OpenAI responses", "Anthropic messages", "Google generateContent", "Amazon Bedrock Converse"}
 
 // String is the API's name for people.
 func (a API) String() string { return apiNames[a] }
@@ -127,7 +128,7 @@ func New(client llm.Format, to API, options Options) (*Exchange, error) {
 	switch {
 	case from == to && !x.older:
 		return nil, &Error{Reason: "the provider speaks what the client does: nothing is to be translated"}
-	case op == count && to != Messages && to != Gemini, op == embed && to != Chat && to != Gemini:
+	case op == count && to != Messages && to != Gemini && to != Converse, op == embed && to != Chat && to != Gemini:
 		return nil, &Error{Reason: client.String() + " has no counterpart in " + to.String()}
 	}
 	return x, nil
@@ -135,8 +136,8 @@ func New(client llm.Format, to API, options Options) (*Exchange, error) {
 
 // A Request is what goes to the provider. Its body is valid as long as the client's is, and Memory says.
 type Request struct {
-	Format llm.Format
-	Path   string // relative to the provider's base address, with a query where one is needed
+	Format llm.Format // llm.None for Converse
+	Path   string     // relative to the provider's base address, with a query where one is needed
 	Body   []byte
 }
 
@@ -155,11 +156,14 @@ func (x *Exchange) Request(model string, body []byte) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
+	if x.to == Converse {
+		return Request{Path: conversePath(x.providerModel(), x.converseMethod()), Body: out}, nil
+	}
 	format := x.Format()
 	return Request{Format: format, Path: format.Path(x.providerModel()), Body: out}, nil
 }
 
-// Format is what the provider is spoken to in, known once Request has returned.
+// Format is what the provider is spoken to in, known once Request has returned; llm.None for Converse.
 func (x *Exchange) Format() llm.Format {
 	switch x.op {
 	case count:
@@ -170,7 +174,7 @@ func (x *Exchange) Format() llm.Format {
 	if x.to == Gemini && x.stream {
 		return llm.GoogleStream
 	}
-	return [apis]llm.Format{llm.OpenAIChat, llm.OpenAIResponses, llm.AnthropicMessages, llm.GoogleGenerate}[x.to]
+	return [apis]llm.Format{llm.OpenAIChat, llm.OpenAIResponses, llm.AnthropicMessages, llm.GoogleGenerate, llm.None}[x.to]
 }
 
 func (x *Exchange) providerModel() string {
@@ -234,8 +238,10 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 		out, err = x.appendResponses(dst, r)
 	case Messages:
 		out, err = x.appendMessages(dst, r)
-	default:
+	case Gemini:
 		out, err = x.appendGemini(dst, r)
+	default:
+		out, err = x.appendConverse(dst, r)
 	}
 	if err != nil {
 		return nil, err
@@ -253,7 +259,7 @@ func asError(err error) error {
 
 // check refuses what no single field shows.
 func (x *Exchange) check(r *conversation) error {
-	if x.to == Messages || x.to == Responses {
+	if x.to == Messages || x.to == Responses || x.to == Converse {
 		if r.n > 1 {
 			return &Error{Field: "n", Reason: "more than one answer has no counterpart in " + x.to.String()}
 		}
@@ -298,15 +304,20 @@ func (x *Exchange) response(dst, body []byte) ([]byte, error) {
 		x.readMessagesAnswer(c, a)
 	case Gemini:
 		x.readGeminiAnswer(c, a)
+	case Converse:
+		x.readConverseAnswer(c, a)
 	}
 	if err := c.Err(); err != nil {
 		return nil, asError(err)
 	}
-	usage, err := llm.ParseResponse(x.Format(), body)
-	if err != nil {
-		return nil, err
+	if x.to != Converse { // which has told it
+		r, err := llm.ParseResponse(x.Format(), body)
+		if err != nil {
+			return nil, err
+		}
+		a.usage = r.Usage
 	}
-	if a.usage = usage.Usage; a.id == "" {
+	if a.id == "" {
 		a.id = x.options.ID
 	}
 	if err := x.settle(a); err != nil {
@@ -357,7 +368,7 @@ func (x *Exchange) created() int64 {
 func (x *Exchange) readCountAnswer(c *llm.Cursor) (n int64) {
 	read := func(name []byte) {
 		switch string(name) {
-		case "input_tokens", "totaltokens":
+		case "input_tokens", "totaltokens", "inputtokens":
 			n = c.Count()
 		default:
 			c.Skip()
