@@ -16,6 +16,7 @@ type Request struct {
 
 	body     []byte
 	edits    edits
+	dialect  dialect // of the provider
 	messages int
 	top      uint32  // behind the brace that opens the body
 	model    span    // of its value
@@ -105,15 +106,19 @@ func (r *Request) AskUsage() {
 	r.edits.set(&u.slot, at, []byte(json))
 }
 
-// Edited tells whether Bytes differs from the body that was parsed.
-func (r *Request) Edited() bool { return len(r.edits) > 0 }
+// Edited tells whether Bytes differs from the body that was parsed, or may by a provider's dialect.
+func (r *Request) Edited() bool { return len(r.edits) > 0 || r.dialect != 0 }
 
 // Bytes returns the body with all edits: the very slice that was parsed when there are none, else a new one.
 func (r *Request) Bytes() []byte {
 	if !r.Edited() {
 		return r.body
 	}
-	return splice(r.body, r.edits)
+	body := r.body
+	if len(r.edits) > 0 {
+		body = splice(r.body, r.edits)
+	}
+	return r.dialect.apply(body)
 }
 
 // EstimateTokens estimates what the provider will count as input: the tokens of all texts, and 4 for each message. It

@@ -27,10 +27,16 @@ func (x *Exchange) appendChat(dst []byte, r *conversation) ([]byte, error) {
 	if r.stream {
 		w.key("stream")
 		w.value([]byte("true"))
-		w.key("stream_options")
-		w.value([]byte(`{"include_usage":true}`))
+		if !x.options.WithoutStreamOptions {
+			w.key("stream_options")
+			w.value([]byte(`{"include_usage":true}`))
+		}
 	}
-	if r.maxTokens > 0 {
+	switch {
+	case r.maxTokens == 0:
+	case x.options.OldLimit:
+		w.number("max_tokens", r.maxTokens)
+	default:
 		w.number("max_completion_tokens", r.maxTokens)
 	}
 	if r.n > 1 {

@@ -8,7 +8,7 @@ import (
 func (x *Exchange) appendGemini(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
 	w.open()
-	if x.op == count && (len(r.system) > 0 || len(r.tools) > 0) {
+	if x.op == count && !x.options.Vertex && (len(r.system) > 0 || len(r.tools) > 0) {
 		w.object("generateContentRequest")
 		w.text("model", "models/"+x.providerModel())
 		if err := x.geminiBody(w, r); err != nil {

@@ -4,13 +4,19 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
+
+	"github.com/leash-gateway/leash/llm"
 )
 
 // appendMessages writes a request for a message, or to count its tokens.
 func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
 	w.open()
-	w.text("model", x.providerModel())
+	if x.options.Vertex && x.op == generate {
+		w.str("anthropic_version", llm.VertexVersion)
+	} else {
+		w.text("model", x.providerModel())
+	}
 	limit := r.maxTokens
 	if limit == 0 {
 		limit = x.options.MaxTokens

@@ -92,6 +92,13 @@ type Options struct {
 	Now time.Time
 	// Memory is used instead of the exchange's own.
 	Memory *Memory
+
+	// Vertex says that the provider has Anthropic's or Google's API on Vertex AI, whose bodies differ a little.
+	Vertex bool
+	// OldLimit gives the limit of the answer its older name in chats (llm.Request.OldLimit).
+	OldLimit bool
+	// WithoutStreamOptions leaves them out of chats (llm.Request.WithoutStreamOptions).
+	WithoutStreamOptions bool
 }
 
 // defaultMaxTokens is a limit that every current model of Anthropic's takes.
