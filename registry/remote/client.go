@@ -37,6 +37,8 @@ type Options struct {
 	Blobs *blobs.Folder
 	// IdleTimeout is how long a transfer may stand still until it is tried again. Default: 30 s.
 	IdleTimeout time.Duration
+	// Transport sends requests. Default: the network, with what is said above.
+	Transport http.RoundTripper
 	// Progress is told of bytes that went by; nil tells nobody.
 	Progress func(Progress)
 }
@@ -95,7 +97,7 @@ func New(o Options) (*Client, error) {
 		c.blobs = *o.Blobs
 	}
 	c.auth = &auth.Client{
-		Client: &http.Client{Transport: retry.NewTransport(transport)},
+		Client: &http.Client{Transport: retry.NewTransport(o.transport(transport))},
 		Header: http.Header{"User-Agent": {o.UserAgent}},
 		Cache:  auth.NewCache(),
 	}
@@ -103,6 +105,13 @@ func New(o Options) (*Client, error) {
 		c.auth.Credential = credentials.Credential(o.Credentials)
 	}
 	return c, nil
+}
+
+func (o Options) transport(network http.RoundTripper) http.RoundTripper {
+	if o.Transport != nil {
+		return o.Transport
+	}
+	return network
 }
 
 // repository is a reference's, over HTTP or TLS as the registry speaks.

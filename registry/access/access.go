@@ -1,0 +1,247 @@
+// Package access knows who somebody is and what they may do.
+//
+// Somebody is known by a token that the registry keeps the hash of, or by an OIDC token of an issuer that it trusts. What
+// they may do are roles, granted for namespaces. Docker's clients trade either for a token that is good for some minutes
+// and some repositories ([Control.Token]); each request is judged by the grants of now, whatever the token says.
+//
+// https://distribution.github.io/distribution/spec/auth/token/
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Role is a set of actions.
+type Role string
+
+// The roles. Each may what the one named with it may, too.
+const (
+	// Reader downloads and searches.
+	Reader Role = "reader"
+	// Publisher pushes, signs, deprecates, and withdraws what is pending (and Reader).
+	Publisher Role = "publisher"
+	// Promoter moves channels, deprecates and yanks (and Reader).
+	Promoter Role = "promoter"
+	// Admin does everything.
+	Admin Role = "admin"
+)
+
+// An Action is something that a role may do.
+type Action string
+
+// The actions.
+const (
+	Pull      Action = "pull"
+	Push      Action = "push"
+	Delete    Action = "delete"
+	Promote   Action = "promote"
+	Deprecate Action = "deprecate"
+	Yank      Action = "yank"
+)
+
+var allowed = map[Role][]Action{
+	Reader:    {Pull},
+	Publisher: {Pull, Push, Delete, Deprecate},
+	Promoter:  {Pull, Promote, Deprecate, Yank},
+	Admin:     {Pull, Push, Delete, Promote, Deprecate, Yank},
+}
+
+// Names of principals.
+const (
+	anonymous   = "anonymous"
+	tokenPrefix = "token:"
+	groupPrefix = "group:"
+)
+
+// A Grant gives a role to principals.
+type Grant struct {
+	Role Role `yaml:"role"`
+	// To are principals: token:NAME, the name of an OIDC token (its issuer's prefix and the claim), group:NAME of one, or anonymous for
+	// everybody. * stands for any characters, and never for anonymous.
+	To []string `yaml:"to"`
+	// Namespaces are patterns of repositories, such as team/*; * stands for any characters.
+	Namespaces []string `yaml:"namespaces"`
+}
+
+// Options say who may do what.
+type Options struct {
+	// TokensFile holds the hashes of tokens (see [NewToken]). It is read again when it has changed. "": there are none.
+	TokensFile string
+	// Issuers are those whose OIDC tokens are taken.
+	Issuers []Issuer
+	// Grants are asked all: what any of them allows, is allowed.
+	Grants []Grant
+	// Service is the registry's name for docker's clients. Default: leash.
+	Service string
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// Control decides. A nil Control lets everybody do everything. It is safe for concurrent use.
+type Control struct {
+	options Options
+	tokens  *tokens
+	issuers []*issuer
+	key     []byte // of the tokens that are given to docker's clients, until the process ends
+}
+
+// New is a Control. It asks the issuers of OIDC tokens for their keys only when the first token of theirs comes.
+func New(o Options) (*Control, error) {
+	if o.Service == "" {
+		o.Service = "leash"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	const keyBytes = 32
+	c := &Control{options: o, key: make([]byte, keyBytes)}
+	_, _ = rand.Read(c.key) // never fails
+	for i, g := range o.Grants {
+		switch {
+		case allowed[g.Role] == nil:
+			return nil, fmt.Errorf("grants[%d]: there is no role %q: there are reader, publisher, promoter, admin", i, g.Role)
+		case len(g.To) == 0 || len(g.Namespaces) == 0:
+			return nil, fmt.Errorf("grants[%d]: say to whom (to) and for what (namespaces): \"*\" is all", i)
+		}
+	}
+	var err error
+	if c.tokens, err = openTokens(o.TokensFile); err != nil {
+		return nil, err
+	}
+	for i, one := range o.Issuers {
+		made, err := newIssuer(one, o.Now)
+		if err != nil {
+			return nil, fmt.Errorf("oidc[%d]: %w", i, err)
+		}
+		c.issuers = append(c.issuers, made)
+	}
+	return c, nil
+}
+
+// A Principal is somebody, for one request.
+type Principal struct {
+	// Name is token:NAME, that of an OIDC token, or anonymous.
+	Name   string
+	Groups []string
+
+	control *Control // nil: may everything
+	scopes  []scope  // nil: whatever the grants say
+}
+
+// Anonymous says that nobody has told who they are.
+func (p *Principal) Anonymous() bool { return p.Name == anonymous }
+
+// Scoped says that somebody has come with a token for some repositories only: with another one they may do more.
+func (p *Principal) Scoped() bool { return p.scopes != nil }
+
+// May says whether somebody may do something in a repository.
+func (p *Principal) May(a Action, repository string) bool {
+	if p.control == nil {
+		return true
+	}
+	if p.scopes != nil && !slices.ContainsFunc(p.scopes, func(s scope) bool { return s.allows(a, repository) }) {
+		return false
+	}
+	for _, g := range p.control.options.Grants {
+		if slices.Contains(allowed[g.Role], a) && matchesAny(g.Namespaces, repository) && p.is(g.To) {
+			return true
+		}
+	}
+	return false
+}
+
+// is says whether a grant is to somebody.
+func (p *Principal) is(to []string) bool {
+	if slices.Contains(to, anonymous) {
+		return true // what everybody may, those may who have told their name
+	}
+	if p.Anonymous() {
+		return false
+	}
+	if matchesAny(to, p.Name) {
+		return true
+	}
+	return slices.ContainsFunc(p.Groups, func(group string) bool { return matchesAny(to, groupPrefix+group) })
+}
+
+func matchesAny(patterns []string, text string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return Matches(pattern, text) })
+}
+
+// Matches compares with a pattern in which * stands for any characters.
+func Matches(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == text
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if !strings.HasPrefix(text, first) {
+		return false
+	}
+	text = text[len(first):]
+	for _, part := range parts[1 : len(parts)-1] {
+		at := strings.Index(text, part)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(part):]
+	}
+	return strings.HasSuffix(text, last)
+}
+
+// ErrUnknown says that a token or a password is not, or no longer, good.
+var ErrUnknown = errors.New("the credentials are not known here, or no longer good")
+
+// Authenticate says who sends a request: by a bearer token (one of [Control.Token], one of OIDC, or a static one), by a
+// password that is one of the latter two, whatever the user name, or anonymous.
+func (c *Control) Authenticate(r *http.Request) (*Principal, error) {
+	if c == nil {
+		return &Principal{Name: anonymous}, nil
+	}
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return &Principal{Name: anonymous, control: c}, nil
+	}
+	kind, secret, _ := strings.Cut(header, " ")
+	secret = strings.TrimSpace(secret)
+	switch strings.ToLower(kind) {
+	case "bearer":
+		if strings.HasPrefix(secret, shortPrefix) {
+			return c.short(secret)
+		}
+	case "basic":
+		var ok bool
+		if _, secret, ok = r.BasicAuth(); !ok {
+			return nil, ErrUnknown
+		}
+	default:
+		return nil, ErrUnknown
+	}
+	return c.identify(r.Context(), secret)
+}
+
+// identify says whose a static or OIDC token is.
+func (c *Control) identify(ctx context.Context, secret string) (*Principal, error) {
+	if name, found := c.tokens.find(secret, c.options.Now()); found {
+		return &Principal{Name: tokenPrefix + name, control: c}, nil
+	}
+	for _, i := range c.issuers {
+		if !i.claims(secret) {
+			continue
+		}
+		p, err := i.verify(ctx, secret)
+		if err != nil {
+			return nil, err
+		}
+		p.control = c
+		return p, nil
+	}
+	return nil, ErrUnknown
+}

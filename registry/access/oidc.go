@@ -1,0 +1,147 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// An Issuer is somebody whose OIDC tokens are taken.
+type Issuer struct {
+	// URL is the issuer, as it stands in its tokens. Its keys are found through its discovery document.
+	URL string `yaml:"issuer"`
+	// Audience is whom the tokens must be for.
+	Audience string `yaml:"audience"`
+	// Name is the claim that is the principal's name. Default: sub. NamePrefix stands before it, so that issuers cannot
+	// speak for each other's people. Default: oidc:.
+	Name       string `yaml:"name_claim"`
+	NamePrefix string `yaml:"name_prefix"`
+	// Groups is the claim with the principal's groups. Default: groups.
+	Groups string `yaml:"groups_claim"`
+	// CAFile holds certificates (PEM) that vouch for the issuer's address, besides the system's.
+	CAFile string `yaml:"ca_file"`
+}
+
+// issuerTimeout is how long the issuer's keys are waited for.
+const issuerTimeout = 10 * time.Second
+
+type issuer struct {
+	Issuer
+	client *http.Client
+	now    func() time.Time
+
+	mu       sync.Mutex
+	verifier *oidc.IDTokenVerifier
+}
+
+func newIssuer(one Issuer, now func() time.Time) (*issuer, error) {
+	switch {
+	case !strings.HasPrefix(one.URL, "https://") && !strings.HasPrefix(one.URL, "http://"):
+		return nil, fmt.Errorf("issuer %q is no address, such as https://accounts.example.com", one.URL)
+	case one.Audience == "":
+		return nil, errors.New("audience is missing: without it, tokens that are meant for somebody else would be good here")
+	}
+	if one.Name == "" {
+		one.Name = "sub"
+	}
+	if one.NamePrefix == "" {
+		one.NamePrefix = "oidc:"
+	}
+	if one.Groups == "" {
+		one.Groups = "groups"
+	}
+	if p := one.NamePrefix; p == tokenPrefix || p == groupPrefix || !strings.HasSuffix(p, ":") {
+		return nil, fmt.Errorf("name_prefix %q: it ends with a colon, and is neither %s nor %s", p, tokenPrefix, groupPrefix)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
+	if one.CAFile != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		text, err := os.ReadFile(one.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certificates: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read certificates: %s holds none", one.CAFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &issuer{Issuer: one, client: &http.Client{Transport: transport, Timeout: issuerTimeout}, now: now}, nil
+}
+
+// claims says whether a token says that it is of this issuer. It may lie: see verify.
+func (i *issuer) claims(token string) bool {
+	const parts = 3
+	split := strings.Split(token, ".")
+	if len(split) != parts {
+		return false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(split[1])
+	if err != nil {
+		return false
+	}
+	var said struct {
+		Issuer string `json:"iss"`
+	}
+	return json.Unmarshal(text, &said) == nil && said.Issuer == i.URL
+}
+
+// verify verifies a token and says whose it is.
+func (i *issuer) verify(ctx context.Context, token string) (*Principal, error) {
+	verifier, err := i.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	verified, err := verifier.Verify(oidc.ClientContext(ctx, i.client), token)
+	if err != nil {
+		return nil, ErrUnknown // what is wrong with it is nobody's business
+	}
+	claims := map[string]any{}
+	if err := verified.Claims(&claims); err != nil {
+		return nil, ErrUnknown
+	}
+	name, _ := claims[i.Name].(string)
+	if name == "" {
+		return nil, fmt.Errorf("%w: the token has no claim %s", ErrUnknown, i.Name)
+	}
+	if said, found := claims["email_verified"]; i.Name == "email" && found && said != true {
+		return nil, fmt.Errorf("%w: the issuer has not verified this address", ErrUnknown)
+	}
+	p := &Principal{Name: i.NamePrefix + name}
+	groups, _ := claims[i.Groups].([]any)
+	for _, g := range groups {
+		if group, ok := g.(string); ok {
+			p.Groups = append(p.Groups, group)
+		}
+	}
+	return p, nil
+}
+
+// keys finds the issuer's keys. An issuer that cannot be reached is asked again the next time.
+func (i *issuer) keys(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.verifier != nil {
+		return i.verifier, nil
+	}
+	// What the provider keeps of the context is used for later requests too.
+	provider, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), i.client), i.URL)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its keys: %w", i.URL, err)
+	}
+	i.verifier = provider.Verifier(&oidc.Config{ClientID: i.Audience, Now: i.now})
+	return i.verifier, nil
+}
