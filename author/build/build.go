@@ -82,7 +82,11 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	if err := checkRegistered(o.Dir, r.Manifest, made.packages); err != nil {
 		return nil, err
 	}
-	wasm, err := r.complete(compiled, text, made)
+	project, err := manifest.ProjectFiles(os.DirFS(o.Dir))
+	if err != nil {
+		return nil, fmt.Errorf("build module: %w", err)
+	}
+	wasm, err := r.complete(compiled, text, made, project)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +173,7 @@ const (
 )
 
 // complete puts the sections into the .wasm and takes function names out.
-func (r *Result) complete(compiled, text []byte, made contents) ([]byte, error) {
+func (r *Result) complete(compiled, text []byte, made contents, project map[string][]byte) ([]byte, error) {
 	f, err := wasmfile.Parse(compiled)
 	if err != nil {
 		return nil, err
@@ -194,6 +198,9 @@ func (r *Result) complete(compiled, text []byte, made contents) ([]byte, error) 
 	}
 	wasm = wasmfile.AppendCustom(wasm, InfoSection, info)
 	wasm = wasmfile.AppendCustom(wasm, SBOMSection, sbom)
+	if wasm, err = manifest.PutProject(wasm, project); err != nil {
+		return nil, err
+	}
 	if wasm, err = manifest.Put(wasm, text); err != nil {
 		return nil, err
 	}
