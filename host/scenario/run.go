@@ -88,6 +88,9 @@ type Runner struct {
 	Match *regexp.Regexp
 	// Update writes the files of body_file instead of comparing with them.
 	Update bool
+	// Alone runs only scenarios that need nothing but the module under test: no other module, no leash.yaml, and no file
+	// outside of the module's folder. It is for scenarios that a stranger has written.
+	Alone bool
 	// Prepared says that the Target has been told of the Setups of all files before.
 	Prepared bool
 }
@@ -193,6 +196,8 @@ func (r *Runner) scenario(ctx context.Context, f *File, i int, setup harness.Set
 func (r *Runner) skipped(f *File, s *Scenario) string {
 	around, lacks := f.with(s.Surroundings), r.Target.Lacks()
 	switch {
+	case r.Alone && !f.alone(s, around, r.Module):
+		return "it needs more than the module"
 	case around.Only != "" && around.Only != r.Target.Name():
 		return "only: " + around.Only
 	case lacks.Clock && !around.Clock.IsZero():

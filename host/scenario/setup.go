@@ -117,6 +117,19 @@ func (f *File) pipeline(around Surroundings, find Finder) ([]harness.Module, err
 	return modules, nil
 }
 
+// alone says whether a scenario needs nothing but a module and files below the folder of its own.
+func (f *File) alone(s *Scenario, around Surroundings, module string) bool {
+	if around.Modules != nil || !around.Leash.IsZero() || around.LeashFile != "" || around.Module != "" && around.Module != module {
+		return false
+	}
+	for i := range s.Steps {
+		if golden := s.Steps[i].Expect.BodyFile; golden != "" && !filepath.IsLocal(golden) {
+			return false
+		}
+	}
+	return true
+}
+
 // beside is a path that is relative to the file.
 func (f *File) beside(path string) string {
 	if path == "" || filepath.IsAbs(path) {
