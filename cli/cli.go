@@ -65,7 +65,7 @@ func newApp(version string, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			upCommand(), validateCommand(), renderCommand(), schemaCommand(), moduleCommand(), mockCommand(), hostCommand(), versionCommand(), completionCommand(),
+			upCommand(), validateCommand(), renderCommand(), schemaCommand(), moduleCommand(), mockCommand(), hostCommand(), registryCommand(), versionCommand(), completionCommand(),
 		},
 	}
 }

@@ -3,7 +3,6 @@
 package blobs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +34,9 @@ var ErrMismatch = errors.New("the content is not what was asked for")
 
 // maxStalls is how often in a row a download may break off without a byte more.
 const maxStalls = 4
+
+// File is where the file of a digest is, if it is there. It may have been changed: see Get.
+func (f Folder) File(d digest.Digest) string { return f.path(d) }
 
 func (f Folder) path(d digest.Digest) string {
 	return filepath.Join(f.dir, d.Algorithm().String(), d.Encoded())
@@ -168,14 +170,15 @@ func download(ctx context.Context, part string, offset, size int64, open func(co
 
 // finish verifies the whole part and gives it its name.
 func (f Folder) finish(part, file string, d digest.Digest, size int64) (string, error) {
-	content, err := os.ReadFile(part) //nolint:gosec // as above
+	in, err := os.Open(part) //nolint:gosec // as above
 	if err != nil {
 		return "", fmt.Errorf("fetch %s: %w", d, err)
 	}
 	verifier := d.Verifier()
-	if _, err := io.Copy(verifier, bytes.NewReader(content)); err != nil || !verifier.Verified() || int64(len(content)) != size {
+	n, err := io.Copy(verifier, in)
+	if err = errors.Join(err, in.Close()); err != nil || !verifier.Verified() || n != size {
 		_ = os.Remove(part)
-		return "", fmt.Errorf("fetch %s: %w", d, ErrMismatch)
+		return "", errors.Join(fmt.Errorf("fetch %s: %w", d, ErrMismatch), err)
 	}
 	if err := os.Rename(part, file); err != nil {
 		return "", fmt.Errorf("fetch %s: %w", d, err)

@@ -34,8 +34,6 @@ type Tried struct {
 	Failures  []string `json:"failures,omitempty"`
 	// P95 is the 95th percentile of the time of an exchange; 0: not measured.
 	P95 time.Duration `json:"p95_ns,omitempty"`
-	// Took is how long everything took.
-	Took time.Duration `json:"took_ns"`
 }
 
 // errNoModule says that a manifest is of something else than a module of Leash.

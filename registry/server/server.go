@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -107,6 +108,7 @@ type Server struct {
 	intake  *semaphore.Weighted
 	uploads uploads
 	locks   locks
+	ready   atomic.Bool
 	log     *slog.Logger
 }
 
@@ -136,6 +138,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.mux.HandleFunc("/v2/", s.serveOCI)
 	s.mux.HandleFunc("/token", o.Access.Token)
+	s.mux.HandleFunc("GET /healthz", s.healthz)
+	s.mux.HandleFunc("GET /readyz", s.readyz)
 	return s, nil
 }
 

@@ -70,7 +70,7 @@ func OpenDirectory(root string, o DirectoryOptions) (*Directory, error) {
 // What olareg calls its files.
 const (
 	uploads   = "_uploads"
-	blobs     = "blobs"
+	blobsDir  = "blobs"
 	indexFile = "index.json"
 )
 
@@ -80,7 +80,7 @@ func sweep(root string) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && entry.Name() == blobs:
+		case entry.IsDir() && entry.Name() == blobsDir:
 			return fs.SkipDir
 		case entry.IsDir() && entry.Name() == uploads:
 			if err := os.RemoveAll(path); err != nil {
@@ -109,7 +109,7 @@ func (d *Directory) file(repository string, of digest.Digest) (string, error) {
 	if err := of.Validate(); err != nil {
 		return "", fmt.Errorf("%q: %w", of, err)
 	}
-	return filepath.Join(d.root, filepath.FromSlash(repository), blobs, of.Algorithm().String(), of.Encoded()), nil
+	return filepath.Join(d.root, filepath.FromSlash(repository), blobsDir, of.Algorithm().String(), of.Encoded()), nil
 }
 
 // Manifest is a manifest as it is kept, not verified.

@@ -1,0 +1,248 @@
+// Package setup is registry.yaml: it reads what an operator has written and makes a registry of it.
+//
+//	name: registry.example.com
+//	tls: {cert: tls.crt, key: tls.key}
+//	trust: trust.yaml
+//	access:
+//	  tokens: tokens.yaml
+//	  oidc: [{issuer: https://accounts.example.com, audience: leash, name_claim: email}]
+//	  grants:
+//	    - {role: publisher, to: [token:ci], namespaces: [team/*]}
+//	    - {role: reader, to: [anonymous], namespaces: ["*"]}
+//	namespaces:
+//	  - {match: [team/*], content: modules, require_scenarios: true, p95: 1ms}
+//
+// Every field may be left out. Files are beside registry.yaml.
+package setup
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/blobs"
+	"github.com/leash-gateway/leash/registry/server"
+	"github.com/leash-gateway/leash/registry/store"
+	"github.com/leash-gateway/leash/registry/trust"
+)
+
+// A Config is a whole registry.yaml. The zero value is a registry for everybody on this machine.
+type Config struct {
+	// Listen is the address. Default: 127.0.0.1:5050.
+	Listen string `yaml:"listen"`
+	// Name is what clients call the registry: what trust policies match. Default: Listen.
+	Name string `yaml:"name"`
+	TLS  TLS    `yaml:"tls"`
+	// Trust is the file of the trust policy: who must have signed modules. "": nobody must.
+	Trust string `yaml:"trust"`
+	// Access says who may do what. Without it everybody may do everything, so the registry listens on the loopback only.
+	Access *Access `yaml:"access"`
+	// Namespaces are rules for repositories; the first that matches decides.
+	Namespaces []server.Namespace `yaml:"namespaces"`
+	Limits     server.Limits      `yaml:"limits"`
+	// Upstream is an OCI registry that holds what is pushed here, in place of the data folder.
+	Upstream *Upstream `yaml:"upstream"`
+
+	dir string
+}
+
+// TLS are files.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	// ClientCA vouches for clients, which must then show a certificate.
+	ClientCA string `yaml:"client_ca"`
+}
+
+// Access says who may do what.
+type Access struct {
+	// Tokens is a file of tokens' hashes, which leash registry token writes.
+	Tokens string          `yaml:"tokens"`
+	OIDC   []access.Issuer `yaml:"oidc"`
+	Grants []access.Grant  `yaml:"grants"`
+}
+
+// Load reads a registry.yaml.
+func Load(file string) (*Config, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c := &Config{dir: filepath.Dir(file)}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read configuration %s: %w", file, err)
+	}
+	if decoder.Decode(&yaml.Node{}) != io.EOF { //nolint:errorlint // yaml documents it bare
+		return nil, fmt.Errorf("read configuration %s: it holds a second document, which nobody would read", file)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", file, err)
+	}
+	return c, nil
+}
+
+func (c *Config) check() error {
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return errors.New("tls: cert and key belong together")
+	}
+	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
+		return errors.New("tls: client_ca needs cert and key")
+	}
+	for i := range c.Namespaces {
+		if err := c.Namespaces[i].Check(); err != nil {
+			return fmt.Errorf("namespaces[%d]: %w", i, err)
+		}
+	}
+	if c.Upstream != nil {
+		if err := c.Upstream.check(); err != nil {
+			return fmt.Errorf("upstream: %w", err)
+		}
+	}
+	return nil
+}
+
+// DefaultListen is where a registry listens.
+const DefaultListen = "127.0.0.1:5050"
+
+// Address is where to listen.
+func (c *Config) Address() string {
+	if c.Listen == "" {
+		return DefaultListen
+	}
+	return c.Listen
+}
+
+// ErrOpen says that everybody who reaches the address could do everything.
+var ErrOpen = errors.New("without access, everybody who reaches the registry may push and promote: name who may do what, or listen on the loopback")
+
+// CheckAddress refuses addresses that others reach of a registry that everybody may write to.
+func (c *Config) CheckAddress() error {
+	host, _, err := net.SplitHostPort(c.Address())
+	if err != nil {
+		return fmt.Errorf("listen %q: %w", c.Address(), err)
+	}
+	ip := net.ParseIP(host)
+	if c.Access == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("listen %s: %w", c.Address(), ErrOpen)
+	}
+	return nil
+}
+
+// Options are what a registry needs besides its configuration.
+type Options struct {
+	// Data is the folder where everything is kept.
+	Data string
+	// Env looks up environment variables.
+	Env func(string) (string, bool)
+	// Sandbox runs the scenarios of what is pushed; nil: they are not run.
+	Sandbox server.Sandbox
+	Log     *slog.Logger
+	Version string
+}
+
+// Open makes a registry. Close it once.
+func (c *Config) Open(ctx context.Context, o Options) (*server.Server, error) {
+	s := server.Options{
+		Name: c.Name, CatalogFile: filepath.Join(o.Data, "catalog.db"), Cache: blobs.In(filepath.Join(o.Data, "cache")), Namespaces: c.Namespaces,
+		Sandbox: o.Sandbox, Scratch: filepath.Join(o.Data, "scratch"), Limits: c.Limits, Log: o.Log, Version: o.Version,
+	}
+	if s.Name == "" {
+		s.Name = c.Address()
+	}
+	var err error
+	if c.Trust != "" {
+		if s.Trust, err = trust.Load(ctx, c.beside(c.Trust), o.Env); err != nil {
+			return nil, err
+		}
+	}
+	if s.Access, err = c.control(); err != nil {
+		return nil, err
+	}
+	if err := clean(s.Scratch); err != nil {
+		return nil, fmt.Errorf("open data folder: %w", err)
+	}
+	if c.Upstream != nil {
+		s.Store, err = c.Upstream.open(filepath.Join(o.Data, "cache"), c, o)
+	} else {
+		s.Store, err = store.OpenDirectory(filepath.Join(o.Data, "oci"), store.DirectoryOptions{Log: o.Log})
+	}
+	if err != nil {
+		return nil, err
+	}
+	made, err := server.New(s)
+	if err != nil {
+		return nil, errors.Join(err, s.Store.Close())
+	}
+	return made, nil
+}
+
+// clean empties a folder of what was needed for a moment before the process was killed.
+func clean(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.MkdirAll(dir, 0o700)
+}
+
+func (c *Config) control() (*access.Control, error) {
+	if c.Access == nil {
+		return nil, nil //nolint:nilnil // everybody may everything
+	}
+	o := access.Options{Issuers: c.Access.OIDC, Grants: c.Access.Grants, Service: c.Name}
+	if c.Access.Tokens != "" {
+		o.TokensFile = c.beside(c.Access.Tokens)
+	}
+	for i := range o.Issuers {
+		if o.Issuers[i].CAFile != "" {
+			o.Issuers[i].CAFile = c.beside(o.Issuers[i].CAFile)
+		}
+	}
+	control, err := access.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("access: %w", err)
+	}
+	return control, nil
+}
+
+func (c *Config) beside(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(c.dir, file)
+}
+
+// ServerTLS is the server's part of TLS, nil without. The certificate is read again when its files have changed.
+func (c *Config) ServerTLS() (*tls.Config, error) {
+	if c.TLS.Cert == "" {
+		return nil, nil //nolint:nilnil // no TLS is no error
+	}
+	pair := &keyPair{cert: c.beside(c.TLS.Cert), key: c.beside(c.TLS.Key)}
+	if err := pair.read(); err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	made := &tls.Config{GetCertificate: pair.certificate, MinVersion: tls.VersionTLS12}
+	if c.TLS.ClientCA != "" {
+		text, err := os.ReadFile(c.beside(c.TLS.ClientCA))
+		if err != nil {
+			return nil, fmt.Errorf("tls: client_ca: %w", err)
+		}
+		made.ClientCAs, made.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		if !made.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("tls: client_ca: %s holds no certificate", c.TLS.ClientCA)
+		}
+	}
+	return made, nil
+}
