@@ -1,0 +1,154 @@
+package distribution_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
+	"github.com/leash-gateway/leash/registry/distribution"
+)
+
+// canary has some Envoys try a version of stable.
+func (r *registry) canary(c catalog.Canary) {
+	r.t.Helper()
+	if _, err := r.Catalogue.StartCanary(r.t.Context(), catalogtest.Me, catalog.Trial{Module: module, Channel: "stable", Canary: c}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestCanaryIsPromotedOrTakenBackByErrorsAndLatencyOfItsEnvoys(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		does   behavior
+		canary catalog.Canary
+		log    catalog.Kind
+		reason string
+	}{
+		"one that goes well": {
+			good, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Second, MaxErrorRate: 0.01, MaxLatency: 5 * time.Second}, catalog.Promote, "registry: the canary has gone well for 1s:",
+		},
+		"one that fails": {
+			failsRequests, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Hour, MaxErrorRate: 0.01}, catalog.EndCanary, "registry: the canary fails or wrongly refuses 100.00% of",
+		},
+		"one that traps": {
+			crashesOnRequests, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Hour, MaxErrorRate: 0.01}, catalog.EndCanary, "registry: the canary fails or wrongly refuses",
+		},
+		"one that refuses what the others let pass": {
+			refusesRequests, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Hour, MaxErrorRate: 0.01}, catalog.EndCanary, "registry: the canary fails or wrongly refuses 100.00% of",
+		},
+		"one that is slow": {
+			good, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Hour, MaxLatency: time.Microsecond}, catalog.EndCanary, "registry: the canary's p95 is",
+		},
+		"one that does not load": {
+			trapsOnConfigure, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Hour}, catalog.EndCanary, `registry: envoy "edge-1" refuses it`,
+		},
+		"one that nobody looks at": {
+			good, catalog.Canary{Nodes: []string{"edge-1*"}, For: time.Second}, catalog.Promote, "registry: the canary has gone well for 1s:",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRegistry(t, nil, distribution.Options{})
+			r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", tc.does))
+			r.promote("1.0.0")
+			tries, other := startEnvoy(t, "edge-1", r.policySlot()), startEnvoy(t, "edge-2", r.policySlot())
+			tries.waitFor(with("1.0.0"))
+			other.waitFor(with("1.0.0"))
+			loads := []*load{tries.underLoad(), other.underLoad()}
+			tc.canary.Version = "1.1.0"
+			if tc.canary.MaxLatency == time.Microsecond {
+				// Slower than the others by more than a bucket: those have answered before they are counted.
+				loads[1].stop(t, with("1.0.0"))
+				loads = loads[:1]
+			}
+			r.canary(tc.canary)
+			eventually(t, "the verdict", func() bool { return strings.HasPrefix(r.lastReason(tc.log), tc.reason) })
+			want := "1.0.0"
+			if tc.log == catalog.Promote {
+				want = "1.1.0"
+			}
+			if got := r.points("stable"); got != want {
+				t.Errorf("stable points at %s, want %s", got, want)
+			}
+			tries.waitFor(with(want))
+			other.waitFor(with(want))
+			for i, l := range loads {
+				l.ended.Store(true)
+				l.all.Wait()
+				if i == 1 && tc.log != catalog.Promote && len(l.counts) != 1 {
+					t.Errorf("an envoy that is no canary answered %v", l.counts)
+				}
+			}
+		})
+	}
+}
+
+func TestCanaryWaitsForEvidence(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.promote("1.0.0")
+	e := startEnvoy(t, "edge-1", r.policySlot())
+	e.waitFor(with("1.0.0"))
+	waits := func(want string) {
+		t.Helper()
+		eventually(t, "a canary that waits for "+want, func() bool {
+			c := r.Canaries()
+			return len(c) == 1 && strings.Contains(c[0].Waiting, want)
+		})
+	}
+	r.canary(catalog.Canary{Version: "1.1.0", Nodes: []string{"nobody"}, For: time.Millisecond})
+	waits("no envoy runs it yet")
+	r.canary(catalog.Canary{Version: "1.1.0", Percent: 100, For: time.Millisecond, MaxErrorRate: 0.1})
+	eventually(t, "a canary that waits for more requests", func() bool {
+		c := r.Canaries()
+		return e.get() == with("1.1.0") && len(c) == 1 && strings.Contains(c[0].Waiting, "of 100 requests")
+	})
+	r.canary(catalog.Canary{Version: "1.1.0", Percent: 100})
+	waits("promoted by hand")
+	if got := r.points("stable"); got != "1.0.0" {
+		t.Errorf("stable points at %s", got)
+	}
+	l := e.underLoad()
+	r.canary(catalog.Canary{Version: "1.1.0", Percent: 100, For: time.Millisecond, MaxErrorRate: 0.1})
+	eventually(t, "the promotion", func() bool { return r.points("stable") == "1.1.0" })
+	l.stop(t, with("1.1.0"))
+}
+
+func TestShareOfEnvoysIsWhatWasSaidAndStaysTheSame(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.promote("1.0.0")
+	all := simulate(t, r, 200, "leash/acme/greeter@stable")
+	all.waitAll("1.0.0")
+	trying := func() (ids []string) {
+		for _, s := range r.Envoys() {
+			if s.Canary && s.Version == "1.1.0" && s.State == distribution.Current {
+				ids = append(ids, s.Node)
+			}
+		}
+		return ids
+	}
+	counts := map[int]int{}
+	previous := 0
+	for _, percent := range []int{10, 50, 100} {
+		r.canary(catalog.Canary{Version: "1.1.0", Percent: percent})
+		eventually(t, fmt.Sprintf("%d%% of the envoys", percent), func() bool {
+			settled := true
+			for _, s := range r.Envoys() {
+				settled = settled && s.State == distribution.Current
+			}
+			n := len(trying())
+			return settled && n > previous
+		})
+		counts[percent] = len(trying())
+		previous = counts[percent]
+	}
+	if counts[10] < 8 || counts[10] > 35 || counts[50] < 80 || counts[50] > 120 || counts[100] != 200 {
+		t.Errorf("of 200 envoys try: %v", counts)
+	}
+}

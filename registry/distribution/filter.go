@@ -1,0 +1,107 @@
+package distribution
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	wasmfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
+	wasm "github.com/envoyproxy/go-control-plane/envoy/extensions/wasm/v3"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/registry/catalog"
+)
+
+// A filter is what a slot is filled with.
+type filter struct {
+	build catalog.Build
+	// version tells it from others of its slot, in xDS and in Envoy's /config_dump.
+	version string
+	// encoded is the google.protobuf.Any of the resource. All streams send these same bytes.
+	encoded []byte
+}
+
+// errConfig says that a module does not take the configuration of a slot.
+var errConfig = errors.New("the module does not take the slot's configuration")
+
+// newFilter makes the filter of a module. config is its configuration, JSON.
+func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter, error) {
+	m := module.Manifest
+	if err := m.Check(module.Bytes); err != nil {
+		return nil, err
+	}
+	if problems := m.CheckConfig(config); len(problems) > 0 {
+		texts := make([]string, len(problems))
+		for i, p := range problems {
+			texts[i] = strings.TrimPrefix(p.Path+" "+p.Reason, " ")
+		}
+		return nil, fmt.Errorf("%w: the schema of %s %s says: %s", errConfig, m.Name, m.Version, strings.Join(texts, "; "))
+	}
+	typed, err := pack(&wasmfilter.Wasm{Config: pluginOf(s, m, module.Bytes, config)})
+	if err != nil {
+		return nil, err
+	}
+	resource, err := pack(&core.TypedExtensionConfig{Name: s.String(), TypedConfig: typed})
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := proto.Marshal(resource)
+	if err != nil {
+		return nil, err
+	}
+	return &filter{build: module.Build, version: versionOf(module.Version, module.Digest, config), encoded: encoded}, nil
+}
+
+// versionOf names what a slot is filled with: the module's version and digest, and which configuration.
+func versionOf(version string, d digest.Digest, config []byte) string {
+	sum := sha256.Sum256(config)
+	return fmt.Sprintf("%s %s %s", version, d, hex.EncodeToString(sum[:4]))
+}
+
+// pluginOf is the module as Envoy loads it.
+//
+// The VM's id says nothing of version and channel: what modules keep in shared data outlives a promotion, and a release that
+// another channel has loaded already needs not be compiled again.
+func pluginOf(s Slot, m *manifest.Manifest, module []byte, config json.RawMessage) *wasm.PluginConfig {
+	allowed := map[string]*wasm.SanitizationConfig{}
+	for _, name := range m.Allowed() {
+		allowed[name] = &wasm.SanitizationConfig{}
+	}
+	configuration, _ := anypb.New(wrapperspb.String(string(config))) // a string always fits
+	plugin := &wasm.PluginConfig{
+		Name: s.Module,
+		Vm: &wasm.PluginConfig_VmConfig{VmConfig: &wasm.VmConfig{
+			VmId:                        strings.TrimSuffix(s.Module+"/"+s.Config, "/"),
+			Runtime:                     "envoy.wasm.runtime.v8",
+			CapabilityRestrictionConfig: &wasm.CapabilityRestrictionConfig{AllowedCapabilities: allowed},
+			Code: &core.AsyncDataSource{Specifier: &core.AsyncDataSource_Local{Local: &core.DataSource{
+				Specifier: &core.DataSource_InlineBytes{InlineBytes: module},
+			}}},
+		}},
+		Configuration: configuration,
+		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come.
+		AllowOnHeadersStopIteration: wrapperspb.Bool(true),
+	}
+	if m.Kind == manifest.Inspector {
+		plugin.FailOpen = true //nolint:staticcheck // FAIL_OPEN of the newer field refuses the request on which the VM dies
+	} else {
+		plugin.FailurePolicy = wasm.FailurePolicy_FAIL_RELOAD
+	}
+	return plugin
+}
+
+func pack(m proto.Message) (*anypb.Any, error) {
+	packed := &anypb.Any{}
+	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
+		return nil, fmt.Errorf("pack %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return packed, nil
+}

@@ -1,0 +1,162 @@
+package distribution_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
+	"github.com/leash-gateway/leash/registry/distribution"
+)
+
+// A registry is a catalogue and what distributes it, over real sockets.
+type registry struct {
+	*distribution.Server
+	Catalogue *catalog.Catalog
+	Store     *catalogtest.Store
+	Address   string
+
+	t       testing.TB
+	options distribution.Options
+	stop    func()
+}
+
+// newRegistry starts one. The end of the test ends it.
+func newRegistry(t testing.TB, trust catalog.Trust, o distribution.Options) *registry {
+	t.Helper()
+	c, store := catalogtest.Open(t, trust)
+	o.Catalogue, o.Log = c, slog.New(slog.NewTextHandler(t.Output(), nil))
+	r := &registry{Catalogue: c, Store: store, t: t, options: o}
+	r.start("127.0.0.1:0")
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// start starts the server, also one that was stopped: at the same address, with the same catalogue.
+func (r *registry) start(address string) {
+	r.t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Address = l.Addr().String()
+	r.Server = distribution.New(r.options)
+	g := grpc.NewServer(grpc.ForceServerCodecV2(distribution.Codec()))
+	r.Register(g)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	server := r.Server
+	all.Go(func() {
+		if err := server.Serve(ctx); err != nil {
+			r.t.Error(err)
+		}
+	})
+	all.Go(func() { _ = g.Serve(l) })
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			g.Stop()
+			cancel()
+			all.Wait()
+		})
+	}
+}
+
+const module = "acme/greeter"
+
+// publish pushes modules.
+func (r *registry) publish(modules ...[]byte) {
+	r.t.Helper()
+	for _, wasm := range modules {
+		catalogtest.Publish(r.t, r.Catalogue, r.Store, module, wasm)
+	}
+}
+
+// promote points stable at a version.
+func (r *registry) promote(version string) {
+	r.t.Helper()
+	if _, err := r.Catalogue.Promote(context.Background(), catalogtest.Me, catalog.Promotion{Module: module, Channel: "stable", Version: version}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// points is the version that a channel points at.
+func (r *registry) points(channel string) string {
+	r.t.Helper()
+	c, err := r.Catalogue.Channel(module, channel)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.Version
+}
+
+// state is that of the only Envoy with a slot, and running the version that it runs there.
+func (r *registry) state(slot string) distribution.State { return r.status(slot).State }
+func (r *registry) running(slot string) string           { return r.status(slot).Version }
+
+func (r *registry) status(slot string) distribution.Status {
+	for _, one := range r.Envoys() {
+		if one.Slot == slot {
+			return one
+		}
+	}
+	return distribution.Status{}
+}
+
+// lastReason is that of the last event of a kind.
+func (r *registry) lastReason(kind catalog.Kind) string {
+	r.t.Helper()
+	events, err := r.Catalogue.History(catalog.Query{Module: module})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Kind == kind {
+			return e.Actor + ": " + e.Reason
+		}
+	}
+	return ""
+}
+
+// eventually polls until ok, for at most 30 s.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for !ok() {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatalf("timed out waiting for %s", what)
+		}
+	}
+}
+
+// findEnvoy is ENVOY_PATH, or the envoy that `make envoy` has brought. None fails a test, it never skips it.
+func findEnvoy(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("ENVOY_PATH"); path != "" {
+		return path
+	}
+	found, _ := filepath.Glob("../../.envoy/lib/python*/site-packages/envoy/_bin/envoy")
+	if len(found) == 0 {
+		t.Fatal("no Envoy here: make envoy brings it, or set ENVOY_PATH")
+	}
+	return found[0]
+}
+
+// indented is text that stands deeper in YAML.
+func indented(text string, by int) string {
+	prefix := strings.Repeat(" ", by)
+	return prefix + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+prefix)
+}

@@ -1,0 +1,189 @@
+package distribution
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	extension "github.com/envoyproxy/go-control-plane/envoy/service/extension/v3"
+	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
+	"google.golang.org/grpc"
+
+	"github.com/leash-gateway/leash/registry/catalog"
+)
+
+// Options are what a server needs.
+type Options struct {
+	// Catalogue says where channels point, and has the modules.
+	Catalogue *catalog.Catalog
+	// Slots is the file of the slots' configurations (see [LoadSlots]); "": modules run with their defaults.
+	Slots string
+	// Patience is how long an Envoy may take to load a module until that counts as a refusal. Default: 30 s.
+	Patience time.Duration
+	// MinRequests is how many requests canaries must have served before they are judged by errors and latency. Default: 100.
+	MinRequests int
+	// Log takes what happens.
+	Log *slog.Logger
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+const (
+	defaultPatience    = 30 * time.Second
+	defaultMinRequests = 100
+	// tick is how often deadlines and canaries are looked at.
+	tick = 250 * time.Millisecond
+	// recheck is how often everything is verified anew that Envoys may still ask for: what was revoked in the trust policy, or
+	// changed in the store, is found out at the latest then.
+	recheck = 30 * time.Second
+)
+
+// A Server gives Envoys their modules. Make it with [New], register it with a gRPC server, and run [Server.Serve] beside that.
+type Server struct {
+	o Options
+
+	// kick wakes Serve: something is dirty, or there are verdicts. It has room for one.
+	kick chan struct{}
+
+	mu       sync.Mutex
+	targets  map[string]*target // by the slot's name
+	dirty    map[string]bool    // slots to be looked up
+	streams  map[*stream]bool
+	verdicts []verdict
+	judged   map[release]bool
+	away     map[subject]away // Envoys that went away while they loaded something
+	slots    *Slots
+	trials   map[release]*trial
+	meters   map[string]traffic // by node
+	past     map[subject]Status // of Envoys that are no longer connected
+}
+
+// New makes a server. It does nothing until Serve is called.
+func New(o Options) *Server {
+	if o.Patience <= 0 {
+		o.Patience = defaultPatience
+	}
+	if o.MinRequests <= 0 {
+		o.MinRequests = defaultMinRequests
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Server{
+		o: o, kick: make(chan struct{}, 1), targets: map[string]*target{}, dirty: map[string]bool{}, streams: map[*stream]bool{},
+		judged: map[release]bool{}, away: map[subject]away{}, trials: map[release]*trial{}, meters: map[string]traffic{}, past: map[subject]Status{},
+	}
+}
+
+// Register adds the services to a gRPC server, which must be made with [Codec].
+func (s *Server) Register(g grpc.ServiceRegistrar) {
+	extension.RegisterExtensionConfigDiscoveryServiceServer(g, &plain{s: s})
+	discovery.RegisterAggregatedDiscoveryServiceServer(g, &aggregated{s: s})
+	metrics.RegisterMetricsServiceServer(g, &metering{s: s})
+}
+
+// Serve follows the catalogue until ctx ends: it looks up what slots are to be filled with, moves channels back whose
+// version an Envoy refuses, and judges canaries.
+func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	if err := s.watchSlots(ctx, &waiting); err != nil {
+		return err
+	}
+	_, seq := s.o.Catalogue.AllChannels()
+	waiting.Go(func() {
+		for e, err := range s.o.Catalogue.Watch(ctx, seq) {
+			if err != nil {
+				if ctx.Err() == nil {
+					s.o.Log.Error("the catalogue can no longer be followed", "error", err)
+				}
+				return
+			}
+			s.moved(e)
+		}
+	})
+	ticks, rechecks := time.NewTicker(tick), time.NewTicker(recheck)
+	defer ticks.Stop()
+	defer rechecks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.kick:
+		case <-ticks.C:
+			s.overdue()
+			s.judgeTrials(ctx)
+		case <-rechecks.C:
+			s.mu.Lock()
+			for name := range s.targets {
+				s.dirty[name] = true
+			}
+			s.mu.Unlock()
+		}
+		s.execute(ctx)
+		s.refresh(ctx)
+	}
+}
+
+// moved marks what an event of the catalogue may have changed.
+func (s *Server) moved(e catalog.Event) {
+	switch e.Kind {
+	case catalog.Promote, catalog.Rollback, catalog.Clear, catalog.StartCanary, catalog.EndCanary, catalog.Yank, catalog.Release:
+	default:
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, t := range s.targets {
+		if t.slot.Module == e.Module {
+			s.dirty[name] = true
+		}
+	}
+	if e.Kind == catalog.Promote || e.Kind == catalog.StartCanary {
+		// Somebody wants it again: it is judged again.
+		delete(s.judged, release{e.Module, e.Channel, e.Digest})
+	}
+	s.wake()
+}
+
+// wake wakes Serve. s.mu may be held.
+func (s *Server) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// refresh looks up the slots that are dirty, and tells the streams.
+func (s *Server) refresh(ctx context.Context) {
+	s.mu.Lock()
+	names := make([]string, 0, len(s.dirty))
+	for name := range s.dirty {
+		names = append(names, name)
+	}
+	clear(s.dirty)
+	s.mu.Unlock()
+	slices.Sort(names)
+	for _, name := range names {
+		s.mu.Lock()
+		before, slots := s.targets[name], s.slots
+		s.mu.Unlock()
+		next := s.lookUp(ctx, before, slots)
+		s.mu.Lock()
+		s.targets[name] = next
+		for st := range s.streams {
+			if st.slots[name] != nil {
+				st.wake()
+			}
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,202 @@
+package distribution_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/leash-gateway/leash/registry/distribution"
+)
+
+// A fleet are Envoys as the registry sees them: real ADS streams, each over a connection of its own, that take what they are sent.
+type fleet struct {
+	t   testing.TB
+	ctx context.Context
+	all sync.WaitGroup
+	// answer decides what becomes of a module; nil takes everything.
+	answer func(node, version string) reaction
+
+	mu      sync.Mutex
+	running map[string]string // by node, the version
+	bytes   int64
+}
+
+// A reaction is what an Envoy does with a module.
+type reaction int
+
+const (
+	takes reaction = iota
+	refuses
+	isSilent
+	goesAway
+)
+
+// simulate connects n Envoys. The end of the test ends them.
+func simulate(t testing.TB, r *registry, n int, slot string) *fleet {
+	t.Helper()
+	f := newFleet(t)
+	for i := range n {
+		f.connect(r, fmt.Sprintf("node-%04d", i), slot)
+	}
+	return f
+}
+
+func newFleet(t testing.TB) *fleet {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &fleet{t: t, ctx: ctx, running: map[string]string{}}
+	t.Cleanup(func() { cancel(); f.all.Wait() })
+	return f
+}
+
+// connect connects one. leave ends it before the test's end.
+func (f *fleet) connect(r *registry, node, slot string) (leave func()) {
+	f.t.Helper()
+	connection, err := grpc.NewClient(r.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(f.ctx)
+	f.all.Go(func() {
+		defer connection.Close() //nolint:errcheck // of a client
+		defer cancel()
+		f.serve(ctx, connection, node, slot)
+	})
+	return cancel
+}
+
+func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, node, slot string) {
+	stream, err := discovery.NewAggregatedDiscoveryServiceClient(connection).DeltaAggregatedResources(ctx)
+	if err == nil {
+		err = stream.Send(&discovery.DeltaDiscoveryRequest{
+			Node: &core.Node{Id: node, Cluster: "simulated"}, TypeUrl: resource.ExtensionConfigType, ResourceNamesSubscribe: []string{slot},
+		})
+	}
+	for err == nil {
+		var in *discovery.DeltaDiscoveryResponse
+		if in, err = stream.Recv(); err != nil {
+			break
+		}
+		out := &discovery.DeltaDiscoveryRequest{TypeUrl: in.GetTypeUrl(), ResponseNonce: in.GetNonce()}
+		for _, one := range in.GetResources() {
+			version, _, _ := strings.Cut(one.GetVersion(), " ")
+			reaction := takes
+			if f.answer != nil {
+				reaction = f.answer(node, version)
+			}
+			switch reaction {
+			case refuses:
+				out.ErrorDetail = &status.Status{Code: 13, Message: "it does not load"}
+			case isSilent:
+				out = nil
+			case goesAway:
+				return
+			case takes:
+				f.mu.Lock()
+				f.running[node] = version
+				f.bytes += int64(len(one.GetResource().GetValue()))
+				f.mu.Unlock()
+			}
+		}
+		if out != nil {
+			err = stream.Send(out)
+		}
+	}
+	if ctx.Err() == nil && !strings.Contains(err.Error(), "transport is closing") && !strings.Contains(err.Error(), "EOF") {
+		f.t.Logf("node %s: %v", node, err)
+	}
+}
+
+// runs is how many Envoys run a version.
+func (f *fleet) runs(version string) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, v := range f.running {
+		if v == version {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fleet) waitAll(version string) {
+	f.t.Helper()
+	eventually(f.t, "all envoys to run "+version, func() bool {
+		f.mu.Lock()
+		n := len(f.running)
+		f.mu.Unlock()
+		return n > 0 && f.runs(version) == n
+	})
+}
+
+// known waits until the registry knows of all Envoys that they run a version.
+func (f *fleet) known(r *registry, version string, n int) {
+	f.t.Helper()
+	eventually(f.t, fmt.Sprintf("%d envoys known to run %s", n, version), func() bool {
+		running := 0
+		for _, s := range r.Envoys() {
+			if s.Version == version && s.State == distribution.Current {
+				running++
+			}
+		}
+		return running == n
+	})
+}
+
+// promotions measures promotions to n Envoys, the best of several, and what an Envoy costs in memory.
+func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
+	t.Helper()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.promote("1.0.0")
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f := simulate(t, r, n, "leash/acme/greeter@stable")
+	f.known(r, "1.0.0", n)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	best = time.Hour
+	for i := range times {
+		version := []string{"1.1.0", "1.0.0"}[i%2]
+		began := time.Now()
+		r.promote(version)
+		eventually(t, "the last envoy", func() bool { return f.runs(version) == n })
+		best = min(best, time.Since(began))
+		f.known(r, version, n)
+	}
+	return best, int64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse) / int64(n)
+}
+
+func TestPromotionReachesManyEnvoysAtOnce(t *testing.T) {
+	const n = 250
+	best, memory := promotions(t, n, 3)
+	t.Logf("%d envoys: a promotion took %s; an envoy takes %d bytes, at both ends together", n, best, memory)
+	if best > time.Second {
+		t.Errorf("a promotion to %d envoys took %s, want at most 1s", n, best)
+	}
+}
+
+// BenchmarkPromotionToAThousandEnvoys is in docs/benchmarks.md.
+func BenchmarkPromotionToAThousandEnvoys(b *testing.B) {
+	for range b.N {
+		best, memory := promotions(b, 1000, 5)
+		b.ReportMetric(best.Seconds(), "s/promotion")
+		b.ReportMetric(float64(memory), "B/envoy")
+		if best > 2*time.Second {
+			b.Errorf("a promotion to 1,000 envoys took %s, want at most 2s", best)
+		}
+	}
+}
