@@ -1,10 +1,15 @@
 package distribution_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
@@ -55,4 +60,160 @@ func TestEnvoyThatNeverRanAVersionIsNoWitnessAgainstOne(t *testing.T) {
 	r.publish(greeter(t, "1.1.1", "policy", good))
 	r.promote("1.1.1")
 	e.waitFor(with("1.1.1"))
+}
+
+const stable = "leash/acme/greeter@stable"
+
+func TestEnvoysThatGoAwayWhileTheyLoadAVersion(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer func(node, version string) reaction
+		back   bool // whether the one that has gone away comes back with the new version
+		want   string
+	}{
+		"one that crashes takes it back": {
+			func(_, version string) reaction {
+				if version == "1.1.0" {
+					return goesAway
+				}
+				return takes
+			}, false, "1.0.0",
+		},
+		"one among many that have loaded it does not": {
+			func(node, version string) reaction {
+				if version == "1.1.0" && node == "node-0001" {
+					return goesAway
+				}
+				return takes
+			}, false, "1.1.0",
+		},
+		"one that comes back with it does not": {
+			nil, true, "1.1.0",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const patience = 500 * time.Millisecond
+			r := newRegistry(t, nil, distribution.Options{Patience: patience})
+			r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+			r.promote("1.0.0")
+			f := newFleet(t)
+			n := 3
+			if tc.answer == nil {
+				n = 1
+				var once sync.Once
+				tc.answer = func(_, version string) (does reaction) {
+					if version == "1.1.0" {
+						once.Do(func() { does = goesAway })
+					}
+					return does
+				}
+			}
+			f.answer = tc.answer
+			for i := range n {
+				f.connect(r, fmt.Sprintf("node-%04d", i), stable)
+			}
+			f.known(r, "1.0.0", n)
+			r.promote("1.1.0")
+			began := time.Now()
+			if tc.back {
+				eventually(t, "it to go away", func() bool { return r.status(stable).State == distribution.Gone })
+				f.connect(r, "node-0000", stable)
+				f.known(r, "1.1.0", 1)
+			}
+			if tc.want == "1.0.0" {
+				eventually(t, "the rollback", func() bool { return r.points("stable") == tc.want })
+				if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "went away while it loaded it") {
+					t.Errorf("the log says %q", got)
+				}
+				return
+			}
+			eventually(t, "the time to pass", func() bool { return time.Since(began) > 2*patience })
+			if got := r.points("stable"); got != tc.want {
+				t.Errorf("stable points at %s: %s", got, r.lastReason(catalog.Rollback))
+			}
+		})
+	}
+}
+
+func TestOneRefusalOfManyTakesAVersionBackOnceFromAll(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.promote("1.0.0")
+	const n = 50
+	f := newFleet(t)
+	f.answer = func(node, version string) reaction {
+		if version == "1.1.0" && node > "node-0024" {
+			return refuses
+		}
+		return takes
+	}
+	for i := range n {
+		f.connect(r, fmt.Sprintf("node-%04d", i), stable)
+	}
+	f.known(r, "1.0.0", n)
+	r.promote("1.1.0")
+	eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
+	f.known(r, "1.0.0", n)
+	events, err := r.Catalogue.History(catalog.Query{Module: module})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rollbacks := 0
+	for _, e := range events {
+		if e.Kind == catalog.Rollback || e.Kind == catalog.Note {
+			rollbacks++
+		}
+	}
+	if rollbacks != 1 {
+		t.Errorf("it was rolled back or noted %d times", rollbacks)
+	}
+	// Somebody who insists is listened to, and the Envoys are asked again.
+	r.promote("1.1.0")
+	eventually(t, "another rollback", func() bool {
+		c, err := r.Catalogue.Channel(module, "stable")
+		return err == nil && c.Version == "1.0.0" && c.Revision == 5
+	})
+}
+
+func TestVersionThatDoesNotTakeASlotsConfigurationGoesBack(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "slots.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("modules: {acme/greeter: {edge: {greeting: hi}}}")
+	r := newRegistry(t, nil, distribution.Options{Slots: file})
+	old := greeter(t, "1.0.0", "policy", good)
+	changed, err := manifest.Put(old, []byte("name: greeter\nversion: 2.0.0\nkind: policy\ndescription: A module of a test.\nlicense: Apache-2.0\nphases: [request]\nconfig: {type: object, additionalProperties: false}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.publish(old, changed)
+	r.promote("1.0.0")
+	f := newFleet(t)
+	f.connect(r, "node-0000", stable+"/edge")
+	f.known(r, "1.0.0", 1)
+	r.promote("2.0.0")
+	eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
+	if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "the module does not take the slot's configuration: the schema of greeter 2.0.0 says: ") {
+		t.Errorf("the log says %q", got)
+	}
+	// A configuration that the version does not take, or a file that is none, changes nothing; the next one that is right does.
+	for _, wrong := range []string{"modules: {acme/greeter: {edge: {greeting: 1}}}", "modules: {acme/greeter: {other: {}}}", "modules: ["} {
+		write(wrong)
+		if wrong != "modules: [" {
+			eventually(t, "the slot to be told", func() bool { return r.status(stable+"/edge").Reason != "" })
+		}
+		if s := r.status(stable + "/edge"); s.Version != "1.0.0" || s.State != distribution.Current {
+			t.Errorf("with %s the slot is %+v", wrong, s)
+		}
+	}
+	before := f.received()
+	write("modules: {acme/greeter: {edge: {greeting: welcome}}}")
+	eventually(t, "the new configuration", func() bool { return f.received() > before && r.status(stable+"/edge").Reason == "" })
 }

@@ -148,10 +148,24 @@ func (s *Server) moved(e catalog.Event) {
 		}
 	}
 	if e.Kind == catalog.Promote || e.Kind == catalog.StartCanary {
-		// Somebody wants it again: it is judged again.
-		delete(s.judged, release{e.Module, e.Channel, e.Digest})
+		s.pardon(release{e.Module, e.Channel, e.Digest})
 	}
 	s.wake()
+}
+
+// pardon forgets what is held against a release: somebody wants it, perhaps again. s.mu is held.
+func (s *Server) pardon(r release) {
+	delete(s.judged, r)
+	for name, t := range s.targets {
+		if t.slot.Module != r.module || t.slot.Channel != r.channel {
+			continue
+		}
+		for _, sub := range s.subscriptions(name) {
+			if _, d := digestOf(sub.refused); d == r.digest {
+				sub.refused, sub.reason = "", ""
+			}
+		}
+	}
 }
 
 // wake wakes Serve. s.mu may be held.
@@ -174,11 +188,14 @@ func (s *Server) refresh(ctx context.Context) {
 	slices.Sort(names)
 	for _, name := range names {
 		s.mu.Lock()
-		before, slots := s.targets[name], s.slots
+		before, slots, asked := s.targets[name], s.slots, s.subscriptions(name)
 		s.mu.Unlock()
 		next := s.lookUp(ctx, before, slots)
 		s.mu.Lock()
 		s.targets[name] = next
+		for _, sub := range asked {
+			sub.verified = true
+		}
 		for st := range s.streams {
 			if st.slots[name] != nil {
 				st.wake()
@@ -186,4 +203,14 @@ func (s *Server) refresh(ctx context.Context) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// subscriptions are those to a slot. s.mu is held.
+func (s *Server) subscriptions(name string) (all []*subscription) {
+	for st := range s.streams {
+		if sub := st.slots[name]; sub != nil {
+			all = append(all, sub)
+		}
+	}
+	return all
 }

@@ -141,6 +141,13 @@ func (f *fleet) waitAll(version string) {
 	})
 }
 
+// received is how many bytes of modules all have received together.
+func (f *fleet) received() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes
+}
+
 // known waits until the registry knows of all Envoys that they run a version.
 func (f *fleet) known(r *registry, version string, n int) {
 	f.t.Helper()

@@ -23,6 +23,9 @@ type Snippet struct {
 	// Wait is how long a policy's slot may keep an Envoy that starts from taking traffic, while it fetches its module; then it
 	// takes traffic, and refuses it until the module is there. 0: it refuses from the beginning.
 	Wait time.Duration
+	// Standby makes a slot that loads its module and never runs it: with the channel that is to be promoted next, so that the promotion
+	// finds the VM ready.
+	Standby bool
 	// ADS says that the slot is filled over the Envoy's aggregated stream, which then must be the registry's.
 	ADS bool
 }
@@ -33,6 +36,9 @@ var snippet = template.Must(template.New("snippet").Parse(
 # The bootstrap must say who this Envoy is: node: {id: …, cluster: …}
 http_filters: # of the HTTP connection manager, before the router
 - name: {{.Slot}}
+{{- if .Standby}}
+  disabled: true # it loads its module, and never runs it
+{{- end}}
   config_discovery:
     config_source:
       resource_api_version: V3

@@ -45,6 +45,8 @@ type subscription struct {
 	refused, reason string
 	// told says that it has been told that there is nothing.
 	told bool
+	// verified says that what the slot is filled with has been verified since this Envoy asked for it.
+	verified bool
 }
 
 // An answer is a filter that was sent.
@@ -193,18 +195,16 @@ func (s *Server) subscribe(st *stream, name, running string) {
 		return
 	}
 	st.slots[name] = &subscription{running: running, since: s.o.Now()}
+	s.dirty[name] = true
+	s.wake()
 	if s.targets[name] != nil {
 		return
 	}
 	slot, err := ParseSlot(name)
 	if err != nil {
 		s.o.Log.Warn("an envoy asks for what is no slot", "node", st.id(), "error", err)
-		s.targets[name] = &target{known: true, problem: err}
-		return
 	}
-	s.targets[name] = &target{slot: slot}
-	s.dirty[name] = true
-	s.wake()
+	s.targets[name] = &target{slot: slot, problem: err}
 }
 
 // resume believes an Envoy that comes back, and says in one word for all slots what it runs: when all are looked up, so that
@@ -213,8 +213,8 @@ func (s *Server) resume(st *stream) {
 	if st.claim == "" {
 		return
 	}
-	for name := range st.slots {
-		if !s.targets[name].known {
+	for _, sub := range st.slots {
+		if !sub.verified {
 			return
 		}
 	}
@@ -261,7 +261,7 @@ func (s *Server) next(st *stream) (*message, error) {
 	s.resume(st)
 	for _, name := range slices.Sorted(maps.Keys(st.slots)) {
 		sub, t := st.slots[name], s.targets[name]
-		if !t.known {
+		if !sub.verified {
 			continue
 		}
 		f := t.filterFor(st.id())

@@ -14,8 +14,6 @@ import (
 // A target is what a slot is to be filled with. It is never changed, but replaced.
 type target struct {
 	slot Slot
-	// known says that it has been looked up.
-	known bool
 	// filter is what the channel points at, nil for nothing.
 	filter *filter
 	// canary is what some Envoys get instead, as trial says.
@@ -28,7 +26,7 @@ type target struct {
 // lookUp finds out what a slot is to be filled with now. What the catalogue no longer lets through is left out, so that no other
 // Envoy gets it; those that run it go on with it.
 func (s *Server) lookUp(ctx context.Context, before *target, slots *Slots) *target {
-	t := &target{slot: before.slot, known: true}
+	t := &target{slot: before.slot}
 	if t.slot.Module == "" {
 		t.problem = before.problem // no slot
 		return t
