@@ -386,7 +386,7 @@ func (g *geminiReader) media(p *part) {
 		case "mimetype":
 			p.mime = inner(plainLiteral(c.Literal()))
 		case "data":
-			p.data = inner(plainLiteral(c.Literal()))
+			p.data = standardBase64(inner(plainLiteral(c.Literal())))
 		case "fileuri":
 			p.url = plainLiteral(c.Literal())
 		default:
@@ -494,4 +494,26 @@ func (x *Exchange) plainResult(p *part) {
 	if members == 1 && text != nil && c.Err() == nil {
 		p.text, p.args, p.failed = text, nil, failed
 	}
+}
+
+// standardBase64 is base64 in the alphabet that the other APIs take, and padded: protocol buffers in JSON may have either, and Google's Python
+// client has the one for URLs. https://protobuf.dev/programming-guides/json/
+func standardBase64(data []byte) []byte {
+	if !bytes.ContainsAny(data, "-_") && len(data)%4 == 0 {
+		return data
+	}
+	out := make([]byte, len(data), len(data)+3)
+	for i, b := range data {
+		switch b {
+		case '-':
+			b = '+'
+		case '_':
+			b = '/'
+		}
+		out[i] = b
+	}
+	for len(out)%4 != 0 {
+		out = append(out, '=')
+	}
+	return out
 }

@@ -93,6 +93,19 @@ func TestOlderCompletionsAreServedByEveryAPI(t *testing.T) {
 	}
 }
 
+// Google's Python client encodes images for URLs, which no other provider reads.
+func TestImagesAreEncodedAsTheProviderReadsThem(t *testing.T) {
+	for data, want := range map[string]string{"_-8=": "/+8=", "_-8": "/+8=", "aGk=": "aGk=", "-_-_": "+/+/"} {
+		for _, to := range []translate.API{translate.Chat, translate.Responses, translate.Messages} {
+			body := `{"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":"` + data + `"}}]}]}`
+			got, err := begin(t, llm.GoogleGenerate, to).Request("m", []byte(body))
+			if err != nil || !strings.Contains(string(got.Body), want+`"`) {
+				t.Errorf("%s to %s: got %s, %v", data, to, got.Body, err)
+			}
+		}
+	}
+}
+
 func TestWhatHasNoTranslationIsSaid(t *testing.T) {
 	for name, tc := range map[string]struct {
 		client llm.Format

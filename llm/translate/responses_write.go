@@ -133,6 +133,7 @@ func (x *Exchange) itemContent(w *writer, name string, parts []part, assistant b
 			w.literal("refusal", p.text)
 		case imagePart:
 			w.str("type", "input_image")
+			w.str("detail", "auto") // which OpenAI's schema demands
 			w.address("image_url", p)
 		case filePart:
 			w.str("type", "input_file")
