@@ -45,7 +45,8 @@ func (a api) refusal(x *exchange, key string) *apiError {
 	h := x.r.Header
 	switch a {
 	case anthropic:
-		if key != "" && h.Get("X-Api-Key") != key {
+		// Its newer clients send the key as a bearer token.
+		if key != "" && h.Get("X-Api-Key") != key && h.Get("Authorization") != "Bearer "+key {
 			return &apiError{status: 401, kind: "authentication_error", message: "invalid x-api-key"}
 		}
 	case google:
@@ -66,7 +67,7 @@ func (a api) refusal(x *exchange, key string) *apiError {
 	case bedrock:
 		return x.signature(key)
 	case openAI:
-		if key != "" && h.Get("Authorization") != "Bearer "+key {
+		if key != "" && h.Get("Authorization") != "Bearer "+key && x.r.URL.Path != tokenPath {
 			return unauthorized(x.r)
 		}
 	}

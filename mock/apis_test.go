@@ -181,7 +181,7 @@ func TestKeysAreInTheHeadersOfTheirAPI(t *testing.T) {
 	}{
 		"Anthropic":            {"/v1/messages", messagesOf("a", ""), "X-Api-Key", "sk-1", 200},
 		"Anthropic, wrong":     {"/v1/messages", messagesOf("a", ""), "X-Api-Key", "sk-2", 401},
-		"Anthropic, bearer":    {"/v1/messages", messagesOf("a", ""), "Authorization", "Bearer sk-1", 401},
+		"Anthropic, bearer":    {"/v1/messages", messagesOf("a", ""), "Authorization", "Bearer sk-1", 200},
 		"Google":               {generatePath, generateOf("a", ""), "X-Goog-Api-Key", "sk-1", 200},
 		"Google, in a query":   {generatePath + "?key=sk-1", generateOf("a", ""), "X-Nothing", "", 200},
 		"Google, wrong":        {generatePath, generateOf("a", ""), "X-Goog-Api-Key", "sk-2", 400},

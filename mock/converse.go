@@ -111,7 +111,7 @@ func (req *chatRequest) readConversation(turns []gjson.Result) *apiError {
 			}
 			for _, kind := range [...]string{"image", "document"} {
 				if file := block.Get(kind); file.Exists() {
-					req.files = append(req.files, fileOf(kind+"/"+file.Get("format").Str, file.Get("source.bytes").Str))
+					req.files = append(req.files, fileOf(mediaTypes[kind]+file.Get("format").Str, file.Get("source.bytes").Str))
 				}
 			}
 		}
@@ -127,6 +127,9 @@ func (req *chatRequest) readConversation(turns []gjson.Result) *apiError {
 	}
 	return nil
 }
+
+// mediaTypes are the types that the formats of images and documents belong to.
+var mediaTypes = map[string]string{"image": "image/", "document": "application/"}
 
 func indexOf(list []string, wanted string) int {
 	for i, s := range list {

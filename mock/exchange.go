@@ -97,7 +97,7 @@ func (x *exchange) openAI(path string) *apiError {
 		return x.only(http.MethodGet, x.listModels)
 	case strings.HasPrefix(path, "/v1/models/"):
 		return x.only(http.MethodGet, x.getModel)
-	case path == "/token":
+	case path == tokenPath:
 		return x.only(http.MethodPost, x.token)
 	default:
 		return &apiError{status: 404, message: "Invalid URL (" + x.r.Method + " " + path + ")", kind: invalidRequest}

@@ -41,8 +41,8 @@ application with. In Go it is an ` + "`http.Handler`" + `, package ` + "`mock`" 
 | API | paths | key |
 |---|---|---|
 | OpenAI | ` + "`/v1/chat/completions`, `/v1/responses`, `/v1/completions`, `/v1/embeddings`, `/v1/models`" + ` | ` + "`Authorization: Bearer`" + ` |
-| Anthropic | ` + "`/v1/messages`, `/v1/messages/count_tokens`, `/v1/models`" + ` (with ` + "`anthropic-version`" + `) | ` + "`x-api-key`" + ` |
-| Google | ` + "`/v1beta/models/MODEL:METHOD`" + `: ` + "`generateContent`, `streamGenerateContent`" + ` (events, or an array), ` + "`countTokens`, `embedContent`, `batchEmbedContents`" + `; ` + "`/v1beta/models`" + ` | ` + "`x-goog-api-key`" + ` or ` + "`?key=`" + ` |
+| Anthropic | ` + "`/v1/messages`, `/v1/messages/count_tokens`, `/v1/models`" + ` (with ` + "`anthropic-version`" + `) | ` + "`x-api-key`, or `Authorization: Bearer`" + ` |
+| Google | ` + "`/v1beta/models/MODEL:METHOD`" + `: ` + "`generateContent`, `streamGenerateContent`" + ` (events, or an array), ` + "`countTokens`, `embedContent`, `batchEmbedContents`" + `; ` + "`/v1beta/models`" + `; all below ` + "`/v1`" + ` too | ` + "`x-goog-api-key`" + ` or ` + "`?key=`" + ` |
 | Azure OpenAI | ` + "`/openai/deployments/NAME/METHOD?api-version=`, `/openai/v1/METHOD`" + ` | ` + "`api-key`" + `, or ` + "`Authorization: Bearer`" + ` |
 | Vertex AI | ` + "`/v1/projects/PROJECT/locations/LOCATION/publishers/google/models/MODEL:METHOD`" + ` (also ` + "`predict`" + `), ` + "`.../publishers/anthropic/models/MODEL:rawPredict`" + ` and ` + "`streamRawPredict`" + `, ` + "`.../endpoints/openapi/chat/completions`" + ` | ` + "`Authorization: Bearer`" + `, always |
 | Amazon Bedrock | ` + "`/model/MODEL/converse`, `converse-stream`, `count-tokens`" + ` | a signature (version 4), always, or ` + "`Authorization: Bearer`" + ` |

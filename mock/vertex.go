@@ -99,6 +99,9 @@ func (x *exchange) predict(model string) *apiError {
 	return nil
 }
 
+// tokenPath is where service accounts get access tokens.
+const tokenPath = "/token"
+
 // token answers POST /token as Google's server of access tokens does to service accounts: what is signed for it is an assertion of
 // who one is, and the token that it gives is the key. Its signature is not verified. https://developers.google.com/identity/protocols/oauth2/service-account
 func (x *exchange) token() *apiError {

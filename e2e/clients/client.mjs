@@ -6,7 +6,7 @@ import { deepStrictEqual } from "node:assert";
 import { crc32 } from "node:zlib";
 
 const require = createRequire(process.env.LEASH_NODE_MODULES + "/");
-const { default: OpenAI } = require("openai");
+const { default: OpenAI, AzureOpenAI } = require("openai");
 const { default: Anthropic } = require("@anthropic-ai/sdk");
 const google = require("@google/genai");
 
@@ -131,6 +131,14 @@ class Chat {
   async embed() {
     const got = await this.client.embeddings.create({ model: "text-embedding-3-small", input: ["a", "b"], dimensions: 4 });
     return got.data.map((d) => d.embedding);
+  }
+}
+
+// The same, of Azure OpenAI.
+class Azure extends Chat {
+  constructor(c) {
+    super(c);
+    this.client = new AzureOpenAI({ endpoint: c.base_url, apiKey: c.key, apiVersion: "2024-10-21", maxRetries: 0, timeout: 60_000 });
   }
 }
 
@@ -446,9 +454,10 @@ const FEATURES = {
     if (String(vectors[0]) === String(vectors[1])) throw new Error("different texts have the same vector");
   },
 };
-const CLIENTS = { chat: Chat, responses: Responses, anthropic: Messages, google: Google };
+const CLIENTS = { chat: Chat, azure: Azure, responses: Responses, anthropic: Messages, google: Google };
 
 for (const test of JSON.parse(readFileSync(0, "utf8"))) {
+  if (!CLIENTS[test.client]) continue; // Vertex AI's and Amazon's clients are tried in Python
   const c = new CLIENTS[test.client](test);
   for (const [feature, check] of Object.entries(FEATURES)) {
     if (test.leaves_out.includes(feature)) continue;

@@ -12,11 +12,18 @@ import warnings
 import zlib
 
 import anthropic
+import botocore.config
+import botocore.exceptions
+import botocore.session
 import httpx2
 import openai
+import urllib3
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
 from google.genai import errors as google_errors
-from google.genai import types as google
+from google.genai import types
+from google.oauth2 import service_account
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of models: the mock has no others
 
@@ -160,6 +167,16 @@ class Chat:
     def embed(self):
         got = self.client.embeddings.create(model="text-embedding-3-small", input=["a", "b"], dimensions=4)
         return [d.embedding for d in got.data]
+
+
+class Azure(Chat):
+    """The same, of Azure OpenAI."""
+
+    def __init__(self, case):
+        super().__init__(case)
+        self.client = openai.AzureOpenAI(
+            azure_endpoint=case["base_url"], api_key=case["key"], api_version="2024-10-21", max_retries=0, timeout=60
+        )
 
 
 class Responses(Chat):
@@ -341,39 +358,39 @@ class Google:
 
     def __init__(self, case):
         self.model = case["model"]
-        self.client = genai.Client(api_key=case["key"], http_options=google.HttpOptions(
-            base_url=case["base_url"], timeout=60_000, retry_options=google.HttpRetryOptions(attempts=1)))  # fmt: skip
+        self.client = genai.Client(api_key=case["key"], http_options=types.HttpOptions(
+            base_url=case["base_url"], timeout=60_000, retry_options=types.HttpRetryOptions(attempts=1)))  # fmt: skip
         client, server = google_errors.ClientError, google_errors.ServerError
         self.errors = {400: client, 401: client, 403: client, 404: client, 429: client, 500: server, 503: server, 0: google_errors.APIError}
         self.cut = Exception  # it passes on what its HTTP client or its JSON says
 
     def ask(self, prompt, stream=False, mock="", **wants):
-        parts = [google.Part(text=prompt)]
+        parts = [types.Part(text=prompt)]
         for image in wants.get("images", []):
             if isinstance(image, str):
-                parts.append(google.Part.from_uri(file_uri=image, mime_type="image/png"))
+                parts.append(types.Part.from_uri(file_uri=image, mime_type="image/png"))
             else:
-                parts.append(google.Part.from_bytes(data=image, mime_type="image/png"))
-        contents = [google.Content(role="user", parts=parts)]
+                parts.append(types.Part.from_bytes(data=image, mime_type="image/png"))
+        contents = [types.Content(role="user", parts=parts)]
         if "results" in wants:
             answer, results = wants["results"]
             contents.append(answer.raw)
-            contents.append(google.Content(role="user", parts=[
-                google.Part(function_response=google.FunctionResponse(id=c[2], name=c[0], response={"result": r}))
+            contents.append(types.Content(role="user", parts=[
+                types.Part(function_response=types.FunctionResponse(id=c[2], name=c[0], response={"result": r}))
                 for c, r in zip(answer.calls, results)
             ]))  # fmt: skip
-        config = google.GenerateContentConfig(automatic_function_calling=google.AutomaticFunctionCallingConfig(disable=True))
+        config = types.GenerateContentConfig(automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True))
         if mock or "extra" in wants:
-            config.http_options = google.HttpOptions(headers={"X-Mock": mock} if mock else None, extra_body=wants.get("extra"))
+            config.http_options = types.HttpOptions(headers={"X-Mock": mock} if mock else None, extra_body=wants.get("extra"))
         if "system" in wants:
             config.system_instruction = wants["system"]
         if "tools" in wants:
-            config.tools = [google.Tool(function_declarations=[
-                google.FunctionDeclaration(name=n, description=d, parameters_json_schema=PARAMETERS) for n, d in TOOLS.items()
+            config.tools = [types.Tool(function_declarations=[
+                types.FunctionDeclaration(name=n, description=d, parameters_json_schema=PARAMETERS) for n, d in TOOLS.items()
             ])]  # fmt: skip
         if "choice" in wants:
-            calling = google.FunctionCallingConfig(mode="ANY", allowed_function_names=None if wants["choice"] == "any" else [wants["choice"]])
-            config.tool_config = google.ToolConfig(function_calling_config=calling)
+            calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=None if wants["choice"] == "any" else [wants["choice"]])
+            config.tool_config = types.ToolConfig(function_calling_config=calling)
         if "limit" in wants:
             config.max_output_tokens = wants["limit"]
         if "stop" in wants:
@@ -381,7 +398,7 @@ class Google:
         if "sampling" in wants:
             config.temperature, config.top_p = 0.5, 0.9
         if "effort" in wants:
-            config.thinking_config, config.max_output_tokens = google.ThinkingConfig(include_thoughts=True, thinking_budget=2048), 8000
+            config.thinking_config, config.max_output_tokens = types.ThinkingConfig(include_thoughts=True, thinking_budget=2048), 8000
         if "schema" in wants:
             config.response_mime_type, config.response_json_schema = "application/json", SCHEMA
         request = {"model": wants.get("model", self.model), "contents": contents, "config": config}
@@ -409,7 +426,7 @@ class Google:
                     elif part.function_call:
                         a.calls.append((part.function_call.name, dict(part.function_call.args or {}), part.function_call.id))
                         kept.append(part)
-        a.raw = google.Content(role="model", parts=kept)
+        a.raw = types.Content(role="model", parts=kept)
         if a.finish == "SAFETY":
             a.refusal = a.text
         return a
@@ -423,8 +440,120 @@ class Google:
         return self.client.models.count_tokens(model=self.model, contents=text).total_tokens
 
     def embed(self):
-        config = google.EmbedContentConfig(output_dimensionality=4)
+        config = types.EmbedContentConfig(output_dimensionality=4)
         return [e.values for e in self.client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"], config=config).embeddings]
+
+
+class Vertex(Google):
+    """The same, of Vertex AI."""
+
+    def __init__(self, case):
+        super().__init__(case)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        account = {
+            "type": "service_account", "client_email": "mock@example.com", "token_uri": case["base_url"] + "/token",
+            "private_key": key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ).decode(),
+        }  # fmt: skip
+        scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+        self.client = genai.Client(
+            enterprise=True, project="p", location="us-central1",
+            credentials=service_account.Credentials.from_service_account_info(account, scopes=scopes),
+            http_options=types.HttpOptions(base_url=case["base_url"], timeout=60_000, retry_options=types.HttpRetryOptions(attempts=1)),
+        )  # fmt: skip
+
+
+class Bedrock:
+    """Amazon's Converse."""
+
+    def __init__(self, case):
+        self.model = case["model"]
+        session = botocore.session.Session()
+        session.set_credentials(*case["key"].split(":"))
+        config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=60)
+        self.client = session.create_client("bedrock-runtime", region_name="us-east-1", endpoint_url=case["base_url"], config=config)
+        client_error = botocore.exceptions.ClientError
+        self.errors = {status: client_error for status in (400, 401, 403, 404, 429, 500, 503)}
+        self.cut = (botocore.exceptions.BotoCoreError, client_error, urllib3.exceptions.HTTPError, OSError)
+
+    def ask(self, prompt, stream=False, mock="", **wants):
+        content = [{"text": prompt}]
+        content += [{"image": {"format": "png", "source": {"bytes": image}}} for image in wants.get("images", [])]
+        messages = [{"role": "user", "content": content}]
+        if "results" in wants:
+            answer, results = wants["results"]
+            messages.append(answer.raw)
+            content = [{"toolResult": {"toolUseId": c[2], "content": [{"text": r}]}} for c, r in zip(answer.calls, results)]
+            messages.append({"role": "user", "content": content})
+        request = {"modelId": self.model + ("?" + mock if mock else ""), "messages": messages}
+        if "system" in wants:
+            request["system"] = [{"text": wants["system"]}]
+        if "tools" in wants:
+            tools = [{"toolSpec": {"name": n, "description": d, "inputSchema": {"json": PARAMETERS}}} for n, d in TOOLS.items()]
+            request["toolConfig"] = {"tools": tools}
+        if "choice" in wants:
+            choice = {"any": {}} if wants["choice"] == "any" else {"tool": {"name": wants["choice"]}}
+            request["toolConfig"]["toolChoice"] = choice
+        inference = {"maxTokens": wants.get("limit", 1000)}
+        if "stop" in wants:
+            inference["stopSequences"] = [wants["stop"]]
+        if "sampling" in wants:
+            inference["temperature"], inference["topP"] = 0.5, 0.9
+        request["inferenceConfig"] = inference
+        if "effort" in wants:
+            request["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
+        if "schema" in wants:
+            structure = {"jsonSchema": {"name": "trip", "schema": json.dumps(SCHEMA)}}
+            request["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
+        if not stream:
+            got = self.client.converse(**request)
+            return self.read(got["output"]["message"], got["stopReason"], got["usage"])
+        blocks, finish, usage, pieces = {}, None, None, 0
+        for event in self.client.converse_stream(**request)["stream"]:
+            (kind, data), *_ = event.items()
+            if kind == "contentBlockStart":
+                blocks[data["contentBlockIndex"]] = {"toolUse": {**data["start"]["toolUse"], "input": ""}}
+            elif kind == "contentBlockDelta":
+                block, delta = blocks.setdefault(data["contentBlockIndex"], {}), data["delta"]
+                if "text" in delta:
+                    block["text"], pieces = block.get("text", "") + delta["text"], pieces + 1
+                elif "toolUse" in delta:
+                    block["toolUse"]["input"] += delta["toolUse"]["input"]
+                elif "reasoningContent" in delta:
+                    thought = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
+                    thought["text"] += delta["reasoningContent"].get("text", "")
+            elif kind == "messageStop":
+                finish = data["stopReason"]
+            elif kind == "metadata":
+                usage = data["usage"]
+        if usage is None:
+            raise botocore.exceptions.BotoCoreError()
+        for block in blocks.values():
+            if "toolUse" in block:
+                block["toolUse"]["input"] = json.loads(block["toolUse"]["input"])
+        a = self.read({"role": "assistant", "content": [block for _, block in sorted(blocks.items())]}, finish, usage)
+        a.pieces = pieces
+        return a
+
+    def read(self, message, finish, usage):
+        a = Answer()
+        for block in message["content"]:
+            a.text += block.get("text", "")
+            a.thoughts += block.get("reasoningContent", {}).get("reasoningText", {}).get("text", "")
+            if call := block.get("toolUse"):
+                a.calls.append((call["name"], call["input"], call["toolUseId"]))
+        a.raw, a.finish = message, finish
+        a.input, a.output = usage["inputTokens"], usage["outputTokens"]
+        if finish == "content_filtered":
+            a.refusal = a.text
+        return a
+
+    finishes = {"stop": "end_turn", "limit": "max_tokens", "calls": "tool_use"}
+
+    def count(self, text):
+        request = {"converse": {"messages": [{"role": "user", "content": [{"text": text}]}]}}
+        return self.client.count_tokens(modelId=self.model, input=request)["inputTokens"]
 
 
 # --- features -----------------------------------------------------------------------------------------------------------
@@ -445,7 +574,7 @@ def tools(c, case):
         a = c.ask(CALLS, stream, tools=True)
         equal([call[:2] for call in a.calls], CALLED, "calls")
         equal(a.finish, c.finishes["calls"], "finish reason")
-        if len({call[2] for call in a.calls}) != 2 and not isinstance(c, Google):
+        if len({call[2] for call in a.calls}) != 2 and not isinstance(c, Google):  # Google's have none
             raise AssertionError(f"the calls have no ids of their own: {a.calls}")
 
 
@@ -517,7 +646,9 @@ def raises(c, status, call):
     try:
         call()
     except c.errors[status] as e:
-        got = getattr(e, "status_code", None) or getattr(e, "code", None)
+        response = getattr(e, "response", None)
+        told = response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(response, dict) else None
+        got = told or getattr(e, "status_code", None) or getattr(e, "code", None)
         equal(got, status, "status of " + repr(e))
         if not str(e):
             raise AssertionError(f"{e!r} says nothing")
@@ -579,7 +710,7 @@ def embeddings(c, case):
 
 FEATURES = [text, tools, tool_results, tool_choice, image, image_at_address, json_schema, reasoning, limit, stop, sampling, refusal, errors,
             retry_after, broken_stream, pieces, unknown_fields, models, count_tokens, embeddings]  # fmt: skip
-CLIENTS = {"chat": Chat, "responses": Responses, "anthropic": Anthropic, "google": Google}
+CLIENTS = {"chat": Chat, "responses": Responses, "anthropic": Anthropic, "google": Google, "azure": Azure, "vertex": Vertex, "bedrock": Bedrock}
 
 
 def run(case):
