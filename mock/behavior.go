@@ -45,7 +45,7 @@ type Behavior struct {
 	LimitReset time.Duration
 	// Drop closes the connection instead of an answer.
 	Drop bool
-	// Reset breaks the connection with a reset (RST) instead of an answer or, with CutAfter, in its course.
+	// Reset breaks the connection with a reset (RST) instead of an answer or, with CutAfter or CutBytes, in its course.
 	Reset bool
 	// Down refuses connections for so long, and closes those that there are. It needs a listener of [Provider.Listen].
 	Down time.Duration
@@ -55,6 +55,8 @@ type Behavior struct {
 	Hang bool
 	// CutAfter closes the connection after so many events of a stream, or bytes of any other answer; 0: never.
 	CutAfter int
+	// CutBytes closes the connection after so many bytes of whatever answer; 0: never.
+	CutBytes int
 	// HangAfter stops after so many events of a stream, or bytes of any other answer, and leaves the connection open; 0: never.
 	HangAfter int
 	// ErrorAfter sends an error event after so many events of a stream, and ends it; 0: never.
@@ -117,11 +119,12 @@ var settings = []setting{
 	{"limit_used", "percent of the rate limits that the headers tell as used", func(b *Behavior) any { return &b.LimitUsed }},
 	{"limit_reset", "when the headers tell that they begin anew", func(b *Behavior) any { return &b.LimitReset }},
 	{"drop", "close the connection instead of an answer", func(b *Behavior) any { return &b.Drop }},
-	{"reset", "break the connection with a reset instead of an answer, or where `cut_after` says", func(b *Behavior) any { return &b.Reset }},
+	{"reset", "break the connection with a reset instead of an answer, or where `cut_after` or `cut_bytes` says", func(b *Behavior) any { return &b.Reset }},
 	{"down", "refuse connections for so long, and close those that there are", func(b *Behavior) any { return &b.Down }},
 	{"garbage", "answer with random bytes: `body` (behind status 200 and the right type) or `http` (no HTTP at all)", func(b *Behavior) any { return &b.Garbage }},
 	{"hang", "never answer", func(b *Behavior) any { return &b.Hang }},
 	{"cut_after", "close the connection after so many events of a stream, or bytes of another answer", func(b *Behavior) any { return &b.CutAfter }},
+	{"cut_bytes", "close the connection after so many bytes of a stream, or of another answer", func(b *Behavior) any { return &b.CutBytes }},
 	{"hang_after", "go silent after so many events of a stream, or bytes of another answer", func(b *Behavior) any { return &b.HangAfter }},
 	{"error_after", "send an error event after so many events of a stream, and end it", func(b *Behavior) any { return &b.ErrorAfter }},
 	{"invalid_json", "break the JSON of the answer, or of a stream's second event", func(b *Behavior) any { return &b.InvalidJSON }},

@@ -140,7 +140,7 @@ func (x *exchange) begin() bool {
 			return false
 		}
 		x.cut()
-	case b.Drop, b.Reset && b.CutAfter == 0:
+	case b.Drop, b.Reset && b.CutAfter == 0 && b.CutBytes == 0:
 		x.cut()
 	case b.Garbage == GarbageHTTP:
 		x.garble()
@@ -268,22 +268,42 @@ func (b *writeBuffer) Write(p []byte) (int, error) {
 
 // output is where the answer's bytes go.
 func (x *exchange) output() io.Writer {
-	if x.behavior.Write > 0 {
-		return &splitter{x: x, size: x.behavior.Write}
+	var out io.Writer = x.w
+	if x.behavior.CutBytes > 0 {
+		out = &cutter{x: x, left: x.behavior.CutBytes}
 	}
-	return x.w
+	if x.behavior.Write > 0 {
+		return &splitter{x: x, out: out, size: x.behavior.Write}
+	}
+	return out
+}
+
+// A cutter cuts the connection after so many bytes.
+type cutter struct {
+	x    *exchange
+	left int
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	n, err := c.x.w.Write(p[:min(c.left, len(p))])
+	if c.left -= n; err == nil && c.left == 0 {
+		c.x.flush()
+		c.x.cut()
+	}
+	return n, err
 }
 
 // A splitter sends pieces of a fixed size, each on its own.
 type splitter struct {
 	x    *exchange
+	out  io.Writer
 	size int
 }
 
 func (s *splitter) Write(p []byte) (int, error) {
 	for sent := 0; sent < len(p); {
 		end := min(sent+s.size, len(p))
-		n, err := s.x.w.Write(p[sent:end])
+		n, err := s.out.Write(p[sent:end])
 		sent += n
 		if err != nil {
 			return sent, err

@@ -60,6 +60,8 @@ var snippets = []struct {
 		chatURL + ` -H 'X-Mock: limit_used=90&limit_reset=30s' ` + wholeBody, `(?s)^200 .*X-Ratelimit-Remaining-Requests: 1000\n.*X-Ratelimit-Reset-Requests: 30s`},
 	{"Cut", "The connection is closed after three events.",
 		chatURL + ` -N -H 'X-Mock: cut_after=3&pace=20ms' ` + streamBody, `(?s)^200 .*"content":" two".*ends with unexpected EOF`},
+	{"Cut anywhere", "The connection is closed in the middle of an event, after 700 bytes.",
+		chatURL + ` -N -H 'X-Mock: cut_bytes=700' ` + streamBody, `(?s)^200 .*"content":"one".*[^\n]\nends with unexpected EOF`},
 	{"Cut by a reset", "The same, with a reset.",
 		chatURL + ` -N -H 'X-Mock: cut_after=3&pace=20ms&reset=true' ` + streamBody, `(?s)^200 .*"content":" two".*ends with connection reset`},
 	{"An error in the stream", "After two events, in the API's form.",

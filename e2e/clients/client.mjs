@@ -425,7 +425,9 @@ const FEATURES = {
     if (!(c instanceof Google)) equal(e.headers.get("retry-after"), "7", "retry-after"); // Google's has no headers in its errors
   },
   broken_stream: async (c, test) => {
-    for (const mock of ["error_after=3&pace=20ms", "cut_after=3&pace=20ms", "cut_after=3&pace=20ms&reset=true"]) {
+    const faults = ["error_after=3&pace=20ms", "cut_after=3&pace=20ms", "cut_after=3&pace=20ms&reset=true"];
+    for (let n = 400; n < 2400; n += 397) faults.push(`cut_bytes=${n}&write=50`);
+    for (const mock of faults) {
       let a;
       try {
         a = await c.ask("lorem: 50", { stream: true, mock });

@@ -668,7 +668,8 @@ def retry_after(c, case):
 
 def broken_stream(c, case):
     """An error in the course of a stream, and a connection that is cut, are told to who reads it."""
-    for mock in ("error_after=3&pace=20ms", "cut_after=3&pace=20ms", "cut_after=3&pace=20ms&reset=true"):
+    faults = ["error_after=3&pace=20ms", "cut_after=3&pace=20ms", "cut_after=3&pace=20ms&reset=true"]
+    for mock in faults + [f"cut_bytes={n}&write=50" for n in range(400, 2400, 397)]:
         if case["direct"] and mock.startswith("cut") and isinstance(c, Google):
             continue  # its client takes the end of a stream for its end: what the gateway does about that is tested
         try:
