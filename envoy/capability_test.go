@@ -9,28 +9,31 @@ import (
 	"github.com/leash-gateway/leash/manifest"
 )
 
-// TestEnvoyRefusesCallsThatAManifestDoesNotName runs the probe, whose imports are not looked at here: it is Envoy that
-// refuses the call.
-func TestEnvoyRefusesCallsThatAManifestDoesNotName(t *testing.T) {
-	may := &manifest.Manifest{Capabilities: manifest.Capabilities{HostCalls: []string{"shared_data"}}}
-	mayNot := &manifest.Manifest{}
+// TestEnvoyKeepsAModuleToItsManifest runs the probe, whose imports are not looked at here: it is Envoy that refuses the
+// call, and that does not call for a phase.
+func TestEnvoyKeepsAModuleToItsManifest(t *testing.T) {
+	shares := manifest.Capabilities{HostCalls: []string{"shared_data"}}
+	phases := []manifest.Phase{manifest.Request, manifest.ResponseHeader}
 	for name, tc := range map[string]struct {
-		allow  []string
-		failed string
+		may          *manifest.Manifest
+		failed, said string
 	}{
-		"what it names":         {may.Allowed(), "false"},
-		"what it does not name": {mayNot.Allowed(), "true"},
-		"without a manifest":    {nil, "false"},
+		"a call that it names":          {&manifest.Manifest{Phases: phases, Capabilities: shares}, "false", "first"},
+		"a call that it does not name":  {&manifest.Manifest{Phases: phases}, "true", "first"},
+		"a phase that it does not name": {&manifest.Manifest{Phases: phases[:1], Capabilities: shares}, "false", ""},
+		"without a manifest":            {nil, "false", "first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := prepare(t, separate, provider(t, "one").URL)
-			g.allow = tc.allow
+			if tc.may != nil {
+				g.allow = tc.may.Allowed()
+			}
 			if err := g.apply(separate); err != nil {
 				t.Fatalf("%v\n%s", err, g.log)
 			}
 			g.waitListening()
 			// Everything else of the module works, from its start to its answer.
-			if got := g.mustChat(); got.header.Get("x-said") != "first" {
+			if got := g.mustChat(); got.header.Get("x-said") != tc.said {
 				t.Errorf("the module does not run: %v", got)
 			}
 			if got := g.mustChat("x-probe", "share"); got.header.Get("x-failed") != tc.failed {

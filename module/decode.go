@@ -2,14 +2,13 @@ package module
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
+	"github.com/leash-gateway/leash/llm"
 )
 
 // Decode reads a module's JSON configuration into the struct that target points to. Fields are named by their json
@@ -25,19 +24,28 @@ func Decode(config []byte, target any) error {
 	if len(config) == 0 {
 		config = []byte("{}")
 	}
-	if !gjson.ValidBytes(config) {
-		return errors.New("configuration: is not valid JSON")
+	whole, err := checked(config)
+	if err != nil {
+		return err
 	}
 	if d, ok := target.(interface{ SetDefaults() }); ok {
 		d.SetDefaults()
 	}
-	if err := decodeValue(gjson.ParseBytes(config), reflect.ValueOf(target).Elem(), ""); err != nil {
+	if err := decodeValue(whole, reflect.ValueOf(target).Elem(), ""); err != nil {
 		return err
 	}
 	if v, ok := target.(interface{ Validate() error }); ok {
 		return v.Validate()
 	}
 	return nil
+}
+
+// checked is a whole configuration, if it is JSON that everybody reads alike.
+func checked(config []byte) (value, error) {
+	if err := llm.Check(config); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return llm.NewCursor(config, true).Raw(), nil
 }
 
 var (
@@ -48,15 +56,15 @@ var (
 // RawConfig is a part of a configuration that is kept as it is, JSON, to be decoded later.
 type RawConfig []byte
 
-func decodeValue(in gjson.Result, out reflect.Value, path string) error {
+func decodeValue(in value, out reflect.Value, path string) error {
 	wrong := func(want string) error {
-		return fmt.Errorf("%s: %s is not %s", pathName(path), brief(in.Raw), want)
+		return fmt.Errorf("%s: %s is not %s", pathName(path), brief(in.String()), want)
 	}
 	if out.Type() == rawType {
-		out.SetBytes([]byte(in.Raw))
+		out.SetBytes([]byte(in.String()))
 		return nil
 	}
-	if in.Type == gjson.Null {
+	if in == nil {
 		return nil
 	}
 	if out.Kind() == reflect.Pointer {
@@ -66,49 +74,50 @@ func decodeValue(in gjson.Result, out reflect.Value, path string) error {
 		return decodeItem(in, out.Elem(), path)
 	}
 	if out.Type() == durationType {
-		d, err := time.ParseDuration(in.Str)
-		if in.Type != gjson.String || err != nil {
+		d, err := time.ParseDuration(in.text())
+		if !in.is('"') || err != nil {
 			return wrong(`a duration (such as "90s" or "1h")`)
 		}
 		out.SetInt(int64(d))
 		return nil
 	}
 	if u, ok := out.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if in.Type != gjson.String {
+		if !in.is('"') {
 			return wrong("a string")
 		}
-		if err := u.UnmarshalText([]byte(in.Str)); err != nil {
+		if err := u.UnmarshalText([]byte(in.text())); err != nil {
 			return fmt.Errorf("%s: %w", pathName(path), err)
 		}
 		return nil
 	}
 	switch out.Kind() {
 	case reflect.String:
-		if in.Type != gjson.String {
+		if !in.is('"') {
 			return wrong("a string")
 		}
-		out.SetString(in.Str)
+		out.SetString(in.text())
 	case reflect.Bool:
-		if in.Type != gjson.True && in.Type != gjson.False {
+		if !in.is('t') && !in.is('f') {
 			return wrong("true or false")
 		}
-		out.SetBool(in.Bool())
+		out.SetBool(in.is('t'))
 	case reflect.Int, reflect.Int64, reflect.Int32:
-		n, err := strconv.ParseInt(in.Raw, 10, out.Type().Bits())
+		n, err := strconv.ParseInt(in.String(), 10, out.Type().Bits())
 		if err != nil {
 			return wrong("a whole number")
 		}
 		out.SetInt(n)
 	case reflect.Float64:
-		if in.Type != gjson.Number {
+		n, err := strconv.ParseFloat(in.String(), 64)
+		if !in.is('0') || err != nil {
 			return wrong("a number")
 		}
-		out.SetFloat(in.Num)
+		out.SetFloat(n)
 	case reflect.Slice:
-		if !in.IsArray() {
+		if !in.is('[') {
 			return wrong("a list")
 		}
-		items := in.Array()
+		items := in.elements()
 		list := reflect.MakeSlice(out.Type(), len(items), len(items))
 		for i, item := range items {
 			if err := decodeItem(item, list.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
@@ -120,26 +129,18 @@ func decodeValue(in gjson.Result, out reflect.Value, path string) error {
 		if out.Type().Key().Kind() != reflect.String {
 			return fmt.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
 		}
-		if !in.IsObject() {
+		if !in.is('{') {
 			return wrong("a map")
 		}
 		table := reflect.MakeMap(out.Type())
-		var err error
-		in.ForEach(func(key, value gjson.Result) bool {
-			name := reflect.ValueOf(key.Str).Convert(out.Type().Key())
-			if table.MapIndex(name).IsValid() {
-				err = fmt.Errorf("%s: stands twice", join(path, key.Str))
-				return false
-			}
+		for _, m := range in.members() {
 			item := reflect.New(out.Type().Elem()).Elem()
-			if err = decodeItem(value, item, join(path, key.Str)); err != nil {
-				return false
+			if err := decodeItem(m.value, item, join(path, m.name)); err != nil {
+				return err
 			}
-			table.SetMapIndex(name, item)
-			return true
-		})
+			table.SetMapIndex(reflect.ValueOf(m.name).Convert(out.Type().Key()), item)
+		}
 		out.Set(table)
-		return err
 	case reflect.Struct:
 		return decodeStruct(in, out, path)
 	default:
@@ -150,7 +151,7 @@ func decodeValue(in gjson.Result, out reflect.Value, path string) error {
 
 // decodeItem decodes a value inside the configuration, which brings its own defaults and checks. Defaults that the value
 // around it has set come first.
-func decodeItem(in gjson.Result, out reflect.Value, path string) error {
+func decodeItem(in value, out reflect.Value, path string) error {
 	if d, ok := out.Addr().Interface().(interface{ SetDefaults() }); ok && out.IsZero() {
 		d.SetDefaults()
 	}
@@ -181,30 +182,22 @@ func aboutField(value reflect.Value, err error) bool {
 	return false
 }
 
-func decodeStruct(in gjson.Result, out reflect.Value, path string) error {
-	if !in.IsObject() {
-		return fmt.Errorf("%s: %s is not a map of fields", pathName(path), brief(in.Raw))
+func decodeStruct(in value, out reflect.Value, path string) error {
+	if !in.is('{') {
+		return fmt.Errorf("%s: %s is not a map of fields", pathName(path), brief(in.String()))
 	}
-	var err error
-	seen := map[string]bool{}
-	in.ForEach(func(key, value gjson.Result) bool {
-		name := key.Str
-		if seen[name] {
-			err = fmt.Errorf("%s: stands twice", pathName(join(path, name)))
-			return false
-		}
-		seen[name] = true
-		field, known := fieldNamed(out, name)
+	for _, m := range in.members() {
+		field, known := fieldNamed(out, m.name)
 		if !known {
-			err = fmt.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, name)), strings.Join(fieldNames(out.Type()), ", "))
-			return false
+			return fmt.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, m.name)), strings.Join(fieldNames(out.Type()), ", "))
 		}
-		if value.Type != gjson.Null || field.Type() == rawType {
-			err = decodeItem(value, field, join(path, name))
+		if m.value != nil || field.Type() == rawType {
+			if err := decodeItem(m.value, field, join(path, m.name)); err != nil {
+				return err
+			}
 		}
-		return err == nil
-	})
-	return err
+	}
+	return nil
 }
 
 func fieldNamed(out reflect.Value, name string) (reflect.Value, bool) {

@@ -119,15 +119,15 @@ func TestDecodeReadsEveryType(t *testing.T) {
 
 func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
-		"no JSON":                 {`{"a":}`, "configuration: is not valid JSON"},
-		"two values":              {`{} {}`, "configuration: is not valid JSON"},
+		"no JSON":                 {`{"a":}`, "configuration: invalid JSON at byte "},
+		"two values":              {`{} {}`, "configuration: invalid JSON at byte "},
 		"no object":               {`[]`, "configuration: [] is not a map of fields"},
 		"unknown field":           {`{"txet":"a"}`, "txet: unknown field; the known ones are title, text, flag"},
 		"unknown field inside":    {`{"windows":[{"cuont":1}]}`, "windows[0].cuont: unknown field; the known ones are length, count"},
 		"hidden field":            {`{"-":"a"}`, "-: unknown field"},
 		"field in another case":   {`{"Text":"a"}`, "Text: unknown field"},
-		"a field twice":           {`{"text":"a","te\u0078t":"b"}`, "text: stands twice"},
-		"a key twice":             {`{"table":{"a":1,"a":2}}`, "table.a: stands twice"},
+		"a field twice":           {`{"text":"a","te\u0078t":"b"}`, `configuration: invalid JSON at byte 12: key "text" appears twice`},
+		"a key twice":             {`{"table":{"a":1,"a":2}}`, `configuration: invalid JSON at byte 16: key "a" appears twice`},
 		"string":                  {`{"text":1}`, "text: 1 is not a string"},
 		"bool":                    {`{"flag":"true"}`, `flag: "true" is not true or false`},
 		"integer":                 {`{"int":1.5}`, "int: 1.5 is not a whole number"},

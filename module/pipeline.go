@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/tidwall/gjson"
 )
 
 // settings is the configuration that a Leash .wasm gets from its host.
@@ -74,7 +72,7 @@ func (s *slot) of(x *Exchange) *instance {
 // own configuration alone. An error names the module and the path of the value that is wrong.
 func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 	p := &Pipeline{host: host, first: -1}
-	if names := Names(); len(names) == 1 && !gjson.GetBytes(config, "modules").Exists() {
+	if names := Names(); len(names) == 1 && !namesModules(config) {
 		p.SetDefaults()
 		p.Modules = []moduleSettings{{Name: names[0], Config: config}}
 	} else if err := Decode(config, &p.settings); err != nil {
@@ -103,6 +101,12 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 		return nil, errors.New("modules: one that takes exchanges to a provider stands alone, and has no configuration for tenants")
 	}
 	return p, nil
+}
+
+// namesModules says whether a configuration is a pipeline's, and not that of a single module.
+func namesModules(config []byte) bool {
+	whole, err := checked(config)
+	return err == nil && whole.has("modules")
 }
 
 func newSlot(m moduleSettings) (slot, error) {

@@ -288,7 +288,7 @@ func init() {
 
 func TestAWrongConfigurationNamesTheModuleAndThePath(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
-		"no JSON":             {`{`, "configuration: is not valid JSON"},
+		"no JSON":             {`{`, "configuration: invalid JSON at byte 1"},
 		"no modules":          {`{"modules":[]}`, "modules: names no module"},
 		"nothing at all":      {``, "modules: names no module"},
 		"unknown setting":     {`{"modlues":[]}`, "modlues: unknown field"},

@@ -1,5 +1,5 @@
 // Package kit writes what a module is written against (Leash's packages llm and module) into a folder beside the
-// module's own code, as a Go module that go.mod replaces. Nothing but the Go module proxy is then needed to build it.
+// module's own code, as a Go module that go.mod replaces. Nothing at all is then needed to build it but Go.
 //
 // The kit has a version, which is that of its content, and remembers what it wrote: a kit that somebody has changed is
 // not overwritten silently.
@@ -8,7 +8,6 @@ package kit
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,8 +19,6 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
-	"golang.org/x/mod/module"
-	"golang.org/x/mod/semver"
 
 	"github.com/leash-gateway/leash"
 )
@@ -58,60 +55,28 @@ func Files() (map[string][]byte, error) {
 		return nil, fmt.Errorf("read kit: %w", err)
 	}
 	if files["go.mod"], err = goMod(); err != nil {
-		return nil, fmt.Errorf("read kit: %w", err)
+		return nil, err
 	}
 	return files, nil
 }
 
-// needs are the modules that the kit's packages import, directly or not.
-var needs = []string{"github.com/tidwall/gjson", "github.com/tidwall/match", "github.com/tidwall/pretty"}
-
-// Requirements are the versions of what the kit needs, and Leash's version of Go.
-func Requirements() (goVersion string, versions []module.Version, err error) {
+// GoVersion is Leash's version of Go, which the kit asks for. It asks for nothing else: it needs the standard library only.
+func GoVersion() (string, error) {
 	text, err := leash.Sources.ReadFile("go.mod")
 	if err != nil {
-		return "", nil, err
+		return "", fmt.Errorf("read kit: %w", err)
 	}
 	own, err := modfile.Parse("go.mod", text, nil)
 	if err != nil {
-		return "", nil, err
+		return "", fmt.Errorf("read kit: %w", err)
 	}
-	for _, r := range own.Require {
-		if slices.Contains(needs, r.Mod.Path) {
-			versions = append(versions, r.Mod)
-		}
-	}
-	if len(versions) != len(needs) {
-		return "", nil, fmt.Errorf("go.mod has %d of the %d modules that the kit needs", len(versions), len(needs))
-	}
-	slices.SortFunc(versions, func(a, b module.Version) int { return strings.Compare(a.Path, b.Path) })
-	return own.Go.Version, versions, nil
+	return own.Go.Version, nil
 }
 
 func goMod() ([]byte, error) {
-	goVersion, versions, err := Requirements()
-	if err != nil {
-		return nil, err
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "module %s\n\ngo %s\n\nrequire (\n", ModulePath, goVersion)
-	for _, v := range versions {
-		indirect := ""
-		if v.Path == "github.com/tidwall/match" || v.Path == "github.com/tidwall/pretty" {
-			indirect = " // indirect"
-		}
-		fmt.Fprintf(&b, "\t%s %s%s\n", v.Path, v.Version, indirect)
-	}
-	return []byte(b.String() + ")\n"), nil
+	version, err := GoVersion()
+	return fmt.Appendf(nil, "module %s\n\ngo %s\n", ModulePath, version), err
 }
-
-// projectSum is what go mod tidy makes of a project's go.sum (go test ./author/project -update writes it).
-//
-//go:embed project.sum
-var projectSum []byte
-
-// GoSum is the go.sum of a project that needs nothing but the kit.
-func GoSum() []byte { return projectSum }
 
 // Version is the version of the kit that this program carries: it changes whenever the kit does.
 func Version() (string, error) {
@@ -205,7 +170,7 @@ func Check(dir string) (string, error) {
 // An Upgrade is what [UpgradeProject] has done.
 type Upgrade struct{ From, To string }
 
-// UpgradeProject puts the kit that this program carries in the place of a project's, and sets its versions in go.mod. A
+// UpgradeProject puts the kit that this program carries in the place of a project's, and sets its version in go.mod. A
 // kit with changes is left as it is (ErrChanged), unless force is set. What was there is removed only when the new one is
 // in place.
 func UpgradeProject(project string, force bool) (Upgrade, error) {
@@ -226,7 +191,7 @@ func UpgradeProject(project string, force bool) (Upgrade, error) {
 	if u.To == u.From && changed == nil && !force {
 		return u, nil
 	}
-	if err := setVersions(project, u.To); err != nil {
+	if err := setVersion(project, u.To); err != nil {
 		return u, err
 	}
 	old := filepath.Join(beside, "old")
@@ -239,8 +204,8 @@ func UpgradeProject(project string, force bool) (Upgrade, error) {
 	return u, nil
 }
 
-// setVersions sets the kit's version, and those that it needs at least, in a project's go.mod and go.sum.
-func setVersions(project, version string) error {
+// setVersion sets the kit's version in a project's go.mod.
+func setVersion(project, version string) error {
 	file := filepath.Join(project, "go.mod")
 	text, err := os.ReadFile(file) //nolint:gosec // the author's project
 	if err != nil {
@@ -250,36 +215,11 @@ func setVersions(project, version string) error {
 	if err != nil {
 		return fmt.Errorf("upgrade kit: %w", err)
 	}
-	_, versions, err := Requirements()
-	if err != nil {
+	if err := mod.AddRequire(ModulePath, version); err != nil {
 		return fmt.Errorf("upgrade kit: %w", err)
-	}
-	versions = append(versions, module.Version{Path: ModulePath, Version: version})
-	for _, r := range mod.Require { // what the project itself needs newer stays
-		versions = slices.DeleteFunc(versions, func(v module.Version) bool {
-			return v.Path == r.Mod.Path && v.Path != ModulePath && semver.Compare(v.Version, r.Mod.Version) <= 0
-		})
-	}
-	for _, v := range versions {
-		if err := mod.AddRequire(v.Path, v.Version); err != nil {
-			return fmt.Errorf("upgrade kit: %w", err)
-		}
 	}
 	mod.Cleanup()
 	if text, err = mod.Format(); err != nil {
-		return fmt.Errorf("upgrade kit: %w", err)
-	}
-	sum := filepath.Join(project, "go.sum")
-	have, err := os.ReadFile(sum) //nolint:gosec // as above
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("upgrade kit: %w", err)
-	}
-	for line := range bytes.Lines(GoSum()) {
-		if !bytes.Contains(have, line) {
-			have = append(have, line...)
-		}
-	}
-	if err := os.WriteFile(sum, have, 0o644); err != nil { //nolint:gosec // sources
 		return fmt.Errorf("upgrade kit: %w", err)
 	}
 	if err := os.WriteFile(file, text, 0o644); err != nil { //nolint:gosec // sources

@@ -73,7 +73,6 @@ var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 type values struct {
 	Options
 	KitPath, KitVersion, KitFolder, Go, About, PipelineConfig, Providers string
-	Requirements                                                         []module.Version
 }
 
 // New makes a project and returns its folder. Nothing is written when the options are wrong; an error later leaves what
@@ -90,7 +89,7 @@ func New(o Options) (dir string, err error) {
 	if v.KitVersion, err = kit.Version(); err != nil {
 		return "", err
 	}
-	if v.Go, v.Requirements, err = kit.Requirements(); err != nil {
+	if v.Go, err = kit.GoVersion(); err != nil {
 		return "", err
 	}
 	files := map[string][]byte{}
@@ -99,7 +98,6 @@ func New(o Options) (dir string, err error) {
 			return "", err
 		}
 	}
-	files["go.sum"] = kit.GoSum()
 	for name, content := range files {
 		file := filepath.Join(o.Dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // sources are for everybody to read

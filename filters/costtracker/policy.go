@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 )
@@ -72,11 +70,11 @@ func (p *Price) parts() [3]part {
 // parse reads the price as one of the built-in list is read: there "0" is free of charge, and what is not given costs
 // as much as input.
 func (p *Price) parse(model string) (llm.Price, error) {
-	json := append([]byte(`{"models":[{"provider":"own","model":`), gjson.AppendJSONString(nil, model)...)
+	json := append([]byte(`{"models":[{"provider":"own","model":`), llm.AppendString(nil, model)...)
 	for _, part := range p.parts() {
 		if part.decimal != "" {
 			json = append(json, `,"`+part.name+`":`...)
-			json = gjson.AppendJSONString(json, part.decimal)
+			json = llm.AppendString(json, part.decimal)
 		}
 	}
 	list, err := llm.ParsePrices(append(json, "}]}"...))

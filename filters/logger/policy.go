@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
@@ -290,8 +288,16 @@ func (w line) text(name, value string) line {
 	if value == "" {
 		return w
 	}
-	return gjson.AppendJSONString(w.name(name), value)
+	if strings.ContainsAny(value, lineBreaks) {
+		return append(w.name(name), unbroken.Replace(string(llm.AppendString(nil, value)))...)
+	}
+	return llm.AppendString(w.name(name), value)
 }
+
+// lineBreaks are those of Unicode, at which some readers end a line. JSON needs them not escaped.
+const lineBreaks = "\u2028\u2029"
+
+var unbroken = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`)
 
 func (w line) number(name string, value int64) line {
 	return strconv.AppendInt(w.name(name), value, 10)
