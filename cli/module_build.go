@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -11,6 +12,7 @@ import (
 	"github.com/leash-gateway/leash/author/build"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/manifest/wasmfile"
+	"github.com/leash-gateway/leash/registry/signing"
 )
 
 func moduleBuildCommand() *cli.Command {
@@ -20,11 +22,13 @@ func moduleBuildCommand() *cli.Command {
 		ArgsUsage: "[FOLDER]",
 		Description: "The same source and toolchain give the same bytes on every machine. module.yaml, what it was built from and an SBOM\n" +
 			"are put into the .wasm, its memory is bounded as the manifest says, and a module that imports more than the manifest\n" +
-			"names is refused. With --watch, a leash up that names the file takes the new one each time.",
+			"names is refused. With --key the module is signed, and how it was built is attested (SLSA provenance), beside the file.\n" +
+			"With --watch, a leash up that names the file takes the new one each time.",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "build/modules/NAME.wasm"},
 			&cli.StringFlag{Name: "package", Usage: "the main `PACKAGE` in the project", Value: "."},
 			&cli.StringFlag{Name: "tags", Usage: "Go's build `TAGS`, separated by commas"},
+			&cli.StringFlag{Name: "key", Usage: "attest how it was built, and sign, with the private `KEY` (see leash module sign)"},
 			&cli.BoolFlag{Name: "size", Usage: "tell what takes the space"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "build again whenever a source changes"},
 		},
@@ -40,8 +44,18 @@ func moduleBuildCommand() *cli.Command {
 				}
 				reportBuild(c.App.ErrWriter, r, c.Bool("size"))
 			}
+			if c.Bool("watch") && c.String("key") != "" {
+				return badUsage("--key is for what is published: leave --watch away")
+			}
 			if c.Bool("watch") {
 				return build.Watch(c.Context, o, report)
+			}
+			var signer *signing.Signer
+			if c.String("key") != "" {
+				var err error
+				if signer, err = signerOf(c); err != nil {
+					return err
+				}
 			}
 			r, err := build.Build(c.Context, o)
 			if _, wrong := errors.AsType[manifest.Errors](err); wrong {
@@ -51,9 +65,21 @@ func moduleBuildCommand() *cli.Command {
 				return err
 			}
 			report(r, nil)
-			return nil
+			if signer == nil {
+				return nil
+			}
+			return signBuilt(c, r.File, signer)
 		},
 	})
+}
+
+// signBuilt signs what has been built, and how.
+func signBuilt(c *cli.Context, file string, signer *signing.Signer) error {
+	wasm, err := os.ReadFile(file) //nolint:gosec // just built
+	if err != nil {
+		return err
+	}
+	return signFile(c, file, wasm, signer, signing.Options{}, true)
 }
 
 func reportBuild(w io.Writer, r *build.Result, size bool) {

@@ -13,6 +13,7 @@ import (
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
+	"github.com/leash-gateway/leash/registry/trust"
 )
 
 func moduleInspectCommand() *cli.Command {
@@ -33,7 +34,13 @@ func moduleInspectCommand() *cli.Command {
 				if err != nil {
 					return usageError{err}
 				}
-				return inspect(c, inspection{}, wasm)
+				var beside [][]byte
+				for _, suffix := range []string{trust.BundleSuffix, trust.ProvenanceSuffix} {
+					if text, err := os.ReadFile(c.Args().First() + suffix); err == nil {
+						beside = append(beside, text)
+					}
+				}
+				return inspect(c, inspection{Kept: signing.CountBundles(beside...)}, wasm)
 			}
 			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error {
 				r, err := referenceOf(c, 0)
@@ -45,11 +52,9 @@ func moduleInspectCommand() *cli.Command {
 					return err
 				}
 				i := inspection{Reference: pulled.Reference.String(), Format: pulled.Format}
-				kept, err := signing.Kept(ctx, client, pulled.Reference)
-				if err != nil {
+				if i.Kept, err = signing.Count(ctx, client, pulled.Reference); err != nil {
 					return err
 				}
-				i.Signatures = &kept
 				return inspect(c, i, pulled.Wasm)
 			})
 		},
@@ -60,8 +65,8 @@ func moduleInspectCommand() *cli.Command {
 type inspection struct {
 	Reference string          `json:"reference,omitempty"`
 	Format    artifact.Format `json:"format,omitempty"`
-	// Signatures is how many signatures and attestations are kept beside it, verified or not; nil for files.
-	Signatures *int `json:"signatures,omitempty"`
+	// Kept is what is kept beside it, verified or not.
+	signing.Kept
 	*build.Description
 }
 
@@ -135,9 +140,7 @@ func (i inspection) print(w io.Writer) {
 	if i.SBOM != nil {
 		line("SBOM", "CycloneDX (--sbom prints it)")
 	}
-	if i.Signatures != nil {
-		line("signatures", fmt.Sprintf("%d beside it (leash module verify says whether they are trusted)", *i.Signatures))
-	}
+	line("signatures", fmt.Sprintf("%d, attestations of how it was built: %d (leash module verify says whether they are trusted)", i.Signatures, i.Attestations))
 	line("imports", strings.Join(i.Imports, " "))
 	line("exports", strings.Join(i.Exports, " "))
 }

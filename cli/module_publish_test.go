@@ -64,15 +64,16 @@ func TestAModuleIsBuiltSignedPushedVerifiedAndRun(t *testing.T) {
 	must(t, "module", "verify", elsewhere+":0.1.0", "--key", "leash.pub")
 
 	var shown struct {
-		Signatures int
-		Manifest   struct{ Name string }
-		Build      struct{ Kit string }
-		Imports    []string
+		Signatures, Attestations int
+
+		Manifest struct{ Name string }
+		Build    struct{ Kit string }
+		Imports  []string
 	}
 	if err := json.Unmarshal([]byte(must(t, "module", "inspect", pinned, "-o", "json")), &shown); err != nil {
 		t.Fatal(err)
 	}
-	if shown.Signatures != 3 || shown.Manifest.Name != "greeter" || shown.Build.Kit == "" || len(shown.Imports) == 0 {
+	if shown.Signatures != 2 || shown.Attestations != 1 || shown.Manifest.Name != "greeter" || shown.Build.Kit == "" || len(shown.Imports) == 0 {
 		t.Errorf("inspect told %+v", shown)
 	}
 	for flag, want := range map[string]string{"--sbom": `"bomFormat": "CycloneDX"`, "--provenance": `"buildDefinition"`} {
@@ -80,7 +81,7 @@ func TestAModuleIsBuiltSignedPushedVerifiedAndRun(t *testing.T) {
 			t.Errorf("inspect %s printed %s", flag, got)
 		}
 	}
-	if got := must(t, "module", "inspect", pinned); !strings.Contains(got, "up to 256.0 MiB") || !strings.Contains(got, "3 beside it") {
+	if got := must(t, "module", "inspect", pinned); !strings.Contains(got, "up to 256.0 MiB") || !strings.Contains(got, "2, attestations of how it was built: 1") {
 		t.Errorf("inspect printed %s", got)
 	}
 
@@ -121,6 +122,31 @@ func TestFilesAreSignedAndVerified(t *testing.T) {
 	if code != exitUsage || !strings.Contains(stderr, "the password does not open the key") || strings.Contains(stderr, "planted") {
 		t.Errorf("got %d %s", code, stderr)
 	}
+}
+
+func TestWhatIsBuiltIsAttestedBesideIt(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("LEASH_KEY_PASSWORD", "secret")
+	wasm := filepath.Join("p", "build", "modules", "greeter.wasm")
+	must(t, "module", "generate-key")
+	must(t, "module", "new", "greeter", "--dir", "p")
+	fails(t, "leave --watch away", "module", "build", "p", "--key", "leash.key", "--watch")
+	must(t, "module", "build", "p", "--key", "leash.key")
+	policy := "rules: [{match: ['file:greeter'], keys: [{file: leash.pub}], provenance: true}]\n"
+	if err := os.WriteFile("trust.yaml", []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "module", "verify", wasm, "--trust", "trust.yaml")
+	if got := must(t, "module", "inspect", wasm); !strings.Contains(got, "1, attestations of how it was built: 1") {
+		t.Errorf("inspect printed %s", got)
+	}
+	if err := os.Remove(wasm + ".provenance.sigstore.json"); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, "provenance: no signature that is trusted", "module", "verify", wasm, "--trust", "trust.yaml")
+	must(t, "module", "sign", wasm, "--key", "leash.key", "--provenance")
+	must(t, "module", "verify", wasm, "--trust", "trust.yaml")
 }
 
 func TestCommandsOfTheRegistrySayWhatTheyTake(t *testing.T) {

@@ -25,7 +25,7 @@ func moduleSignCommand() *cli.Command {
 		Usage:     "sign a module in a registry, or in a file",
 		ArgsUsage: "REFERENCE|FILE.wasm",
 		Description: "The signature is kept beside the module, as cosign keeps it: cosign verify --key takes it. That of a file is written\n" +
-			"to FILE.wasm" + trust.BundleSuffix + ". A key is a file, env://VARIABLE, or the URI of a key management service, for which the program\n" +
+			"to FILE.wasm" + trust.BundleSuffix + ", and how it was built to FILE.wasm" + trust.ProvenanceSuffix + ". A key is a file, env://VARIABLE, or the URI of a key management service, for which the program\n" +
 			"sigstore-kms-SCHEME is run. The password of a key comes from LEASH_KEY_PASSWORD or COSIGN_PASSWORD, else it is asked for.\n" +
 			"Without a key, --fulcio gives a certificate for the identity in the token, and --rekor or --timestamp-url witnesses when.",
 		Flags: registryFlags(
@@ -49,18 +49,31 @@ func moduleSignCommand() *cli.Command {
 			}
 			var signer *signing.Signer
 			if o.Keyless == nil {
-				if signer, err = signing.LoadSigner(c.Context, c.String("key"), os.LookupEnv, func() ([]byte, error) { return keyPassword(c, "Password of the key: ") }); err != nil {
-					return usageError{err}
+				if signer, err = signerOf(c); err != nil {
+					return err
 				}
 			}
-			if isFile(c.Args().First()) {
-				return signFile(c, signer, o)
+			if file := c.Args().First(); isFile(file) {
+				wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
+				if err != nil {
+					return usageError{err}
+				}
+				return signFile(c, file, wasm, signer, o, c.Bool("provenance"))
 			}
 			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error {
 				return signReference(ctx, c, client, signer, o)
 			})
 		},
 	})
+}
+
+// signerOf is the private key of the flag --key.
+func signerOf(c *cli.Context) (*signing.Signer, error) {
+	signer, err := signing.LoadSigner(c.Context, c.String("key"), os.LookupEnv, func() ([]byte, error) { return keyPassword(c, "Password of the key: ") })
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return signer, nil
 }
 
 // isFile says whether an argument names a module's file: references have no such ending.
@@ -126,15 +139,8 @@ func keyPassword(c *cli.Context, prompt string) ([]byte, error) {
 	return secret, err
 }
 
-func signFile(c *cli.Context, signer *signing.Signer, o signing.Options) error {
-	file := c.Args().First()
-	if c.Bool("provenance") {
-		return badUsage("--provenance is kept in registries: push the module, then sign it there")
-	}
-	wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
-	if err != nil {
-		return usageError{err}
-	}
+// signFile keeps a signature of a module beside it, and where provenance is asked for, one of how it was built.
+func signFile(c *cli.Context, file string, wasm []byte, signer *signing.Signer, o signing.Options, provenance bool) error {
 	bundle, err := signing.SignFile(c.Context, wasm, signer, o)
 	if err != nil {
 		return err
@@ -142,7 +148,31 @@ func signFile(c *cli.Context, signer *signing.Signer, o signing.Options) error {
 	if err := build.ReplaceFile(file+trust.BundleSuffix, bundle); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.ErrWriter, "%s is written\n", file+trust.BundleSuffix)
+	_, _ = fmt.Fprintf(c.App.ErrWriter, "%s is written\n", file+trust.BundleSuffix)
+	if !provenance {
+		return nil
+	}
+	return attestFile(c, file, wasm, signer, o)
+}
+
+// attestFile keeps a signed statement of how a module was built beside it.
+func attestFile(c *cli.Context, file string, wasm []byte, signer *signing.Signer, o signing.Options) error {
+	d, err := build.Describe(file, wasm)
+	if err != nil {
+		return err
+	}
+	predicate, err := d.Provenance()
+	if err != nil {
+		return err
+	}
+	bundle, err := signing.AttestFile(c.Context, wasm, signing.ProvenanceType, predicate, signer, o)
+	if err != nil {
+		return err
+	}
+	if err := build.ReplaceFile(file+trust.ProvenanceSuffix, bundle); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.App.ErrWriter, "%s is written\n", file+trust.ProvenanceSuffix)
 	return err
 }
 

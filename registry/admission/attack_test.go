@@ -317,6 +317,7 @@ func TestWhatIsNotTrustedNeverRuns(t *testing.T) {
 }
 
 func TestFilesAreHeldAgainstThePolicyToo(t *testing.T) {
+	const proven = "rules: [{match: ['*'], keys: [{name: release, file: release.pub}], provenance: true}]\n"
 	wasm := registrytest.Module(t, "greeter", "1.0.0", "good")
 	for name, tc := range map[string]struct {
 		prepare func(s *stage, file string)
@@ -331,6 +332,25 @@ func TestFilesAreHeldAgainstThePolicyToo(t *testing.T) {
 		"expired": {func(s *stage, file string) {
 			s.signFile(file, wasm, s.release, signing.Options{Expires: now.Add(-time.Second)})
 		}, "has expired"},
+		"without provenance that is asked for": {func(s *stage, file string) {
+			s.write(proven)
+			s.signFile(file, wasm, s.release, signing.Options{})
+		}, "provenance: no signature that is trusted: leash module sign --provenance FILE writes greeter.wasm.provenance.sigstore.json"},
+		"with provenance": {func(s *stage, file string) {
+			s.write(proven)
+			s.signFile(file, wasm, s.release, signing.Options{})
+			s.attestFile(file, wasm, s.release)
+		}, ""},
+		"the provenance of another": {func(s *stage, file string) {
+			s.write(proven)
+			s.signFile(file, wasm, s.release, signing.Options{})
+			s.attestFile(file, registrytest.Module(t, "greeter", "1.0.0", "other"), s.release)
+		}, "provenance: "},
+		"provenance by a stranger": {func(s *stage, file string) {
+			s.write(proven)
+			s.signFile(file, wasm, s.release, signing.Options{})
+			s.attestFile(file, wasm, s.stranger)
+		}, "not signed by release"},
 		"a rule that asks for nothing": {func(s *stage, _ string) { s.write("rules: [{match: ['file:greeter'], unsigned: true}]\n") }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,6 +384,17 @@ func (s *stage) signFile(file string, content []byte, by *signing.Signer, o sign
 		s.t.Fatal(err)
 	}
 	if err := os.WriteFile(file+trust.BundleSuffix, bundle, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) attestFile(file string, content []byte, by *signing.Signer) {
+	s.t.Helper()
+	bundle, err := signing.AttestFile(ctx, content, signing.ProvenanceType, []byte(`{"buildDefinition":{}}`), by, signing.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(file+trust.ProvenanceSuffix, bundle, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 }

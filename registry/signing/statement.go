@@ -107,7 +107,12 @@ func newBundle(ctx context.Context, d digest.Digest, predicateType string, predi
 
 // SignFile signs the content of a file, and returns the bundle to be kept beside it.
 func SignFile(ctx context.Context, content []byte, s *Signer, o Options) ([]byte, error) {
-	signed, err := newBundle(ctx, digest.FromBytes(content), SignatureType, json.RawMessage("{}"), s, o)
+	return AttestFile(ctx, content, SignatureType, json.RawMessage("{}"), s, o)
+}
+
+// AttestFile signs a statement about the content of a file, and returns the bundle to be kept beside it.
+func AttestFile(ctx context.Context, content []byte, predicateType string, predicate json.RawMessage, s *Signer, o Options) ([]byte, error) {
+	signed, err := newBundle(ctx, digest.FromBytes(content), predicateType, predicate, s, o)
 	if err != nil {
 		return nil, err
 	}

@@ -77,9 +77,14 @@ func Signatures(ctx context.Context, c *remote.Client, at remote.Reference, auth
 
 // FileSignature verifies the bundle that [SignFile] has made of a file's content.
 func FileSignature(name string, content, bundleJSON []byte, authorities []Authority, now time.Time) ([]Verified, error) {
+	return FileAttestation(name, content, bundleJSON, SignatureType, authorities, now)
+}
+
+// FileAttestation verifies the bundle that [AttestFile] has made of a file's content.
+func FileAttestation(name string, content, bundleJSON []byte, predicateType string, authorities []Authority, now time.Time) ([]Verified, error) {
 	found := &findings{now: now}
 	found.add(verifyBundle(bundleJSON, digest.FromBytes(content), authorities, now))
-	return found.signatures(name)
+	return found.of(name, predicateType)
 }
 
 // Attestations are statements of a type about a module that one of the authorities has signed and that hold now.
@@ -281,12 +286,52 @@ func verifySimple(a remote.Attachment, d digest.Digest, authorities []Authority,
 	return v, fault
 }
 
-// Kept counts what is kept beside a module as signatures and attestations, verified or not.
-func Kept(ctx context.Context, c *remote.Client, at remote.Reference) (int, error) {
+// Kept counts what is kept beside a module, verified or not.
+type Kept struct {
+	// Signatures are those of the module itself, Attestations the statements of how it was built.
+	Signatures   int `json:"signatures"`
+	Attestations int `json:"attestations"`
+}
+
+// Count looks at what is kept beside a module in its registry.
+func Count(ctx context.Context, c *remote.Client, at remote.Reference) (k Kept, err error) {
 	bundles, err := c.Attachments(ctx, at, bundleType)
 	if err != nil {
-		return 0, err
+		return k, err
+	}
+	for _, a := range bundles {
+		k.add(a.Content)
 	}
 	simple, err := c.TaggedAttachments(ctx, at, "sig", simpleType)
-	return len(bundles) + len(simple), err
+	k.Signatures += len(simple)
+	return k, err
+}
+
+// CountBundles looks at bundles that are kept beside a file.
+func CountBundles(bundles ...[]byte) (k Kept) {
+	for _, one := range bundles {
+		k.add(one)
+	}
+	return k
+}
+
+func (k *Kept) add(text []byte) {
+	var b bundle.Bundle
+	if b.UnmarshalJSON(text) != nil {
+		return // verifying tells what is wrong with it
+	}
+	envelope, err := b.Envelope()
+	if err != nil {
+		return
+	}
+	statement, err := envelope.Statement()
+	if err != nil {
+		return
+	}
+	switch statement.GetPredicateType() {
+	case SignatureType:
+		k.Signatures++
+	case ProvenanceType:
+		k.Attestations++
+	}
 }

@@ -213,8 +213,13 @@ func (p *Policy) Image(ctx context.Context, c *remote.Client, at remote.Referenc
 	return rule.annotated(p, at.String(), signatures)
 }
 
-// BundleSuffix is what stands behind the name of a file in the name of its signature's.
-const BundleSuffix = ".sigstore.json"
+// What stands behind the name of a file in the names of those beside it.
+const (
+	// BundleSuffix is that of its signature.
+	BundleSuffix = ".sigstore.json"
+	// ProvenanceSuffix is that of the signed statement of how it was built.
+	ProvenanceSuffix = ".provenance.sigstore.json"
+)
 
 // File decides about a module in a file, by its name in the manifest and its content. Its signature is in the file
 // beside it.
@@ -223,16 +228,23 @@ func (p *Policy) File(file, name string, content []byte, now time.Time) ([]signi
 	if err != nil || rule.Unsigned {
 		return nil, err
 	}
-	if rule.Provenance {
-		return nil, p.refuse(file, errors.New("provenance is kept in registries only: push the module, or allow the file in a rule of its own"))
-	}
 	text, err := os.ReadFile(file + BundleSuffix) //nolint:gosec // beside the operator's own
 	if err != nil {
 		return nil, p.refuse(file, fmt.Errorf("%w: leash module sign FILE writes %s", signing.ErrUnsigned, filepath.Base(file)+BundleSuffix))
 	}
-	signatures, err := signing.FileSignature(file, content, text, rule.authorities(p.root), now)
+	authorities := rule.authorities(p.root)
+	signatures, err := signing.FileSignature(file, content, text, authorities, now)
 	if err != nil {
 		return nil, p.refuse(file, err)
+	}
+	if rule.Provenance {
+		text, err := os.ReadFile(file + ProvenanceSuffix) //nolint:gosec // as above
+		if err != nil {
+			return nil, p.refuse(file, fmt.Errorf("provenance: %w: leash module sign --provenance FILE writes %s", signing.ErrUnsigned, filepath.Base(file)+ProvenanceSuffix))
+		}
+		if _, err := signing.FileAttestation(file, content, text, signing.ProvenanceType, authorities, now); err != nil {
+			return nil, p.refuse(file, fmt.Errorf("provenance: %w", err))
+		}
 	}
 	return rule.annotated(p, file, signatures)
 }
