@@ -76,6 +76,12 @@ func run(ctx context.Context, o options) error {
 		}
 		report.results = append(report.results, result)
 	}
+	if o.only == "" || strings.Contains(translationName, o.only) {
+		fmt.Fprintf(os.Stderr, "bench: %s\n", translationName)
+		if report.translation, err = measureTranslation(ctx); err != nil {
+			return fmt.Errorf("measure %s: %w", translationName, err)
+		}
+	}
 	if o.only == "" {
 		if report.soak, err = soak(ctx, o, provider.url); err != nil {
 			return fmt.Errorf("soak: %w", err)

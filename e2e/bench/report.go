@@ -15,6 +15,8 @@ type report struct {
 	results []result
 	missing []string
 	soak    soaked
+
+	translation translations
 }
 
 // goals of the first slice, against plain Envoy.
@@ -49,6 +51,7 @@ Measured %s with %s.
 	for _, missing := range r.missing {
 		fmt.Fprintf(&b, "\nNot measured: %s\n", strings.ReplaceAll(missing, "\n", " "))
 	}
+	r.translation.markdown(&b)
 	if r.soak.requests > 0 {
 		r.goals(&b, plain)
 	}
@@ -74,6 +77,7 @@ func (r report) goals(b *strings.Builder, plain result) {
 	row("added at p95, one file", "≤ "+ms(goalP95), ms(one.latency[1]-plain.latency[1]), one.latency[1]-plain.latency[1] <= goalP95)
 	row("added to the first token at p50", "≤ "+ms(goalFirst), ms(one.firstToken-plain.firstToken), one.firstToken-plain.firstToken <= goalFirst)
 	r.embeddedGoals(row)
+	r.translation.goals(row)
 	host, empty := r.find(moduleHostName), r.find(emptyHostName)
 	row("added at p50, module host", "≤ "+ms(goalHostP50), ms(host.latency[0]-plain.latency[0]), host.latency[0]-plain.latency[0] <= goalHostP50)
 	fmt.Fprintf(b, "| of it, what ext_proc costs where the server does nothing | | %s | |\n", ms(empty.latency[0]-plain.latency[0]))
