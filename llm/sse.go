@@ -46,10 +46,10 @@ func (d *Decoder) Feed(chunk []byte, emit func(Frame) error) error {
 	if d.err != nil {
 		return d.err
 	}
-	buf := chunk
+	buf, kept := chunk, false
 	if len(d.held) > 0 {
 		d.held = append(d.held, chunk...)
-		buf = d.held
+		buf, kept = d.held, true
 	}
 	for {
 		size, complete := d.scan(buf)
@@ -58,7 +58,9 @@ func (d *Decoder) Feed(chunk []byte, emit func(Frame) error) error {
 		case size > d.maxEvent():
 			d.err = ErrEventTooLarge
 		case !complete:
-			d.held = append(d.held[:0], buf...)
+			if !kept { // else it is there already, and copying it for each small chunk would take more than linear time
+				d.held = append(d.held[:0], buf...)
+			}
 			return nil
 		default:
 			d.err = emit(d.frame(buf[:size]))
@@ -67,7 +69,7 @@ func (d *Decoder) Feed(chunk []byte, emit func(Frame) error) error {
 			d.held = nil
 			return d.err
 		}
-		buf = buf[size:]
+		buf, kept = buf[size:], false
 	}
 }
 

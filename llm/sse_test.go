@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -113,6 +114,31 @@ func TestDecoderIsBounded(t *testing.T) {
 				if again := d.Feed(nil, nil); tc.fails && !errors.Is(again, err) {
 					t.Errorf("cut at %d: then got %v", cut, again)
 				}
+			}
+		})
+	}
+}
+
+func TestAnEventThatComesByteByByteTakesLinearTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		framing llm.Framing
+		before  string
+	}{
+		"server-sent events": {llm.ServerSentEvents, `data: {"a":"`},
+		"a JSON array":       {llm.JSONArray, `[{"a":"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := append([]byte(c.before), bytes.Repeat([]byte("a"), 1<<20-100)...)
+			d := llm.Decoder{Framing: c.framing}
+			start := time.Now()
+			for i := range body {
+				if err := d.Feed(body[i:i+1], func(llm.Frame) error { return nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Milliseconds, or tenths of seconds with the race detector; it was half a minute when each byte copied all before it.
+			if took := time.Since(start); took > 8*time.Second {
+				t.Errorf("took %v", took)
 			}
 		})
 	}

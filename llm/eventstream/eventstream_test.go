@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/llm/eventstream"
 )
@@ -133,6 +134,20 @@ func TestWhatIsNoStreamIsAnError(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+func TestAMessageThatComesByteByByteTakesLinearTime(t *testing.T) {
+	big := eventstream.Append(nil, eventstream.Message{Type: "event", Payload: make([]byte, 1<<20-100)})
+	var d eventstream.Decoder
+	start, messages := time.Now(), 0
+	for i := range big {
+		if err := d.Feed(big[i:i+1], func(eventstream.Message) error { messages++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); messages != 1 || took > 8*time.Second {
+		t.Errorf("%d messages took %v", messages, took)
 	}
 }
 
