@@ -1,7 +1,6 @@
 package llm
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 )
@@ -18,8 +17,8 @@ func (r *blockReader) field(o *object) []byte {
 		return nil
 	}
 	last := r.open.n - 1
-	name := r.name(r.open.at(last))
-	barred := bytes.IndexByte(name, '_') >= 0
+	name := r.name(*r.open.last())
+	barred := r.barred
 	if barred {
 		o.barred = true
 	}
@@ -29,7 +28,10 @@ func (r *blockReader) field(o *object) []byte {
 			return nil
 		}
 	}
-	if name = r.folded(name); !barred {
+	if !r.lowered {
+		name = r.folded(name)
+	}
+	if !barred {
 		return name
 	}
 	r.lower = append(r.lower[:0], name...) // which may be itself

@@ -102,7 +102,7 @@ func (s *scanner) member(o *object) bool {
 		return s.unexpected("a key in quotes")
 	}
 	i++
-	mark, capitals := markBasis, false
+	mark, capitals, bars := markBasis, false, false
 	end := i
 	for end < len(src) {
 		c = src[end]
@@ -111,11 +111,12 @@ func (s *scanner) member(o *object) bool {
 		}
 		mark = (mark ^ uint32(c|0x20)) * markPrime
 		capitals = capitals || c-'A' <= 'Z'-'A'
+		bars = bars || c == '_'
 		end++
 	}
 	o.n++
 	if end < len(src) && src[end] == '"' {
-		if s.lowered = !capitals; !s.remember(o, key{uint32(i), uint32(end), mark | 1}) { //nolint:gosec // start bounds both
+		if s.lowered, s.barred = !capitals, bars; !s.remember(o, key{uint32(i), uint32(end), mark | 1}) { //nolint:gosec // start bounds both
 			return false
 		}
 		i = end + 1
@@ -158,6 +159,7 @@ func (s *scanner) rareKey(o *object) bool {
 		k = key{start: uint32(start) | inNames, end: uint32(len(s.names))} //nolint:gosec // shorter than the body
 	}
 	k.mark, s.lowered = markOf(s.name(k))
+	s.barred = bytes.IndexByte(s.name(k), '_') >= 0
 	return s.remember(o, k)
 }
 

@@ -28,6 +28,7 @@ type scanner struct {
 
 	open    keyStack
 	lowered bool     // the key that was gone to last is ASCII without capitals
+	barred  bool     // it has an underscore
 	names   []byte   // what those keys mean that have escapes
 	slots   []uint32 // distinct's table
 	lower   []byte   // folded's result

@@ -233,7 +233,7 @@ func (w *writer) item(parts []part, id, status string) {
 		w.str("status", status)
 		w.literal("call_id", p.id)
 		w.literal("name", p.name)
-		w.literal("arguments", p.string())
+		w.textOf("arguments", p)
 	default:
 		w.str("type", kind)
 		w.str("status", status)

@@ -166,8 +166,7 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 		}
 		switch {
 		case p.args != nil:
-			w.key("content")
-			w.value(appendQuoted(nil, p.args))
+			w.json("content", p.args)
 		case p.text != nil:
 			w.literal("content", p.text)
 		case len(p.parts) == 0:
@@ -245,7 +244,7 @@ func (w *writer) chatCall(p *part) {
 	w.str("type", "function")
 	w.object("function")
 	w.literal("name", p.name)
-	w.literal("arguments", p.string())
+	w.textOf("arguments", p)
 	w.close('}')
 }
 

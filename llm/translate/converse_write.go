@@ -132,14 +132,12 @@ func (x *Exchange) converseBlock(w *writer, p *part, documents *int) error {
 	case textPart, refusalPart:
 		w.literal("text", p.text)
 	case callPart:
-		input, ok := p.object()
-		if !ok {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
-		}
 		w.object("toolUse")
 		w.literal("toolUseId", p.id)
 		w.literal("name", p.name)
-		w.literal("input", input)
+		if !w.objectOf("input", p) {
+			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		}
 		w.close('}')
 	case resultPart:
 		return x.converseResult(w, p, documents)
@@ -358,8 +356,7 @@ func (x *Exchange) converseConfig(w *writer, r *conversation) error {
 		w.str("type", "json_schema")
 		w.object("structure")
 		w.object("jsonSchema")
-		w.key("schema")
-		w.value(appendQuoted(nil, r.format.schema))
+		w.json("schema", r.format.schema)
 		w.literal("name", r.format.name)
 		w.close('}')
 		w.close('}')

@@ -26,7 +26,7 @@ func (x *Exchange) geminiBody(w *writer, r *conversation) error {
 	names := namesOfCalls(r)
 	if len(r.system) > 0 {
 		w.object("systemInstruction")
-		if err := x.geminiParts(w, r.system, names); err != nil {
+		if err := x.geminiParts(w, r.system, &names); err != nil {
 			return err
 		}
 		w.close('}')
@@ -40,7 +40,7 @@ func (x *Exchange) geminiBody(w *writer, r *conversation) error {
 		} else {
 			w.str("role", "user")
 		}
-		if err := x.geminiParts(w, m.parts, names); err != nil {
+		if err := x.geminiParts(w, m.parts, &names); err != nil {
 			return err
 		}
 		w.close('}')
@@ -53,25 +53,50 @@ func (x *Exchange) geminiBody(w *writer, r *conversation) error {
 	return nil
 }
 
-// namesOfCalls are the names of the functions that were called, by the id of the call: Google asks for them with an answer.
-func namesOfCalls(r *conversation) map[string][]byte {
-	var names map[string][]byte
-	for i := range r.messages {
-		for j := range r.messages[i].parts {
-			p := &r.messages[i].parts[j]
-			if p.kind != callPart {
-				continue
-			}
-			if names == nil {
-				names = map[string][]byte{}
-			}
-			names[string(p.id)] = p.name
-		}
-	}
-	return names
+// A nameList has the names of the functions that were called, by the id of the call: Google asks for them with an answer.
+type nameList struct {
+	few  []*part // calls, which are most often few
+	many map[string][]byte
 }
 
-func (x *Exchange) geminiParts(w *writer, parts []part, names map[string][]byte) error {
+// manyCalls is from how many on calls are looked up in a table.
+const manyCalls = 16
+
+func namesOfCalls(r *conversation) (l nameList) {
+	for i := range r.parts {
+		p := &r.parts[i]
+		switch {
+		case p.kind != callPart:
+		case l.many != nil:
+			l.many[string(p.id)] = p.name
+		case len(l.few) < manyCalls:
+			l.few = append(l.few, p)
+		default:
+			l.many = map[string][]byte{string(p.id): p.name}
+			for _, q := range l.few {
+				if !bytes.Equal(q.id, p.id) {
+					l.many[string(q.id)] = q.name
+				}
+			}
+		}
+	}
+	return l
+}
+
+func (l *nameList) of(id []byte) ([]byte, bool) {
+	if l.many != nil {
+		name, ok := l.many[string(id)]
+		return name, ok
+	}
+	for i := len(l.few) - 1; i >= 0; i-- {
+		if p := l.few[i]; bytes.Equal(p.id, id) {
+			return p.name, true
+		}
+	}
+	return nil, false
+}
+
+func (x *Exchange) geminiParts(w *writer, parts []part, names *nameList) error {
 	w.array("parts")
 	for i := range parts {
 		w.open()
@@ -84,22 +109,20 @@ func (x *Exchange) geminiParts(w *writer, parts []part, names map[string][]byte)
 	return nil
 }
 
-func (x *Exchange) geminiPart(w *writer, p *part, names map[string][]byte) error {
+func (x *Exchange) geminiPart(w *writer, p *part, names *nameList) error {
 	switch p.kind {
 	case textPart, refusalPart:
 		w.literal("text", p.text)
 	case callPart:
-		args, ok := p.object()
-		if !ok {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
-		}
 		w.object("functionCall")
 		w.literal("id", p.id)
 		w.literal("name", p.name)
-		w.literal("args", args)
+		if !w.objectOf("args", p) {
+			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		}
 		w.close('}')
 	case resultPart:
-		name, ok := names[string(p.id)]
+		name, ok := names.of(p.id)
 		if !ok {
 			return &Error{Field: "messages", Reason: "a tool's answer is to no call of this conversation, whose name " + x.to.String() + " asks for"}
 		}

@@ -203,6 +203,43 @@ func appendQuoted(dst, json []byte) []byte {
 	return append(dst, '"')
 }
 
+// objectOf appends a member that is what a call's arguments are, as an object. It reports false, and has appended no good, where they are none.
+func (w *writer) objectOf(name string, p *part) bool {
+	switch w.key(name); {
+	case p.quoted:
+		start := len(w.b)
+		w.b = llm.AppendMeaning(w.b, p.args)
+		object := bytes.TrimSpace(w.b[start:])
+		if len(object) == 0 {
+			w.b = append(w.b[:start], "{}"...)
+		} else if object[0] != '{' || llm.Check(object) != nil {
+			return false
+		}
+	case p.args == nil:
+		w.b = append(w.b, "{}"...)
+	default:
+		w.b = append(w.b, p.args...)
+	}
+	w.next = true
+	return true
+}
+
+// textOf appends a member that is what a call's arguments are, as a string.
+func (w *writer) textOf(name string, p *part) {
+	if p.quoted || p.args == nil {
+		w.literal(name, p.string())
+		return
+	}
+	w.json(name, p.args)
+}
+
+// json appends a member that is a string of JSON.
+func (w *writer) json(name string, json []byte) {
+	w.key(name)
+	w.b = appendQuoted(w.b, json)
+	w.next = true
+}
+
 // object is a call's arguments as an object.
 func (p *part) object() ([]byte, bool) {
 	if !p.quoted {

@@ -197,20 +197,17 @@ func (x *Exchange) block(w *writer, p *part) error {
 		}
 		w.literal("title", p.name)
 	case callPart:
-		input, ok := p.object()
-		if !ok {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
-		}
 		w.str("type", "tool_use")
 		w.literal("id", p.id)
 		w.literal("name", p.name)
-		w.literal("input", input)
+		if !w.objectOf("input", p) {
+			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		}
 	case resultPart:
 		w.str("type", "tool_result")
 		w.literal("tool_use_id", p.id)
 		if p.args != nil {
-			w.key("content")
-			w.value(appendQuoted(nil, p.args))
+			w.json("content", p.args)
 		} else if p.text != nil {
 			w.literal("content", p.text)
 		} else if len(p.parts) > 0 {

@@ -3,6 +3,7 @@ package translate_test
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -135,6 +136,23 @@ func TestErrorsNameTheFieldByItsPath(t *testing.T) {
 	} {
 		if got, err := begin(t, llm.OpenAIChat, translate.Messages).Request("m", []byte(body)); err == nil || err.Error() != want {
 			t.Errorf("got %v, %s, want %s", err, got.Body, want)
+		}
+	}
+}
+
+func TestGoogleIsToldTheNamesOfHoweverManyCalls(t *testing.T) {
+	for _, n := range []int{1, 16, 17, 40} {
+		var calls, results, want []string
+		for i := range n {
+			id, name := fmt.Sprintf("c%d", i), fmt.Sprintf("f%d", i)
+			calls = append(calls, `{"id":"`+id+`","type":"function","function":{"name":"`+name+`","arguments":"{}"}}`)
+			results = append(results, `{"role":"tool","tool_call_id":"`+id+`","content":"a"}`)
+			want = append(want, `{"functionResponse":{"id":"`+id+`","name":"`+name+`","response":{"result":"a"}}}`)
+		}
+		body := `{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[` + strings.Join(calls, ",") + `]},` + strings.Join(results, ",") + `]}`
+		got, err := begin(t, llm.OpenAIChat, translate.Gemini).Request("m", []byte(body))
+		if err != nil || !strings.Contains(string(got.Body), strings.Join(want, ",")) {
+			t.Errorf("%d calls: %v, got %s", n, err, got.Body)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (x *Exchange) items(w *writer, m *message) error {
 			w.str("type", "function_call")
 			w.literal("call_id", p.id)
 			w.literal("name", p.name)
-			w.literal("arguments", p.string())
+			w.textOf("arguments", p)
 			w.close('}')
 			i++
 		case resultPart:
@@ -75,8 +75,7 @@ func (x *Exchange) items(w *writer, m *message) error {
 			w.literal("call_id", p.id)
 			switch {
 			case p.args != nil:
-				w.key("output")
-				w.value(appendQuoted(nil, p.args))
+				w.json("output", p.args)
 			case p.text != nil:
 				w.literal("output", p.text)
 			case len(p.parts) == 0:
