@@ -3,6 +3,7 @@ module github.com/leash-gateway/leash
 go 1.26.2
 
 require (
+	connectrpc.com/connect v1.21.1
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/agnivade/levenshtein v1.2.2
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2

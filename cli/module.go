@@ -19,11 +19,12 @@ var errScenarios = errors.New("not all scenarios pass")
 func moduleCommand() *cli.Command {
 	c := command(&cli.Command{
 		Name:  "module",
-		Usage: "make, build, test, run, measure, fuzz, publish and sign modules",
+		Usage: "make, build, test, run, measure, fuzz, publish, sign and promote modules",
 		Subcommands: []*cli.Command{
 			moduleNewCommand(), moduleBuildCommand(), moduleUpgradeKitCommand(), moduleInspectCommand(),
 			modulePushCommand(), modulePullCommand(), moduleListCommand(), moduleTagCommand(), moduleCopyCommand(),
 			moduleGenerateKeyCommand(), moduleSignCommand(), moduleVerifyCommand(), moduleLoginCommand(), moduleLogoutCommand(),
+			modulePromoteCommand(), moduleRollbackCommand(), moduleDeprecateCommand(), moduleYankCommand(), moduleVersionsCommand(), moduleHistoryCommand(), moduleSearchCommand(),
 			moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleFuzzCommand(), moduleCompileCommand(),
 		},
 		Action: cli.ShowSubcommandHelp,

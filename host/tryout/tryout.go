@@ -175,7 +175,7 @@ func (t *trial) scenarios(ctx context.Context, names []string) {
 			t.fail("%s", t.local(err.Error()))
 			continue
 		}
-		r := &scenario.Runner{Target: scenario.Host{Harness: t.harness}, Find: t.find, Module: t.module.Name, Alone: true}
+		r := &scenario.Runner{Target: restricted{scenario.Host{Harness: t.harness}, t.module.Allowed()}, Find: t.find, Module: t.module.Name, Alone: true}
 		err = r.Run(ctx, f, func(report scenario.Report) {
 			if report.Skipped != "" {
 				t.Skipped++
@@ -190,6 +190,27 @@ func (t *trial) scenarios(ctx context.Context, names []string) {
 			t.fail("%s", t.local(err.Error()))
 		}
 	}
+}
+
+// restricted lets modules do what the manifest names and nothing else, as Envoy will.
+type restricted struct {
+	scenario.Host
+	allow []string
+}
+
+// Start makes a pipeline of it.
+func (r restricted) Start(ctx context.Context, s harness.Setup) (scenario.Session, error) {
+	return r.Host.Start(ctx, restrict(s, r.allow))
+}
+
+func restrict(s harness.Setup, allow []string) harness.Setup {
+	s.Modules = slices.Clone(s.Modules)
+	for i := range s.Modules {
+		if s.Modules[i].Allow == nil {
+			s.Modules[i].Allow = allow
+		}
+	}
+	return s
 }
 
 // measure measures the first exchange of the module's scenarios that is answered, else a chat of 600 bytes.
@@ -212,7 +233,7 @@ search:
 			}
 		}
 	}
-	p, err := t.harness.Start(ctx, setup)
+	p, err := t.harness.Start(ctx, restrict(setup, t.module.Allowed()))
 	if err != nil {
 		t.fail("it cannot be measured without a scenario: %v", t.local(err.Error()))
 		return

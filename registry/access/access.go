@@ -143,11 +143,16 @@ func (p *Principal) Scoped() bool { return p.scopes != nil }
 
 // May says whether somebody may do something in a repository.
 func (p *Principal) May(a Action, repository string) bool {
-	if p.control == nil {
-		return true
-	}
 	if p.scopes != nil && !slices.ContainsFunc(p.scopes, func(s scope) bool { return s.allows(a, repository) }) {
 		return false
+	}
+	return p.Granted(a, repository)
+}
+
+// Granted is May, whatever a token was asked for: who downloads what they have pushed asks for a token to pull.
+func (p *Principal) Granted(a Action, repository string) bool {
+	if p.control == nil {
+		return true
 	}
 	for _, g := range p.control.options.Grants {
 		if slices.Contains(allowed[g.Role], a) && matchesAny(g.Namespaces, repository) && p.is(g.To) {

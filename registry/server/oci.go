@@ -121,7 +121,7 @@ func (s *Server) mayServe(ctx context.Context, c *call, target *catalog.Target) 
 	if target.Build == nil {
 		return nil
 	}
-	if target.Build.State == catalog.Pending && c.who.May(access.Push, c.repository) {
+	if target.Build.State == catalog.Pending && c.who.Granted(access.Push, c.repository) {
 		return nil // to be signed
 	}
 	return s.catalog.Usable(ctx, c.repository, target.Digest)

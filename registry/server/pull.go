@@ -122,7 +122,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, c *call) error 
 // mayServeBlob says whether somebody may have a blob.
 func (s *Server) mayServeBlob(ctx context.Context, c *call, method string, d digest.Digest) error {
 	builds, attached := s.catalog.Holders(c.repository, d)
-	pusher := c.who.May(access.Push, c.repository)
+	pusher := c.who.Granted(access.Push, c.repository)
 	switch {
 	case attached:
 		return nil
@@ -148,7 +148,7 @@ func (s *Server) mayServeBlob(ctx context.Context, c *call, method string, d dig
 
 // listTags lists the tags that somebody can pull.
 func (s *Server) listTags(w http.ResponseWriter, r *http.Request, c *call) error {
-	list, err := s.catalog.Tags(c.repository, c.who.May(access.Push, c.repository))
+	list, err := s.catalog.Tags(c.repository, c.who.Granted(access.Push, c.repository))
 	if err != nil && !c.any {
 		return refuse(http.StatusNotFound, codeNameUnknown, "there is no repository "+c.repository)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/service"
 	"github.com/leash-gateway/leash/registry/trust"
 )
 
@@ -138,6 +139,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.mux.HandleFunc("/v2/", s.serveOCI)
 	s.mux.HandleFunc("/token", o.Access.Token)
+	s.mux.Handle(service.New(s.catalog, o.Access, o.Log))
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	return s, nil

@@ -1,0 +1,442 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/urfave/cli/v2"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
+	"github.com/leash-gateway/leash/api/leash/registry/v1/registryv1connect"
+	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/setup"
+)
+
+// catalogFlags are those of all commands that speak to a registry's catalogue.
+func catalogFlags(more ...cli.Flag) []cli.Flag {
+	return registryFlags(append(more,
+		&cli.StringFlag{Name: "registry", Usage: "the registry's `ADDRESS`, where the module's name does not say it", Value: setup.DefaultListen, EnvVars: []string{"LEASH_REGISTRY"}},
+	)...)
+}
+
+func reasonFlag() cli.Flag {
+	return &cli.StringFlag{Name: "reason", Aliases: []string{"m"}, Usage: "`WHY`, for those who read the history"}
+}
+
+func channelFlag() cli.Flag {
+	return &cli.StringFlag{Name: "channel", Usage: "the `CHANNEL`, such as stable"}
+}
+
+// catalogName splits a module's name: REGISTRY/REPOSITORY, or REPOSITORY of the registry that the flag names.
+func catalogName(c *cli.Context, name string) (registry, module string) {
+	if host, rest, found := strings.Cut(name, "/"); found && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		return host, rest
+	}
+	return c.String("registry"), name
+}
+
+// withCatalog runs an action with a client of the registry that the first argument names, and the module's name there.
+func withCatalog(c *cli.Context, least, most int, act func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error) error {
+	return withRegistries(c, least, most, func(ctx context.Context, client *remote.Client) error {
+		registry, module := catalogName(c, c.Args().First())
+		web, url, err := client.Service(ctx, registry)
+		if err != nil {
+			return err
+		}
+		return explainCatalog(registry, act(ctx, registryv1connect.NewCatalogServiceClient(web, url), module))
+	})
+}
+
+// explainCatalog adds what to do to errors that a person can do something about.
+func explainCatalog(registry string, err error) error {
+	answer, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return err
+	}
+	text := answer.Message()
+	switch answer.Code() {
+	case connect.CodeUnauthenticated:
+		text += " (leash module login " + registry + ")"
+	case connect.CodeUnimplemented:
+		text = "it is no registry of Leash's, so it has no channels (--registry names one)"
+	case connect.CodeUnavailable:
+		text += " (is the registry running? leash registry serve)"
+	case connect.CodeInvalidArgument:
+		return usageError{fmt.Errorf("%s: %s", registry, text)}
+	}
+	return fmt.Errorf("%s: %s", registry, text)
+}
+
+func modulePromoteCommand() *cli.Command {
+	return withArguments(&cli.Command{
+		Name:      "promote",
+		Usage:     "make a channel of a registry point at a version",
+		ArgsUsage: "[REGISTRY/]NAME VERSION",
+		Description: "The registry verifies the version before: signatures, content, manifest. With --canary or --node some of the Envoys that\n" +
+			"follow the channel get it first: a share of them, or those whose node id matches. It is then promoted by itself after --for, or\n" +
+			"ended by itself when it breaks --max-error-rate or --max-latency; promoting it again without them does it at once.",
+		Flags: catalogFlags(channelFlag(), reasonFlag(), outputFlag(),
+			&cli.StringFlag{Name: "expect", Usage: "refuse it if the channel does not point at this `DIGEST` until now"},
+			&cli.IntFlag{Name: "canary", Usage: "first only for a share of the Envoys, in `PERCENT`"},
+			&cli.StringSliceFlag{Name: "node", Usage: "first only for Envoys whose node id matches the `PATTERN` (* is anything); may be repeated"},
+			&cli.DurationFlag{Name: "for", Usage: "promote a canary when it has gone well for this `TIME`", DefaultText: "by hand"},
+			&cli.Float64Flag{Name: "max-error-rate", Usage: "end a canary when more than this `SHARE` of requests (0 to 1) fails"},
+			&cli.DurationFlag{Name: "max-latency", Usage: "end a canary when the p95 of requests is above this `TIME`"},
+		),
+		Action: func(c *cli.Context) error {
+			if c.String("channel") == "" {
+				return badUsage("name the channel: --channel stable")
+			}
+			tried := c.IsSet("canary") || c.IsSet("node")
+			if !tried && (c.IsSet("for") || c.IsSet("max-error-rate") || c.IsSet("max-latency")) {
+				return badUsage("--for, --max-error-rate and --max-latency are of a canary: --canary PERCENT or --node PATTERN")
+			}
+			return withCatalog(c, 2, 2, func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error {
+				if tried {
+					return startCanary(ctx, c, client, module)
+				}
+				answer, err := client.PromoteVersion(ctx, connect.NewRequest(&registryv1.PromoteVersionRequest{
+					Module: module, Version: c.Args().Get(1), Channel: c.String("channel"), Reason: c.String("reason"), ExpectedDigest: c.String("expect"),
+				}))
+				if err != nil {
+					return err
+				}
+				return showChannel(c, answer.Msg.GetChannel())
+			})
+		},
+	})
+}
+
+func startCanary(ctx context.Context, c *cli.Context, client registryv1connect.CatalogServiceClient, module string) error {
+	percent := c.Int("canary")
+	if percent < 0 || percent > 100 {
+		return badUsage("--canary %d: it is a share in percent, 0 to 100", percent)
+	}
+	answer, err := client.StartCanary(ctx, connect.NewRequest(&registryv1.StartCanaryRequest{
+		Module: module, Channel: c.String("channel"), Reason: c.String("reason"),
+		Canary: &registryv1.Canary{
+			Version: c.Args().Get(1), Percent: uint32(percent), Nodes: c.StringSlice("node"), PromoteAfter: durationpb.New(c.Duration("for")), //nolint:gosec // 0 to 100
+			MaxErrorRate: c.Float64("max-error-rate"), MaxLatency: durationpb.New(c.Duration("max-latency")),
+		},
+	}))
+	if err != nil {
+		return err
+	}
+	return showChannel(c, answer.Msg.GetChannel())
+}
+
+// channelRow is a channel as it is shown.
+type channelRow struct {
+	Channel  string `json:"channel"`
+	Version  string `json:"version"`
+	Digest   string `json:"digest"`
+	Revision uint64 `json:"revision"`
+	Canary   string `json:"canary,omitempty"`
+}
+
+func channelRowOf(channel *registryv1.Channel) channelRow {
+	return channelRow{channel.GetName(), channel.GetVersion(), channel.GetDigest(), channel.GetRevision(), channel.GetCanary().GetVersion()}
+}
+
+func showChannel(c *cli.Context, channel *registryv1.Channel) error {
+	row := channelRowOf(channel)
+	return output(c, row, func(w io.Writer) {
+		version := row.Version
+		if version == "" {
+			version = "nothing"
+		}
+		_, _ = fmt.Fprintf(w, "%s -> %s %s\n", row.Channel, version, row.Digest)
+		if row.Canary != "" {
+			_, _ = fmt.Fprintf(w, "canary: %s\n", row.Canary)
+		}
+	})
+}
+
+func moduleRollbackCommand() *cli.Command {
+	return withArguments(&cli.Command{
+		Name:        "rollback",
+		Usage:       "make a channel of a registry point at what it pointed at before",
+		ArgsUsage:   "[REGISTRY/]NAME [VERSION]",
+		Description: "A canary of the channel is ended instead, if there is one and no version is named.",
+		Flags: catalogFlags(channelFlag(), reasonFlag(), outputFlag(),
+			&cli.StringFlag{Name: "expect", Usage: "refuse it if the channel does not point at this `DIGEST` until now"},
+		),
+		Action: func(c *cli.Context) error {
+			if c.String("channel") == "" || c.String("reason") == "" {
+				return badUsage("name the channel and say why: --channel stable --reason WHY")
+			}
+			return withCatalog(c, 1, 2, func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error {
+				known, err := client.GetModule(ctx, connect.NewRequest(&registryv1.GetModuleRequest{Module: module}))
+				if err != nil {
+					return err
+				}
+				for _, channel := range known.Msg.GetChannels() {
+					if channel.GetName() != c.String("channel") || channel.GetCanary() == nil || c.NArg() > 1 {
+						continue
+					}
+					ended, err := client.AbortCanary(ctx, connect.NewRequest(&registryv1.AbortCanaryRequest{Module: module, Channel: channel.GetName(), Reason: c.String("reason")}))
+					if err != nil {
+						return err
+					}
+					return showChannel(c, ended.Msg.GetChannel())
+				}
+				answer, err := client.RollBackChannel(ctx, connect.NewRequest(&registryv1.RollBackChannelRequest{
+					Module: module, Channel: c.String("channel"), Version: c.Args().Get(1), Reason: c.String("reason"), ExpectedDigest: c.String("expect"),
+				}))
+				if err != nil {
+					return err
+				}
+				return showChannel(c, answer.Msg.GetChannel())
+			})
+		},
+	})
+}
+
+func moduleDeprecateCommand() *cli.Command {
+	return judgeCommand("deprecate", "say that a version in a registry should not be used any more", "Who uses it goes on; it cannot be promoted.",
+		func(ctx context.Context, c *cli.Context, client registryv1connect.CatalogServiceClient, module, version string) (*registryv1.Version, error) {
+			if c.Bool("undo") {
+				answer, err := client.UndeprecateVersion(ctx, connect.NewRequest(&registryv1.UndeprecateVersionRequest{Module: module, Version: version, Reason: c.String("reason")}))
+				if err != nil {
+					return nil, err
+				}
+				return answer.Msg.GetVersion(), nil
+			}
+			answer, err := client.DeprecateVersion(ctx, connect.NewRequest(&registryv1.DeprecateVersionRequest{Module: module, Version: version, Reason: c.String("reason")}))
+			if err != nil {
+				return nil, err
+			}
+			return answer.Msg.GetVersion(), nil
+		}, &cli.BoolFlag{Name: "undo", Usage: "take it back"})
+}
+
+func moduleYankCommand() *cli.Command {
+	return judgeCommand("yank", "take a version in a registry back, for good", "Nobody gets it any more. Channels that point at it go back to what they pointed at before.",
+		func(ctx context.Context, c *cli.Context, client registryv1connect.CatalogServiceClient, module, version string) (*registryv1.Version, error) {
+			answer, err := client.YankVersion(ctx, connect.NewRequest(&registryv1.YankVersionRequest{Module: module, Version: version, Reason: c.String("reason")}))
+			if err != nil {
+				return nil, err
+			}
+			return answer.Msg.GetVersion(), nil
+		})
+}
+
+// judgeCommand is a command about one version, for a reason that must be said.
+func judgeCommand(
+	name, usage, description string,
+	do func(ctx context.Context, c *cli.Context, client registryv1connect.CatalogServiceClient, module, version string) (*registryv1.Version, error), more ...cli.Flag,
+) *cli.Command {
+	return withArguments(&cli.Command{
+		Name: name, Usage: usage, ArgsUsage: "[REGISTRY/]NAME VERSION", Description: description,
+		Flags: catalogFlags(append(more, reasonFlag(), outputFlag())...),
+		Action: func(c *cli.Context) error {
+			if c.String("reason") == "" {
+				return badUsage("say why, for those who will ask: --reason WHY")
+			}
+			return withCatalog(c, 2, 2, func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error {
+				version, err := do(ctx, c, client, module, c.Args().Get(1))
+				if err != nil {
+					return err
+				}
+				row := versionRowOf(version)
+				return output(c, row, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %s is %s\n", module, row.Version, row.State) })
+			})
+		},
+	})
+}
+
+// versionRow is a version as it is shown.
+type versionRow struct {
+	Version   string   `json:"version"`
+	State     string   `json:"state"`
+	Reason    string   `json:"reason,omitempty"`
+	Digest    string   `json:"digest"`
+	Wasm      string   `json:"wasm"`
+	Bytes     int64    `json:"bytes"`
+	Pushed    string   `json:"pushed"`
+	By        string   `json:"by"`
+	Downloads uint64   `json:"downloads"`
+	Channels  []string `json:"channels,omitempty"`
+}
+
+func versionRowOf(v *registryv1.Version) versionRow {
+	return versionRow{
+		Version: v.GetVersion(), State: strings.ToLower(strings.TrimPrefix(v.GetState().String(), "STATE_")), Reason: v.GetReason(), Digest: v.GetDigest(), Wasm: v.GetWasmDigest(),
+		Bytes: v.GetWasmBytes(), Pushed: timeText(v.GetPushTime()), By: v.GetPushedBy(), Downloads: v.GetDownloads(),
+	}
+}
+
+func timeText(t *timestamppb.Timestamp) string { return t.AsTime().Format(time.RFC3339) }
+
+func moduleVersionsCommand() *cli.Command {
+	return withArguments(&cli.Command{
+		Name: "versions", Usage: "list a module's versions and channels in a registry", ArgsUsage: "[REGISTRY/]NAME", Flags: catalogFlags(outputFlag()),
+		Action: func(c *cli.Context) error {
+			return withCatalog(c, 1, 1, func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error {
+				answer, err := client.GetModule(ctx, connect.NewRequest(&registryv1.GetModuleRequest{Module: module}))
+				if err != nil {
+					return err
+				}
+				at := map[string][]string{}
+				for _, channel := range answer.Msg.GetChannels() {
+					at[channel.GetVersion()] = append(at[channel.GetVersion()], channel.GetName())
+					if canary := channel.GetCanary(); canary != nil {
+						at[canary.GetVersion()] = append(at[canary.GetVersion()], channel.GetName()+" (canary)")
+					}
+				}
+				rows := []versionRow{}
+				for _, v := range answer.Msg.GetVersions() {
+					row := versionRowOf(v)
+					row.Channels = at[row.Version]
+					rows = append(rows, row)
+				}
+				return output(c, rows, func(w io.Writer) {
+					table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+					_, _ = fmt.Fprintln(table, "VERSION\tSTATE\tCHANNELS\tPUSHED\tBY\tDOWNLOADS\tDIGEST")
+					for _, row := range rows {
+						_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", row.Version, row.State, strings.Join(row.Channels, ", "), row.Pushed, row.By, row.Downloads, row.Digest)
+					}
+					_ = table.Flush()
+				})
+			})
+		},
+	})
+}
+
+func moduleHistoryCommand() *cli.Command {
+	return withArguments(&cli.Command{
+		Name: "history", Usage: "tell who did what to a module in a registry", ArgsUsage: "[REGISTRY/]NAME",
+		Flags: catalogFlags(outputFlag(), &cli.UintFlag{Name: "limit", Usage: "at most so many (`N`) events, the latest first", Value: 100}),
+		Action: func(c *cli.Context) error {
+			return withCatalog(c, 1, 1, func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error {
+				rows, err := history(ctx, client, module, int(c.Uint("limit"))) //nolint:gosec // a small number
+				if err != nil {
+					return err
+				}
+				return output(c, rows, func(w io.Writer) {
+					table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+					_, _ = fmt.Fprintln(table, "SEQ\tTIME\tWHO\tWHAT\tVERSION\tCHANNEL\tREASON")
+					for _, row := range rows {
+						_, _ = fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Seq, row.Time, row.Actor, row.Kind, row.Version, row.Channel, row.Reason)
+					}
+					_ = table.Flush()
+				})
+			})
+		},
+	})
+}
+
+// eventRow is an event as it is shown.
+type eventRow struct {
+	Seq      uint64            `json:"seq"`
+	Time     string            `json:"time"`
+	Actor    string            `json:"actor"`
+	Via      string            `json:"via,omitempty"`
+	Kind     string            `json:"kind"`
+	Version  string            `json:"version,omitempty"`
+	Channel  string            `json:"channel,omitempty"`
+	Tag      string            `json:"tag,omitempty"`
+	Digest   string            `json:"digest,omitempty"`
+	Previous string            `json:"previous,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
+	Details  map[string]string `json:"details,omitempty"`
+	Chain    string            `json:"chain"`
+}
+
+// history reads page after page.
+func history(ctx context.Context, client registryv1connect.CatalogServiceClient, module string, limit int) ([]eventRow, error) {
+	rows, before := []eventRow{}, uint64(0)
+	for len(rows) < limit {
+		const page = 500
+		answer, err := client.ListEvents(ctx, connect.NewRequest(&registryv1.ListEventsRequest{
+			Module: module, Before: before, PageSize: uint32(min(page, limit-len(rows))), //nolint:gosec // at most a page
+		}))
+		if err != nil {
+			return nil, err
+		}
+		if len(answer.Msg.GetEvents()) == 0 {
+			break
+		}
+		for _, e := range answer.Msg.GetEvents() {
+			before = e.GetSeq()
+			rows = append(rows, eventRow{
+				Seq: e.GetSeq(), Time: timeText(e.GetTime()), Actor: e.GetActor(), Via: e.GetVia(), Kind: e.GetKind(), Version: e.GetVersion(), Channel: e.GetChannel(),
+				Tag: e.GetTag(), Digest: e.GetDigest(), Previous: e.GetPreviousDigest(), Reason: e.GetReason(), Details: e.GetDetails(), Chain: e.GetChain(),
+			})
+		}
+		if before <= 1 {
+			break
+		}
+	}
+	return rows, nil
+}
+
+func moduleSearchCommand() *cli.Command {
+	return withArguments(&cli.Command{
+		Name: "search", Usage: "find modules in a registry", ArgsUsage: "[WORD]...", Description: "Without words it lists all of them.",
+		Flags: catalogFlags(outputFlag()),
+		Action: func(c *cli.Context) error {
+			return withRegistries(c, 0, -1, func(ctx context.Context, client *remote.Client) error {
+				registry := c.String("registry")
+				web, url, err := client.Service(ctx, registry)
+				if err != nil {
+					return err
+				}
+				rows, err := search(ctx, registryv1connect.NewCatalogServiceClient(web, url), strings.Join(c.Args().Slice(), " "))
+				if err != nil {
+					return explainCatalog(registry, err)
+				}
+				return output(c, rows, func(w io.Writer) {
+					table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+					_, _ = fmt.Fprintln(table, "MODULE\tLATEST\tKIND\tCHANNELS\tDESCRIPTION")
+					for _, row := range rows {
+						var channels []string
+						for _, channel := range row.Channels {
+							channels = append(channels, channel.Channel+"="+channel.Version)
+						}
+						_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", row.Module, row.Latest, row.Kind, strings.Join(channels, ", "), row.Description)
+					}
+					_ = table.Flush()
+				})
+			})
+		},
+	})
+}
+
+// moduleRow is a module as it is shown.
+type moduleRow struct {
+	Module      string       `json:"module"`
+	Latest      string       `json:"latest"`
+	Kind        string       `json:"kind"`
+	Description string       `json:"description"`
+	Channels    []channelRow `json:"channels,omitempty"`
+}
+
+// search reads page after page.
+func search(ctx context.Context, client registryv1connect.CatalogServiceClient, query string) ([]moduleRow, error) {
+	rows, token := []moduleRow{}, ""
+	for {
+		answer, err := client.SearchModules(ctx, connect.NewRequest(&registryv1.SearchModulesRequest{Query: query, PageToken: token}))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range answer.Msg.GetModules() {
+			row := moduleRow{Module: m.GetName(), Latest: m.GetLatestVersion(), Kind: m.GetKind(), Description: m.GetDescription()}
+			for _, channel := range m.GetChannels() {
+				row.Channels = append(row.Channels, channelRowOf(channel))
+			}
+			rows = append(rows, row)
+		}
+		if token = answer.Msg.GetNextPageToken(); token == "" {
+			return rows, nil
+		}
+	}
+}
