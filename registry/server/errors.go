@@ -77,6 +77,9 @@ const statusClientGone = 499
 // fail answers with an error, and logs one that is the registry's own.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := faultOf(err)
+	if errors.Is(err, store.ErrTampered) {
+		s.metrics.tampered.Inc()
+	}
 	if f.status == http.StatusInternalServerError || errors.Is(err, store.ErrTampered) {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err.Error())
 	}

@@ -68,6 +68,7 @@ func (s *Server) inspect(ctx context.Context, c *call, p *pushed) (catalog.Build
 		}
 	}
 	if len(wrong) > 0 {
+		s.metrics.pushes.WithLabelValues("refused").Inc()
 		s.log.Info("module refused", "module", c.repository, "version", m.Version, "by", c.who.Name, "reasons", strings.Join(wrong, "; "))
 		return none, &fault{status: http.StatusBadRequest, code: codeManifestInvalid, message: strings.Join(wrong, "; "), details: wrong}
 	}
@@ -141,7 +142,9 @@ func (s *Server) try(ctx context.Context, c *call, m *manifest.Manifest, wasm []
 	if err := os.WriteFile(file, wasm, 0o600); err != nil {
 		return nil, fmt.Errorf("try module: %w", err)
 	}
+	began := time.Now()
 	tried, err := s.options.Sandbox.Try(ctx, file, rule.P95 > 0)
+	s.metrics.tries.Observe(time.Since(began).Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("try module: %w", err)
 	}

@@ -142,6 +142,7 @@ func (s *Server) putModule(w http.ResponseWriter, r *http.Request, c *call, p *p
 	if err != nil {
 		return err
 	}
+	s.metrics.pushes.WithLabelValues(string(now.State)).Inc()
 	s.log.Info("module pushed", "module", c.repository, "version", now.Version, "tag", p.tag, "digest", p.digest.String(), "state", string(now.State), "by", c.who.Name)
 	s.mirrorTag(r, c, p)
 	if now.State == catalog.Pending {

@@ -73,8 +73,7 @@ type Options struct {
 type Limits struct {
 	// BlobBytes bounds a blob. Default: 256 MiB, as much as a module may have.
 	BlobBytes int64 `yaml:"blob_bytes"`
-	// RequestsPerSecond is how many requests one client (by its name, else its address) may send, Burst how many at once. Default: 500
-	// and 1000.
+	// RequestsPerSecond is how many requests may come from one address, Burst how many at once. Default: 2000 and 4000.
 	RequestsPerSecond int `yaml:"requests_per_second"`
 	Burst             int `yaml:"burst"`
 	// AdmissionBytes bounds how many bytes of modules are looked at at the same time, as they are in memory for it. Default: 512 MiB.
@@ -91,7 +90,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BlobBytes, 256<<20)
 	set(&l.AdmissionBytes, 512<<20)
 	if l.RequestsPerSecond <= 0 {
-		l.RequestsPerSecond = 500
+		l.RequestsPerSecond = 2000
 	}
 	if l.Burst <= 0 {
 		l.Burst = 2 * l.RequestsPerSecond
@@ -110,6 +109,8 @@ type Server struct {
 	uploads uploads
 	locks   locks
 	ready   atomic.Bool
+	metrics *metrics
+	rates   rates
 	log     *slog.Logger
 }
 
@@ -142,6 +143,9 @@ func New(o Options) (*Server, error) {
 	s.mux.Handle(service.New(s.catalog, o.Access, o.Log))
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
+	s.metrics = newMetrics(s)
+	s.mux.Handle("GET /metrics", s.metrics.page())
+	s.rates = rates{perSecond: float64(o.Limits.RequestsPerSecond), burst: float64(o.Limits.Burst), buckets: map[string]*bucket{}}
 	return s, nil
 }
 
@@ -149,7 +153,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) Catalog() *catalog.Catalog { return s.catalog }
 
 // ServeHTTP serves everything.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.gate(w, r) }
 
 // Close closes catalogue and store.
 func (s *Server) Close() error { return errors.Join(s.catalog.Close(), s.store.Close()) }
