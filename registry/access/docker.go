@@ -115,7 +115,7 @@ func (c *Control) Token(w http.ResponseWriter, r *http.Request) {
 		p, err = c.Authenticate(r)
 	case http.MethodPost:
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		secret := ""
+		var secret string
 		switch r.PostFormValue("grant_type") {
 		case "password":
 			secret = r.PostFormValue("password")

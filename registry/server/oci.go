@@ -54,7 +54,7 @@ func (s *Server) serveOCI(w http.ResponseWriter, r *http.Request) {
 	case c.kind == tags && read:
 		err = s.listTags(w, r, c)
 	case c.kind == referrers && read:
-		err = s.listReferrers(w, r, c)
+		s.store.ServeHTTP(w, r) // what it says is verified by those who use it
 	default:
 		err = refuse(http.StatusMethodNotAllowed, codeUnsupported, r.Method+" is not done to this")
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -22,6 +23,9 @@ import (
 )
 
 const digestHeader = "Docker-Content-Digest"
+
+const everyManifest = ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex +
+	", application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json"
 
 // getManifest serves a manifest: of a tag what the catalogue says.
 func (s *Server) getManifest(w http.ResponseWriter, r *http.Request, c *call) error {
@@ -63,6 +67,9 @@ func (s *Server) getOther(w http.ResponseWriter, r *http.Request, c *call) error
 	asked := r.Clone(r.Context())
 	asked.Method = http.MethodGet
 	asked.Header.Del("Range")
+	if accepts := strings.Join(r.Header.Values("Accept"), ","); accepts == "" || strings.Contains(accepts, "*/*") {
+		asked.Header.Set("Accept", everyManifest) // olareg wants them named
+	}
 	s.store.ServeHTTP(got, asked)
 	if got.Code != http.StatusOK {
 		copyAnswer(w, r, got)
@@ -206,10 +213,4 @@ func (s *Server) otherTags(r *http.Request, c *call) (list []string, found bool,
 		}
 	}
 	return list, true, nil
-}
-
-// listReferrers lists what refers to a manifest, as the store has it.
-func (s *Server) listReferrers(w http.ResponseWriter, r *http.Request, _ *call) error {
-	s.store.ServeHTTP(w, r)
-	return nil
 }

@@ -2,12 +2,12 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/opencontainers/go-digest"
@@ -153,7 +153,7 @@ func pageToken(name string) string { return base64.RawURLEncoding.EncodeToString
 
 func pageAfter(token string) (string, error) {
 	name, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || strings.ContainsRune(string(name), 0) {
+	if err != nil || bytes.IndexByte(name, 0) >= 0 {
 		return "", detailed(connect.CodeInvalidArgument, errors.New("page_token is not what an answer has given"), "INVALID", nil)
 	}
 	return string(name), nil

@@ -76,22 +76,25 @@ const (
 
 // sweep removes what interrupted writes have left.
 func sweep(root string) error {
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	var left []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && entry.Name() == blobsDir:
 			return fs.SkipDir
 		case entry.IsDir() && entry.Name() == uploads:
-			if err := os.RemoveAll(path); err != nil {
-				return err
-			}
+			left = append(left, path)
 			return fs.SkipDir
 		case !entry.IsDir() && strings.HasPrefix(entry.Name(), indexFile+"."):
-			return os.Remove(path)
+			left = append(left, path)
 		}
 		return nil
 	})
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
 
 // Close ends what is under way.
