@@ -104,10 +104,11 @@ test-others: ## Test with other projects' own code: Istio's fetcher, cosign, the
 compiled: build
 	@bin/leash module compile $(module_files)
 
-bench: build envoy build/tools/fortio ## Measure against plain Envoy and other gateways; writes docs/benchmarks.md
+bench: build envoy build/tools/fortio ## Measure against plain Envoy and other gateways; writes docs/benchmarks.md and docs/registry-benchmarks.md
 	@$(MAKE) --keep-going .bench/litellm/installed .bench/portkey/installed || \
 	echo "bench: not all of the other gateways can be installed here (see above): the report says which are missing"
 	$(GO) run ./e2e/bench -o docs/benchmarks.md $(BENCH_FLAGS)
+	$(GO) run ./e2e/bench/registry -o docs/registry-benchmarks.md
 
 build/tools/fortio: Tools.mk
 	GOBIN=$(CURDIR)/build/tools $(GO) install $(fortio)
