@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/leash-gateway/leash/host/tryout"
 	"github.com/leash-gateway/leash/registry/access"
@@ -107,7 +108,10 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 		log.Warn("everybody on this machine may push and promote, as nobody is named (access in registry.yaml)")
 	}
 	log.Info("the registry is ready", "listen", l.Addr().String(), "data", c.Path("data"))
-	err = s.Serve(c.Context, l, secured)
+	group, ctx := errgroup.WithContext(c.Context)
+	group.Go(func() error { return s.Serve(ctx, l, secured) })
+	group.Go(func() error { return configuration.Follow(ctx, s, o) })
+	err = group.Wait()
 	if closed := s.Close(); err == nil {
 		err = closed
 	}

@@ -135,6 +135,9 @@ type Principal struct {
 	scopes  []scope  // nil: whatever the grants say
 }
 
+// Local is somebody in this process, who may do everything.
+func Local(name string) *Principal { return &Principal{Name: name} }
+
 // Anonymous says that nobody has told who they are.
 func (p *Principal) Anonymous() bool { return p.Name == anonymous }
 

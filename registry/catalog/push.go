@@ -105,19 +105,42 @@ func (c *Catalog) Attach(ctx context.Context, a Actor, repository, tag string, o
 		return err
 	}
 	c.trusted.forget(repository, of.Subject)
-	if b, err := c.Build(repository, of.Subject); err != nil || b.State != Pending || !c.accepts(ctx, repository, of.Subject) {
-		return nil //nolint:nilerr // what it belongs to comes later, or waits for another signature
+	return c.release(ctx, a, repository, of.Subject)
+}
+
+// release releases a build that is pending, if the trust policy accepts it by now.
+func (c *Catalog) release(ctx context.Context, a Actor, repository string, d digest.Digest) error {
+	if b, err := c.Build(repository, d); err != nil || b.State != Pending || !c.accepts(ctx, repository, d) {
+		return nil //nolint:nilerr // it comes later, or waits for another signature
 	}
 	return c.change(ctx, func(t *transaction) error {
 		m, err := t.module(repository)
 		if err != nil {
 			return err
 		}
-		if b := m.builds[of.Subject]; b != nil && b.State == Pending {
+		if b := m.builds[d]; b != nil && b.State == Pending {
 			t.emit(a, Event{Kind: Release, Module: repository, Version: b.Version, Digest: b.Digest})
 		}
 		return nil
 	})
+}
+
+// Reconsider has the trust policy asked anew about everything, as after it has changed, and releases what it accepts by now.
+func (c *Catalog) Reconsider(ctx context.Context, a Actor) error {
+	c.trusted.mu.Lock()
+	clear(c.trusted.of)
+	c.trusted.mu.Unlock()
+	c.mu.RLock()
+	modules := c.modules
+	c.mu.RUnlock()
+	for name, m := range modules {
+		for d := range m.builds {
+			if err := c.release(ctx, a, name, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Remove takes away a build that is pending, an attachment, or a tag that is no version. What has been released stays: see

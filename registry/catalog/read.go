@@ -171,13 +171,6 @@ func (c *Catalog) Usable(ctx context.Context, repository string, d digest.Digest
 	return err
 }
 
-// Forget has the trust policy asked anew about everything, as after it has changed.
-func (c *Catalog) Forget() {
-	c.trusted.mu.Lock()
-	defer c.trusted.mu.Unlock()
-	clear(c.trusted.of)
-}
-
 // loads are downloads that have not been written yet.
 type loads struct {
 	mu sync.Mutex

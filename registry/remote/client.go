@@ -37,8 +37,8 @@ type Options struct {
 	Blobs *blobs.Folder
 	// IdleTimeout is how long a transfer may stand still until it is tried again. Default: 30 s.
 	IdleTimeout time.Duration
-	// Transport sends requests. Default: the network, with what is said above.
-	Transport http.RoundTripper
+	// Local are registries that are in this process, by their address: requests to them do not go through the network.
+	Local map[string]http.RoundTripper
 	// Progress is told of bytes that went by; nil tells nobody.
 	Progress func(Progress)
 }
@@ -97,7 +97,7 @@ func New(o Options) (*Client, error) {
 		c.blobs = *o.Blobs
 	}
 	c.auth = &auth.Client{
-		Client: &http.Client{Transport: retry.NewTransport(o.transport(transport))},
+		Client: &http.Client{Transport: retry.NewTransport(routed{o.Local, transport})},
 		Header: http.Header{"User-Agent": {o.UserAgent}},
 		Cache:  auth.NewCache(),
 	}
@@ -107,11 +107,18 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-func (o Options) transport(network http.RoundTripper) http.RoundTripper {
-	if o.Transport != nil {
-		return o.Transport
+// routed sends requests to registries in this process, and the others to the network.
+type routed struct {
+	local   map[string]http.RoundTripper
+	network http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t routed) RoundTrip(r *http.Request) (*http.Response, error) {
+	if local := t.local[r.URL.Host]; local != nil {
+		return local.RoundTrip(r)
 	}
-	return network
+	return t.network.RoundTrip(r)
 }
 
 // repository is a reference's, over HTTP or TLS as the registry speaks.
@@ -129,6 +136,9 @@ func (c *Client) repository(ctx context.Context, r Reference) (*oras.Repository,
 // speaksPlain finds out, once, whether a registry speaks HTTP without TLS. Only on the loopback that is good enough
 // without being asked for.
 func (c *Client) speaksPlain(ctx context.Context, registry string) (bool, error) {
+	if c.options.Local[registry] != nil {
+		return true, nil
+	}
 	if c.options.PlainHTTP || !onLoopback(registry) {
 		return c.options.PlainHTTP, nil
 	}

@@ -92,7 +92,7 @@ type trusted struct{ s *Server }
 // Check implements catalog.Trust.
 func (t trusted) Check(ctx context.Context, repository string, d digest.Digest) ([]signing.Verified, error) {
 	at := remote.Reference{Registry: t.s.options.Name, Repository: repository, Digest: d}
-	list, err := t.s.options.Trust.Image(ctx, t.s.self, at, t.s.options.Now())
+	list, err := t.s.trust.Load().Image(ctx, t.s.self, at, t.s.options.Now())
 	if err != nil && ctx.Err() != nil {
 		return nil, errors.Join(ctx.Err(), err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/service"
 	"github.com/leash-gateway/leash/registry/trust"
+	"github.com/leash-gateway/leash/registry/web"
 )
 
 // A Store holds the bytes. As a handler it is the OCI distribution API without any judgement.
@@ -109,6 +110,7 @@ type Server struct {
 	uploads uploads
 	locks   locks
 	ready   atomic.Bool
+	trust   atomic.Pointer[trust.Policy]
 	metrics *metrics
 	rates   rates
 	log     *slog.Logger
@@ -128,11 +130,12 @@ func New(o Options) (*Server, error) {
 	o.Limits = o.Limits.withDefaults()
 	s := &Server{options: o, store: o.Store, log: o.Log, mux: http.NewServeMux(), intake: semaphore.NewWeighted(o.Limits.AdmissionBytes)}
 	var err error
-	if s.self, err = remote.New(remote.Options{PlainHTTP: true, Blobs: &o.Cache, Transport: inProcess{http.HandlerFunc(s.unjudged)}}); err != nil {
+	if s.self, err = remote.New(remote.Options{Blobs: &o.Cache, Local: map[string]http.RoundTripper{o.Name: inProcess{http.HandlerFunc(s.unjudged)}}}); err != nil {
 		return nil, err
 	}
 	c := catalog.Options{File: o.CatalogFile, Store: o.Store, Now: o.Now}
 	if o.Trust != nil {
+		s.trust.Store(o.Trust)
 		c.Trust = trusted{s}
 	}
 	if s.catalog, err = catalog.Open(c); err != nil {
@@ -143,6 +146,9 @@ func New(o Options) (*Server, error) {
 	s.mux.Handle(service.New(s.catalog, o.Access, o.Log))
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
+	if err := web.Register(s.mux, web.Options{Catalog: s.catalog, Access: o.Access, Name: o.Name, Log: o.Log}); err != nil {
+		return nil, errors.Join(err, s.catalog.Close())
+	}
 	s.metrics = newMetrics(s)
 	s.mux.Handle("GET /metrics", s.metrics.page())
 	s.rates = rates{perSecond: float64(o.Limits.RequestsPerSecond), burst: float64(o.Limits.Burst), buckets: map[string]*bucket{}}
@@ -151,6 +157,26 @@ func New(o Options) (*Server, error) {
 
 // Catalog is the registry's catalogue. It is closed with the registry.
 func (s *Server) Catalog() *catalog.Catalog { return s.catalog }
+
+// SetTrust has another trust policy hold from now on, for a registry that has one. What waits for a signature is released if
+// the new policy accepts it.
+func (s *Server) SetTrust(ctx context.Context, p *trust.Policy) error {
+	s.trust.Store(p)
+	return s.catalog.Reconsider(ctx, catalog.Actor{Name: "registry", Via: "policy"})
+}
+
+// Local is the registry for clients in this process, who are known by this name and may do everything. They reach it by the
+// registry's own name ([remote.Options]).
+func (s *Server) Local(who string) map[string]http.RoundTripper {
+	return map[string]http.RoundTripper{s.options.Name: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.serveOCI(w, r.WithContext(context.WithValue(r.Context(), localKey{}, access.Local(who))))
+	})}}
+}
+
+// Name is what clients call the registry.
+func (s *Server) Name() string { return s.options.Name }
+
+type localKey struct{}
 
 // ServeHTTP serves everything.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.gate(w, r) }

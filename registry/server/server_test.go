@@ -90,6 +90,11 @@ func (r *registry) reference(t testing.TB, path string) remote.Reference {
 // push pushes a module to repository:tag.
 func (r *registry) push(t testing.TB, path string, wasm []byte) (remote.Reference, error) {
 	t.Helper()
+	return r.pushFor(context.Background(), t, path, wasm)
+}
+
+func (r *registry) pushFor(ctx context.Context, t testing.TB, path string, wasm []byte) (remote.Reference, error) {
+	t.Helper()
 	m, err := manifest.Of(path, wasm)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +103,7 @@ func (r *registry) push(t testing.TB, path string, wasm []byte) (remote.Referenc
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client(t).Push(context.Background(), r.reference(t, path), a)
+	return client(t).Push(ctx, r.reference(t, path), a)
 }
 
 func (r *registry) mustPush(t testing.TB, path string, wasm []byte) remote.Reference {

@@ -277,7 +277,8 @@ func TestAFullDiskStopsPushesAndNothingElse(t *testing.T) {
 
 func TestItEndsWhatIsUnderWayWhenItIsTold(t *testing.T) {
 	t.Parallel()
-	p := serve(t, t.TempDir())
+	data := t.TempDir()
+	p := serve(t, data)
 	in, out := io.Pipe()
 	put, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.address+"/v2/team/thing/blobs/uploads/?digest="+digest.FromString("hello world").String(), in)
 	if err != nil {
@@ -297,10 +298,15 @@ func TestItEndsWhatIsUnderWayWhenItIsTold(t *testing.T) {
 	if _, err := io.WriteString(out, "hello "); err != nil {
 		t.Fatal(err)
 	}
+	deadline := time.Now().Add(time.Minute)
+	for begun := []string{}; len(begun) == 0 && time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
+		if begun, err = filepath.Glob(filepath.Join(data, "oci", "team", "thing", "_uploads", "*")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
 	for !strings.Contains(p.logged(), "ending") && time.Now().Before(deadline) {
 		<-time.After(10 * time.Millisecond)
 	}

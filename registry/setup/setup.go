@@ -32,6 +32,7 @@ import (
 
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/blobs"
+	"github.com/leash-gateway/leash/registry/mirror"
 	"github.com/leash-gateway/leash/registry/server"
 	"github.com/leash-gateway/leash/registry/store"
 	"github.com/leash-gateway/leash/registry/trust"
@@ -53,6 +54,8 @@ type Config struct {
 	Limits     server.Limits      `yaml:"limits"`
 	// Upstream is an OCI registry that holds what is pushed here, in place of the data folder.
 	Upstream *Upstream `yaml:"upstream"`
+	// Mirror are repositories of other registries that are copied into this one. Docker's credentials are used for them.
+	Mirror []mirror.Source `yaml:"mirror"`
 
 	dir string
 }
@@ -104,6 +107,11 @@ func (c *Config) check() error {
 	for i := range c.Namespaces {
 		if err := c.Namespaces[i].Check(); err != nil {
 			return fmt.Errorf("namespaces[%d]: %w", i, err)
+		}
+	}
+	for i := range c.Mirror {
+		if err := c.Mirror[i].Check(); err != nil {
+			return fmt.Errorf("mirror[%d]: %w", i, err)
 		}
 	}
 	if c.Upstream != nil {
