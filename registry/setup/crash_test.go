@@ -321,3 +321,22 @@ func TestItEndsWhatIsUnderWayWhenItIsTold(t *testing.T) {
 		t.Errorf("%v\n%s", err, p.logged())
 	}
 }
+
+// wasm is the digest of a version's .wasm, out of its manifest.
+func (p *process) wasm(version string) digest.Digest {
+	p.t.Helper()
+	answer, err := http.Get("http://" + p.address + "/v2/team/hello/manifests/" + version)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	layer, _, err := artifact.Layer(text)
+	if err != nil {
+		return ""
+	}
+	return layer.Digest
+}

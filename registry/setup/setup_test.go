@@ -1,0 +1,162 @@
+package setup_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/registry/setup"
+	"github.com/leash-gateway/leash/registry/signing"
+)
+
+// write writes files into a folder, and returns the name of the first.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// open opens the registry of a folder's registry.yaml, and serves it until the test ends.
+func open(t *testing.T, dir string) (address string) {
+	t.Helper()
+	c, err := setup.Load(filepath.Join(dir, "registry.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := setup.Options{Data: t.TempDir(), Env: os.LookupEnv, Log: slog.New(slog.DiscardHandler)}
+	s, err := c.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secured, err := c.ServerTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 2)
+	go func() { ended <- s.Serve(ctx, l, secured) }()
+	go func() { ended <- c.Follow(ctx, s, o) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, <-ended, s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+// certificate is a certificate of itself and its key, in PEM.
+func certificate(t *testing.T, name string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	made, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made})), string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}))
+}
+
+func TestTLSWantsClientsCertificatesWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	serverCert, serverKey := certificate(t, "server")
+	clientCert, clientKey := certificate(t, "client")
+	write(t, dir, map[string]string{
+		"registry.yaml": "tls: {cert: server.crt, key: server.key, client_ca: client.crt}\n",
+		"server.crt":    serverCert, "server.key": serverKey, "client.crt": clientCert,
+	})
+	address := open(t, dir)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(serverCert))
+	pair, err := tls.X509KeyPair([]byte(clientCert), []byte(clientKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		certificates []tls.Certificate
+		served       bool
+	}{"with one": {[]tls.Certificate{pair}, true}, "without": {nil, false}} {
+		web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: tc.certificates, MinVersion: tls.VersionTLS12}}}
+		answer, err := web.Get("https://" + address + "/healthz")
+		if err == nil {
+			answer.Body.Close()
+		}
+		if (err == nil) != tc.served {
+			t.Errorf("%s: %v", name, err)
+		}
+		web.CloseIdleConnections()
+	}
+}
+
+func TestAChangedTrustPolicyHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, public, err := signing.GenerateKey([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const unsigned, signed = "rules: [{match: ['*'], unsigned: true}]\n", "rules: [{match: ['*'], keys: [{file: key.pub}]}]\n"
+	write(t, dir, map[string]string{"registry.yaml": "name: registry.test\ntrust: trust.yaml\n", "trust.yaml": signed, "key.pub": string(public)})
+	p := &process{t: t, address: open(t, dir)}
+	if _, err := p.push(t.Context(), client(t), "1.0.0", "x"); err != nil {
+		t.Fatal(err)
+	}
+	// Who may push sees a manifest that is pending, to sign it, so what counts is the .wasm.
+	wasm := func() int {
+		if manifest := p.status("/v2/team/hello/manifests/1.0.0"); manifest != http.StatusOK {
+			return manifest
+		}
+		return p.status("/v2/team/hello/blobs/" + p.wasm("1.0.0").String())
+	}
+	becomes := func(want int) {
+		t.Helper()
+		deadline := time.Now().Add(time.Minute)
+		for wasm() != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("it is %d, want %d", wasm(), want)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	becomes(http.StatusForbidden)
+	write(t, dir, map[string]string{"trust.yaml": unsigned})
+	becomes(http.StatusOK)
+	write(t, dir, map[string]string{"trust.yaml": "rules: wrong"}) // the one before goes on to hold
+	<-time.After(200 * time.Millisecond)
+	becomes(http.StatusOK)
+	write(t, dir, map[string]string{"trust.yaml": signed})
+	becomes(http.StatusForbidden)
+}
