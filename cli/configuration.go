@@ -33,10 +33,12 @@ func renderCommand() *cli.Command {
 		Description: "Providers' keys stand in it as references to the environment variable or file, which Envoy reads itself.\n" +
 			"Check it with: envoy --mode validate -c FILE\n" +
 			"With --target ext_proc the modules run in `leash host serve` instead of Envoy; an Envoy with a configuration of its own\n" +
-			"needs of it the filter and the cluster that are called leash.host.",
-		Flags: []cli.Flag{
+			"needs of it the filter and the cluster that are called leash.host.\n" +
+			"Three targets are one module of a registry, and need no leash.yaml: slot is what an Envoy of your own needs to be given the module\n" +
+			"that a channel points at, and each that it points at later; istio is a WasmPlugin, envoy-gateway an EnvoyExtensionPolicy.",
+		Flags: append([]cli.Flag{
 			configFlag(),
-			&cli.StringFlag{Name: "target", Usage: "where the modules run: envoy or ext_proc (`WHERE`)", Value: "envoy"},
+			&cli.StringFlag{Name: "target", Usage: "`WHERE` the modules run: envoy, ext_proc, slot, istio or envoy-gateway", Value: "envoy"},
 			&cli.StringFlag{Name: "host", Usage: "with ext_proc: `ADDRESS` of the module host: unix:/PATH or HOST:PORT", Value: defaultHostAddress},
 			modulesFlag(),
 			&cli.PathFlag{Name: "host-ca", Usage: "with ext_proc: `FILE` (PEM) that vouches for the host's certificate; without it no TLS"},
@@ -44,8 +46,16 @@ func renderCommand() *cli.Command {
 			&cli.StringFlag{Name: "host-pipeline", Usage: "with ext_proc: `NAME` of the pipeline in the host; empty for that of its leash.yaml"},
 			&cli.StringSliceFlag{Name: "host-metadata", Usage: "with ext_proc: `NAMESPACE` of dynamic metadata that modules may read; more than once for several"},
 			&cli.PathFlag{Name: "host-key", Usage: "with ext_proc: private key `FILE` (PEM) of that certificate"},
-		},
+		}, moduleTargetFlags()...),
 		Action: func(c *cli.Context) error {
+			if render := moduleTargets[c.String("target")]; render != nil {
+				rendered, err := render(c)
+				if err != nil {
+					return err
+				}
+				_, err = c.App.Writer.Write(rendered)
+				return err
+			}
 			loaded, err := look(c.Context, c.String("config"))
 			if err != nil {
 				return err
@@ -79,7 +89,7 @@ func renderTarget(c *cli.Context, loaded *config.Config) ([]byte, error) {
 		}
 		return envoy.RenderExtProc(loaded, o, e)
 	default:
-		return nil, badUsage("target: %q is neither envoy nor ext_proc", target)
+		return nil, badUsage("target: %q is none of envoy, ext_proc, slot, istio and envoy-gateway", target)
 	}
 }
 

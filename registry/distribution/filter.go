@@ -30,7 +30,7 @@ type filter struct {
 }
 
 // errConfig says that a module does not take the configuration of a slot.
-var errConfig = errors.New("the module does not take the slot's configuration")
+var errConfig = errors.New("the module does not take its configuration")
 
 // newFilter makes the filter of a module. config is its configuration, JSON.
 func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter, error) {
@@ -38,12 +38,8 @@ func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter,
 	if err := m.Check(module.Bytes); err != nil {
 		return nil, err
 	}
-	if problems := m.CheckConfig(config); len(problems) > 0 {
-		texts := make([]string, len(problems))
-		for i, p := range problems {
-			texts[i] = strings.TrimPrefix(p.Path+" "+p.Reason, " ")
-		}
-		return nil, fmt.Errorf("%w: the schema of %s %s says: %s", errConfig, m.Name, m.Version, strings.Join(texts, "; "))
+	if err := checkConfig(m, config); err != nil {
+		return nil, err
 	}
 	typed, err := pack(&wasmfilter.Wasm{Config: pluginOf(s, m, module.Bytes, config)})
 	if err != nil {
@@ -58,6 +54,19 @@ func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter,
 		return nil, err
 	}
 	return &filter{build: module.Build, version: versionOf(module.Version, module.Digest, config), encoded: encoded}, nil
+}
+
+// checkConfig holds a configuration against the module's schema.
+func checkConfig(m *manifest.Manifest, config []byte) error {
+	problems := m.CheckConfig(config)
+	if len(problems) == 0 {
+		return nil
+	}
+	texts := make([]string, len(problems))
+	for i, p := range problems {
+		texts[i] = p.String()
+	}
+	return fmt.Errorf("%w: the schema of %s %s says: %s", errConfig, m.Name, m.Version, strings.Join(texts, "; "))
 }
 
 // versionOf names what a slot is filled with: the module's version and digest, and which configuration.

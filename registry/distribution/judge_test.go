@@ -200,7 +200,7 @@ func TestVersionThatDoesNotTakeASlotsConfigurationGoesBack(t *testing.T) {
 	f.known(r, "1.0.0", 1)
 	r.promote("2.0.0")
 	eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
-	if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "the module does not take the slot's configuration: the schema of greeter 2.0.0 says: ") {
+	if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "the module does not take its configuration: the schema of greeter 2.0.0 says: ") {
 		t.Errorf("the log says %q", got)
 	}
 	// A configuration that the version does not take, or a file that is none, changes nothing; the next one that is right does.

@@ -72,7 +72,9 @@ clusters: # of static_resources
     name: envoy.transport_sockets.tls
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+{{- if eq .SAN "DNS"}}
       sni: {{.Host}}
+{{- end}}
       common_tls_context: {validation_context: {trusted_ca: {filename: {{.CAFile}}}, match_typed_subject_alt_names: [{san_type: {{.SAN}}, matcher: {exact: {{.Host}}}}]}}
 {{- end}}
   load_assignment: {cluster_name: leash.registry, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: {{.Host}}, port_value: {{.Port}}}}}}]}]}
