@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -30,7 +31,7 @@ func registryCommand() *cli.Command {
 			}
 			return cli.ShowSubcommandHelp(c)
 		},
-		Subcommands: []*cli.Command{registryServeCommand(), registryTokenCommand(), registryTryCommand()},
+		Subcommands: []*cli.Command{registryServeCommand(), registryStatusCommand(), registryTokenCommand(), registryTryCommand()},
 	}
 }
 
@@ -45,6 +46,7 @@ func registryServeCommand() *cli.Command {
 			&cli.PathFlag{Name: "config", Aliases: []string{"c"}, Usage: "the `FILE` registry.yaml", EnvVars: []string{"LEASH_REGISTRY_CONFIG"}},
 			&cli.PathFlag{Name: "data", Usage: "the `FOLDER` where everything is kept", Value: "leash-registry", EnvVars: []string{"LEASH_REGISTRY_DATA"}},
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` to serve on, in place of registry.yaml's", DefaultText: setup.DefaultListen, EnvVars: []string{"LEASH_REGISTRY_LISTEN"}},
+			&cli.StringFlag{Name: "envoys", Usage: "`ADDRESS` to serve Envoys on that have slots for modules, in place of registry.yaml's", DefaultText: setup.DefaultEnvoys + " if it listens on its own default", EnvVars: []string{"LEASH_REGISTRY_ENVOYS"}},
 			&cli.IntFlag{Name: "workers", Usage: "how many modules may be tried at the same time (`N`), each in a process of its own", Value: 1},
 			&cli.DurationFlag{Name: "try-timeout", Usage: "`TIME` that trying a module may take", Value: time.Minute},
 			&cli.BoolFlag{Name: "no-scenarios", Usage: "do not run the scenarios that modules bring with them"},
@@ -72,6 +74,9 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 	if listen := c.String("listen"); listen != "" {
 		configuration.Listen = listen
 	}
+	if listen := c.String("envoys"); listen != "" {
+		configuration.Envoys.Listen = listen
+	}
 	if err := configuration.CheckAddress(); err != nil {
 		return usageError{err}
 	}
@@ -88,6 +93,13 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer l.Close() //nolint:errcheck // closed already, if it was served
+	envoys, err := listenForEnvoys(c.Context, configuration)
+	if err != nil {
+		return err
+	}
+	if envoys != nil {
+		defer envoys.Close() //nolint:errcheck // as above
+	}
 	o := setup.Options{Data: c.Path("data"), Env: os.LookupEnv, Log: log, Version: c.App.Version}
 	if !c.Bool("no-scenarios") {
 		pool, err := newTryouts(c)
@@ -107,15 +119,44 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 	if configuration.Access == nil {
 		log.Warn("everybody on this machine may push and promote, as nobody is named (access in registry.yaml)")
 	}
-	log.Info("the registry is ready", "listen", l.Addr().String(), "data", c.Path("data"))
-	group, ctx := errgroup.WithContext(c.Context)
-	group.Go(func() error { return s.Serve(ctx, l, secured) })
-	group.Go(func() error { return configuration.Follow(ctx, s, o) })
-	err = group.Wait()
+	err = serveAll(c.Context, configuration, s, o, l, envoys, secured)
 	if closed := s.Close(); err == nil {
 		err = closed
 	}
 	return err
+}
+
+// listenForEnvoys opens their address, nil for none.
+func listenForEnvoys(ctx context.Context, configuration *setup.Config) (net.Listener, error) {
+	address := configuration.EnvoyAddress()
+	if address == "" {
+		return nil, nil //nolint:nilnil // they are not served
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for envoys: %w", err)
+	}
+	return l, nil
+}
+
+// serveAll serves clients and Envoys until ctx ends, or one of both cannot be served any more.
+func serveAll(ctx context.Context, configuration *setup.Config, s *server.Server, o setup.Options, clients, envoys net.Listener, secured *tls.Config) error {
+	all, ctx := errgroup.WithContext(ctx)
+	ready := []any{"listen", clients.Addr().String(), "data", o.Data}
+	if envoys != nil {
+		forEnvoys, err := configuration.EnvoyTLS()
+		if err != nil {
+			return usageError{err}
+		}
+		d := configuration.Distribution(s, o.Log)
+		s.ServeEnvoys(d)
+		all.Go(func() error { return d.ServeOn(ctx, envoys, forEnvoys) })
+		ready = append(ready, "envoys", envoys.Addr().String())
+	}
+	all.Go(func() error { return s.Serve(ctx, clients, secured) })
+	all.Go(func() error { return configuration.Follow(ctx, s, o) })
+	o.Log.Info("the registry is ready", ready...)
+	return all.Wait()
 }
 
 // newTryouts are processes of this program that try modules.

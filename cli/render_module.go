@@ -10,10 +10,8 @@ import (
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/distribution"
 	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/setup"
 )
-
-// defaultXDSAddress is where a registry serves Envoys.
-const defaultXDSAddress = "127.0.0.1:5051"
 
 // moduleTargets are the targets of leash render that are one module of a registry.
 var moduleTargets = map[string]func(*cli.Context) ([]byte, error){
@@ -41,7 +39,7 @@ func moduleTargetFlags() []cli.Flag {
 	return registryFlags(
 		&cli.StringFlag{Name: "slot", Usage: "with slot: its `NAME`: leash/MODULE@CHANNEL, or leash/MODULE@CHANNEL/CONFIG"},
 		&cli.StringFlag{Name: "kind", Usage: "with slot: the module's `KIND`: what a policy's slot refuses while there is no module, an inspector's lets pass", Value: string(manifest.Policy)},
-		&cli.StringFlag{Name: "registry", Usage: "with slot: `ADDRESS` at which the registry serves Envoys", Value: defaultXDSAddress},
+		&cli.StringFlag{Name: "registry", Usage: "with slot: `ADDRESS` at which the registry serves Envoys", Value: setup.DefaultEnvoys},
 		&cli.PathFlag{Name: "registry-ca", Usage: "with slot: `FILE` (PEM, where Envoy reads it) that vouches for the registry's certificate; without it no TLS"},
 		&cli.DurationFlag{Name: "wait", Usage: "with slot, of a policy: `TIME` that an Envoy that starts may wait for its module before it takes traffic and refuses it", Value: 5 * time.Second},
 		&cli.BoolFlag{Name: "standby", Usage: "with slot: load the module and never run it, so that its promotion to the channel of another slot finds it ready"},

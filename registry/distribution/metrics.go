@@ -12,6 +12,8 @@ import (
 
 	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
 	prometheus "github.com/prometheus/client_model/go"
+
+	"github.com/leash-gateway/leash/registry/access"
 )
 
 // traffic is what an Envoy has counted since it was started.
@@ -75,6 +77,10 @@ type metering struct {
 
 // StreamMetrics takes one Envoy's, as long as it sends.
 func (m *metering) StreamMetrics(g metrics.MetricsService_StreamMetricsServer) error {
+	who, err := m.s.authenticate(g.Context())
+	if err != nil {
+		return err
+	}
 	node := ""
 	listeners := map[string]traffic{} // by the prefix of their metrics
 	for {
@@ -95,9 +101,21 @@ func (m *metering) StreamMetrics(g metrics.MetricsService_StreamMetricsServer) e
 			all.add(one)
 		}
 		m.s.mu.Lock()
-		m.s.meters[node] = all
+		if m.s.connected(node, who) {
+			m.s.meters[node] = all
+		}
 		m.s.mu.Unlock()
 	}
+}
+
+// connected says whether an Envoy has a slot here, so that nobody else speaks for it. s.mu is held.
+func (s *Server) connected(node string, who *access.Principal) bool {
+	for st := range s.streams {
+		if st.id() == node && st.who.Name == who.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // take reads the counters of Envoy's listeners: http.PREFIX.downstream_rq_…, all prefixes but that of its admin interface.

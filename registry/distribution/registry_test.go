@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -50,25 +48,16 @@ func (r *registry) start(address string) {
 	}
 	r.Address = l.Addr().String()
 	r.Server = distribution.New(r.options)
-	g := grpc.NewServer(grpc.ForceServerCodecV2(distribution.Codec()))
-	r.Register(g)
 	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
+	ended := make(chan error, 1)
 	server := r.Server
-	all.Go(func() {
-		if err := server.Serve(ctx); err != nil {
+	go func() { ended <- server.ServeOn(ctx, l, nil) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
 			r.t.Error(err)
 		}
 	})
-	all.Go(func() { _ = g.Serve(l) })
-	var once sync.Once
-	r.stop = func() {
-		once.Do(func() {
-			g.Stop()
-			cancel()
-			all.Wait()
-		})
-	}
 }
 
 const module = "acme/greeter"

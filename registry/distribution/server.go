@@ -12,6 +12,7 @@ import (
 	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
 	"google.golang.org/grpc"
 
+	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
 )
 
@@ -19,6 +20,9 @@ import (
 type Options struct {
 	// Catalogue says where channels point, and has the modules.
 	Catalogue *catalog.Catalog
+	// Access says who may have which module; nil: everybody all. An Envoy says who it is with a token, in the metadata authorization of its
+	// gRPC service.
+	Access *access.Control
 	// Slots is the file of the slots' configurations (see [LoadSlots]); "": modules run with their defaults.
 	Slots string
 	// Patience is how long an Envoy may take to load a module until that counts as a refusal. Default: 30 s.

@@ -84,6 +84,10 @@ func (s *Server) status(st *stream, name string, sub *subscription) Status {
 	if t.problem != nil {
 		one.Reason = t.problem.Error()
 	}
+	if sub.denied {
+		one.Reason = sub.reason
+		return one
+	}
 	f := t.filterFor(st.id())
 	if f == nil {
 		return one

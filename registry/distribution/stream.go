@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,12 +17,18 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"github.com/leash-gateway/leash/registry/access"
 )
 
 // A stream is an Envoy's subscription. An Envoy has one for each slot, or with ADS one for all. What is in it is guarded
 // by the server's mu.
 type stream struct {
+	who     *access.Principal
 	delta   bool
 	address string
 	since   time.Time
@@ -45,6 +53,8 @@ type subscription struct {
 	refused, reason string
 	// told says that it has been told that there is nothing.
 	told bool
+	// denied says that this Envoy may not have the module.
+	denied bool
 	// verified says that what the slot is filled with has been verified since this Envoy asked for it.
 	verified bool
 }
@@ -87,7 +97,11 @@ func (st *stream) wake() {
 
 // run serves a stream until it ends.
 func (s *Server) run(ctx context.Context, delta bool, receive func() (*request, error), send func(*message) error) error {
-	st := &stream{delta: delta, since: s.o.Now(), slots: map[string]*subscription{}, sent: map[string]*answer{}, woken: make(chan struct{}, 1)}
+	who, err := s.authenticate(ctx)
+	if err != nil {
+		return err
+	}
+	st := &stream{who: who, delta: delta, since: s.o.Now(), slots: map[string]*subscription{}, sent: map[string]*answer{}, woken: make(chan struct{}, 1)}
 	if p, found := peer.FromContext(ctx); found {
 		st.address = p.Addr.String()
 	}
@@ -132,6 +146,23 @@ func (s *Server) run(ctx context.Context, delta bool, receive func() (*request, 
 			}
 		}
 	}
+}
+
+// authenticate finds out who an Envoy is.
+func (s *Server) authenticate(ctx context.Context) (*access.Principal, error) {
+	r := &http.Request{Header: http.Header{}}
+	if md, found := metadata.FromIncomingContext(ctx); found {
+		r.Header["Authorization"] = md.Get("authorization")
+	}
+	who, err := s.o.Access.Authenticate(r.WithContext(ctx))
+	switch {
+	case errors.Is(err, access.ErrUnknown):
+		return nil, grpcstatus.Error(codes.Unauthenticated, "the token in the metadata authorization is not known")
+	case err != nil:
+		s.o.Log.Error("an envoy's token cannot be judged", "error", err)
+		return nil, grpcstatus.Error(codes.Unavailable, "the token cannot be judged now: try again later")
+	}
+	return who, nil
 }
 
 // ended forgets a stream, but not what its Envoy ran, nor that it went away while it loaded something.
@@ -194,17 +225,21 @@ func (s *Server) subscribe(st *stream, name, running string) {
 	if st.slots[name] != nil {
 		return
 	}
-	st.slots[name] = &subscription{running: running, since: s.o.Now()}
-	s.dirty[name] = true
-	s.wake()
-	if s.targets[name] != nil {
-		return
-	}
 	slot, err := ParseSlot(name)
 	if err != nil {
 		s.o.Log.Warn("an envoy asks for what is no slot", "node", st.id(), "error", err)
 	}
-	s.targets[name] = &target{slot: slot, problem: err}
+	sub := &subscription{running: running, since: s.o.Now()}
+	st.slots[name] = sub
+	if s.targets[name] == nil {
+		s.targets[name] = &target{slot: slot, problem: err}
+	}
+	if err == nil && !st.who.May(access.Pull, slot.Module) {
+		sub.denied, sub.reason = true, fmt.Sprintf("%s may not pull %s", st.who.Name, slot.Module)
+		s.o.Log.Warn("an envoy asks for a module that it may not have", "node", st.id(), "slot", name, "principal", st.who.Name)
+	}
+	s.dirty[name] = true
+	s.wake()
 }
 
 // resume believes an Envoy that comes back, and says in one word for all slots what it runs: when all are looked up, so that
@@ -265,7 +300,7 @@ func (s *Server) next(st *stream) (*message, error) {
 			continue
 		}
 		f := t.filterFor(st.id())
-		if f == nil {
+		if f == nil || sub.denied {
 			if m, err := st.nothing(name, sub); m != nil || err != nil {
 				return m, err
 			}

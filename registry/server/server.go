@@ -178,6 +178,12 @@ func (s *Server) Name() string { return s.options.Name }
 
 type localKey struct{}
 
+// ServeEnvoys adds the API that tells what Envoys run. It is called before anything is served.
+func (s *Server) ServeEnvoys(e service.Envoys) { s.mux.Handle(service.NewEnvoys(e, s.options.Access)) }
+
+// Access says who may do what; nil: everybody everything.
+func (s *Server) Access() *access.Control { return s.options.Access }
+
 // ServeHTTP serves everything.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.gate(w, r) }
 

@@ -11,6 +11,7 @@
 //	    - {role: reader, to: [anonymous], namespaces: ["*"]}
 //	namespaces:
 //	  - {match: [team/*], content: modules, require_scenarios: true, p95: 1ms}
+//	envoys: {listen: "0.0.0.0:5051", slots: slots.yaml}
 //
 // Every field may be left out. Files are beside registry.yaml.
 package setup
@@ -52,6 +53,8 @@ type Config struct {
 	// Namespaces are rules for repositories; the first that matches decides.
 	Namespaces []server.Namespace `yaml:"namespaces"`
 	Limits     server.Limits      `yaml:"limits"`
+	// Envoys is how modules are given to running Envoys.
+	Envoys Envoys `yaml:"envoys"`
 	// Upstream is an OCI registry that holds what is pushed here, in place of the data folder.
 	Upstream *Upstream `yaml:"upstream"`
 	// Mirror are repositories of other registries that are copied into this one. Docker's credentials are used for them.
@@ -146,7 +149,7 @@ func (c *Config) CheckAddress() error {
 	if c.Access == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("listen %s: %w", c.Address(), ErrOpen)
 	}
-	return nil
+	return c.checkEnvoys()
 }
 
 // Options are what a registry needs besides its configuration.
@@ -233,7 +236,9 @@ func (c *Config) beside(file string) string {
 }
 
 // ServerTLS is the server's part of TLS, nil without. The certificate is read again when its files have changed.
-func (c *Config) ServerTLS() (*tls.Config, error) {
+func (c *Config) ServerTLS() (*tls.Config, error) { return c.serverTLS(c.TLS.ClientCA) }
+
+func (c *Config) serverTLS(clientCA string) (*tls.Config, error) {
 	if c.TLS.Cert == "" {
 		return nil, nil //nolint:nilnil // no TLS is no error
 	}
@@ -242,14 +247,14 @@ func (c *Config) ServerTLS() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	made := &tls.Config{GetCertificate: pair.certificate, MinVersion: tls.VersionTLS12}
-	if c.TLS.ClientCA != "" {
-		text, err := os.ReadFile(c.beside(c.TLS.ClientCA))
+	if clientCA != "" {
+		text, err := os.ReadFile(c.beside(clientCA))
 		if err != nil {
-			return nil, fmt.Errorf("tls: client_ca: %w", err)
+			return nil, fmt.Errorf("client_ca: %w", err)
 		}
 		made.ClientCAs, made.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !made.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls: client_ca: %s holds no certificate", c.TLS.ClientCA)
+			return nil, fmt.Errorf("client_ca: %s holds no certificate", clientCA)
 		}
 	}
 	return made, nil
