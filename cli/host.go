@@ -105,7 +105,7 @@ func (m *moduleHost) run(ctx context.Context) error {
 	if m.selection, err = selection(m.flags); err != nil {
 		return err
 	}
-	loaded, err := load(ctx, m.flags.String("config"))
+	loaded, err := load(ctx, m.flags.String("config"), m.log)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (m *moduleHost) follow(ctx context.Context, changes <-chan struct{}) {
 			return
 		case <-changes:
 		}
-		c, err := load(ctx, m.flags.String("config"))
+		c, err := load(ctx, m.flags.String("config"), m.log)
 		if err == nil {
 			err = m.apply(ctx, c)
 		}

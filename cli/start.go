@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -42,8 +43,8 @@ func configFlag() cli.Flag {
 }
 
 // load reads a configuration that is to be run, and checks it as far as that can be done without Envoy.
-func load(ctx context.Context, path string) (*config.Config, error) {
-	return loadWith(ctx, path, admission.Options{})
+func load(ctx context.Context, path string, log *slog.Logger) (*config.Config, error) {
+	return loadWith(ctx, path, admission.Options{Log: log})
 }
 
 // look is load for a configuration that is not run here.

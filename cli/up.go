@@ -77,7 +77,7 @@ type gateway struct {
 const startTimeout = 60 * time.Second
 
 func (g *gateway) run(ctx context.Context, engineName string) error {
-	loaded, err := load(ctx, g.path)
+	loaded, err := load(ctx, g.path, g.log)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, modules *
 
 func (g *gateway) reload(ctx context.Context) error {
 	began := time.Now()
-	changed, err := load(ctx, g.path)
+	changed, err := load(ctx, g.path, g.log)
 	if err != nil {
 		return err
 	}

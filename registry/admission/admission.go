@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"slices"
@@ -35,6 +36,8 @@ type Options struct {
 	Blobs blobs.Folder
 	// InPlace leaves modules in files where they are: for configurations that are only looked at, or run elsewhere.
 	InPlace bool
+	// Log is told when a registry is not reached and what it gave last is taken. Default: nobody.
+	Log *slog.Logger
 	// Env looks up environment variables, for the trust policy.
 	Env func(string) (string, bool)
 	// Now is the time at which signatures must hold. Default: time.Now.
@@ -47,6 +50,9 @@ func Admit(ctx context.Context, c *config.Config, o Options) error {
 	a := &admission{c: c, o: o, now: time.Now()}
 	if o.Now != nil {
 		a.now = o.Now()
+	}
+	if o.Log == nil {
+		a.o.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Modules.Trust != "" {
 		var err error
@@ -119,7 +125,7 @@ func (a *admission) admit(ctx context.Context, m *config.Module, path string) {
 	a.own(m, strings.TrimSuffix(path, ".ref"), name, kept, wasm)
 }
 
-// fetch brings a module from its registry, after the trust policy has been asked about the digest that its tag has now.
+// fetch brings a module from its registry. If that is not reached, it is the one that the same reference gave last.
 func (a *admission) fetch(ctx context.Context, text string) ([]byte, error) {
 	r, err := remote.Parse(text)
 	if err != nil {
@@ -128,20 +134,44 @@ func (a *admission) fetch(ctx context.Context, text string) ([]byte, error) {
 	if a.o.Registries == nil {
 		return nil, errors.New("modules cannot be fetched here")
 	}
-	at, _, err := a.o.Registries.Resolve(ctx, r)
-	if err != nil {
+	wasm, until, err := a.download(ctx, r)
+	if err == nil {
+		return wasm, a.remember(r, wasm, until)
+	}
+	if !remote.Unreachable(err) || ctx.Err() != nil {
 		return nil, err
 	}
+	last, missing := a.lastGood(r)
+	if missing != nil {
+		return nil, fmt.Errorf("%w; %w", err, missing)
+	}
+	a.o.Log.Warn("a registry is not reached: the module that it gave last is taken", "ref", r.String(), "error", err.Error())
+	return last, nil
+}
+
+// download brings a module, after the trust policy has been asked about the digest that its tag has now. until is when the first of
+// its signatures runs out; the zero time is never.
+func (a *admission) download(ctx context.Context, r remote.Reference) (wasm []byte, until time.Time, err error) {
+	at, _, err := a.o.Registries.Resolve(ctx, r)
+	if err != nil {
+		return nil, until, err
+	}
 	if a.trust != nil {
-		if _, err := a.trust.Image(ctx, a.o.Registries, at, a.now); err != nil {
-			return nil, err
+		signatures, err := a.trust.Image(ctx, a.o.Registries, at, a.now)
+		if err != nil {
+			return nil, until, err
+		}
+		for _, s := range signatures {
+			if !s.Expires.IsZero() && (until.IsZero() || s.Expires.Before(until)) {
+				until = s.Expires
+			}
 		}
 	}
 	pulled, err := a.o.Registries.Pull(ctx, at)
 	if err != nil {
-		return nil, err
+		return nil, until, err
 	}
-	return pulled.Wasm, Versioned(at, pulled.Wasm)
+	return pulled.Wasm, until, Versioned(at, pulled.Wasm)
 }
 
 // version is a tag that is a version of a module.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ var (
 
 // A stage is a registry with signed modules, and a trust policy.
 type stage struct {
+	down atomic.Bool // the registry is not reached
+
 	t        *testing.T
 	registry http.Handler
 	address  string
@@ -40,7 +43,12 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, registry: registrytest.Olareg(t)}
-	s.address = registrytest.Serve(t, s.registry)
+	s.address = registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			panic(http.ErrAbortHandler) // closes the connection
+		}
+		s.registry.ServeHTTP(w, r)
+	}))
 	s.client = s.newClient()
 	dir := t.TempDir()
 	s.release, s.stranger = s.key(dir, "release"), s.key(dir, "stranger")
@@ -160,6 +168,12 @@ func (s *stage) signed(tag, version, content string) remote.Reference {
 // run admits a leash.yaml that names this module, as a machine would that has never seen it.
 func (s *stage) run(entry string) (*config.Config, error) {
 	s.t.Helper()
+	return s.runOn(blobs.In(s.t.TempDir()), now, entry)
+}
+
+// runOn is run on a machine that may have seen it, at another time.
+func (s *stage) runOn(folder blobs.Folder, now time.Time, entry string) (*config.Config, error) {
+	s.t.Helper()
 	c, err := config.Parse("leash.yaml", []byte(`
 providers: {local: {base_url: "http://127.0.0.1:9/v1"}}
 routes: [{model: "*", provider: local}]
@@ -172,7 +186,7 @@ pipeline:
 		s.t.Fatal(err)
 	}
 	return c, admission.Admit(ctx, c, admission.Options{
-		Builtin: filters.Manifest, Registries: s.newClient(), Blobs: blobs.In(s.t.TempDir()), Env: os.LookupEnv, Now: func() time.Time { return now },
+		Builtin: filters.Manifest, Registries: s.newClient(), Blobs: folder, Env: os.LookupEnv, Now: func() time.Time { return now },
 	})
 }
 

@@ -49,22 +49,27 @@ func (f Folder) Put(content []byte) (string, error) {
 		return file, nil
 	}
 	file := f.path(d)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("keep %s: %w", d, err)
-	}
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".put-*")
-	if err != nil {
-		return "", fmt.Errorf("keep %s: %w", d, err)
-	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // gone when it was renamed
-	_, err = temporary.Write(content)
-	if err = errors.Join(err, temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), file)
-	}
-	if err != nil {
+	if err := write(file, content); err != nil {
 		return "", fmt.Errorf("keep %s: %w", d, err)
 	}
 	return file, nil
+}
+
+// write makes a file appear whole.
+func write(file string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".put-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name()) //nolint:errcheck // gone when it was renamed
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), file)
 }
 
 // Get is the file of a digest, if it is there and still what it should be: one that somebody has changed is removed.
@@ -87,6 +92,21 @@ func (f Folder) Get(d digest.Digest) (string, error) {
 		return "", fmt.Errorf("read %s: %w", d, ErrMismatch)
 	}
 	return file, nil
+}
+
+// Note keeps a few words under a name, which stands for nothing but itself. Another note of that name replaces it.
+func (f Folder) Note(name string, content []byte) error {
+	if err := write(f.note(name), content); err != nil {
+		return fmt.Errorf("note %s: %w", name, err)
+	}
+	return nil
+}
+
+// Noted is the note of a name. Nothing vouches for it.
+func (f Folder) Noted(name string) ([]byte, error) { return os.ReadFile(f.note(name)) }
+
+func (f Folder) note(name string) string {
+	return filepath.Join(f.dir, "notes", digest.FromString(name).Encoded())
 }
 
 // Fetch downloads what is not there yet and returns its file. open gives the content from an offset on, or from the

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -219,6 +220,18 @@ func (c *Client) idle(ctx context.Context) (watched context.Context, touch, stop
 		timer.Stop()
 		cancel(nil)
 	}
+}
+
+// Unreachable says whether an error is that the registry was not reached, or was not able to answer: it has not said no.
+func Unreachable(err error) bool {
+	if answer, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
+		return answer.StatusCode >= http.StatusInternalServerError
+	}
+	if _, forged := errors.AsType[*tls.CertificateVerificationError](err); forged {
+		return false
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, errIdle) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // explain adds what to do to errors that a person can do something about.

@@ -15,6 +15,7 @@ package trust
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,8 +42,9 @@ type Policy struct {
 	// Revoked are the digests, of OCI manifests or of .wasm files, that never run, whoever signed them.
 	Revoked []digest.Digest `yaml:"revoked"`
 
-	file string
-	root root.TrustedMaterial
+	file    string
+	content digest.Digest // of the file
+	root    root.TrustedMaterial
 }
 
 // A Rule says who must have signed what it matches.
@@ -114,7 +116,35 @@ func Load(ctx context.Context, file string, env func(string) (string, bool)) (*P
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
 	}
-	return p, p.open(ctx, env)
+	if err := p.open(ctx, env); err != nil {
+		return nil, err
+	}
+	p.content = digest.FromBytes(text)
+	return p, nil
+}
+
+// Fingerprint stands for everything that a verdict of now depends on besides the signatures: the file, its keys and which of them
+// have run out, and who vouches for identities. Two policies with the same one say the same of the same signatures.
+func (p *Policy) Fingerprint(now time.Time) (digest.Digest, error) {
+	sum := digest.Canonical.Digester()
+	_, _ = fmt.Fprintln(sum.Hash(), p.content)
+	for _, r := range p.Rules {
+		for _, k := range r.Keys {
+			public, err := x509.MarshalPKIXPublicKey(k.public)
+			if err != nil {
+				return "", fmt.Errorf("fingerprint of the trust policy: %w", err)
+			}
+			_, _ = fmt.Fprintf(sum.Hash(), "%x %v\n", public, !k.NotAfter.IsZero() && now.After(k.NotAfter.Time))
+		}
+	}
+	if p.TrustedRoot != "" {
+		text, err := os.ReadFile(p.beside(p.TrustedRoot))
+		if err != nil {
+			return "", fmt.Errorf("fingerprint of the trust policy: %w", err)
+		}
+		_, _ = fmt.Fprintln(sum.Hash(), digest.FromBytes(text))
+	}
+	return sum.Digest(), nil
 }
 
 func (p *Policy) check() error {
