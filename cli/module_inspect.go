@@ -36,7 +36,7 @@ func moduleInspectCommand() *cli.Command {
 				}
 				var beside [][]byte
 				for _, suffix := range []string{trust.BundleSuffix, trust.ProvenanceSuffix} {
-					if text, err := os.ReadFile(c.Args().First() + suffix); err == nil {
+					if text, err := os.ReadFile(c.Args().First() + suffix); err == nil { //nolint:gosec // beside what the user names
 						beside = append(beside, text)
 					}
 				}
