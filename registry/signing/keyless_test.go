@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -18,11 +19,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/digitorus/timestamp"
+	"github.com/go-openapi/runtime"
+	"github.com/sigstore/rekor/pkg/generated/models"
+	"github.com/sigstore/rekor/pkg/types"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/testing/ca"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
 
 	"github.com/leash-gateway/leash/registry/registrytest"
 	"github.com/leash-gateway/leash/registry/signing"
@@ -147,12 +154,96 @@ func (a *authority) serveStamps(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
+// A witness is a log that anybody can read, as Rekor is: a virtual one of sigstore's, served as Rekor serves.
+type witness struct {
+	*ca.VirtualSigstore
+	t       *testing.T
+	address string
+	now     func() time.Time // when it says that it was told
+}
+
+func newWitness(t *testing.T) *witness {
+	t.Helper()
+	virtual, err := ca.NewVirtualSigstore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{VirtualSigstore: virtual, t: t, now: time.Now}
+	s := httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(s.Close)
+	w.address = s.URL
+	return w
+}
+
+// serve takes an entry: https://www.sigstore.dev/swagger/#/entries/createLogEntry
+func (w *witness) serve(out http.ResponseWriter, r *http.Request) {
+	entry, err := w.entry(r)
+	if err != nil {
+		http.Error(out, err.Error(), http.StatusBadRequest)
+		return
+	}
+	const id = "24296fb24b8ad77a0000000000000000000000000000000000000000000000000000000000000000"
+	out.Header().Set("Content-Type", "application/json")
+	out.Header().Set("ETag", id)
+	out.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(out).Encode(models.LogEntry{id: *entry})
+}
+
+func (w *witness) entry(r *http.Request) (*models.LogEntryAnon, error) {
+	proposed, err := models.UnmarshalProposedEntry(r.Body, runtime.JSONConsumer())
+	if err != nil {
+		return nil, err
+	}
+	kind, err := types.UnmarshalEntry(proposed)
+	if err != nil {
+		return nil, err
+	}
+	body, err := types.CanonicalizeEntry(r.Context(), kind)
+	if err != nil {
+		return nil, err
+	}
+	id, err := w.RekorLogID()
+	if err != nil {
+		return nil, err
+	}
+	at, index := w.now().Unix(), int64(0)
+	encoded := base64.StdEncoding.EncodeToString(body)
+	promise, err := w.RekorSignPayload(tlog.RekorPayload{Body: encoded, IntegratedTime: at, LogIndex: index, LogID: id})
+	if err != nil {
+		return nil, err
+	}
+	proof, err := w.GetInclusionProof(body)
+	if err != nil {
+		return nil, err
+	}
+	return &models.LogEntryAnon{
+		Body: encoded, IntegratedTime: &at, LogIndex: &index, LogID: &id,
+		Verification: &models.LogEntryAnonVerification{InclusionProof: proof, SignedEntryTimestamp: promise},
+	}, nil
+}
+
+// logs are what a trusted root says of the log.
+func (w *witness) logs() map[string]*root.TransparencyLog {
+	w.t.Helper()
+	logs := w.RekorLogs()
+	for id, log := range logs {
+		raw, err := hex.DecodeString(id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		log.ID = raw
+	}
+	return logs
+}
+
 // root writes the trusted root of the authority, and loads it as a policy would.
-func (a *authority) root() root.TrustedMaterial {
+func (a *authority) root() root.TrustedMaterial { return a.rootWith(nil) }
+
+func (a *authority) rootWith(logs map[string]*root.TransparencyLog) root.TrustedMaterial {
 	a.t.Helper()
 	material, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
 		[]root.CertificateAuthority{&root.FulcioCertificateAuthority{Root: a.certificate, ValidityPeriodStart: a.certificate.NotBefore, URI: a.fulcio}}, nil,
-		[]root.TimestampingAuthority{&root.SigstoreTimestampingAuthority{Root: a.certificate, Leaf: a.stamper, ValidityPeriodStart: a.certificate.NotBefore, URI: a.stamps}}, nil)
+		[]root.TimestampingAuthority{&root.SigstoreTimestampingAuthority{Root: a.certificate, Leaf: a.stamper, ValidityPeriodStart: a.certificate.NotBefore, URI: a.stamps}}, logs)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -205,6 +296,58 @@ func TestIdentitiesSignWithoutAKeyOfTheirOwn(t *testing.T) {
 			}
 			if !tc.ok && !errors.Is(err, signing.ErrUnsigned) {
 				t.Errorf("got %v, want ErrUnsigned", err)
+			}
+		})
+	}
+}
+
+// TestALogWitnessesWhenAnIdentityHasSigned takes the certificate's ten minutes for granted only where a log that is trusted
+// says that they had not gone by.
+func TestALogWitnessesWhenAnIdentityHasSigned(t *testing.T) {
+	a := newAuthority(t)
+	trusted, other := newWitness(t), newWitness(t)
+	late := newWitness(t)
+	late.now = func() time.Time { return time.Now().Add(time.Hour) }
+	for name, tc := range map[string]struct {
+		told   *witness // nil: none, a time stamp only
+		root   *witness
+		swap   bool
+		reason string // "" is trusted
+	}{
+		"told to a log that is trusted":      {trusted, trusted, false, ""},
+		"told to another log":                {other, trusted, false, "log"},
+		"told to none":                       {nil, trusted, false, "not enough verified"},
+		"told when the certificate was over": {late, late, false, "certificate"},
+		"the signature of another module":    {trusted, trusted, true, "digest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := registrytest.Serve(t, registrytest.Olareg(t))
+			c, at := push(t, address, "1.0.0", "content")
+			o := signing.Options{Keyless: &signing.Keyless{FulcioURL: a.fulcio, IdentityToken: token}}
+			if o.TimestampURL = a.stamps; tc.told != nil {
+				o.TimestampURL, o.Keyless.RekorURL = "", tc.told.address
+			}
+			if _, err := signing.Sign(ctx, c, at, nil, signing.Bundle, o); err != nil {
+				t.Fatal(err)
+			}
+			if tc.swap {
+				_, evil := push(t, address, "2.0.0", "evil")
+				kept, err := c.Attachments(ctx, at, "application/vnd.dev.sigstore.bundle.v0.3+json")
+				if err != nil || len(kept) != 1 {
+					t.Fatalf("got %v, %v", kept, err)
+				}
+				if err := c.Attach(ctx, evil, kept[0]); err != nil {
+					t.Fatal(err)
+				}
+				at = evil
+			}
+			who := signing.Authority{Name: "ada", Root: a.rootWith(tc.root.logs()), Identity: signing.Identity{Issuer: issuer, Subject: subject}}
+			got, err := signing.Signatures(ctx, c, at, []signing.Authority{who}, time.Now())
+			switch {
+			case tc.reason == "" && (err != nil || got[0].Subject != subject):
+				t.Errorf("got %+v, %v", got, err)
+			case tc.reason != "" && (!errors.Is(err, signing.ErrUnsigned) || !strings.Contains(err.Error(), tc.reason)):
+				t.Errorf("got %+v, %v, want %q", got, err, tc.reason)
 			}
 		})
 	}
