@@ -11,6 +11,7 @@ package artifact
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -37,16 +38,19 @@ const (
 
 // Media types.
 const (
-	wasmLayer     = "application/vnd.module.wasm.content.layer.v1+wasm"
-	manifestLayer = "application/vnd.leash.module.manifest.v1+json"
-	cncfConfig    = "application/vnd.wasm.config.v0+json"
-	cncfLayer     = "application/wasm"
+	wasmLayer   = "application/vnd.module.wasm.content.layer.v1+wasm"
+	configLayer = "application/vnd.module.wasm.config.v1+json"
+	cncfConfig  = "application/vnd.wasm.config.v0+json"
+	cncfLayer   = "application/wasm"
 )
 
 // Annotations of the manifest besides those of OCI (org.opencontainers.image.…).
 const (
 	AnnotationKind = "leash.module.kind"
 	AnnotationABI  = "leash.module.abi"
+
+	// variantAnnotation tells the layout Compat from other images: https://github.com/solo-io/wasm/blob/master/spec/spec-compat.md
+	variantAnnotation = "module.wasm.image/variant"
 )
 
 // pluginFile is the .wasm's name in the layout Compat.
@@ -87,11 +91,11 @@ func Pack(wasm []byte, m *manifest.Manifest, s Source, format Format) (*Artifact
 	}
 	switch format {
 	case Image:
-		text, err := json.Marshal(m)
+		text, err := runtimeConfig(m, s)
 		if err != nil {
 			return nil, fmt.Errorf("pack module: %w", err)
 		}
-		layers := []Blob{named(wasmLayer, file, wasm), named(manifestLayer, "module.json", text)}
+		layers := []Blob{named(wasmLayer, file, wasm), named(configLayer, "runtime-config.json", text)}
 		index.Config = a.add(named(ocispec.MediaTypeImageConfig, "", imageConfig(s, digest.FromBytes(wasm), digest.FromBytes(text))))
 		index.Layers = []ocispec.Descriptor{a.add(layers[0]), a.add(layers[1])}
 	case Compat:
@@ -100,10 +104,11 @@ func Pack(wasm []byte, m *manifest.Manifest, s Source, format Format) (*Artifact
 			return nil, fmt.Errorf("pack module: %w", err)
 		}
 		index.Config = a.add(named(ocispec.MediaTypeImageConfig, "", imageConfig(s, plain)))
+		index.Annotations[variantAnnotation] = "compat"
 		index.Layers = []ocispec.Descriptor{a.add(named(ocispec.MediaTypeImageLayerGzip, "", packed))}
 	case CNCF:
 		config, err := json.Marshal(map[string]any{
-			"architecture": "wasm", "os": "wasip1", "layerDigests": []digest.Digest{digest.FromBytes(wasm)},
+			"created": cmp.Or(s.Created, noTime), "architecture": "wasm", "os": "wasip1", "layerDigests": []digest.Digest{digest.FromBytes(wasm)},
 		})
 		if err != nil {
 			return nil, fmt.Errorf("pack module: %w", err)
@@ -119,6 +124,21 @@ func Pack(wasm []byte, m *manifest.Manifest, s Source, format Format) (*Artifact
 	}
 	a.Descriptor = ocispec.Descriptor{MediaType: index.MediaType, Digest: digest.FromBytes(a.Manifest), Size: int64(len(a.Manifest))}
 	return a, nil
+}
+
+// noTime stands for the time of a module that tells none: the CNCF's layout must have one, and the digest must not change
+// from one push to the next.
+const noTime = "1970-01-01T00:00:00Z"
+
+// runtimeConfig is the second layer of the layout Image, with the module's manifest in the part that is the runtime's own.
+func runtimeConfig(m *manifest.Manifest, s Source) ([]byte, error) {
+	abis := []string{}
+	if s.ABI != "" {
+		abis = append(abis, "v"+s.ABI)
+	}
+	return json.Marshal(map[string]any{
+		"type": "envoy_proxy", "abiVersions": abis, "config": map[string]any{"rootIds": []string{}, "leash": m},
+	})
 }
 
 func (a *Artifact) add(b Blob) ocispec.Descriptor {

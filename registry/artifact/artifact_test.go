@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/artifact"
@@ -51,25 +53,86 @@ func TestTheDefaultIsWhatIstioAsksFor(t *testing.T) {
 	}
 }
 
-// TestTheCNCFLayoutIsAsItIsWritten compares with https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact
-func TestTheCNCFLayoutIsAsItIsWritten(t *testing.T) {
-	a := packed(t, artifact.CNCF)
-	var m struct {
-		Config struct{ MediaType string }
-		Layers []struct{ MediaType, Digest string }
+// parts are an artefact as its consumers read it.
+type parts struct {
+	SchemaVersion int
+	MediaType     string
+	Config        struct{ MediaType, Digest string }
+	Layers        []struct {
+		MediaType, Digest string
+		Annotations       map[string]string
 	}
-	var config struct {
-		OS, Architecture string
-		LayerDigests     []string
-	}
-	if err := errors.Join(json.Unmarshal(a.Manifest, &m), json.Unmarshal(a.Blobs[0].Content, &config)); err != nil {
+	Annotations map[string]string
+}
+
+func partsOf(t *testing.T, a *artifact.Artifact) (p parts) {
+	t.Helper()
+	if err := json.Unmarshal(a.Manifest, &p); err != nil {
 		t.Fatal(err)
 	}
-	if m.Config.MediaType != "application/vnd.wasm.config.v0+json" || len(m.Layers) != 1 || m.Layers[0].MediaType != "application/wasm" {
-		t.Errorf("got %+v", m)
+	return p
+}
+
+// TestTheSecondLayerIsWhatTheImageSpecificationAsksFor compares with https://github.com/solo-io/wasm/blob/master/spec/spec.md
+func TestTheSecondLayerIsWhatTheImageSpecificationAsksFor(t *testing.T) {
+	a := packed(t, artifact.Image)
+	layer := partsOf(t, a).Layers[1]
+	if layer.MediaType != "application/vnd.module.wasm.config.v1+json" || layer.Annotations["org.opencontainers.image.title"] != "runtime-config.json" {
+		t.Errorf("got %+v", layer)
 	}
-	if config.OS != "wasip1" || config.Architecture != "wasm" || len(config.LayerDigests) != 1 || config.LayerDigests[0] != m.Layers[0].Digest {
+	var config struct {
+		Type        string
+		ABIVersions []string
+		Config      struct {
+			RootIDs []string
+			Leash   struct{ Name, Kind string }
+		}
+	}
+	if err := json.Unmarshal(a.Blobs[2].Content, &config); err != nil {
+		t.Fatal(err)
+	}
+	if config.Type != "envoy_proxy" || len(config.ABIVersions) != 1 || config.ABIVersions[0] != "v0.2.1" || config.Config.Leash.Name != "greeter" {
 		t.Errorf("got %+v", config)
+	}
+}
+
+// TestTheCompatLayoutIsWhatItsSpecificationAsksFor compares with https://github.com/solo-io/wasm/blob/master/spec/spec-compat.md
+func TestTheCompatLayoutIsWhatItsSpecificationAsksFor(t *testing.T) {
+	p := partsOf(t, packed(t, artifact.Compat))
+	if len(p.Layers) != 1 || p.Layers[0].MediaType != "application/vnd.oci.image.layer.v1.tar+gzip" || p.Annotations["module.wasm.image/variant"] != "compat" {
+		t.Errorf("got %+v", p)
+	}
+}
+
+// TestTheCNCFLayoutIsWhatItsConsumersCheck asks what the reference implementation asks (bytecodealliance/rust-oci-wasm 0.5,
+// in Rust, so it cannot be called from here): https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact
+func TestTheCNCFLayoutIsWhatItsConsumersCheck(t *testing.T) {
+	a := packed(t, artifact.CNCF)
+	p := partsOf(t, a)
+	var config struct {
+		Created          *time.Time // needed
+		OS, Architecture string
+		LayerDigests     []string
+		Component        any
+	}
+	if err := json.Unmarshal(a.Blobs[0].Content, &config); err != nil {
+		t.Fatal(err)
+	}
+	for what, ok := range map[string]bool{
+		"the manifest says its type":                   p.SchemaVersion == 2 && p.MediaType == "application/vnd.oci.image.manifest.v1+json",
+		"there is exactly one layer":                   len(p.Layers) == 1,
+		"it is application/wasm":                       p.Layers[0].MediaType == "application/wasm",
+		"it is the .wasm, not compressed":              bytes.HasPrefix(a.Blobs[1].Content, []byte("\x00asm")) && digest.FromBytes(a.Blobs[1].Content).String() == p.Layers[0].Digest,
+		"the configuration says its type":              p.Config.MediaType == "application/vnd.wasm.config.v0+json",
+		"the configuration is what the manifest names": digest.FromBytes(a.Blobs[0].Content).String() == p.Config.Digest,
+		"it was created at a time":                     config.Created != nil && config.Created.Format(time.RFC3339) == "2026-11-24T12:00:00Z",
+		"the architecture is wasm":                     config.Architecture == "wasm",
+		"a module that is no component is wasip1":      config.OS == "wasip1" && config.Component == nil,
+		"the layers are listed in their order":         len(config.LayerDigests) == 1 && config.LayerDigests[0] == p.Layers[0].Digest,
+	} {
+		if !ok {
+			t.Errorf("not so: %s\n%s\n%s", what, a.Manifest, a.Blobs[0].Content)
+		}
 	}
 }
 
