@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,31 +23,24 @@ import (
 
 var ctx = context.Background()
 
-// binary is cosign, built from go.mod's version.
-var binary string
-
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "leash-cosign-")
+// binary is cosign, of go.mod's version. go tool keeps what it has linked: only the first time takes minutes.
+var binary = sync.OnceValues(func() (string, error) {
+	command := exec.Command("go", "tool", "-n", "cosign")
+	command.Env = append(os.Environ(), "GOFLAGS=-mod=mod")
+	out, err := command.Output()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return "", fmt.Errorf("build cosign: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "cosign")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/sigstore/cosign/v3/cmd/cosign").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build cosign: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
+	return strings.TrimSpace(string(out)), nil
+})
 
 // cosign runs it in a folder.
 func cosign(dir string, args ...string) (string, error) {
-	command := exec.Command(binary, args...)
+	path, err := binary()
+	if err != nil {
+		return "", err
+	}
+	command := exec.Command(path, args...)
 	command.Dir = dir
 	command.Env = append(os.Environ(), "COSIGN_PASSWORD=secret", "DOCKER_CONFIG="+dir)
 	out, err := command.CombinedOutput()
@@ -110,6 +104,7 @@ func TestCosignAcceptsWhatLeashSigns(t *testing.T) {
 	for _, format := range []signing.Format{signing.Bundle, signing.Simple, signing.Both} {
 		for name, keys := range map[string]func(string) error{"leash's key": leashKeys, "cosign's key": cosignKeys} {
 			t.Run(string(format)+" "+name, func(t *testing.T) {
+				t.Parallel()
 				s := newStage(t, keys)
 				signer, err := signing.LoadSigner(ctx, filepath.Join(s.dir, "cosign.key"), os.LookupEnv, func() ([]byte, error) { return []byte("secret"), nil })
 				if err != nil {
@@ -134,6 +129,7 @@ func TestLeashAcceptsWhatCosignSigns(t *testing.T) {
 	for _, bundle := range []string{"true", "false"} {
 		for name, keys := range map[string]func(string) error{"leash's key": leashKeys, "cosign's key": cosignKeys} {
 			t.Run("bundle "+bundle+" "+name, func(t *testing.T) {
+				t.Parallel()
 				s := newStage(t, keys)
 				out, err := cosign(s.dir, "sign", "--key", "cosign.key", "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format="+bundle, "-y", "-a", "env=prod", s.at.String())
 				if err != nil {
