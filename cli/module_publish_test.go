@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/leash-gateway/leash/registry/registrytest"
 )
@@ -103,6 +108,50 @@ func TestAModuleIsBuiltSignedPushedVerifiedAndRun(t *testing.T) {
 	fails(t, "no rule matches it", "module", "pull", elsewhere+":0.1.0", "--trust", "trust.yaml", "-o", "other.wasm")
 	if _, err := os.Stat("other.wasm"); err == nil {
 		t.Error("what is not trusted was written")
+	}
+}
+
+// TestAPullThatIsKilledIsTakenUpAgain kills the command in the middle of a download.
+func TestAPullThatIsKilledIsTakenUpAgain(t *testing.T) {
+	dir := t.TempDir()
+	registry := registrytest.Olareg(t)
+	wasm := registrytest.Module(t, "greeter", "1.0.0", strings.Repeat("no two lines alike ", 100_000))
+	source, pulled, kept := filepath.Join(dir, "greeter.wasm"), filepath.Join(dir, "pulled.wasm"), filepath.Join(dir, "blobs")
+	write(t, source, string(wasm))
+	ref := registrytest.Serve(t, registry) + "/team/greeter:1.0.0"
+	must(t, "module", "push", ref, "-f", source)
+
+	slow := registrytest.Serve(t, registrytest.Stalls(registry, 1)) + "/team/greeter:1.0.0"
+	command := exec.CommandContext(t.Context(), "../bin/leash", "module", "pull", slow, "-o", pulled, "--blobs", kept)
+	if err := command.Start(); err != nil {
+		t.Fatalf("%v (make leash builds it)", err)
+	}
+	begun := func() bool {
+		parts, _ := filepath.Glob(filepath.Join(kept, "*", "*.part"))
+		return len(parts) == 1
+	}
+	for end := time.Now().Add(30 * time.Second); !begun(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // it is another process
+		if time.Now().After(end) {
+			t.Fatal("nothing is downloaded")
+		}
+	}
+	if err := command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait() // says that it was killed
+	for _, left := range []string{pulled, filepath.Join(kept, "sha256", digest.FromBytes(wasm).Encoded())} {
+		if _, err := os.Stat(left); err == nil {
+			t.Errorf("%s is there, though the download was cut off", left)
+		}
+	}
+	breaking, ranges := registrytest.Breaks(registry, 0, 0)
+	again := registrytest.Serve(t, breaking) + "/team/greeter:1.0.0"
+	must(t, "module", "pull", again, "-o", pulled, "--blobs", kept)
+	if got, err := os.ReadFile(pulled); err != nil || !bytes.Equal(got, wasm) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	if ranges.Load() == 0 {
+		t.Error("what had been downloaded was downloaded again")
 	}
 }
 

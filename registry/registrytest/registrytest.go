@@ -205,6 +205,19 @@ func Fails(h http.Handler, times int32) http.Handler {
 	})
 }
 
+// CutsUploads closes the connection after so many bytes of an upload, the first times.
+func CutsUploads(h http.Handler, after int64, times int32) http.Handler {
+	var cut atomic.Int32
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upload := (r.Method == http.MethodPut || r.Method == http.MethodPatch) && strings.Contains(r.URL.Path, "/blobs/uploads/")
+		if upload && r.ContentLength > after && cut.Add(1) <= times {
+			_, _ = io.CopyN(io.Discard, r.Body, after)
+			panic(http.ErrAbortHandler) // closes the connection
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // InTheMiddle changes answers to GET whose path contains part.
 func InTheMiddle(h http.Handler, part string, change func(header http.Header, body []byte) []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

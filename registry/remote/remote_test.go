@@ -236,6 +236,43 @@ func TestAPushIsRepeatedAndSendsOnlyWhatLacks(t *testing.T) {
 	}
 }
 
+func TestAnUploadThatBreaksIsRepeatedAndHasNoNameBefore(t *testing.T) {
+	wasm := module(t)
+	a := pack(t, wasm, artifact.Image)
+	for name, tc := range map[string]struct {
+		registry http.Handler
+		times    int32
+		arrives  bool
+	}{
+		"twice":                         {registrytest.Olareg(t), 2, true},
+		"twice, without referrers":      {registrytest.Plain(), 2, true},
+		"always":                        {registrytest.Olareg(t), 1000, false},
+		"always, and without referrers": {registrytest.Plain(), 1000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ref := reference(t, registrytest.Serve(t, tc.registry)+"/team/greeter:1.0.0")
+			cut := reference(t, registrytest.Serve(t, registrytest.CutsUploads(tc.registry, 50_000, tc.times))+"/team/greeter:1.0.0")
+			_, err := client(t, remote.Options{}).Push(ctx, cut, a)
+			if arrived := err == nil; arrived != tc.arrives {
+				t.Fatalf("got %v", err)
+			}
+			if tc.arrives {
+				if got, err := client(t, remote.Options{}).Pull(ctx, ref); err != nil || !bytes.Equal(got.Wasm, wasm) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if _, _, err := client(t, remote.Options{}).Resolve(ctx, ref); err == nil {
+				t.Error("half a module has a name")
+			}
+			if _, err := client(t, remote.Options{}).Push(ctx, ref, a); err != nil { // the connection is better now
+				t.Errorf("the push cannot be repeated: %v", err)
+			}
+		})
+	}
+}
+
 func TestWhatHasBeenChangedOnItsWayIsRefused(t *testing.T) {
 	wasm := module(t)
 	other := pack(t, registrytest.Module(t, "greeter", "1.0.0", "evil"), artifact.Image)
