@@ -20,15 +20,15 @@ func leash(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), code
 }
 
-// program runs the built command: what compiles modules that no cache holds takes ten times as long under the race detector.
+// built is the built command, wherever a test goes.
+var built, _ = filepath.Abs("../bin/leash")
+
+// program runs the built command: what compiles modules that no cache holds, or opens a key with a password, takes ten times
+// as long under the race detector.
 func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	path, err := filepath.Abs("../bin/leash")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out, errs bytes.Buffer
-	command := exec.Command(path, args...)
+	command := exec.Command(built, args...)
 	command.Stdout, command.Stderr = &out, &errs
 	if err := command.Run(); command.ProcessState == nil {
 		t.Fatalf("%v (make leash builds it)", err)

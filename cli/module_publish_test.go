@@ -15,20 +15,20 @@ import (
 	"github.com/leash-gateway/leash/registry/registrytest"
 )
 
-// must runs the command, which must succeed, and returns what it printed.
+// must runs the built command, which must succeed, and returns what it printed.
 func must(t *testing.T, args ...string) string {
 	t.Helper()
-	stdout, stderr, code := leash(t, args...)
+	stdout, stderr, code := program(t, args...)
 	if code != exitDone {
 		t.Fatalf("leash %v ended with %d:\n%s%s", args, code, stdout, stderr)
 	}
 	return strings.TrimSpace(stdout)
 }
 
-// fails runs the command, which must fail with this in its error.
+// fails runs the built command, which must fail with this in its error.
 func fails(t *testing.T, want string, args ...string) {
 	t.Helper()
-	stdout, stderr, code := leash(t, args...)
+	stdout, stderr, code := program(t, args...)
 	if code == exitDone || !strings.Contains(stderr, want) {
 		t.Errorf("leash %v ended with %d:\n%s%s\nwant %q", args, code, stdout, stderr, want)
 	}
@@ -122,7 +122,7 @@ func TestAPullThatIsKilledIsTakenUpAgain(t *testing.T) {
 	must(t, "module", "push", ref, "-f", source)
 
 	slow := registrytest.Serve(t, registrytest.Stalls(registry, 1)) + "/team/greeter:1.0.0"
-	command := exec.CommandContext(t.Context(), "../bin/leash", "module", "pull", slow, "-o", pulled, "--blobs", kept)
+	command := exec.CommandContext(t.Context(), built, "module", "pull", slow, "-o", pulled, "--blobs", kept)
 	if err := command.Start(); err != nil {
 		t.Fatalf("%v (make leash builds it)", err)
 	}
@@ -167,7 +167,7 @@ func TestFilesAreSignedAndVerified(t *testing.T) {
 	must(t, "module", "sign", "greeter.wasm", "--key", "release.key")
 	must(t, "module", "verify", "greeter.wasm", "--key", "release.pub")
 	t.Setenv("LEASH_KEY_PASSWORD", "planted-wrong")
-	_, stderr, code := leash(t, "module", "sign", "greeter.wasm", "--key", "release.key")
+	_, stderr, code := program(t, "module", "sign", "greeter.wasm", "--key", "release.key")
 	if code != exitUsage || !strings.Contains(stderr, "the password does not open the key") || strings.Contains(stderr, "planted") {
 		t.Errorf("got %d %s", code, stderr)
 	}

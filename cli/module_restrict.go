@@ -61,7 +61,7 @@ func (r restriction) allowed(name, file string) ([]string, error) {
 	case errors.Is(err, manifest.ErrNone):
 		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return m.Allowed(), m.Check(wasm)
 }

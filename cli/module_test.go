@@ -259,7 +259,7 @@ func TestModuleRunTakesRequestsFromFilesAndSaysWhatIsWrong(t *testing.T) {
 		"a module not there":    {[]string{"none.wasm"}, exitUsage, "no such file"},
 		"a file not there":      {[]string{greeter, "--config", "@none"}, exitUsage, "--config: open none"},
 		"a header that is none": {[]string{greeter, "-H", "x"}, exitUsage, "write it as 'Name: value'"},
-		"no WebAssembly":        {[]string{"module_test.go"}, exitFailed, "compile module_test.go"},
+		"no WebAssembly":        {[]string{"module_test.go"}, exitUsage, "module_test.go: read .wasm: not a WebAssembly module"},
 		"a module that crashes": {append([]string{"../host/fuzz/testdata/crashes.wasm"}, strings.Fields(strings.Repeat("-H a:b ", 30))...), exitFailed, "the module failed: run proxy_on_request_headers"},
 	} {
 		t.Run(name, func(t *testing.T) {

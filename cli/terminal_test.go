@@ -36,13 +36,10 @@ type terminal struct {
 // onTerminal starts the command on a terminal.
 func onTerminal(t *testing.T, args ...string) *terminal {
 	t.Helper()
-	path, err := filepath.Abs("../bin/leash")
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(stop)
-	x := &terminal{t: t, command: exec.CommandContext(ctx, path, args...), read: make(chan struct{})}
+	x := &terminal{t: t, command: exec.CommandContext(ctx, built, args...), read: make(chan struct{})}
+	var err error
 	if x.screen, err = pty.Start(x.command); err != nil {
 		t.Fatalf("%v (make leash builds it)", err)
 	}

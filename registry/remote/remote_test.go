@@ -292,6 +292,7 @@ func TestWhatHasBeenChangedOnItsWayIsRefused(t *testing.T) {
 		"nothing of a blob": {"/blobs/", func(_ http.Header, _ []byte) []byte { return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			registry := registrytest.Olareg(t)
 			address := registrytest.Serve(t, registry)
 			at, err := client(t, remote.Options{}).Push(ctx, reference(t, address+"/team/greeter:1.0.0"), pack(t, wasm, artifact.Image))

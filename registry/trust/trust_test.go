@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,11 +17,17 @@ import (
 	"github.com/leash-gateway/leash/registry/trust"
 )
 
+// release is a public key. Encrypting the private one takes a second, so there is one for all.
+var release = sync.OnceValues(func() ([]byte, error) {
+	_, public, err := signing.GenerateKey(nil)
+	return public, err
+})
+
 // load reads a policy beside a key release.pub and an empty trusted root.
 func load(t *testing.T, text string) (*trust.Policy, error) {
 	t.Helper()
 	dir := t.TempDir()
-	_, public, err := signing.GenerateKey(nil)
+	public, err := release()
 	if err != nil {
 		t.Fatal(err)
 	}
