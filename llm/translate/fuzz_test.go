@@ -72,6 +72,38 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// FuzzFeed looks for streams that the client reads differently when they are cut elsewhere, or whose translation it cannot read.
+func FuzzFeed(f *testing.F) {
+	for _, to := range providerAPIs {
+		for _, file := range examples(f, to, "stream") {
+			stream := read(f, file)
+			if to == translate.Converse {
+				stream = framed(f, string(stream))
+			}
+			f.Add(uint8(to), stream, uint16(100))
+		}
+	}
+	f.Fuzz(func(t *testing.T, number uint8, stream []byte, at uint16) {
+		to := providerAPIs[int(number)%len(providerAPIs)]
+		cut := min(int(at), len(stream))
+		for _, from := range allAPIs {
+			if to == from {
+				continue
+			}
+			want := answering(t, from, to, true).Stream(llm.ServerSentEvents)
+			whole, _ := want.Feed(nil, stream)
+			whole = want.End(whole)
+			s := answering(t, from, to, true).Stream(llm.ServerSentEvents)
+			halves, _ := s.Feed(nil, stream[:cut])
+			halves, _ = s.Feed(halves, stream[cut:])
+			if halves = s.End(halves); !bytes.Equal(whole, halves) {
+				t.Errorf("%q became\n%q\nand cut at %d\n%q", stream, whole, cut, halves)
+			}
+			hear(t, from, llm.ServerSentEvents, whole)
+		}
+	})
+}
+
 // fuzzStream takes bytes for a stream, and each of its frames for an event.
 func fuzzStream(t *testing.T, from, to translate.API, body []byte) {
 	t.Helper()

@@ -63,6 +63,21 @@ func TestAmazonsOwnCasesAreSignedAsAmazonSignsThem(t *testing.T) {
 	}
 }
 
+// The signature is what botocore 1.44.8 makes of the same request at the same time.
+func TestAModelsARNInThePathIsSignedAsAmazonsClientDoes(t *testing.T) {
+	credentials := example
+	credentials.SessionToken = "tok/en=="
+	signed := sigv4.New(credentials, "us-east-1", "bedrock").Sign(sigv4.Request{
+		Method: "POST", Host: "bedrock-runtime.us-east-1.amazonaws.com", Path: "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.a.b-v1%3A0/converse",
+		Headers: []sigv4.Header{{Name: "content-type", Value: "application/json"}}, BodyHash: sha256.Sum256([]byte(`{"messages":[]}`)),
+	}, exampleTime)
+	const want = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/bedrock/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, " +
+		"Signature=b5e9161bb841cb84d8c730cc2f732aa0a0f4641604295341b702dee823c0bbb9"
+	if got := signed[len(signed)-1].Value; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestASignerSignsOnTheNextDayWithThatDaysKey(t *testing.T) {
 	r := sigv4.Request{Method: "POST", Host: "bedrock-runtime.us-east-1.amazonaws.com", Path: "/model/m/converse"}
 	s := sigv4.New(example, "us-east-1", "bedrock")
