@@ -85,6 +85,32 @@ func TestAnyCutOfAProvidersStreamGivesTheClientTheSame(t *testing.T) {
 	}
 }
 
+func TestAStreamSaysWhetherItHasBegunAndWhyItFailed(t *testing.T) {
+	const chatText = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n"
+	for name, c := range map[string]struct {
+		to      translate.API
+		stream  []byte
+		begun   bool
+		failure string
+	}{
+		"nothing of an answer":        {translate.Chat, []byte("data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n"), false, ""},
+		"a text":                      {translate.Chat, []byte(chatText), true, ""},
+		"an error at once":            {translate.Chat, []byte("data: {\"error\":{\"message\":\"overloaded\"}}\n\n"), false, "overloaded"},
+		"an error after a text":       {translate.Chat, []byte(chatText + "data: {\"error\":{\"message\":\"overloaded\"}}\n\n"), true, "overloaded"},
+		"no events":                   {translate.Chat, []byte("data: <html>\n\n"), false, "the provider's stream cannot be read: invalid JSON at byte 0: expected a value, found '<'"},
+		"Bedrock's beginning":         {translate.Converse, framed(t, `event messageStart {"role":"assistant"}`), false, ""},
+		"an exception of Bedrock's":   {translate.Converse, framed(t, `exception throttlingException {"message":"slow down"}`), false, "slow down"},
+		"a text of Bedrock's":         {translate.Converse, framed(t, `event contentBlockDelta {"contentBlockIndex":0,"delta":{"text":"a"}}`), true, ""},
+		"what is no stream of Amazon": {translate.Converse, []byte("<html>Bad gateway</html>"), false, "the provider's stream cannot be read: decode event stream: a checksum does not match"},
+	} {
+		s := answering(t, translate.Messages, c.to, true).Stream(llm.ServerSentEvents)
+		_, _ = s.Feed(nil, c.stream)
+		if s.Begun() != c.begun || s.Failure() != c.failure {
+			t.Errorf("%s: got %v and %q", name, s.Begun(), s.Failure())
+		}
+	}
+}
+
 func TestWhatBedrockTellsOfTokensIsWhatClientsRead(t *testing.T) {
 	body := []byte(`{"output":{"message":{"role":"assistant","content":[{"text":"a"}]}},"stopReason":"end_turn","usage":{"inputTokens":4,"outputTokens":52,"totalTokens":2180,` +
 		`"cacheReadInputTokens":1024,"cacheWriteInputTokens":1100,"cacheDetails":[{"ttl":"1h","inputTokens":600},{"ttl":"5m","inputTokens":500}]}}`)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/eventstream"
 	"github.com/leash-gateway/leash/llm/translate"
 )
 
@@ -67,4 +68,34 @@ func ExampleExchange_Stream() {
 	//
 	// event: message_stop
 	// data: {"type":"message_stop"}
+}
+
+// A stream of Amazon Bedrock's becomes one of OpenAI's chats, in whatever pieces it comes. A module keeps one memory for all of its exchanges.
+func ExampleStream_Feed() {
+	var memory translate.Memory
+	x, err := translate.New(llm.OpenAIChat, translate.Converse, translate.Options{Model: "anthropic.claude-sonnet-4-5", ID: "chatcmpl-1", Memory: &memory})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	to, err := x.Request("", []byte(`{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}]}`))
+	fmt.Println(to.Path, err)
+	stream := eventstream.Append(nil, eventstream.Message{Type: "event", Event: "contentBlockDelta", Payload: []byte(`{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)})
+	stream = eventstream.Append(stream, eventstream.Message{Type: "event", Event: "messageStop", Payload: []byte(`{"stopReason":"end_turn"}`)})
+	s := x.Stream(llm.ServerSentEvents)
+	var out []byte
+	for _, chunk := range [][]byte{stream[:50], stream[50:]} {
+		if out, err = s.Feed(out[:0], chunk); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Print(string(out))
+	}
+	fmt.Print(string(s.End(out[:0])))
+	// Output:
+	// /model/anthropic.claude-sonnet-4-5/converse-stream <nil>
+	// data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":0,"model":"gpt-4o","choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"logprobs":null,"finish_reason":null}]}
+	//
+	// data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":0,"model":"gpt-4o","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}
+	//
+	// data: [DONE]
 }

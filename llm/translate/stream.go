@@ -18,6 +18,7 @@ type Stream struct {
 	usage    llm.Usage
 	begun    bool
 	ended    bool   // by the provider's end, or by an error
+	failure  string // the error
 	finished bool   // a reason for the end has come
 	calls    int    // of an answer of Google's
 	told     []byte // the usage that Google has told last, which grows from event to event
@@ -135,12 +136,18 @@ func (s *Stream) complete(dst []byte) []byte {
 	return s.dst
 }
 
+// Begun tells whether the client has been told anything of the answer. Until then another provider can answer instead.
+func (s *Stream) Begun() bool { return s.begun }
+
+// Failure is the error that the stream has ended with, the provider's own or that it cannot be read; empty while there is none.
+func (s *Stream) Failure() string { return s.failure }
+
 // Fail appends an error, which ends the stream.
 func (s *Stream) Fail(dst []byte, status int, code, message string) []byte {
 	if s.ended {
 		return dst
 	}
-	s.ended = true
+	s.ended, s.failure = true, message
 	return s.events.Error(dst, s.x.client, status, code, message)
 }
 
