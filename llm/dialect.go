@@ -8,7 +8,8 @@ type dialect uint8
 const (
 	oldLimit dialect = 1 << iota
 	withoutStreamOptions
-	forVertex
+	withVertexVersion
+	withoutModel
 )
 
 // VertexVersion is what a body says instead of the model, for Anthropic's models on Google's Vertex AI:
@@ -31,12 +32,15 @@ func (r *Request) WithoutStreamOptions() {
 	}
 }
 
-// ForVertex makes the body of a request for one of Anthropic's models what Vertex AI reads: the model stands in the path there, and the
-// version of the API in the body. Counting tokens is the exception: its path is the same for all models. It does nothing for
-// other formats than Anthropic's messages.
+// ForVertex makes the body of a request for one of Anthropic's models what Vertex AI reads: the version of the API stands in the body there,
+// and the model in the path, but for counting tokens, whose path is the same for all models. It does nothing for other formats than
+// Anthropic's.
 func (r *Request) ForVertex() {
-	if r.format == AnthropicMessages {
-		r.dialect |= forVertex
+	switch r.format {
+	case AnthropicMessages:
+		r.dialect |= withVertexVersion | withoutModel
+	case AnthropicCountTokens:
+		r.dialect |= withVertexVersion
 	}
 }
 
@@ -55,8 +59,10 @@ func (d dialect) apply(body []byte) []byte {
 	if d&withoutStreamOptions != 0 {
 		body = without(body, "stream_options")
 	}
-	if d&forVertex != 0 {
+	if d&withoutModel != 0 {
 		body = without(body, "model")
+	}
+	if d&withVertexVersion != 0 {
 		body = without(body, "anthropic_version")
 		if top := slices.Index(body, '{') + 1; top > 0 {
 			body = replaced(body, spanOf(top, top), []byte(`"anthropic_version":"`+VertexVersion+`",`))

@@ -27,7 +27,7 @@ func TestDialectsChangeNothingButWhatTheyMust(t *testing.T) {
 		"the model":                   {vertex, llm.AnthropicMessages, `{"model": "m","max_tokens":1,` + messages + `}`, `{"anthropic_version":"vertex-2023-10-16","max_tokens":1,` + messages + `}`},
 		"the model, last":             {vertex, llm.AnthropicMessages, `{"max_tokens":1,` + messages + `,"model":"m"}`, `{"anthropic_version":"vertex-2023-10-16","max_tokens":1,` + messages + `}`},
 		"a version":                   {vertex, llm.AnthropicMessages, `{"model":"m","anthropic_version":"x","max_tokens":1,` + messages + `}`, `{"anthropic_version":"vertex-2023-10-16","max_tokens":1,` + messages + `}`},
-		"counting needs its model":    {vertex, llm.AnthropicCountTokens, `{"model":"m",` + messages + `}`, `{"model":"m",` + messages + `}`},
+		"counting needs its model":    {vertex, llm.AnthropicCountTokens, `{"model":"m",` + messages + `}`, `{"anthropic_version":"vertex-2023-10-16","model":"m",` + messages + `}`},
 		"usage is not asked for then": {func(r *llm.Request) { r.WithoutStreamOptions(); r.AskUsage() }, llm.OpenAIChat, `{"stream":true,"model":"m",` + messages + `}`, `{"stream":true,"model":"m",` + messages + `}`},
 		"nor if it was before":        {func(r *llm.Request) { r.AskUsage(); r.WithoutStreamOptions() }, llm.OpenAIChat, `{"stream":true,"stream_options":{"include_usage":false},"model":"m",` + messages + `}`, `{"stream":true,"model":"m",` + messages + `}`},
 		"escapes in a name":           {func(r *llm.Request) { r.AskUsage(); r.WithoutStreamOptions() }, llm.OpenAIChat, `{"stream":true,"stream\u005foptions":{"include_usage":false},"model":"m",` + messages + `}`, `{"stream":true,"model":"m",` + messages + `}`},

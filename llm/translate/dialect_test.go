@@ -18,7 +18,7 @@ func TestProvidersOfOtherHabitsAreAskedInTheirs(t *testing.T) {
 		"Claude on Vertex AI": {llm.OpenAIChat, translate.Messages, translate.Options{Vertex: true}, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`,
 			`{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{"role":"user","content":"hi"}]}`},
 		"counting for Claude on Vertex AI": {llm.GoogleCountTokens, translate.Messages, translate.Options{Vertex: true}, `{"contents":[{"parts":[{"text":"hi"}]}]}`,
-			`{"model":"path","messages":[{"role":"user","content":"hi"}]}`},
+			`{"anthropic_version":"vertex-2023-10-16","model":"path","messages":[{"role":"user","content":"hi"}]}`},
 		"counting for Gemini on Vertex AI": {llm.AnthropicCountTokens, translate.Gemini, translate.Options{Vertex: true}, `{"model":"m","system":"s","messages":[{"role":"user","content":"hi"}]}`,
 			`{"systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`},
 		"a server that knows max_tokens only": {llm.AnthropicMessages, translate.Chat, translate.Options{OldLimit: true, WithoutStreamOptions: true}, `{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`,

@@ -12,9 +12,10 @@ import (
 func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	w := &writer{b: dst}
 	w.open()
-	if x.options.Vertex && x.op == generate {
+	if x.options.Vertex {
 		w.str("anthropic_version", llm.VertexVersion)
-	} else {
+	}
+	if !x.options.Vertex || x.op == count {
 		w.text("model", x.providerModel())
 	}
 	limit := r.maxTokens
