@@ -16,8 +16,8 @@ type Memory struct {
 
 // mostKept bounds what a memory keeps of a large exchange, in bytes and in parts.
 const (
-	mostKept      = 64 << 10
-	mostPartsKept = 256
+	mostKept      = 128 << 10
+	mostPartsKept = 1024
 )
 
 // memory is the exchange's own where its options have none.
