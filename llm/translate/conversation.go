@@ -197,8 +197,8 @@ func (r *conversation) said(assistant bool, from int) {
 		r.messages[last].to = to
 		return
 	}
-	if r.messages == nil {
-		r.messages = make([]message, 0, 8)
+	if len(r.messages) == cap(r.messages) {
+		r.messages = slices.Grow(r.messages, max(8, len(r.messages)))
 	}
 	r.messages = append(r.messages, message{assistant: assistant, from: from, to: to})
 }

@@ -1,6 +1,10 @@
 package translate
 
-import "github.com/leash-gateway/leash/llm"
+import (
+	"slices"
+
+	"github.com/leash-gateway/leash/llm"
+)
 
 // A Memory is what exchanges work in, one call after the other: a module that keeps one allocates next to nothing for each
 // request, which in Wasm is half of what a translation costs (BenchmarkRequest). The zero value is ready for use. It belongs to
@@ -73,11 +77,10 @@ func (m *Memory) request() *conversation {
 // large, and copying them costs more than reading them.
 func grow(parts *[]part) *part {
 	s := *parts
-	if len(s) < cap(s) {
-		s = s[:len(s)+1]
-	} else {
-		s = append(s, part{})
+	if len(s) == cap(s) { // append would grow a long slice by a quarter, and copy it four times as often
+		s = slices.Grow(s, max(1, len(s)))
 	}
+	s = s[:len(s)+1]
 	*parts = s
 	return &s[len(s)-1]
 }
