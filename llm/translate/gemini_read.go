@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/leash-gateway/leash/llm"
@@ -26,7 +27,59 @@ type geminiReader struct {
 	r        *conversation
 	thoughts bool
 	calls    int
-	open     map[string][]string // ids of the calls of a function that have no answer yet
+	open     openCalls
+}
+
+// openCalls are the calls of functions that have no answer yet, which are most often few: their ids, by the name of the function.
+type openCalls struct {
+	few  []openCall // in their order
+	many map[string][][]byte
+}
+
+type openCall struct{ name, id []byte }
+
+func (o *openCalls) add(name, id []byte) {
+	if o.many == nil && len(o.few) < manyCalls {
+		o.few = append(o.few, openCall{name, id})
+		return
+	}
+	if o.many == nil {
+		o.many = map[string][][]byte{}
+		for _, call := range o.few {
+			o.many[string(call.name)] = append(o.many[string(call.name)], call.id)
+		}
+	}
+	o.many[string(name)] = append(o.many[string(name)], id)
+}
+
+// first is the first call of a function.
+func (o *openCalls) first(name []byte) (id []byte, ok bool) {
+	if o.many != nil {
+		if ids := o.many[string(name)]; len(ids) > 0 {
+			return ids[0], true
+		}
+		return nil, false
+	}
+	for i := range o.few {
+		if call := &o.few[i]; bytes.Equal(call.name, name) {
+			return call.id, true
+		}
+	}
+	return nil, false
+}
+
+// answered takes the first call of a function away.
+func (o *openCalls) answered(name []byte) {
+	if o.many != nil {
+		o.many[string(name)] = o.many[string(name)][1:]
+		return
+	}
+	for i := range o.few {
+		if bytes.Equal(o.few[i].name, name) {
+			o.few = slices.Delete(o.few, i, i+1)
+			return
+		}
+	}
 }
 
 func (g *geminiReader) member(name []byte) {
@@ -430,10 +483,7 @@ func (g *geminiReader) call(p *part) {
 	if g.calls++; isEmpty(p.id) {
 		p.id = literalOf("call_" + strconv.Itoa(g.calls))
 	}
-	if g.open == nil {
-		g.open = map[string][]string{}
-	}
-	g.open[string(p.name)] = append(g.open[string(p.name)], string(p.id))
+	g.open.add(p.name, p.id)
 }
 
 func (g *geminiReader) response(p *part) {
@@ -457,15 +507,14 @@ func (g *geminiReader) response(p *part) {
 			c.Skip()
 		}
 	}
-	open := g.open[string(p.name)]
-	switch {
-	case isEmpty(p.id) && len(open) == 0:
+	switch first, ok := g.open.first(p.name); {
+	case isEmpty(p.id) && !ok:
 		c.Fail(".functionResponse", "answers no call")
 	case isEmpty(p.id):
-		p.id = []byte(open[0])
-		g.open[string(p.name)] = open[1:]
-	case len(open) > 0 && open[0] == string(p.id):
-		g.open[string(p.name)] = open[1:]
+		p.id = first
+		g.open.answered(p.name)
+	case ok && bytes.Equal(first, p.id):
+		g.open.answered(p.name)
 	}
 	g.x.plainResult(p)
 }

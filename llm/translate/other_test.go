@@ -156,3 +156,25 @@ func TestGoogleIsToldTheNamesOfHoweverManyCalls(t *testing.T) {
 		}
 	}
 }
+
+func TestGooglesCallsWithoutIDsAreAnsweredInTheirOrder(t *testing.T) {
+	for _, n := range []int{1, 16, 17, 40} {
+		var calls, results, want []string
+		for i := range n {
+			name := fmt.Sprintf("f%d", i%3)
+			calls = append(calls, `{"functionCall":{"name":"`+name+`","args":{}}}`)
+			results = append(results, fmt.Sprintf(`{"functionResponse":{"name":"%s","response":{"result":"%d"}}}`, name, i))
+			want = append(want, fmt.Sprintf(`{"type":"tool_result","tool_use_id":"call_%d","content":"%d"}`, i+1, i))
+		}
+		body := `{"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[` + strings.Join(calls, ",") + `]},{"parts":[` + strings.Join(results, ",") + `]}]}`
+		got, err := begin(t, llm.GoogleGenerate, translate.Messages).Request("m", []byte(body))
+		if err != nil || !strings.Contains(string(got.Body), strings.Join(want, ",")) {
+			t.Errorf("%d calls: %v, got %s", n, err, got.Body)
+		}
+		one := strings.Replace(body, `{"functionResponse"`, `{"functionResponse":{"name":"f0","response":{}}},{"functionResponse"`, 1)
+		one = strings.Replace(one, `{"parts":[{"functionResponse"`, `{"parts":[`+strings.Repeat(`{"functionResponse":{"name":"f0","response":{}}},`, n)+`{"functionResponse"`, 1)
+		if _, err := begin(t, llm.GoogleGenerate, translate.Messages).Request("m", []byte(one)); err == nil || !strings.Contains(err.Error(), "answers no call") {
+			t.Errorf("%d calls with more answers: %v", n, err)
+		}
+	}
+}
