@@ -173,14 +173,14 @@ five. Passed through is what a client's own API takes instead: the request is re
 		case "LargeRequest":
 			rest = "chat of " + from + " → Anthropic messages"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", rest, µs(m.v8), µs(m.wazero))
+		fmt.Fprintf(b, "| %s | %s | %s |\n", rest, micros(m.v8), micros(m.wazero))
 	}
 	if t.missing != "" {
 		fmt.Fprintf(b, "\nNot measured in V8: %s\n", t.missing)
 	}
 }
 
-func µs(d time.Duration) string {
+func micros(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
@@ -205,8 +205,8 @@ func (t *translations) goals(row func(goal, asked, measured string, met bool)) {
 		return d
 	}
 	request, event := slowest("Request"), slowest("Event")
-	row("translation of a request of 1 kB in "+engine+", the slowest pair", "≤ "+µs(goalRequest), µs(request), request <= goalRequest)
-	row("translation of an event in "+engine+", the slowest pair", "≤ "+µs(goalEvent), µs(event), event <= goalEvent)
+	row("translation of a request of 1 kB in "+engine+", the slowest pair", "≤ "+micros(goalRequest), micros(request), request <= goalRequest)
+	row("translation of an event in "+engine+", the slowest pair", "≤ "+micros(goalEvent), micros(event), event <= goalEvent)
 	small, large := took(t.named("LargeRequest/1kB")), took(t.named("LargeRequest/8MB"))
 	ratio := float64(large) / float64(max(small, 1)) / (8 << 10)
 	row("a byte of a request of 8 MB, to one of 1 kB, in "+engine, fmt.Sprintf("≤ %.1f", float64(goalLinear)), fmt.Sprintf("%.2f", ratio), ratio <= goalLinear)
