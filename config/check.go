@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Builtin are the modules that Leash brings, which need no file.
@@ -44,7 +45,7 @@ func (c *Config) check(d *decoder) {
 		{[]string{"tenants"}, c.checkKeys},
 		{[]string{"tenants", "pipeline"}, c.checkOverrides},
 		{[]string{"routes"}, c.checkRoutes},
-		{[]string{"routes", "providers"}, c.checkDestinations},
+		{[]string{"routes", "providers", "tenants"}, c.checkDestinations},
 		{[]string{"pipeline", "allow_anonymous"}, c.checkPipeline},
 	} {
 		if !slices.ContainsFunc(check.looksAt, func(section string) bool { return broken[section] }) {
@@ -129,6 +130,7 @@ func (c *Config) checkProviders(fail failer) {
 		if p.CAFile != "" && p.BaseURL.Scheme == "http" {
 			fail(path+".ca_file", "", "is for https, but base_url is http")
 		}
+		c.checkHealth(path, p, fail)
 		switch key := p.APIKey; {
 		case key == nil:
 			if p.MockWithoutKey {
@@ -139,6 +141,27 @@ func (c *Config) checkProviders(fail failer) {
 		case key.Env != "" && !variableName.MatchString(key.Env):
 			// It may be the key itself.
 			fail(path+".api_key.env", "such as OPENAI_API_KEY", "is not the name of an environment variable")
+		}
+	}
+}
+
+func (c *Config) checkHealth(path string, p *Provider, fail failer) {
+	b := p.Breaker
+	switch {
+	case b.Consecutive < 0 || b.Percent < 0 || b.Volume < 0 || b.Percent > 100:
+		fail(path+".breaker", "consecutive and volume are numbers of attempts, percent is 1 to 100", "holds a number that cannot be")
+	case b.MaxOpen < b.Open:
+		fail(path+".breaker.max_open", "", "is less than open, %s", time.Duration(b.Open))
+	}
+	if h := p.HealthCheck; h.Path != "" && !plainPath(h.Path) {
+		fail(path+".health_check.path", "such as /models", "%q is not a plain path", h.Path)
+	}
+	for _, l := range []struct {
+		field string
+		value int
+	}{{"connections", p.Limits.Connections}, {"requests", p.Limits.Requests}} {
+		if l.value < 0 || l.value > maxNumber {
+			fail(path+".limits."+l.field, "0 is no limit", "must be 0 to %d", maxNumber)
 		}
 	}
 }
@@ -206,47 +229,9 @@ func (c *Config) hasModule(module string) bool {
 	return false
 }
 
-func (c *Config) checkRoutes(fail failer) {
-	if len(c.Routes) == 0 {
-		fail("routes", "such as {model: gpt-4o-mini, provider: openai}", "name at least one")
-	}
-	taken := map[string]int{}
-	for i, r := range c.Routes {
-		path := "routes[" + strconv.Itoa(i) + "]"
-		switch {
-		case (r.Model == "") == (r.Path == ""):
-			fail(path, "", "must name either a model or a path")
-			continue
-		case r.Path != "" && !plainPath(r.Path):
-			fail(path+".path", "such as /v1/embeddings", "%q is not a plain path", r.Path)
-		case r.Path == "/v1/chat/completions" || r.Path == "/v1/models":
-			fail(path+".path", "", "this path is routed by model")
-		case r.Path != "" && r.UpstreamModel != "":
-			fail(path+".upstream_model", "", "is for routes by model")
-		}
-		// Only one of the two is set, and no model begins with a slash and is a path too.
-		if first, ok := taken[r.Model+r.Path]; ok {
-			fail(path, "", "is never taken: routes[%d] matches the same", first)
-		}
-		taken[r.Model+r.Path] = i
-	}
-}
-
 // plainPath says that a path is written as Envoy normalizes it, so that it can match.
 func plainPath(path string) bool {
 	return path[0] == '/' && !strings.ContainsAny(path, "?#%*\\ ") && !strings.Contains(path, "//") && pathpkg.Clean(path) == strings.TrimSuffix(path, "/")
-}
-
-func (c *Config) checkDestinations(fail failer) {
-	for i, r := range c.Routes {
-		path := "routes[" + strconv.Itoa(i) + "]"
-		switch {
-		case r.Provider == "":
-			fail(path, suggestion("", slices.Collect(maps.Keys(c.Providers))), "provider is missing")
-		case c.Providers[r.Provider] == nil:
-			fail(path+".provider", suggestion(r.Provider, slices.Collect(maps.Keys(c.Providers))), "there is no provider %q", r.Provider)
-		}
-	}
 }
 
 func (c *Config) checkPipeline(report failer) {

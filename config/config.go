@@ -88,6 +88,48 @@ type Provider struct {
 	MockWithoutKey bool `yaml:"mock_without_key" json:"mock_without_key,omitempty"`
 	// Timeouts bound waiting for the provider.
 	Timeouts Timeouts `yaml:"timeouts" json:"timeouts,omitzero"`
+	// Breaker keeps requests that could go elsewhere away from a provider that fails.
+	Breaker Breaker `yaml:"breaker" json:"breaker,omitzero"`
+	// HealthCheck asks the provider, beside all requests, whether it is there.
+	HealthCheck HealthCheck `yaml:"health_check" json:"health_check,omitzero"`
+	// Limits bound what the provider is asked at once.
+	Limits ProviderLimits `yaml:"limits" json:"limits,omitzero"`
+}
+
+// Breaker keeps requests that could go elsewhere away from a provider that fails: while it is open the provider comes last. Then one
+// request tries whether it works again.
+type Breaker struct {
+	// Consecutive failures open it.
+	Consecutive int `yaml:"consecutive" json:"consecutive,omitempty" jsonschema:"minimum=1"`
+	// Percent of the attempts within window, if they are at least volume, that failed open it.
+	Percent int `yaml:"percent" json:"percent,omitempty" jsonschema:"minimum=1,maximum=100"`
+	// Volume is how many attempts percent is taken of at the least.
+	Volume int `yaml:"volume" json:"volume,omitempty" jsonschema:"minimum=1"`
+	// Window is how long attempts are counted.
+	Window Duration `yaml:"window" json:"window,omitempty"`
+	// Open is how long it stays open; each time that it opens again, twice as long.
+	Open Duration `yaml:"open" json:"open,omitempty"`
+	// MaxOpen is how long it stays open at the most.
+	MaxOpen Duration `yaml:"max_open" json:"max_open,omitempty"`
+}
+
+// HealthCheck asks a provider whether it is there. While it is not, it is sent nothing.
+type HealthCheck struct {
+	// Path is what is asked for, relative to the base URL: something that costs nothing and needs no key. An answer with a status
+	// below 500 will do.
+	Path string `yaml:"path" json:"path,omitempty" jsonschema:"pattern=^/"`
+	// Interval is the time between two checks.
+	Interval Duration `yaml:"interval" json:"interval,omitempty"`
+	// Timeout is for one.
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`
+}
+
+// ProviderLimits bound what a provider is asked at once. What is beyond them goes to the next target, or is refused.
+type ProviderLimits struct {
+	// Connections are how many there may be; 0: as many as are needed.
+	Connections int `yaml:"connections" json:"connections,omitempty" jsonschema:"minimum=0"`
+	// Requests are how many may be under way; 0: any number.
+	Requests int `yaml:"requests" json:"requests,omitempty" jsonschema:"minimum=0"`
 }
 
 // Timeouts bound waiting for a provider.
@@ -119,20 +161,61 @@ type Key struct {
 	User string `yaml:"user" json:"user,omitempty"`
 }
 
-// Route sends a model, or a path that is no LLM traffic, to a provider.
+// Route sends a model, or a path that is no LLM traffic, to providers.
 type Route struct {
 	// Model is what the client asks for: a name, or a pattern in which * stands for any characters.
 	Model string `yaml:"model" json:"model,omitempty"`
 	// Path is let through as it is, without a look at its content: key and request limits still apply.
 	Path string `yaml:"path" json:"path,omitempty" jsonschema:"pattern=^/"`
-	// Provider is the name of a provider.
-	Provider string `yaml:"provider" json:"provider"`
-	// UpstreamModel is the model's name at the provider, where it is another.
+	// Provider is the name of a provider, where there is one only.
+	Provider string `yaml:"provider" json:"provider,omitempty"`
+	// UpstreamModel is the model's name at that provider, where it is another.
 	UpstreamModel string `yaml:"upstream_model" json:"upstream_model,omitempty"`
+	// Targets are, in place of a provider, several: when one fails, the next is asked.
+	Targets []Target `yaml:"targets" json:"targets,omitempty"`
+	// Tenants are those for whom the route is; by default all.
+	Tenants []string `yaml:"tenants" json:"tenants,omitempty"`
+	// Headers are what a request must have, by name: a value, or a pattern in which * stands for any characters.
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	// Timeouts bound the route's exchanges, where the provider's own do not fit.
+	Timeouts RouteTimeouts `yaml:"timeouts" json:"timeouts,omitzero"`
+	// Failover says when the next target is asked.
+	Failover Failover `yaml:"failover" json:"failover,omitzero"`
 }
 
-// MaxTargets is how many providers a request may be sent to, one after the other.
-const MaxTargets = 8
+// Target is one of the providers that a route leads to.
+type Target struct {
+	// Provider is the name of a provider.
+	Provider string `yaml:"provider" json:"provider"`
+	// Model is the model's name there, where it is another than the client's.
+	Model string `yaml:"model" json:"model,omitempty"`
+	// Weight shares requests out: neighbours that have one come in a random order, in which the first is each as often as its
+	// weight is a part of their sum.
+	Weight int `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=0"`
+	// Without is what the model cannot do: tools, media (images, sounds and files). Requests with such are not sent there.
+	Without []string `yaml:"without" json:"without,omitempty"`
+	// Context is how many tokens the model takes, question and answer together; 0: any number. It is held against an estimate.
+	Context int `yaml:"context" json:"context,omitempty" jsonschema:"minimum=0"`
+}
+
+// RouteTimeouts bound a route's exchanges.
+type RouteTimeouts struct {
+	// FirstByte is for the beginning of an answer; after it the next target is asked.
+	FirstByte Duration `yaml:"first_byte" json:"first_byte,omitempty"`
+	// Idle is for the next piece of an answer.
+	Idle Duration `yaml:"idle" json:"idle,omitempty"`
+	// Total is for the whole answer, all attempts included.
+	Total Duration `yaml:"total" json:"total,omitempty"`
+}
+
+// Failover says when the next target of a route is asked. That an answer breaks off, does not come in time or cannot be read always
+// counts, as long as nothing of it has gone to the client.
+type Failover struct {
+	// On are the statuses of answers after which the next target is asked; by default 401 to 404, 408, 429 and all from 500 on.
+	On []int `yaml:"on" json:"on,omitempty"`
+	// Attempts is how many targets are asked at the most; by default all.
+	Attempts int `yaml:"attempts" json:"attempts,omitempty" jsonschema:"minimum=0"`
+}
 
 // Module is one step of the pipeline.
 type Module struct {
@@ -169,9 +252,21 @@ func (p *Provider) setDefaults() {
 	for _, d := range []struct {
 		at  *Duration
 		def time.Duration
-	}{{&p.Timeouts.Connect, 5 * time.Second}, {&p.Timeouts.Idle, 5 * time.Minute}, {&p.Timeouts.Total, 15 * time.Minute}} {
+	}{
+		{&p.Timeouts.Connect, 5 * time.Second}, {&p.Timeouts.Idle, 5 * time.Minute}, {&p.Timeouts.Total, 15 * time.Minute},
+		{&p.Breaker.Window, 10 * time.Second}, {&p.Breaker.Open, time.Second}, {&p.Breaker.MaxOpen, time.Minute},
+		{&p.HealthCheck.Interval, 5 * time.Second}, {&p.HealthCheck.Timeout, 2 * time.Second},
+	} {
 		if *d.at == 0 {
 			*d.at = Duration(d.def)
+		}
+	}
+	for _, d := range []struct {
+		at  *int
+		def int
+	}{{&p.Breaker.Consecutive, 5}, {&p.Breaker.Percent, 50}, {&p.Breaker.Volume, 20}} {
+		if *d.at == 0 {
+			*d.at = d.def
 		}
 	}
 }

@@ -127,11 +127,12 @@ func (c *Config) filter(group []step, handover bool) Filter {
 const carrierModule = "provider"
 
 // Carrier is the filter that takes exchanges to a provider, once for each attempt, and translates where the client has
-// another API. In one file with the other modules it shares their VM. base is the path of the base URL.
+// another API. In one file with the other modules it shares their VM, and always what workers share: what it finds out about the provider the
+// module route wants to know. base is the path of the base URL.
 func (c *Config) Carrier(provider, base string) Filter {
 	kind := c.Providers[provider].Description()
 	f := Filter{
-		Name: "leash." + carrierModule + "." + provider, VM: "leash." + carrierModule, File: carrierModule + ".wasm", Policy: true,
+		Name: "leash." + carrierModule + "." + provider, VM: "leash.route", File: carrierModule + ".wasm", Policy: true,
 		Allow: c.admitted[carrierModule].Allow, Modules: []string{"providers." + provider},
 	}
 	if !c.Modules.Separate {
@@ -144,13 +145,26 @@ func (c *Config) Carrier(provider, base string) Filter {
 		Formats  []string          `json:"formats"`
 		BasePath string            `json:"base_path,omitempty"`
 		Paths    map[string]string `json:"paths,omitempty"`
-	}{provider, kind.API, kind.Formats, base, kind.Paths}) // strings only
+		Breaker  breaker           `json:"breaker"`
+	}{provider, kind.API, kind.Formats, base, kind.Paths, breakerOf(c.Providers[provider])}) // strings and numbers only
 	f.Config, _ = json.Marshal(plugin{
 		Modules:         []step{{Name: carrierModule, Config: own}},
 		MaxRequestBytes: int64(c.Limits.RequestBytes) + carrierSlack, MaxResponseBytes: int64(c.Limits.ResponseBytes),
 	})
 	return f
 }
+
+// breaker is a provider's, as the module takes it.
+type breaker struct {
+	Consecutive int      `json:"consecutive"`
+	Percent     int      `json:"percent"`
+	Volume      int      `json:"volume"`
+	Window      Duration `json:"window"`
+	Open        Duration `json:"open"`
+	MaxOpen     Duration `json:"max_open"`
+}
+
+func breakerOf(p *Provider) breaker { return breaker(p.Breaker) }
 
 // carrierSlack is what a request may have grown by in the modules, in bytes.
 const carrierSlack = 1 << 20
@@ -196,36 +210,6 @@ func (c *Config) steps() []step {
 		steps = append(steps, step{Name: "route", Config: c.routeConfig(), path: "routes"})
 	}
 	return steps
-}
-
-// routeConfig is the configuration of the module route. The name that it hands to Envoy is that of the provider, not of
-// the place in the list: modules and Envoy's route table are not replaced at the same instant, and in between a place
-// could be another provider's.
-func (c *Config) routeConfig() Raw {
-	type route struct {
-		Name          string `json:"name"`
-		Model         string `json:"model"`
-		Provider      string `json:"provider"`
-		UpstreamModel string `json:"upstream_model,omitempty"`
-	}
-	routes := []route{}
-	for _, r := range c.Routes {
-		if r.Model != "" {
-			routes = append(routes, route{r.Provider, r.Model, r.Provider, r.UpstreamModel})
-		}
-	}
-	type provider struct {
-		Name    string   `json:"name"`
-		Formats []string `json:"formats"`
-	}
-	providers := []provider{}
-	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
-		if slices.ContainsFunc(routes, func(r route) bool { return r.Provider == name }) {
-			providers = append(providers, provider{name, c.Providers[name].Description().Formats})
-		}
-	}
-	encoded, _ := json.Marshal(map[string]any{"providers": providers, "routes": routes}) // strings only
-	return encoded
 }
 
 func (c *Config) authConfig() Raw {

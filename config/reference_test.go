@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -45,7 +46,7 @@ func reference(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	*c.Providers["openai"].APIKey, c.Routes[0] = config.Secret{}, config.Route{} // which has no defaults
+	*c.Providers["openai"].APIKey, c.Routes[0] = config.Secret{}, config.Route{Targets: []config.Target{{}}} // which have no defaults
 	r := &references{}
 	if err := json.Unmarshal(made(t), &r.schema); err != nil {
 		t.Fatal(err)
@@ -70,6 +71,19 @@ and ` + "`envoy.concurrency`" + ` need a new start.
 `)
 	r.section("", "", reflect.ValueOf(c).Elem())
 	r.out.WriteString(`
+## Kinds of providers
+
+| kind | base URL | what it is sent as clients send it | key in |
+|---|---|---|---|
+`)
+	for _, name := range config.Kinds() {
+		k := (&config.Provider{Kind: name}).Description()
+		fmt.Fprintf(&r.out, "| `%s` | %s | %s | `%s` |\n", name, cmp.Or(k.BaseURL, "needed"), strings.Join(k.Formats, ", "), k.Auth.Header)
+	}
+	r.out.WriteString(`
+All else is translated into the provider's API ([how](../translation.md)). [providers](../guides/providers.md) shows how routes lead to several
+of them.
+
 ## Configuration of the modules
 
 What stands under ` + "`pipeline[].config`, and under `tenants.NAME.modules.MODULE`" + ` for one tenant, is the module's own:
@@ -161,10 +175,19 @@ func described(v reflect.Value, path string) (value string, inner reflect.Value,
 	case reflect.Struct:
 		return "fields, see below", v, path
 	case reflect.Slice:
+		switch v.Type().Elem().Kind() {
+		case reflect.String:
+			return "list of texts", inner, ""
+		case reflect.Int:
+			return "list of whole numbers", inner, ""
+		}
 		return "list, see below", reflect.Indirect(v.Index(0)), path + "[]"
 	case reflect.Map:
-		if v.Type().Elem() == reflect.TypeFor[config.Raw]() {
+		switch v.Type().Elem() {
+		case reflect.TypeFor[config.Raw]():
 			return "maps by name", inner, ""
+		case reflect.TypeFor[string]():
+			return "texts by name", inner, ""
 		}
 		return "fields by name, see below", v.MapIndex(v.MapKeys()[0]).Elem(), path + ".NAME"
 	case reflect.Bool:

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"strconv"
+	"time"
 
 	xdscore "github.com/cncf/xds/go/xds/core/v3"
 	xdsmatcher "github.com/cncf/xds/go/xds/type/matcher/v3"
@@ -30,11 +31,12 @@ func carrierName(provider string) string { return "carry." + provider }
 
 // What the modules route and provider have agreed on.
 const (
-	through       = "~"
-	targetHeader  = "x-leash-target-"
-	modelHeader   = "x-leash-model-"
-	attemptHeader = "x-envoy-attempt-count"
-	nextHeader    = "x-leash-next"
+	targetHeader   = "x-leash-target-"
+	modelHeader    = "x-leash-model-"
+	attemptHeader  = "x-envoy-attempt-count"
+	nextHeader     = "x-leash-next"
+	patienceHeader = "x-leash-patience"
+	retriesHeader  = "x-envoy-max-retries"
 )
 
 // toCarrier is the cluster that leads to a provider's internal listener. It always has its endpoint, so that a provider without one
@@ -78,7 +80,7 @@ func (t *translation) carrier(provider string) (*listener.Listener, error) {
 		GenerateRequestId:          wrapperspb.Bool(false),
 		StreamIdleTimeout:          durationpb.New(0), // the route's holds
 		ServerHeaderTransformation: hcm.HttpConnectionManager_PASS_THROUGH,
-		LocalReplyConfig:           localReplies(),
+		LocalReplyConfig:           localReplies(nextHeader),
 	}
 	return &listener.Listener{
 		Name:                          carrierName(provider),
@@ -109,8 +111,8 @@ func (t *translation) carrierRoutes(provider string) *route.RouteConfiguration {
 // maxAttempts is how many targets a request may have.
 const maxAttempts = config.MaxTargets
 
-// throughRoute leads from one provider to the next: the header of the attempt says to which.
-func (t *translation) throughRoute() *route.Route {
+// carriedRoute leads from one provider to the next: the header of the attempt says to which.
+func (t *translation) carriedRoute(lane config.Lane) *route.Route {
 	byAttempt := map[string]*xdsmatcher.Matcher_OnMatch{}
 	for attempt := 1; attempt < maxAttempts; attempt++ { // the header holds the number of the attempt that has failed
 		byAttempt[strconv.Itoa(attempt)] = t.targetOf(attempt + 1)
@@ -126,15 +128,46 @@ func (t *translation) throughRoute() *route.Route {
 		}},
 		Timeout:     durationpb.New(t.longestTotal()),
 		IdleTimeout: durationpb.New(t.longestIdle()),
+		RetryPolicy: failover(lane.On),
 	}
+	within(action, lane.Timeouts)
 	return &route.Route{
-		Name: through,
+		Name: lane.Name,
 		Match: &route.RouteMatch{
 			PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
-			Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, through), exactHeader(":method", "POST")},
+			Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name), exactHeader(":method", "POST")},
 		},
 		Action: &route.Route_Route{Route: action},
 	}
+}
+
+// missed are statuses, besides those of the provider's own errors, that say nothing about the request: another provider may serve it.
+var missed = []uint32{401, 402, 403, 404, 408, 429}
+
+// failover asks the next provider. How many there are is told by the request's header x-envoy-max-retries; each is asked once, so
+// the wait between two is only there to keep many requests from coming at the same instant.
+func failover(on []int) *route.RetryPolicy {
+	p := &route.RetryPolicy{
+		RetryOn:              "reset,connect-failure,refused-stream,retriable-headers,retriable-status-codes",
+		NumRetries:           wrapperspb.UInt32(0),
+		RetriableStatusCodes: missed,
+		RetriableHeaders: []*route.HeaderMatcher{{
+			Name: nextHeader, HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: true},
+		}},
+		RetryBackOff: &route.RetryPolicy_RetryBackOff{
+			BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond),
+		},
+		RefreshClusterOnRetry: true,
+	}
+	if len(on) == 0 {
+		p.RetryOn = "5xx," + p.GetRetryOn()
+		return p
+	}
+	p.RetriableStatusCodes = nil
+	for _, status := range on {
+		p.RetriableStatusCodes = append(p.RetriableStatusCodes, uint32(status)) //nolint:gosec // config has checked it
+	}
+	return p
 }
 
 // targetOf finds the cluster for the target of an attempt.

@@ -17,9 +17,12 @@ import (
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // clusterName is the cluster of a provider.
@@ -49,13 +52,15 @@ func (t *translation) cluster(name string) *cluster.Cluster {
 				}},
 			}}}},
 		},
-		// Envoy's defaults of 1,024 would refuse an exchange where a provider takes long over many.
-		CircuitBreakers:               unlimited(),
+		CircuitBreakers:               limited(provider.Limits),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(int64(t.c.Limits.ResponseBytes))),
 	}
 	if net.ParseIP(host) != nil {
 		c.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STATIC}
+	} else {
+		c.OutlierDetection = passedOver()
 	}
+	t.checkHealth(c, name)
 	options := &upstreams.HttpProtocolOptions{HttpFilters: t.upstreamFilters(name)}
 	if base.Scheme == "https" {
 		c.TransportSocket = t.tlsSocket(name, host)
@@ -68,6 +73,52 @@ func (t *translation) cluster(name string) *cluster.Cluster {
 		}
 	}
 	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{protocolOptions: pack(options)}
+	return c
+}
+
+// passedOver keeps away, where a name has several addresses, from one that cannot be reached. How providers fail is the business
+// of the module provider.
+func passedOver() *cluster.OutlierDetection {
+	return &cluster.OutlierDetection{
+		SplitExternalLocalOriginErrors: true, ConsecutiveLocalOriginFailure: wrapperspb.UInt32(3),
+		EnforcingConsecutiveLocalOriginFailure: wrapperspb.UInt32(100), EnforcingLocalOriginSuccessRate: wrapperspb.UInt32(0),
+		EnforcingConsecutive_5Xx: wrapperspb.UInt32(0), EnforcingConsecutiveGatewayFailure: wrapperspb.UInt32(0),
+		EnforcingSuccessRate: wrapperspb.UInt32(0), EnforcingFailurePercentage: wrapperspb.UInt32(0),
+		BaseEjectionTime: durationpb.New(5 * time.Second), MaxEjectionPercent: wrapperspb.UInt32(50),
+	}
+}
+
+// checkHealth asks a provider that has something free to ask for. While it does not answer it is sent nothing.
+func (t *translation) checkHealth(c *cluster.Cluster, name string) {
+	check := t.c.Providers[name].HealthCheck
+	if check.Path == "" {
+		check.Path = t.c.Providers[name].Description().Health
+	}
+	if check.Path == "" || t.o.Mock[name] != nil {
+		return
+	}
+	c.HealthChecks = []*core.HealthCheck{{
+		Timeout: durationpb.New(time.Duration(check.Timeout)), Interval: durationpb.New(time.Duration(check.Interval)),
+		NoTrafficInterval:  durationpb.New(time.Duration(check.Interval)),
+		UnhealthyThreshold: wrapperspb.UInt32(2), HealthyThreshold: wrapperspb.UInt32(1),
+		HealthChecker: &core.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &core.HealthCheck_HttpHealthCheck{
+			Host: authority(t.baseURL(name)), Path: t.basePath(name) + check.Path,
+			ExpectedStatuses: []*typev3.Int64Range{{Start: 200, End: 500}},
+		}},
+	}}
+	c.CommonLbConfig = &cluster.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
+}
+
+// limited bounds what is under way at once. Envoy's defaults of 1,024 would refuse an exchange where a provider takes long over many.
+func limited(l config.ProviderLimits) *cluster.CircuitBreakers {
+	c := unlimited()
+	if l.Connections > 0 {
+		c.GetThresholds()[0].MaxConnections = wrapperspb.UInt32(uint32(l.Connections)) //nolint:gosec // config has checked it
+	}
+	if l.Requests > 0 {
+		c.GetThresholds()[0].MaxRequests = wrapperspb.UInt32(uint32(l.Requests))        //nolint:gosec // likewise
+		c.GetThresholds()[0].MaxPendingRequests = wrapperspb.UInt32(uint32(l.Requests)) //nolint:gosec // likewise
+	}
 	return c
 }
 

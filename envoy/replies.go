@@ -37,8 +37,8 @@ const (
 	googlePath    = `:(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)(\?.*)?$`
 )
 
-// localReplies gives Envoy's own errors the form of the API that the request is in.
-func localReplies() *hcm.LocalReplyConfig {
+// localReplies gives Envoy's own errors the form of the API that the request is in, and these headers.
+func localReplies(headers ...string) *hcm.LocalReplyConfig {
 	c := &hcm.LocalReplyConfig{}
 	for _, f := range failures {
 		c.Mappers = append(c.Mappers,
@@ -46,6 +46,11 @@ func localReplies() *hcm.LocalReplyConfig {
 			f.reply(map[string]any{"error": map[string]any{"code": "%RESPONSE_CODE%", "message": f.message, "status": f.google}}, googlePath),
 			f.reply(map[string]any{"error": map[string]any{"message": f.message, "type": f.openAI, "param": nil, "code": f.code}}, ""),
 		)
+	}
+	for _, m := range c.GetMappers() {
+		for _, name := range headers {
+			m.HeadersToAdd = append(m.HeadersToAdd, &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: "1"}})
+		}
 	}
 	return c
 }

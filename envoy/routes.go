@@ -23,24 +23,23 @@ const routeHeader = "x-leash-route"
 // routes is Envoy's route table: what the modules have not given a route to meets an error at its end.
 func (t *translation) routes() *route.RouteConfiguration {
 	var routes []*route.Route
-	models := map[string]bool{} // the providers that models go to
 	for _, r := range t.c.Routes {
 		if r.Path != "" {
 			routes = append(routes, t.pathRoute(r))
-		} else {
-			models[r.Provider] = true
 		}
 	}
-	for _, provider := range sortedKeys(models) {
-		routes = append(routes, t.modelRoutes(provider)...)
-	}
-	switch {
-	case len(models) > 0 && t.o.withoutCarriers:
-		untranslated := refusal("/", 501, "not_translatable", "the provider of this model has another API, and this gateway does not translate")
-		untranslated.Name, untranslated.Match.Headers = through, []*route.HeaderMatcher{exactHeader(routeHeader, through)}
-		routes = append(routes, untranslated)
-	case len(models) > 0:
-		routes = append(routes, t.throughRoute())
+	for _, lane := range t.c.Lanes() {
+		switch {
+		case lane.Provider != "":
+			routes = append(routes, t.directRoutes(lane)...)
+		case t.o.withoutCarriers:
+			untranslated := refusal("/", 501, "not_translatable",
+				"the provider of this model has another API, or there are several: this gateway does not translate, nor try one after the other")
+			untranslated.Name, untranslated.Match.Headers = lane.Name, []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name)}
+			routes = append(routes, untranslated)
+		default:
+			routes = append(routes, t.carriedRoute(lane))
+		}
 	}
 	routes = append(routes, refusal("/", 404, "unknown_url", "this gateway does not serve this path: check the method and the exact path"))
 	return &route.RouteConfiguration{
@@ -60,42 +59,56 @@ var clientsOwn = []string{
 	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address",
 }
 
-// notForClients is what a provider tells about the operator's account.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie"}
+// notForClients is what a provider tells about the operator's account, and what only Envoy is to know.
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", nextHeader}
 
 // notForProviders is what only Leash and Envoy need to know.
 func notForProviders() []string {
-	names := []string{routeHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
+	names := []string{routeHeader, patienceHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
 	for attempt := 1; attempt <= maxAttempts; attempt++ {
 		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
 	}
 	return names
 }
 
-// modelRoutes are taken by requests that go to a provider as the client has sent them. OpenAI's clients have the version
+// directRoutes are taken by requests that go to a provider as the client has sent them. OpenAI's clients have the version
 // of the API in the base URL, the others in the path.
-func (t *translation) modelRoutes(provider string) []*route.Route {
-	kind := t.c.Providers[provider].Description()
+func (t *translation) directRoutes(lane config.Lane) []*route.Route {
+	kind := t.c.Providers[lane.Provider].Description()
 	prefixes := []string{"/v1/", "/v1beta/"}
 	if kind.Versioned() {
 		prefixes = prefixes[:1]
 	}
 	var routes []*route.Route
 	for _, prefix := range prefixes {
-		to := t.toProvider(provider)
-		to.Route.PrefixRewrite = kind.PathAt(t.basePath(provider), prefix)
+		to := t.toProvider(lane.Provider)
+		to.Route.PrefixRewrite = kind.PathAt(t.basePath(lane.Provider), prefix)
+		within(to.Route, lane.Timeouts)
 		routes = append(routes, &route.Route{
-			Name: provider + " " + prefix,
+			Name: lane.Name + " " + prefix,
 			Match: &route.RouteMatch{
 				PathSpecifier: &route.RouteMatch_Prefix{Prefix: prefix},
-				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, provider), exactHeader(":method", "POST")},
+				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name), exactHeader(":method", "POST")},
 			},
 			Action:                 to,
 			RequestHeadersToRemove: notForProviders(),
-			RequestHeadersToAdd:    t.headersOf(provider),
+			RequestHeadersToAdd:    t.headersOf(lane.Provider),
 		})
 	}
 	return routes
+}
+
+// within sets those bounds that are given.
+func within(to *route.RouteAction, bounds config.RouteTimeouts) {
+	if bounds.Total > 0 {
+		to.Timeout = durationpb.New(time.Duration(bounds.Total))
+	}
+	if bounds.Idle > 0 {
+		to.IdleTimeout = durationpb.New(time.Duration(bounds.Idle))
+	}
+	if bounds.FirstByte > 0 {
+		to.RetryPolicy.PerTryTimeout = durationpb.New(time.Duration(bounds.FirstByte))
+	}
 }
 
 // isModelRoute says that a route is only taken where a module has chosen its provider.

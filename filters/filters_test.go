@@ -150,6 +150,8 @@ func fieldsOf(config reflect.Value, path string, fields map[string]field) {
 		f, value := config.Type().Field(i), config.Field(i)
 		name := path + f.Tag.Get("json")
 		switch {
+		case f.Type == reflect.TypeFor[time.Duration]() && value.IsZero():
+			fields[name] = field{"duration", ""}
 		case f.Type == reflect.TypeFor[time.Duration]():
 			fields[name] = field{"duration", "`" + time.Duration(value.Int()).String() + "`"}
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String:
@@ -162,6 +164,8 @@ func fieldsOf(config reflect.Value, path string, fields map[string]field) {
 		case f.Type.Kind() == reflect.Map:
 			fields[name] = field{"map", ""}
 			fieldsOf(reflect.New(f.Type.Elem()).Elem(), name+".NAME.", fields)
+		case f.Type.Kind() == reflect.Struct:
+			fieldsOf(value, name+".", fields)
 		case f.Type.Kind() == reflect.Bool:
 			fields[name] = field{"true or false", "false"}
 		case f.Type.Kind() == reflect.String && value.String() != "":
@@ -223,7 +227,44 @@ func TestReadmesHaveTheirSections(t *testing.T) {
 	}
 }
 
-// The example is a part of leash.yaml; what it takes besides to be a whole one is added.
+func TestSnippetsOfTheGuideToProvidersBuild(t *testing.T) {
+	snippets := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, "../docs/guides/providers.md"), -1)
+	if len(snippets) < 5 {
+		t.Fatalf("found %d snippets", len(snippets))
+	}
+	for i, snippet := range snippets {
+		t.Run(strconv.Itoa(i+1), func(t *testing.T) { build(t, snippet[1]+"pipeline: [{module: auth}]\n") })
+	}
+}
+
+// build builds the modules of a part of leash.yaml; what it takes besides to be a whole one is added.
+func build(t *testing.T, file string) {
+	t.Helper()
+	provider := "openai"
+	if names := regexp.MustCompile(`(?m)^  (\w+): ?\{?`).FindStringSubmatch(file); names != nil && strings.HasPrefix(file, "providers:") {
+		provider = names[1]
+	}
+	for section, text := range map[string]string{
+		"providers": "providers: {openai: {base_url: https://api.openai.com/v1}}\n",
+		"routes":    "routes: [{model: gpt-4o, provider: " + provider + "}]\n",
+		"tenants":   "tenants: {acme: {keys: [{name: web, sha256: " + strings.Repeat("ab", 32) + "}]}}\n",
+	} {
+		if !strings.Contains("\n"+file, "\n"+section+":") {
+			file += text
+		}
+	}
+	c, err := config.Parse("README.md", []byte(file), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, filter := range c.Filters() {
+		moduletest.New(t, string(filter.Config))
+	}
+	for provider := range c.Providers {
+		moduletest.New(t, string(c.Carrier(provider, "").Config))
+	}
+}
+
 func TestTheExampleOfAReadmeBuilds(t *testing.T) {
 	for _, name := range names(t) {
 		t.Run(name, func(t *testing.T) {
@@ -235,25 +276,7 @@ func TestTheExampleOfAReadmeBuilds(t *testing.T) {
 			if name != "provider" && !strings.Contains(file, "- module: "+name+"\n") { // which Leash adds
 				t.Errorf("the example does not use the module:\n%s", file)
 			}
-			for section, text := range map[string]string{
-				"providers": "providers: {openai: {base_url: https://api.openai.com/v1}}\n",
-				"routes":    "routes: [{model: gpt-4o, provider: openai}]\n",
-				"tenants":   "tenants: {acme: {keys: [{name: web, sha256: " + strings.Repeat("ab", 32) + "}]}}\n",
-			} {
-				if !strings.Contains("\n"+file, "\n"+section+":") {
-					file += text
-				}
-			}
-			c, err := config.Parse("README.md", []byte(file), os.LookupEnv)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, filter := range c.Filters() {
-				moduletest.New(t, string(filter.Config))
-			}
-			for provider := range c.Providers {
-				moduletest.New(t, string(c.Carrier(provider, "").Config))
-			}
+			build(t, file)
 		})
 	}
 }

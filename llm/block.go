@@ -7,7 +7,6 @@ import "strconv"
 // is a text but for what is known to be none (isData), wherever it stands.
 type blockReader struct {
 	reader
-	media  int  // images, sounds and files
 	pieces bool // an event of a stream is read
 
 	// logprobs are those of the block that is read. They spell out its text, and go when that is replaced.

@@ -20,6 +20,7 @@ type reader struct {
 	message int    // index of the message in it
 	texts   []Text
 	refused *FieldError // the first
+	media   int         // images, sounds and files
 	answer  bool        // values of a wrong type are passed over instead of refused: a provider is no attacker of its client
 	scratch []byte
 }
@@ -240,6 +241,9 @@ func (r *reader) part(part int) {
 	o, ok := r.object(anyCase)
 	for ok && r.member(&o) {
 		switch string(r.known()) {
+		case "image_url", "input_audio", "file":
+			r.media++
+			r.value()
 		case "text":
 			r.add(inTextPart, part)
 		case "refusal":

@@ -65,7 +65,7 @@ func ParseRequest(f Format, body []byte) (*Request, error) {
 	if err := p.outcome(); err != nil {
 		return nil, err
 	}
-	r.Texts = p.texts
+	r.Texts, r.Media = p.texts, p.media
 	return r, nil
 }
 

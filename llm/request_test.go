@@ -453,3 +453,13 @@ func FuzzParseRequest(f *testing.F) {
 
 // asUTF8 is s with each byte that is not UTF-8 replaced.
 func asUTF8(s string) string { return string([]rune(s)) }
+
+func TestMediaOfChatsAreCounted(t *testing.T) {
+	body := []byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"what is this?"},` +
+		`{"type":"image_url","image_url":{"url":"https://example.com/a.png"}},{"type":"input_audio","input_audio":{"data":"","format":"wav"}},` +
+		`{"type":"file","file":{"file_id":"f"}}]}]}`)
+	r, err := llm.ParseRequest(llm.OpenAIChat, body)
+	if err != nil || r.Media != 3 || len(r.Texts) != 1 {
+		t.Errorf("got %+v, %v; want 3 media and one text", r, err)
+	}
+}

@@ -113,12 +113,12 @@ func (m *Manifest) Allowed() []string {
 // and for those that see an answer in the light of its request. A module that waits while it looks at headers must be
 // called too, because a body that nobody holds takes the headers with it.
 func (m *Manifest) NeedsRequestBody() bool {
-	return m.has(RequestHeader, Request, Body, Response, Event, Usage)
+	return m.has(RequestHeader, Request, Body, Response, Event, Usage, Carry)
 }
 
 // NeedsResponse says whether the host must call the module with answers.
 func (m *Manifest) NeedsResponse() bool {
-	return m.has(ResponseHeader, Response, Event, Usage, Finish)
+	return m.has(ResponseHeader, Response, Event, Usage, Finish, Carry)
 }
 
 // has says whether the module takes part in any of the phases.

@@ -1,78 +1,230 @@
 package provider
 
 import (
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/breaker"
 )
 
 // answer is how far an answer has come.
 type answer struct {
 	failed  bool // the provider says so
-	events  *translate.Stream
+	streams bool
+	events  *translate.Stream // nil where nothing is translated
 	decoder llm.Decoder
+	begun   bool   // the stream has shown that it is one
+	held    []byte // what has come before
 	out     []byte
 }
 
 // CarryAnswer decides what becomes of the answer.
 func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	a := module.Local[attempt](x)
-	if a.translation == nil {
-		return module.Untouched, nil
+	a.answer.failed = x.Status < 200 || x.Status > 299
+	if a.answer.failed {
+		p.settle(x, a)
+	}
+	if a.translation == nil && (a.last || a.answer.failed) {
+		p.settle(x, a)
+		return module.Untouched, nil // there is nobody else to be asked, whatever it is
 	}
 	if encoding := x.ResponseHeader("content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return 0, module.Refuse(502, "unreadable_answer", "the provider's answer is encoded though it was asked for plain")
+		return 0, p.unreadable(x, a, "it is encoded though it was asked for plain")
 	}
 	kind, _, _ := strings.Cut(x.ResponseHeader("content-type"), ";")
+	a.answer.streams = !a.answer.failed && strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 	switch {
-	case x.Status < 200 || x.Status > 299:
-		a.answer.failed = true
-	case strings.EqualFold(strings.TrimSpace(kind), "text/event-stream"):
+	case a.answer.streams && a.translation != nil:
 		a.answer.events = a.translation.Stream(a.framing)
 		if a.framing == llm.JSONArray {
 			x.SetResponseHeader("content-type", "application/json")
 		}
 		return module.Pieces, nil
+	case a.answer.streams:
+		return module.Pieces, nil
+	case a.translation == nil && x.Format == llm.GoogleStream:
+		a.answer.streams, a.answer.decoder.Framing = true, llm.JSONArray
+		return module.Pieces, nil
+	case a.translation != nil:
+		x.SetResponseHeader("content-type", "application/json")
 	}
-	x.SetResponseHeader("content-type", "application/json")
 	return module.Whole, nil
 }
 
-// CarryBody translates the answer.
+// CarryBody translates the answer, and finds out whether it is one.
 func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []byte, wait bool, err error) {
 	a := module.Local[attempt](x)
 	switch {
 	case a.answer.failed:
 		return a.translation.Error(x.Status, body), false, nil
-	case a.answer.events != nil:
-		return a.answer.stream(body, end)
+	case a.answer.streams:
+		return p.stream(x, a, body, end)
 	}
-	out, err = a.translation.Response(body)
+	if reason := gjson.GetBytes(body, "error"); reason.IsObject() {
+		return nil, false, p.notAnAnswer(x, a, reason.Get("message").String())
+	}
+	if a.translation == nil {
+		_, err = llm.ParseResponse(x.Format, body)
+		out = body
+	} else {
+		out, err = a.translation.Response(body)
+	}
 	if err != nil {
-		return nil, false, module.Refuse(502, "unreadable_answer", "the provider's answer cannot be read: %s", err.Error())
+		return nil, false, p.unreadable(x, a, err.Error())
 	}
+	p.settle(x, a)
 	return out, false, nil
 }
 
-// stream translates what has come of a stream.
-func (a *answer) stream(body []byte, end bool) (out []byte, wait bool, err error) {
+// stream translates what has come of a stream. Nothing of it goes on before its first event has come and is no error: until then
+// another provider may be asked.
+func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end bool) (out []byte, wait bool, err error) {
+	a := &attempt.answer
+	if a.begun && a.events == nil {
+		return body, false, nil
+	}
 	a.out = a.out[:0]
-	event := func(f llm.Frame) (err error) {
-		if f.Data != nil {
-			a.out, err = a.events.Event(a.out, f.Data)
+	err = a.decoder.Feed(body, func(f llm.Frame) error { return p.event(x, attempt, f) })
+	if err == nil && end {
+		err = a.decoder.Flush(func(f llm.Frame) error { return p.event(x, attempt, f) })
+	}
+	switch {
+	case err != nil && !a.begun:
+		if _, ok := err.(*module.Refusal); ok { //nolint:errorlint // event wraps nothing
+			return nil, false, err
 		}
-		return err
-	}
-	if err = a.decoder.Feed(body, event); err == nil && end {
-		err = a.decoder.Flush(event)
-	}
-	if err != nil {
+		return nil, false, p.unreadable(x, attempt, err.Error())
+	case end && !a.begun && !attempt.last:
+		return nil, false, p.unreadable(x, attempt, "its stream ended before it began")
+	case a.events == nil:
+		a.held = append(a.held, body...)
+		return a.held, !a.begun, nil
+	case err != nil:
 		a.out = a.events.Fail(a.out, 502, "unreadable_answer", "the provider's stream cannot be read: "+err.Error())
 	}
 	if end {
 		a.out = a.events.End(a.out)
 	}
-	return a.out, false, nil
+	a.held = append(a.held, a.out...)
+	if out = a.held; !a.begun && !end {
+		return nil, true, nil
+	}
+	a.held = a.held[:0]
+	return out, false, nil
+}
+
+// event takes one event of a stream.
+func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err error) {
+	a := &attempt.answer
+	if f.Data == nil {
+		return nil
+	}
+	if !a.begun {
+		format := x.Format
+		if a.events != nil {
+			format = attempt.translation.Format()
+		}
+		first, err := llm.ParseEvent(format, f.Data)
+		if err != nil {
+			return err
+		}
+		if first.Error && !attempt.last {
+			return p.notAnAnswer(x, attempt, gjson.GetBytes(f.Data, "error.message").String())
+		}
+		a.begun = true
+		p.settle(x, attempt)
+	}
+	if a.events != nil {
+		a.out, err = a.events.Event(a.out, f.Data)
+	}
+	return err
+}
+
+// unreadable is the error where an answer is none.
+func (p *Provider) unreadable(x *module.Exchange, a *attempt, reason string) error {
+	p.fail(x, a)
+	return next(module.Refuse(502, "unreadable_answer", "the provider's answer cannot be read: %s", reason))
+}
+
+// notAnAnswer is the error where the provider reports one though its status says otherwise.
+func (p *Provider) notAnAnswer(x *module.Exchange, a *attempt, reason string) error {
+	p.fail(x, a)
+	if reason == "" {
+		reason = "without a message"
+	}
+	return next(module.Refuse(502, "provider_error", "the provider reports an error: %s", reason))
+}
+
+// next lets another provider be asked, whatever the route says of statuses.
+func next(r *module.Refusal) *module.Refusal {
+	r.Header = append(r.Header, [2]string{NextHeader, "1"})
+	return r
+}
+
+// coolDown is for a provider that is asked too often and does not say for how long it wants to be left alone.
+const coolDown = 5 * time.Second
+
+// settle tells the breaker how the attempt went, once.
+func (p *Provider) settle(x *module.Exchange, a *attempt) {
+	switch {
+	case a.settled:
+		return
+	case x.Status == 429:
+		d := retryAfter(x)
+		if d == 0 {
+			d = coolDown
+		}
+		p.tell(x, a, func(s *breaker.State) { s.Cool(x.Now(), d) })
+	case x.Status >= 500, x.Status == 401, x.Status == 403, x.Status == 408:
+		p.fail(x, a)
+	default:
+		p.tell(x, a, func(s *breaker.State) { s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started)) })
+	}
+}
+
+func (p *Provider) fail(x *module.Exchange, a *attempt) {
+	p.tell(x, a, func(s *breaker.State) { s.Fail(x.Now(), p.breaker) })
+}
+
+func (p *Provider) tell(x *module.Exchange, a *attempt, change func(*breaker.State)) {
+	if !a.settled {
+		a.settled = true
+		breaker.Update(x.Shared(), p.name, change)
+	}
+}
+
+// retryAfter is how long the provider wants to be left alone; 0 where it does not say. OpenAI says it in milliseconds too.
+func retryAfter(x *module.Exchange) time.Duration {
+	if ms, err := strconv.ParseInt(x.ResponseHeader("retry-after-ms"), 10, 32); err == nil && ms > 0 {
+		return time.Duration(ms) * time.Millisecond
+	}
+	value := x.ResponseHeader("retry-after")
+	if s, err := strconv.ParseInt(value, 10, 32); err == nil && s > 0 {
+		return time.Duration(s) * time.Second
+	}
+	const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
+	if at, err := time.Parse(httpDate, value); err == nil {
+		return max(at.Sub(x.Now()), 0)
+	}
+	return 0
+}
+
+// Finish looks at attempts that were given up before an answer began. Where the host has waited as long as it may, that is the
+// provider's fault; else the client has left.
+func (p *Provider) Finish(x *module.Exchange) {
+	a := module.Local[attempt](x)
+	if !a.sent || a.settled || a.patience == 0 {
+		return
+	}
+	const slack = 50 * time.Millisecond // between two clocks
+	if x.Now().Sub(x.Started) >= a.patience-slack {
+		p.fail(x, a)
+	}
 }

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/breaker"
 )
 
 func init() { module.Register("provider", module.Policy, New) }
@@ -25,6 +27,10 @@ const (
 	ModelHeader = "x-leash-model-"
 	// AttemptHeader is where Envoy counts attempts.
 	AttemptHeader = "x-envoy-attempt-count"
+	// TargetHeader and a number is there for every attempt that there may be.
+	TargetHeader = "x-leash-target-"
+	// PatienceHeader is how many milliseconds Envoy waits for an answer to begin, where that is bounded.
+	PatienceHeader = "x-leash-patience"
 	// NextHeader is in an answer that another provider may do better on, though its status does not say so.
 	NextHeader = "x-leash-next"
 )
@@ -43,6 +49,26 @@ type Config struct {
 	Paths map[string]string `json:"paths"`
 	// MaxTokens bounds answers where the API demands a bound and the client gives none.
 	MaxTokens int64 `json:"max_tokens"`
+	// Breaker says when the provider is not worth an attempt.
+	Breaker Breaker `json:"breaker"`
+}
+
+// Breaker opens after failures.
+type Breaker struct {
+	// Consecutive failures open it; 0: never.
+	Consecutive int `json:"consecutive"`
+	// Percent of at least Volume attempts within Window that failed open it; 0: never.
+	Percent int           `json:"percent"`
+	Volume  int           `json:"volume"`
+	Window  time.Duration `json:"window"`
+	// Open is how long it is open, each time twice as long, up to MaxOpen.
+	Open    time.Duration `json:"open"`
+	MaxOpen time.Duration `json:"max_open"`
+}
+
+// SetDefaults opens after a few failures, for a short time.
+func (b *Breaker) SetDefaults() {
+	*b = Breaker{Consecutive: 5, Percent: 50, Volume: 20, Window: 10 * time.Second, Open: time.Second, MaxOpen: time.Minute}
 }
 
 // SetDefaults speaks to a provider as most are spoken to.
@@ -56,6 +82,7 @@ type Provider struct {
 	base    string
 	native  []llm.Format
 	paths   map[llm.Format]string
+	breaker breaker.Settings
 }
 
 var _ module.Carrier = (*Provider)(nil)
@@ -64,6 +91,7 @@ var _ module.Carrier = (*Provider)(nil)
 func New(c Config) (*Provider, error) {
 	p := &Provider{
 		name: c.Name, base: strings.TrimSuffix(c.BasePath, "/"), options: translate.Options{MaxTokens: c.MaxTokens}, paths: map[llm.Format]string{},
+		breaker: breaker.Settings(c.Breaker),
 	}
 	switch c.API {
 	case "chat":
@@ -98,12 +126,28 @@ func New(c Config) (*Provider, error) {
 type attempt struct {
 	translation *translate.Exchange // nil where the provider speaks what the client does
 	framing     llm.Framing         // of the client's streams
+	last        bool                // no other provider is asked after it
+	patience    time.Duration       // how long the host waits for an answer to begin; 0: no matter
+	sent        bool
+	settled     bool // what the breaker is to know has been told
 	answer      answer
 }
 
 // CarryRequest makes the request that the provider reads.
 func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error) {
-	model := x.RequestHeader(ModelHeader + x.RequestHeader(AttemptHeader))
+	a := module.Local[attempt](x)
+	number := x.RequestHeader(AttemptHeader)
+	n, err := strconv.Atoi(number)
+	a.last = err != nil || x.RequestHeader(TargetHeader+strconv.Itoa(n+1)) == ""
+	if ms, err := strconv.ParseInt(x.RequestHeader(PatienceHeader), 10, 32); err == nil {
+		a.patience = time.Duration(ms) * time.Millisecond
+	}
+	out, err := p.request(x, x.RequestHeader(ModelHeader+number), body)
+	a.sent = err == nil
+	return out, err
+}
+
+func (p *Provider) request(x *module.Exchange, model string, body []byte) ([]byte, error) {
 	for _, f := range p.native {
 		if f == x.Format {
 			return p.pass(x, model, body)
@@ -200,7 +244,5 @@ func untranslatable(err error) error {
 	if _, ok := errors.AsType[*translate.Error](err); !ok {
 		return unreadable(err)
 	}
-	r := module.Refuse(400, "not_translatable", "the provider of this model has another API, in which this request cannot be said: %s", err.Error())
-	r.Header = [][2]string{{NextHeader, "1"}}
-	return r
+	return next(module.Refuse(400, "not_translatable", "the provider of this model has another API, in which this request cannot be said: %s", err.Error()))
 }

@@ -1,14 +1,18 @@
-// Package route is the module at the end of every pipeline: it picks the route by the model that is asked for, renames
-// the model where the route says so, and answers the list of models.
+// Package route is the module at the end of every pipeline: it decides which providers a request goes to, and in which order, and
+// answers the list of models.
 //
 // Envoy's own routes match on the header x-leash-route, which this module sets and which no client's value survives.
 package route
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
@@ -18,17 +22,21 @@ func init() { module.Register("route", module.Policy, New) }
 
 // What Envoy, or whoever else carries the exchange, is told.
 const (
-	// Header says which route of Envoy's is to be taken: that of the provider, to which the request goes as it is, or
-	// Through.
+	// Header says which route of Envoy's is to be taken: one that leads to the only provider, for a request that goes there as
+	// it is, or one by the module provider, which finds out from the following headers what it is to do.
 	Header = "x-leash-route"
-	// Through is the value of Header for a request that goes by the module provider, which finds out from the following
-	// headers what it is to do.
-	Through = "~"
 	// TargetHeader and the number of an attempt, from 1 on, is the header with the provider that the attempt goes to.
 	TargetHeader = "x-leash-target-"
 	// ModelHeader and the number of an attempt is the header with the model that the provider is asked for.
 	ModelHeader = "x-leash-model-"
+	// PatienceHeader is how many milliseconds an attempt may take until its answer begins, where that is bounded.
+	PatienceHeader = "x-leash-patience"
+	// RetriesHeader tells Envoy how many attempts may follow the first.
+	RetriesHeader = "x-envoy-max-retries"
 )
+
+// maxTargets is how many attempts there are headers for.
+const maxTargets = 8
 
 // Config lists the routes; the first that matches is taken.
 type Config struct {
@@ -44,25 +52,70 @@ type Provider struct {
 	Formats []string `json:"formats"`
 }
 
-// Route sends a model, or a pattern of models, to a provider.
+// Route sends a model, or a pattern of models, to providers.
 type Route struct {
-	// Name is the value of the header for Envoy.
+	// Name is the value of the header for Envoy where the only target is sent the request as it is; "" where that is not to be.
 	Name string `json:"name"`
+	// Through is the value for all else.
+	Through string `json:"through"`
 	// Model is what the client asks for: a name, or a pattern in which * stands for any characters.
 	Model string `json:"model"`
+	// Provider and UpstreamModel are the only target, in place of Targets.
+	Provider      string `json:"provider"`
+	UpstreamModel string `json:"upstream_model"`
+	// Targets are tried one after the other.
+	Targets []Target `json:"targets"`
+	// Tenants are those for whom the route is; none: for all.
+	Tenants []string `json:"tenants"`
+	// Headers are values, or patterns of them, that the request must have.
+	Headers map[string]string `json:"headers"`
+	// Attempts is how many targets are tried at the most; 0: all.
+	Attempts int `json:"attempts"`
+	// FirstByte is how long an attempt may take until its answer begins, as Envoy bounds it; 0: unbounded.
+	FirstByte time.Duration `json:"first_byte"`
+}
+
+// Target is a provider, and the model there.
+type Target struct {
 	// Provider names the provider in logs, prices and metrics.
 	Provider string `json:"provider"`
-	// UpstreamModel, where it is set, is the name that the provider reads instead of the client's.
-	UpstreamModel string `json:"upstream_model"`
+	// Model, where it is set, is the name that the provider reads instead of the client's.
+	Model string `json:"model"`
+	// Weight shares requests out among neighbours that have one.
+	Weight int `json:"weight"`
+	// Without is what the model cannot do: tools, media.
+	Without []string `json:"without"`
+	// Context is how many tokens it takes; 0: any number.
+	Context int `json:"context"`
 }
+
+// SetDefaults names Envoy's route for requests that are to be translated.
+func (r *Route) SetDefaults() { r.Through = "~" }
 
 // Validate refuses a route that could never be taken.
 func (r *Route) Validate() error {
 	switch {
-	case r.Name == "":
-		return errors.New("name: is empty")
 	case r.Model == "":
 		return errors.New("model: is empty")
+	case len(r.Targets) == 0 && r.Name == "":
+		return errors.New("name: is empty")
+	case len(r.Targets) > maxTargets:
+		return fmt.Errorf("targets: are more than %d", maxTargets)
+	case r.Attempts < 0:
+		return errors.New("attempts: is negative")
+	}
+	return nil
+}
+
+// Validate refuses what no model is without.
+func (t *Target) Validate() error {
+	for _, what := range t.Without {
+		if what != "tools" && what != "media" {
+			return fmt.Errorf("without: %q is not tools or media", what)
+		}
+	}
+	if t.Weight < 0 || t.Context < 0 {
+		return errors.New("weight: or context is negative")
 	}
 	return nil
 }
@@ -70,13 +123,14 @@ func (r *Route) Validate() error {
 // Router picks routes.
 type Router struct {
 	routes  []Route
-	models  []string // those without a pattern, each once, to be listed
 	formats map[string][]llm.Format
+	several bool                      // some route has several targets
+	random  func(below uint64) uint64 // a number from 0 on
 }
 
 // New builds the module.
 func New(c Config) (*Router, error) {
-	r := &Router{routes: c.Routes, formats: map[string][]llm.Format{}}
+	r := &Router{routes: c.Routes, formats: map[string][]llm.Format{}, random: rand.Uint64N}
 	for i, p := range c.Providers {
 		for j, name := range p.Formats {
 			f := llm.FormatNamed(name)
@@ -86,12 +140,22 @@ func New(c Config) (*Router, error) {
 			r.formats[p.Name] = append(r.formats[p.Name], f)
 		}
 	}
-	for _, route := range c.Routes {
-		if !strings.Contains(route.Model, "*") && !slices.Contains(r.models, route.Model) {
-			r.models = append(r.models, route.Model)
+	for i := range r.routes {
+		if route := &r.routes[i]; len(route.Targets) == 0 {
+			route.Targets = []Target{{Provider: route.Provider, Model: route.UpstreamModel}}
 		}
+		r.several = r.several || len(r.routes[i].Targets) > 1
 	}
 	return r, nil
+}
+
+// Needs leaves answers out where they tell nothing: which of several providers has given them.
+func (r *Router) Needs() module.Phase {
+	needs := module.PhaseRequestHeader | module.PhaseRequest
+	if r.several {
+		needs |= module.PhaseResponseHeader
+	}
+	return needs
 }
 
 // RequestHeader forgets what the client says about routes.
@@ -103,39 +167,125 @@ func (r *Router) RequestHeader(x *module.Exchange) error {
 // Request picks the route of a request's model, and answers the list of models.
 func (r *Router) Request(x *module.Exchange) error {
 	if x.Format.ListsModels() {
-		return &module.Answer{Status: 200, ContentType: "application/json", Body: llm.ModelList(x.Format, r.models, "leash")}
+		return &module.Answer{Status: 200, ContentType: "application/json", Body: llm.ModelList(x.Format, r.models(x), "leash")}
 	}
 	for i := range r.routes {
 		route := &r.routes[i]
-		if !matches(route.Model, x.Request.Model) {
+		if !matches(route.Model, x.Request.Model) || !route.isFor(x) {
 			continue
 		}
+		targets := able(route.Targets, x.Request)
+		if len(targets) == 0 {
+			return module.Refuse(400, "unsupported_request", "no provider of this model can do what the request asks for: it has tools, images or files that they do not take, or is too long for them")
+		}
 		x.SetFact(module.FactRoute, route.Model)
-		x.SetFact(module.FactProvider, route.Provider)
-		if route.UpstreamModel != "" {
-			x.SetFact(module.FactUpstreamModel, route.UpstreamModel)
-		}
-		if !r.speaks(route.Provider, x.Format) {
-			x.SetRequestHeader(Header, Through)
-			x.SetRequestHeader(TargetHeader+"1", route.Provider)
-			if route.UpstreamModel != "" {
-				x.SetRequestHeader(ModelHeader+"1", route.UpstreamModel)
-			}
-			return nil
-		}
-		if route.UpstreamModel != "" {
-			x.Request.SetModel(route.UpstreamModel)
-		}
-		x.SetRequestHeader(Header, route.Name)
+		r.send(x, route, targets)
 		return nil
 	}
 	return module.Refuse(404, "model_not_found", "no route of this gateway serves the model that was asked for: GET /v1/models lists what it serves")
+}
+
+// isFor says that the route is for the exchange's caller, and for such requests.
+func (route *Route) isFor(x *module.Exchange) bool {
+	if len(route.Tenants) > 0 && !slices.Contains(route.Tenants, x.Caller().Tenant) {
+		return false
+	}
+	for name, value := range route.Headers {
+		if got := x.RequestHeader(name); got == "" || !matches(value, got) {
+			return false
+		}
+	}
+	return true
+}
+
+// models lists what the caller may use, each name once, without patterns.
+func (r *Router) models(x *module.Exchange) []string {
+	var models []string
+	for i := range r.routes {
+		route := &r.routes[i]
+		if !strings.Contains(route.Model, "*") && !slices.Contains(models, route.Model) && route.isFor(x) {
+			models = append(models, route.Model)
+		}
+	}
+	return models
+}
+
+// able are the targets that can do what a request asks for: all of them in the very slice, as most routes have it.
+func able(targets []Target, request *llm.Request) []Target {
+	unable := func(t Target) bool {
+		for _, what := range t.Without {
+			if what == "tools" && request.Tools > 0 || what == "media" && request.Media > 0 {
+				return true
+			}
+		}
+		return t.Context > 0 && request.EstimateTokens()+request.MaxTokens > int64(t.Context)
+	}
+	if !slices.ContainsFunc(targets, unable) {
+		return targets
+	}
+	return slices.DeleteFunc(slices.Clone(targets), unable)
+}
+
+// send tells Envoy where the request goes.
+func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
+	first := targets[0]
+	if len(route.Targets) == 1 && route.Name != "" && r.speaks(first.Provider, x.Format) {
+		if setFacts(x, first); first.Model != "" {
+			x.Request.SetModel(first.Model)
+		}
+		x.SetRequestHeader(Header, route.Name)
+		return
+	}
+	if len(targets) > 1 {
+		targets = r.order(x, targets)
+		if route.Attempts > 0 {
+			targets = targets[:min(route.Attempts, len(targets))]
+		}
+		*module.Local[attempts](x) = targets
+	}
+	setFacts(x, targets[0])
+	x.SetRequestHeader(Header, route.Through)
+	x.SetRequestHeader(RetriesHeader, strconv.Itoa(len(targets)-1))
+	for i, t := range targets {
+		x.SetRequestHeader(TargetHeader+strconv.Itoa(i+1), t.Provider)
+		if t.Model != "" {
+			x.SetRequestHeader(ModelHeader+strconv.Itoa(i+1), t.Model)
+		}
+	}
+	if route.FirstByte > 0 {
+		x.SetRequestHeader(PatienceHeader, strconv.FormatInt(route.FirstByte.Milliseconds(), 10))
+	}
+}
+
+// attempts are the targets that an exchange is sent to, one after the other.
+type attempts []Target
+
+func setFacts(x *module.Exchange, t Target) {
+	x.SetFact(module.FactProvider, t.Provider)
+	if t.Model != "" || x.Fact(module.FactUpstreamModel) != "" {
+		x.SetFact(module.FactUpstreamModel, t.Model)
+	}
 }
 
 // speaks says that a provider takes a request as the client sends it.
 func (r *Router) speaks(provider string, f llm.Format) bool {
 	formats, known := r.formats[provider]
 	return !known || slices.Contains(formats, f)
+}
+
+// ResponseHeader finds out who has answered.
+func (r *Router) ResponseHeader(x *module.Exchange) error {
+	targets := *module.Local[attempts](x)
+	count, ok := x.Property("upstream", "request_attempt_count")
+	if len(targets) == 0 || !ok || len(count) != 8 {
+		return nil
+	}
+	n := binary.LittleEndian.Uint64(count)
+	if n < 2 || n > uint64(len(targets)) {
+		return nil
+	}
+	setFacts(x, targets[n-1])
+	return nil
 }
 
 // matches compares a name with a pattern in which * stands for any characters. Each piece between two stars is taken

@@ -1,0 +1,236 @@
+package config
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxTargets is how many targets a route may have.
+const MaxTargets = 8
+
+// AllTargets are the targets of a route by model, of which there is at least one.
+func (r *Route) AllTargets() []Target {
+	if len(r.Targets) > 0 {
+		return r.Targets
+	}
+	return []Target{{Provider: r.Provider, Model: r.UpstreamModel}}
+}
+
+// through begins the names of Envoy's routes for requests that take the step by the module provider.
+const through = "~"
+
+// names are what the module route calls Envoy's routes: the one for requests that go to the route's only provider as clients send
+// them, "" where there are several, and the one for all others. They say what is done, not the place in the list: modules and Envoy's
+// route table are not replaced at the same instant, and in between a place could be another route's.
+func (r *Route) names() (direct, carried string) {
+	own := ""
+	if r.Timeouts != (RouteTimeouts{}) || len(r.Failover.On) > 0 {
+		encoded, _ := json.Marshal(struct { // numbers only
+			T RouteTimeouts
+			F []int
+		}{r.Timeouts, r.Failover.On})
+		sum := sha256.Sum256(encoded)
+		own = hex.EncodeToString(sum[:4])
+	}
+	if targets := r.AllTargets(); len(targets) == 1 {
+		direct = targets[0].Provider
+		if own != "" {
+			direct += through + own
+		}
+	}
+	return direct, through + own
+}
+
+// A Lane is one of Envoy's routes: requests that the module route has given its name.
+type Lane struct {
+	Name string
+	// Provider is where they go as they are; "" for those that the headers of the module route send on.
+	Provider string
+	Timeouts RouteTimeouts
+	// On are the statuses after which the next target is asked.
+	On []int
+}
+
+// Lanes are Envoy's routes for models, sorted by name.
+func (c *Config) Lanes() []Lane {
+	lanes := map[string]Lane{}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		if r.Path != "" {
+			continue
+		}
+		direct, carried := r.names()
+		if direct != "" {
+			lanes[direct] = Lane{Name: direct, Provider: r.AllTargets()[0].Provider, Timeouts: r.Timeouts}
+		}
+		lanes[carried] = Lane{Name: carried, Timeouts: r.Timeouts, On: r.Failover.On}
+	}
+	return slices.SortedFunc(maps.Values(lanes), func(a, b Lane) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// routeConfig is the configuration of the module route.
+func (c *Config) routeConfig() Raw {
+	type target struct {
+		Provider string   `json:"provider"`
+		Model    string   `json:"model,omitempty"`
+		Weight   int      `json:"weight,omitempty"`
+		Without  []string `json:"without,omitempty"`
+		Context  int      `json:"context,omitempty"`
+	}
+	type route struct {
+		Name      string            `json:"name,omitempty"`
+		Through   string            `json:"through"`
+		Model     string            `json:"model"`
+		Targets   []target          `json:"targets"`
+		Tenants   []string          `json:"tenants,omitempty"`
+		Headers   map[string]string `json:"headers,omitempty"`
+		Attempts  int               `json:"attempts,omitempty"`
+		FirstByte string            `json:"first_byte,omitempty"`
+	}
+	type provider struct {
+		Name    string   `json:"name"`
+		Formats []string `json:"formats"`
+	}
+	routes, used := []route{}, map[string]bool{}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		if r.Model == "" {
+			continue
+		}
+		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts}
+		one.Name, one.Through = r.names()
+		if r.Timeouts.FirstByte > 0 {
+			one.FirstByte = time.Duration(r.Timeouts.FirstByte).String()
+		}
+		for _, t := range r.AllTargets() {
+			one.Targets = append(one.Targets, target(t))
+			used[t.Provider] = true
+		}
+		routes = append(routes, one)
+	}
+	providers := []provider{}
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		providers = append(providers, provider{name, c.Providers[name].Description().Formats})
+	}
+	encoded, _ := json.Marshal(map[string]any{"providers": providers, "routes": routes}) // strings and numbers only
+	return encoded
+}
+
+func (c *Config) checkRoutes(fail failer) {
+	if len(c.Routes) == 0 {
+		fail("routes", "such as {model: gpt-4o-mini, provider: openai}", "name at least one")
+	}
+	taken := map[string]int{}
+	for i := range c.Routes {
+		r, path := &c.Routes[i], "routes["+strconv.Itoa(i)+"]"
+		switch {
+		case (r.Model == "") == (r.Path == ""):
+			fail(path, "", "must name either a model or a path")
+			continue
+		case r.Path != "" && !plainPath(r.Path):
+			fail(path+".path", "such as /v1/files", "%q is not a plain path", r.Path)
+		case r.Path == "/v1/chat/completions" || r.Path == "/v1/models":
+			fail(path+".path", "", "this path is routed by model")
+		case r.Path != "" && r.UpstreamModel != "":
+			fail(path+".upstream_model", "", "is for routes by model")
+		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || len(r.Failover.On) > 0 || r.Failover.Attempts > 0):
+			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers and failover are for routes by model")
+		}
+		c.checkTargets(r, path, fail)
+		// Only one of the two is set, and no model begins with a slash and is a path too.
+		if len(r.Tenants) > 0 || len(r.Headers) > 0 {
+			continue // the same model may have another route for others
+		}
+		if first, ok := taken[r.Model+r.Path]; ok {
+			fail(path, "", "is never taken: routes[%d] matches the same", first)
+		}
+		taken[r.Model+r.Path] = i
+	}
+}
+
+// abilities are what targets may be without.
+var abilities = []string{"tools", "media"}
+
+func (c *Config) checkTargets(r *Route, path string, fail failer) {
+	switch {
+	case len(r.Targets) > MaxTargets:
+		fail(path+".targets", "", "are more than %d", MaxTargets)
+	case len(r.Targets) > 0 && (r.Provider != "" || r.UpstreamModel != ""):
+		fail(path+".targets", "", "stand in the place of provider and upstream_model: name them there")
+	case len(r.Targets) == 0 && !printable(r.UpstreamModel):
+		fail(path+".upstream_model", "", "holds other than printable ASCII characters")
+	}
+	for i, t := range r.Targets {
+		at := path + ".targets[" + strconv.Itoa(i) + "]"
+		if !printable(t.Model) {
+			fail(at+".model", "", "holds other than printable ASCII characters")
+		}
+		for _, bound := range []struct {
+			field string
+			value int
+		}{{"weight", t.Weight}, {"context", t.Context}} {
+			if bound.value < 0 || bound.value > maxNumber {
+				fail(at+"."+bound.field, "", "must be 0 to %d", maxNumber)
+			}
+		}
+		for j, what := range t.Without {
+			if !slices.Contains(abilities, what) {
+				fail(at+".without["+strconv.Itoa(j)+"]", suggestion(what, abilities), "%q is nothing that a model may be without", what)
+			}
+		}
+	}
+	for name := range r.Headers {
+		if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c) }) {
+			fail(path+".headers."+name, "such as x-team", "%q is not the name of a header", name)
+		}
+	}
+	for i, status := range r.Failover.On {
+		if status < 400 || status > 599 {
+			fail(path+".failover.on["+strconv.Itoa(i)+"]", "", "%d is not a status of errors, 400 to 599", status)
+		}
+	}
+	if r.Failover.Attempts < 0 || r.Failover.Attempts > MaxTargets {
+		fail(path+".failover.attempts", "", "must be 0 to %d", MaxTargets)
+	}
+}
+
+const maxNumber = 1 << 30
+
+// printable says that a text can stand in a header.
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+func (c *Config) checkDestinations(fail failer) {
+	known := slices.Collect(maps.Keys(c.Providers))
+	check := func(path, at, provider string) {
+		switch {
+		case provider == "":
+			fail(path, suggestion("", known), "provider is missing")
+		case c.Providers[provider] == nil:
+			fail(at, suggestion(provider, known), "there is no provider %q", provider)
+		}
+	}
+	for i := range c.Routes {
+		path := "routes[" + strconv.Itoa(i) + "]"
+		if len(c.Routes[i].Targets) == 0 {
+			check(path, path+".provider", c.Routes[i].Provider)
+		}
+		for j, t := range c.Routes[i].Targets {
+			at := path + ".targets[" + strconv.Itoa(j) + "]"
+			check(at, at+".provider", t.Provider)
+		}
+		for j, tenant := range c.Routes[i].Tenants {
+			if c.Tenants[tenant] == nil {
+				fail(path+".tenants["+strconv.Itoa(j)+"]", suggestion(tenant, slices.Collect(maps.Keys(c.Tenants))), "there is no tenant %q", tenant)
+			}
+		}
+	}
+}

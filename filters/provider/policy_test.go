@@ -1,0 +1,250 @@
+package provider
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/breaker"
+	"github.com/leash-gateway/leash/module/moduletest"
+)
+
+const (
+	claude = `{"name":"claude","api":"messages","formats":["anthropic-messages"],"base_path":"/base"}`
+	gemini = `{"name":"gemini","api":"gemini","formats":["google-generate","google-stream"]}`
+	openai = `{"name":"openai","api":"chat","formats":["openai-chat"],"base_path":"/v1","breaker":{"consecutive":1,"open":"1m"}}`
+	azure  = `{"name":"azure","formats":["openai-chat"],"base_path":"/x","paths":{"openai-chat":"/deployments/{model}/chat?v=1"}}`
+)
+
+const (
+	chatRequest   = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+	chatAnswer    = `{"id":"1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"well"},"finish_reason":"stop"}]}`
+	claudeRequest = `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	claudeAnswer  = `{"id":"1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"well"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}`
+	geminiRequest = `{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`
+)
+
+func newHost(t testing.TB, config string) *moduletest.Host {
+	t.Helper()
+	return moduletest.New(t, `{"modules":[{"name":"provider","config":`+config+`}]}`)
+}
+
+// first are the headers of a first attempt after which another provider may be asked.
+func first(more ...string) map[string]string {
+	h := map[string]string{AttemptHeader: "1", TargetHeader + "1": "x", TargetHeader + "2": "y"}
+	for i := 0; i+1 < len(more); i += 2 {
+		h[more[i]] = more[i+1]
+	}
+	return h
+}
+
+func TestRequestsGoWhereTheProviderHasThem(t *testing.T) {
+	tests := map[string]struct{ config, path, body, model, sentPath, has string }{
+		"as they are":                    {claude, "/v1/messages", claudeRequest, "", "/base/v1/messages", claudeRequest},
+		"another model":                  {claude, "/v1/messages", claudeRequest, "sonnet", "/base/v1/messages", `"model":"sonnet"`},
+		"translated":                     {claude, "/v1/chat/completions", chatRequest, "sonnet", "/base/v1/messages", `"model":"sonnet"`},
+		"translated, the client's model": {claude, "/v1/chat/completions", chatRequest, "", "/base/v1/messages", `"model":"m"`},
+		"OpenAI's version of the API":    {openai, "/v1/chat/completions", chatRequest, "", "/v1/chat/completions", chatRequest},
+		"from Google's API":              {openai, "/v1beta/models/m-1:generateContent", geminiRequest, "", "/v1/chat/completions", `"model":"m-1"`},
+		"to Google's API":                {gemini, "/v1/messages", claudeRequest, "flash", "/v1beta/models/flash:generateContent", `"contents"`},
+		"Google's with another model":    {gemini, "/v1beta/models/m-1:generateContent", geminiRequest, "flash", "/v1beta/models/flash:generateContent", geminiRequest},
+		"Google's streams":               {gemini, "/v1beta/models/m-1:streamGenerateContent?alt=sse", geminiRequest, "", "/v1beta/models/m-1:streamGenerateContent?alt=sse", geminiRequest},
+		"a path of its own":              {azure, "/v1/chat/completions", chatRequest, "", "/x/deployments/m/chat?v=1", chatRequest},
+		"with a model that needs care":   {azure, "/v1/chat/completions", chatRequest, "a/b c", "/x/deployments/a%2Fb%20c/chat?v=1", `"model":"a/b c"`},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			header := map[string]string{AttemptHeader: "2", "accept-encoding": "gzip"}
+			if tc.model != "" {
+				header[ModelHeader+"2"] = tc.model
+			}
+			got := newHost(t, tc.config).Do(moduletest.Exchange{Path: tc.path, Request: tc.body, Header: header, Answer: `{}`})
+			if !got.Sent || got.SentHeader[":path"] != tc.sentPath || !strings.Contains(got.SentBody, tc.has) {
+				t.Errorf("got %d; sent %s %s, want %s with %s", got.Status, got.SentHeader[":path"], got.SentBody, tc.sentPath, tc.has)
+			}
+			if _, there := got.SentHeader["accept-encoding"]; there {
+				t.Error("the provider may encode what is to be read")
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeSaidIsLeftToTheNext(t *testing.T) {
+	for name, body := range map[string]string{
+		"a field":  `{"model":"m","logit_bias":{"1":1},"messages":[{"role":"user","content":"hi"}]}`,
+		"no model": `{"messages":[{"role":"user","content":"hi"}],"functions":[{}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newHost(t, claude).Do(moduletest.Exchange{Request: body})
+			if got.Sent || got.Status != 400 || got.Header[NextHeader] != "1" || !strings.Contains(got.Body, "not_translatable") {
+				t.Errorf("sent %t, got %d %v %s", got.Sent, got.Status, got.Header, got.Body)
+			}
+		})
+	}
+	got := newHost(t, gemini).Do(moduletest.Exchange{Path: "/v1/embeddings", Request: `{"model":"m","input":`})
+	if got.Sent || got.Status != 400 {
+		t.Errorf("half a request: sent %t, got %d %s", got.Sent, got.Status, got.Body)
+	}
+}
+
+func TestAnswersAreTranslatedBack(t *testing.T) {
+	tests := map[string]struct {
+		path, request string
+		exchange      moduletest.Exchange
+		status        int
+		has           string
+	}{
+		"a whole answer": {"/v1/chat/completions", chatRequest, moduletest.Exchange{Answer: claudeAnswer}, 200, `"content":"well"`},
+		"in pieces": {"/v1/chat/completions", chatRequest,
+			moduletest.Exchange{AnswerChunks: []string{claudeAnswer[:20], claudeAnswer[20:]}}, 200, `"content":"well"`},
+		"an error": {"/v1/chat/completions", chatRequest,
+			moduletest.Exchange{Status: 429, Answer: `{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}`}, 429, `"message":"slow down"`},
+		"an error without a body": {"/v1/chat/completions", chatRequest, moduletest.Exchange{Status: 503, AnswerChunks: []string{}}, 503, `"type":"server_error"`},
+		"garbage":                 {"/v1/chat/completions", chatRequest, moduletest.Exchange{Answer: `{"content`}, 502, "unreadable_answer"},
+		"an error with 200":       {"/v1/chat/completions", chatRequest, moduletest.Exchange{Answer: `{"type":"error","error":{"type":"api_error","message":"broken"}}`}, 502, "broken"},
+		"what is encoded": {"/v1/chat/completions", chatRequest,
+			moduletest.Exchange{AnswerHeader: map[string]string{"content-encoding": "gzip"}, Answer: "\x1f"}, 502, "unreadable_answer"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := tc.exchange
+			e.Path, e.Request = tc.path, tc.request
+			got := newHost(t, claude).Do(e)
+			if got.Status != tc.status || !strings.Contains(got.Body, tc.has) || got.Header["content-type"] != "application/json" {
+				t.Errorf("got %d %v %s, want %d with %s", got.Status, got.Header, got.Body, tc.status, tc.has)
+			}
+		})
+	}
+}
+
+var sse = map[string]string{"content-type": "text/event-stream"}
+
+const claudeStream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"1\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n" +
+	"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n" +
+	"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"well\"}}\n\n" +
+	"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\n" +
+	"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+
+func TestStreamsAreTranslatedHoweverTheyAreCut(t *testing.T) {
+	stream := `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
+	want := newHost(t, claude).Do(moduletest.Exchange{Request: stream, AnswerHeader: sse, AnswerChunks: []string{claudeStream}}).Body
+	if !strings.Contains(want, `"content":"well"`) || !strings.HasSuffix(want, "data: [DONE]\n\n") {
+		t.Fatalf("got %s", want)
+	}
+	for cut := 1; cut < len(claudeStream); cut += 7 {
+		got := newHost(t, claude).Do(moduletest.Exchange{Request: stream, AnswerHeader: sse, AnswerChunks: []string{claudeStream[:cut], claudeStream[cut:]}})
+		if got.Status != 200 || got.Body != want {
+			t.Fatalf("cut at %d: got %d %s", cut, got.Status, got.Body)
+		}
+	}
+	got := newHost(t, claude).Do(moduletest.Exchange{Path: "/v1beta/models/m:streamGenerateContent", Request: geminiRequest, AnswerHeader: sse, AnswerChunks: []string{claudeStream}})
+	if got.Header["content-type"] != "application/json" || !strings.HasPrefix(got.Body, "[") || !strings.HasSuffix(got.Body, "]") {
+		t.Errorf("to a client of Google's arrays: got %v %s", got.Header, got.Body)
+	}
+}
+
+func TestNothingOfAStreamGoesOnBeforeItHasBegun(t *testing.T) {
+	const ok, failure = "data: {\"choices\":[]}\n\n", "data: {\"error\":{\"message\":\"broken\"}}\n\n"
+	tests := map[string]struct {
+		chunks []string
+		status int
+		has    string
+	}{
+		"an error first":           {[]string{failure}, 502, "broken"},
+		"an error after a comment": {[]string{": hold on\n", "\n", failure}, 502, "broken"},
+		"garbage":                  {[]string{"data: {\"choi\n\n"}, 502, "unreadable_answer"},
+		"nothing":                  {[]string{": hold on\n\n"}, 502, "unreadable_answer"},
+		"an error later":           {[]string{ok, failure}, 200, failure},
+		"in small pieces":          {[]string{": hold on\n\nda", "ta: {\"choices\":[", "]}\n\n", ok}, 200, ": hold on\n\n" + ok + ok},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, openai)
+			e := moduletest.Exchange{Request: `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`, AnswerHeader: sse, AnswerChunks: tc.chunks}
+			e.Header = first()
+			got := h.Do(e)
+			if got.Status != tc.status || !strings.Contains(got.Body, tc.has) || (got.Header[NextHeader] == "1") != (tc.status == 502) {
+				t.Errorf("got %d %v %q, want %d with %q", got.Status, got.Header, got.Body, tc.status, tc.has)
+			}
+			e.Header = map[string]string{AttemptHeader: "1", TargetHeader + "1": "x"}
+			if got = newHost(t, openai).Do(e); got.Status != 200 || got.Body != strings.Join(tc.chunks, "") {
+				t.Errorf("of the last provider: got %d %q, want it as it came", got.Status, got.Body)
+			}
+		})
+	}
+}
+
+func TestAnswersAreLookedIntoWhileAnotherProviderMayBeAsked(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		status int
+	}{
+		"an answer": {chatAnswer, 200}, "half an answer": {chatAnswer[:30], 502}, "no JSON": {"<html>", 502},
+		"an error": {`{"error":{"message":"broken"}}`, 502}, "no error": {`{"error":null,"choices":[]}`, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newHost(t, openai).Do(moduletest.Exchange{Request: chatRequest, Answer: tc.answer, Header: first()})
+			if got.Status != tc.status || tc.status == 200 && got.Body != tc.answer {
+				t.Errorf("got %d %s, want %d", got.Status, got.Body, tc.status)
+			}
+			if got = newHost(t, openai).Do(moduletest.Exchange{Request: chatRequest, Answer: tc.answer}); got.Status != 200 || got.Body != tc.answer {
+				t.Errorf("of the last provider: got %d %s, want it as it came", got.Status, got.Body)
+			}
+		})
+	}
+}
+
+// state is what the breaker knows after an exchange.
+func state(t *testing.T, h *moduletest.Host, e moduletest.Exchange) breaker.State {
+	t.Helper()
+	e.Request = chatRequest
+	h.Do(e)
+	return breaker.Of(h.Shared(), "openai")
+}
+
+func TestTheBreakerIsToldHowItWent(t *testing.T) {
+	tests := map[string]struct {
+		exchange moduletest.Exchange
+		open     time.Duration // how long the provider is left alone, at least
+	}{
+		"an answer":                      {moduletest.Exchange{Answer: chatAnswer, Header: first()}, 0},
+		"the client's own error":         {moduletest.Exchange{Status: 400, Answer: `{}`, Header: first()}, 0},
+		"an error":                       {moduletest.Exchange{Status: 500, Answer: `{}`, Header: first()}, time.Minute},
+		"of the last provider too":       {moduletest.Exchange{Status: 500, Answer: `{}`}, time.Minute},
+		"a key that is not accepted":     {moduletest.Exchange{Status: 401, Answer: `{}`, Header: first()}, time.Minute},
+		"garbage":                        {moduletest.Exchange{Answer: `{`, Header: first()}, time.Minute},
+		"asked too often":                {moduletest.Exchange{Status: 429, Answer: `{}`}, 5 * time.Second},
+		"for how long it says":           {moduletest.Exchange{Status: 429, AnswerHeader: map[string]string{"retry-after": "40"}}, 40 * time.Second},
+		"in milliseconds":                {moduletest.Exchange{Status: 429, AnswerHeader: map[string]string{"retry-after-ms": "1500", "retry-after": "2"}}, 1500 * time.Millisecond},
+		"until when it says":             {moduletest.Exchange{Status: 429, AnswerHeader: map[string]string{"retry-after": "Sun, 01 Nov 2026 12:00:30 GMT"}}, 30 * time.Second},
+		"the client left":                {moduletest.Exchange{Leaves: moduletest.BeforeAnswer, Header: first(PatienceHeader, "5000")}, 0},
+		"Envoy waited as long as it may": {moduletest.Exchange{Leaves: moduletest.BeforeAnswer, Header: first(PatienceHeader, "1")}, time.Minute},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, openai)
+			s := state(t, h, tc.exchange)
+			if tc.open == 0 && s.Open(h.Clock) {
+				t.Errorf("it is open: %+v", s)
+			}
+			if tc.open > 0 && (!s.Open(h.Clock.Add(tc.open-time.Millisecond)) || s.Open(h.Clock.Add(tc.open))) {
+				t.Errorf("it is not open for %s: %+v", tc.open, s)
+			}
+		})
+	}
+}
+
+func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
+	definition, _ := module.Lookup("provider")
+	for config, want := range map[string]string{
+		`{"api":"soap"}`:              `api: "soap" is not chat, responses, messages or gemini`,
+		`{"formats":["x"]}`:           `formats[0]: there is no format "x"`,
+		`{"paths":{"x":"/"}}`:         `paths: there is no format "x"`,
+		`{"breaker":{"open":"soon"}}`: `breaker.open: "soon" is not a duration (such as "90s" or "1h")`,
+	} {
+		if _, err := definition.New([]byte(config)); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", config, err, want)
+		}
+	}
+}
