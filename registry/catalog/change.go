@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"go.etcd.io/bbolt"
@@ -45,10 +46,17 @@ func (c *Catalog) change(ctx context.Context, do func(*transaction) error) error
 // maxBatch is how many changes are written at once: those that came while others were written.
 const maxBatch = 64
 
+// flushEvery is how often counts of downloads are written.
+const flushEvery = 5 * time.Second
+
 // commit does changes until the catalogue is closed.
 func (c *Catalog) commit() {
+	ticker := time.NewTicker(flushEvery)
+	defer ticker.Stop()
 	for {
 		select {
+		case <-ticker.C:
+			_ = c.flush() // counts that cannot be written are counted on, and written the next time
 		case first := <-c.changes:
 			batch := []*change{first}
 			for more := true; more && len(batch) < maxBatch; {

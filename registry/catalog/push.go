@@ -276,10 +276,10 @@ func Parts(manifestJSON []byte) ([]digest.Digest, error) {
 	if err := json.Unmarshal(manifestJSON, &m); err != nil {
 		return nil, fmt.Errorf("read OCI manifest: %w", err)
 	}
-	parts := []digest.Digest{m.Config.Digest}
-	for _, layer := range m.Layers {
-		if !slices.Contains(parts, layer.Digest) {
-			parts = append(parts, layer.Digest)
+	var parts []digest.Digest
+	for _, part := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+		if part.Digest != "" && !slices.Contains(parts, part.Digest) {
+			parts = append(parts, part.Digest)
 		}
 	}
 	return parts, nil

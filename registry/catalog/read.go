@@ -87,6 +87,9 @@ func (c *Catalog) bytes(ctx context.Context, repository string, d digest.Digest)
 	if err != nil {
 		return nil, err
 	}
+	if err := layer.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("layer %q: %w", layer.Digest, err)
+	}
 	in, err := c.options.Store.Blob(ctx, repository, layer.Digest)
 	if err != nil {
 		return nil, err
@@ -96,7 +99,7 @@ func (c *Catalog) bytes(ctx context.Context, repository string, d digest.Digest)
 	if _, err := io.ReadFull(in, packed); err != nil {
 		return nil, fmt.Errorf("the store holds less than the %d bytes of %s: %w", layer.Size, layer.Digest, err)
 	}
-	if got := digest.FromBytes(packed); got != layer.Digest {
+	if got := layer.Digest.Algorithm().FromBytes(packed); got != layer.Digest {
 		return nil, fmt.Errorf("the store holds another layer, %s instead of %s", got, layer.Digest)
 	}
 	return artifact.Unpack(packed, format)
@@ -181,10 +184,15 @@ type loads struct {
 func (c *Catalog) Downloaded(repository string, d digest.Digest) {
 	c.loads.mu.Lock()
 	defer c.loads.mu.Unlock()
-	if c.loads.of == nil {
-		c.loads.of = map[subject]uint64{}
+	c.loads.add(subject{repository, d}, 1)
+}
+
+// add is called with the lock.
+func (l *loads) add(key subject, n uint64) {
+	if l.of == nil {
+		l.of = map[subject]uint64{}
 	}
-	c.loads.of[subject{repository, d}]++
+	l.of[key] += n
 }
 
 func (s subject) key() []byte { return []byte(s.repository + "@" + s.digest.String()) }
@@ -208,7 +216,7 @@ func number(kept []byte) uint64 {
 	return binary.BigEndian.Uint64(kept)
 }
 
-// Flush writes the downloads that have been counted.
+// flush writes the downloads that have been counted.
 func (c *Catalog) flush() error {
 	c.loads.mu.Lock()
 	counted := c.loads.of
@@ -227,6 +235,11 @@ func (c *Catalog) flush() error {
 		return nil
 	})
 	if err != nil {
+		c.loads.mu.Lock()
+		defer c.loads.mu.Unlock()
+		for key, n := range counted {
+			c.loads.add(key, n)
+		}
 		return fmt.Errorf("write downloads: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/leash-gateway/leash/manifest"
@@ -43,6 +44,9 @@ var errNoModule = errors.New("it is no module of Leash")
 // refusal names everything that is wrong, and what to do about it.
 func (s *Server) inspect(ctx context.Context, c *call, p *pushed) (catalog.Build, error) {
 	var none catalog.Build
+	if p.digest.Algorithm() != digest.SHA256 {
+		return none, errors.Join(errNoModule, refuse(http.StatusBadRequest, codeDigestInvalid, "modules are known by their SHA-256: push it by its tag, or by sha256:…"))
+	}
 	wasm, give, err := s.wasm(ctx, c, p)
 	if err != nil {
 		return none, err
@@ -81,7 +85,11 @@ func (s *Server) wasm(ctx context.Context, c *call, p *pushed) (wasm []byte, giv
 	if err != nil {
 		return nil, nil, refuse(http.StatusBadRequest, codeManifestInvalid, err.Error())
 	}
-	weight := min(layer.Size, s.options.Limits.AdmissionBytes)
+	weight := layer.Size
+	if format == artifact.Compat {
+		weight = artifact.MaxModule // nobody knows before it is unpacked
+	}
+	weight = min(weight, s.options.Limits.AdmissionBytes)
 	if err := s.intake.Acquire(ctx, weight); err != nil {
 		return nil, nil, err
 	}

@@ -79,7 +79,8 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, t route) (*access
 		challenge("the credentials are not known here, or no longer good: log in again")
 		return nil, false
 	case err != nil:
-		s.fail(w, r, err)
+		s.log.Error("it cannot be found out who somebody is", "error", err.Error())
+		writeFault(w, r, refuse(http.StatusServiceUnavailable, codeUnknown, "it cannot be found out now who you are: try again later"))
 		return nil, false
 	case t.kind == ping:
 		// Docker's clients ask here first where they get a token: they need the challenge, even if anybody may read something.

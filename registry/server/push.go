@@ -229,7 +229,7 @@ func (s *Server) putOther(w http.ResponseWriter, r *http.Request, c *call, p *pu
 		}
 	}
 	got := s.keep(r, c, p, c.reference)
-	if got.Code == http.StatusCreated && p.manifest.Config.Digest != "" {
+	if got.Code == http.StatusCreated {
 		parts, err := catalog.Parts(p.text)
 		if err == nil {
 			err = s.store.Keep(r.Context(), c.repository, p.digest, parts)

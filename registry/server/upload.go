@@ -20,7 +20,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, c *call) error {
 	if left := most - before; r.ContentLength > left {
 		return tooLarge(most)
 	}
-	body := &countedBody{readCloser: http.MaxBytesReader(w, r.Body, most-before)}
+	body := &countedBody{readCloser: http.MaxBytesReader(w, r.Body, most-before), connection: http.NewResponseController(w)}
 	r.Body = body
 	told := &uploadWriter{ResponseWriter: w, r: r}
 	s.store.ServeHTTP(told, r)
@@ -58,10 +58,14 @@ func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// countedBody counts what is read of a body.
+// stillTime is how long an upload may stand still.
+const stillTime = time.Minute
+
+// countedBody counts what is read of a body, and ends one that stands still.
 type countedBody struct {
 	readCloser
-	n int64
+	connection *http.ResponseController
+	n          int64
 }
 
 type readCloser interface {
@@ -70,6 +74,7 @@ type readCloser interface {
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
+	_ = b.connection.SetReadDeadline(time.Now().Add(stillTime)) // one in this process has none
 	n, err := b.readCloser.Read(p)
 	b.n += int64(n)
 	return n, err
