@@ -10,8 +10,14 @@ const softMemory = 512 << 20
 
 // grown is how much memory the process keeps, in bytes.
 func grown() uint64 {
-	debug.FreeOSMemory()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Sys - m.HeapReleased
+	kept := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.Sys - m.HeapReleased
+	}
+	if n := kept(); n <= maxGrown {
+		return n
+	}
+	debug.FreeOSMemory() // takes its time, so only where much is to be had
+	return kept()
 }

@@ -35,8 +35,13 @@ type process struct {
 	log     string
 }
 
-// serve starts the built command on a data folder, and waits until it is ready.
+// serve starts the built command on a data folder, and waits until it is ready. What is pushed is not tried.
 func serve(t *testing.T, data string) *process {
+	t.Helper()
+	return serveWith(t, data, "--no-scenarios")
+}
+
+func serveWith(t *testing.T, data string, flags ...string) *process {
 	t.Helper()
 	program, err := filepath.Abs("../../bin/leash")
 	if err != nil {
@@ -53,7 +58,7 @@ func serve(t *testing.T, data string) *process {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	p.command = exec.Command(program, "registry", "serve", "--data", data, "--listen", p.address, "--no-scenarios")
+	p.command = exec.Command(program, append([]string{"registry", "serve", "--data", data, "--listen", p.address}, flags...)...)
 	p.command.Stderr = out
 	if err := p.command.Start(); err != nil {
 		t.Fatalf("%v (make leash builds it)", err)
@@ -177,6 +182,7 @@ func TestKilledAtRandomMomentsItLosesNothingAcknowledged(t *testing.T) {
 		p := serve(t, data)
 		kept.check(t, p.visible())
 		ctx, cancel := context.WithCancel(t.Context())
+		some := make(chan struct{}, 1<<10) // one for each that was acknowledged
 		var wait sync.WaitGroup
 		for pusher := range pushers {
 			wait.Go(func() {
@@ -188,11 +194,20 @@ func TestKilledAtRandomMomentsItLosesNothingAcknowledged(t *testing.T) {
 						if err := kept.add(version, d); err != nil {
 							t.Error(err)
 						}
+						some <- struct{}{}
 					}
 				}
 			})
 		}
-		<-time.After(time.Duration(random.IntN(250)) * time.Millisecond)
+		// After so many pushes, and then at any moment: how fast the machine is does not matter.
+		for range 1 + random.IntN(2*pushers) {
+			select {
+			case <-some:
+			case <-time.After(time.Minute):
+				t.Fatalf("nothing is acknowledged:\n%s", p.logged())
+			}
+		}
+		<-time.After(time.Duration(random.IntN(100)) * time.Millisecond)
 		p.kill()
 		cancel()
 		wait.Wait()
@@ -272,6 +287,30 @@ func TestAFullDiskStopsPushesAndNothingElse(t *testing.T) {
 	kept.check(t, found)
 	if len(found) != len(kept.of) {
 		t.Errorf("%d are there, and %d were acknowledged", len(found), len(kept.of))
+	}
+}
+
+func TestWhatIsPushedIsTriedFirst(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	p := serveWith(t, data)
+	_, err := p.push(t.Context(), client(t), "1.0.0", "a module without a function")
+	if err == nil || !strings.Contains(err.Error(), "it cannot be started") {
+		t.Errorf("got %v", err)
+	}
+	if found := p.visible(); len(found) > 0 {
+		t.Errorf("there is %v", found)
+	}
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, p.logged())
+	}
+	for _, dir := range []string{"scratch", "tryouts"} {
+		if left, err := os.ReadDir(filepath.Join(data, dir)); err != nil || len(left) > 0 {
+			t.Errorf("it has left %v, %v", left, err)
+		}
 	}
 }
 
