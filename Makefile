@@ -110,6 +110,7 @@ bench: build envoy build/tools/fortio ## Measure against plain Envoy and other g
 	echo "bench: not all of the other gateways can be installed here (see above): the report says which are missing"
 	$(GO) run ./e2e/bench -o docs/benchmarks.md $(BENCH_FLAGS)
 	$(GO) run ./e2e/bench/registry -o docs/registry-benchmarks.md
+	$(GO) test -run '^$$' -bench Promotion -benchtime 1x ./registry/distribution
 
 build/tools/fortio: Tools.mk
 	GOBIN=$(CURDIR)/build/tools $(GO) install $(fortio)

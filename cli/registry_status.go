@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"connectrpc.com/connect"
 	"github.com/urfave/cli/v2"
@@ -112,6 +113,16 @@ func servedOf(s *registryv1.Served) served {
 	return served{s.GetRequests(), s.GetErrorRate(), s.GetRefusalRate(), s.GetLatencyP95().AsDuration().String()}
 }
 
+// printable is what an Envoy says of itself, for a terminal and in one cell of a table.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
 func (s *envoyStatus) table(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	const shortDigest = 19 // sha256: and twelve digits
@@ -121,7 +132,7 @@ func (s *envoyStatus) table(w io.Writer) {
 		if e.Canary {
 			wanted += " (canary)"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Node, e.Slot, e.Version, e.Digest[:min(len(e.Digest), shortDigest)], e.State, wanted, e.Reason)
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(e.Node), e.Slot, e.Version, e.Digest[:min(len(e.Digest), shortDigest)], e.State, wanted, printable(e.Reason))
 	}
 	_ = t.Flush()
 	if len(s.Canaries) == 0 {

@@ -32,11 +32,11 @@ func wholeResponse(r *discovery.DiscoveryResponse, resource []byte) (*message, e
 	return &message{appendField(head, resourcesField, len(resource)), resource}, nil
 }
 
-// deltaResponse is the same in the incremental form. Without a resource it says only what was removed.
+// deltaResponse is the same in the incremental form.
 func deltaResponse(r *discovery.DeltaDiscoveryResponse, name, version string, resource []byte) (*message, error) {
 	head, err := proto.Marshal(r)
-	if err != nil || resource == nil {
-		return &message{head: head}, err
+	if err != nil {
+		return nil, err
 	}
 	inner, err := proto.Marshal(&discovery.Resource{Name: name, Version: version})
 	if err != nil {

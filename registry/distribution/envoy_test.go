@@ -367,6 +367,27 @@ func TestPolicyRefusesAndInspectorPassesWhileThereIsNoModule(t *testing.T) {
 	}
 }
 
+// TestEnvoyBecomesReadyThoughItsChannelPointsAtNothing, and though it waits for its module: an answer that there is none made Envoy 1.40 wait
+// for ever.
+func TestEnvoyBecomesReadyThoughItsChannelPointsAtNothing(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	s := r.policySlot()
+	s.Wait = time.Second
+	e := startEnvoy(t, "edge-1", s)
+	eventually(t, "envoy to be ready", e.ready)
+	if got := e.get(); !strings.Contains(got, "policy_not_loaded") {
+		t.Errorf("got %s", got)
+	}
+	r.publish(greeter(t, "1.0.0", "policy", trapsOnConfigure), greeter(t, "1.0.1", "policy", good))
+	r.promote("1.0.0")
+	another := startEnvoy(t, "edge-2", s) // whose module does not load
+	eventually(t, "envoy to be ready with a module that does not load", another.ready)
+	r.promote("1.0.1")
+	e.waitFor(with("1.0.1"))
+	another.waitFor(with("1.0.1"))
+}
+
 func TestRegistryThatIsDownChangesNothingInEnvoysThatRun(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, nil, distribution.Options{})

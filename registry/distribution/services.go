@@ -107,9 +107,3 @@ func wholeAnswer(version string, f *filter, nonce string) (*message, error) {
 func deltaAnswer(name string, f *filter, nonce string) (*message, error) {
 	return deltaResponse(&discovery.DeltaDiscoveryResponse{TypeUrl: resource.ExtensionConfigType, Nonce: nonce}, name, f.version, f.encoded)
 }
-
-func deltaRemoval(name, nonce string) (*message, error) {
-	return deltaResponse(&discovery.DeltaDiscoveryResponse{
-		TypeUrl: resource.ExtensionConfigType, Nonce: nonce, RemovedResources: []string{name},
-	}, name, "", nil)
-}

@@ -51,8 +51,6 @@ type subscription struct {
 	last *answer
 	// refused is the version that it has refused last, reason why.
 	refused, reason string
-	// told says that it has been told that there is nothing.
-	told bool
 	// denied says that this Envoy may not have the module.
 	denied bool
 	// verified says that what the slot is filled with has been verified since this Envoy asked for it.
@@ -301,9 +299,7 @@ func (s *Server) next(st *stream) (*message, error) {
 		}
 		f := t.filterFor(st.id())
 		if f == nil || sub.denied {
-			if m, err := st.nothing(name, sub); m != nil || err != nil {
-				return m, err
-			}
+			// Envoy 1.40 that is told so, in the form that can say it, no longer waits for its own timeout and is unready for ever.
 			continue
 		}
 		last := sub.running
@@ -318,15 +314,6 @@ func (s *Server) next(st *stream) (*message, error) {
 	return nil, nil //nolint:nilnil // nothing is due
 }
 
-// nothing tells an Envoy that has nothing that there is nothing, so that it does not wait for it.
-func (st *stream) nothing(name string, sub *subscription) (*message, error) {
-	if !st.delta || sub.told || sub.running != "" {
-		return nil, nil //nolint:nilnil // the other form cannot say so; an Envoy that runs something goes on with it
-	}
-	sub.told = true
-	return deltaRemoval(name, st.newNonce())
-}
-
 func (st *stream) newNonce() string {
 	st.nonce++
 	return strconv.FormatUint(st.nonce, 10)
@@ -337,7 +324,7 @@ func (s *Server) answer(st *stream, name string, sub *subscription, f *filter) (
 	if sub.last != nil {
 		sub.last.done = true // what comes of it no longer matters
 	}
-	sub.last, sub.told = a, false
+	sub.last = a
 	nonce := st.newNonce()
 	st.sent[nonce] = a
 	if st.delta {
