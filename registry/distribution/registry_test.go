@@ -2,6 +2,7 @@ package distribution_test
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"os"
@@ -46,13 +47,21 @@ func (r *registry) start(address string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.Address = l.Addr().String()
 	r.Server = distribution.New(r.options)
+	r.Address, r.stop = l.Addr().String(), r.serve(r.Server, l, nil)
+}
+
+// secured serves the same with TLS, beside it.
+func (r *registry) secured(l net.Listener, config *tls.Config) (address string) {
+	r.t.Cleanup(r.serve(distribution.New(r.options), l, config))
+	return l.Addr().String()
+}
+
+func (r *registry) serve(s *distribution.Server, l net.Listener, config *tls.Config) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	server := r.Server
-	go func() { ended <- server.ServeOn(ctx, l, nil) }()
-	r.stop = sync.OnceFunc(func() {
+	go func() { ended <- s.ServeOn(ctx, l, config) }()
+	return sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			r.t.Error(err)

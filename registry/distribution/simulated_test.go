@@ -27,9 +27,10 @@ type fleet struct {
 	// answer decides what becomes of a module; nil takes everything.
 	answer func(node, version string) reaction
 
-	mu      sync.Mutex
-	running map[string]string // by node, the version
-	bytes   int64
+	mu       sync.Mutex
+	running  map[string]string // by node, the version
+	failures map[string]bool   // nodes whose streams have ended by themselves
+	bytes    int64
 }
 
 // A reaction is what an Envoy does with a module.
@@ -55,26 +56,36 @@ func simulate(t testing.TB, r *registry, n int, slot string) *fleet {
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &fleet{t: t, ctx: ctx, running: map[string]string{}}
+	f := &fleet{t: t, ctx: ctx, running: map[string]string{}, failures: map[string]bool{}}
 	t.Cleanup(func() { cancel(); f.all.Wait() })
 	return f
 }
 
-// connect connects one. leave ends it before the test's end.
-func (f *fleet) connect(r *registry, node, slot string) (leave func()) {
+// connect connects one.
+func (f *fleet) connect(r *registry, node, slot string) {
+	f.t.Helper()
+	f.connectAs(f.ctx, r, node, slot)
+}
+
+// connectAs connects one with the metadata of ctx, which must be of the fleet's.
+func (f *fleet) connectAs(ctx context.Context, r *registry, node, slot string) {
 	f.t.Helper()
 	connection, err := grpc.NewClient(r.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(f.ctx)
 	f.all.Go(func() {
 		defer connection.Close() //nolint:errcheck // of a client
-		defer cancel()
 		f.serve(ctx, connection, node, slot)
 	})
-	return cancel
+}
+
+// failed says whether an Envoy's stream has ended by itself.
+func (f *fleet) failed(node string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failures[node]
 }
 
 func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, node, slot string) {
@@ -114,9 +125,9 @@ func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, 
 			err = stream.Send(out)
 		}
 	}
-	if ctx.Err() == nil && !strings.Contains(err.Error(), "transport is closing") && !strings.Contains(err.Error(), "EOF") {
-		f.t.Logf("node %s: %v", node, err)
-	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failures[node] = ctx.Err() == nil
 }
 
 // runs is how many Envoys run a version.
