@@ -54,10 +54,10 @@ func (s *Server) refuses(st *stream, a *answer, reason string) {
 // convict decides what comes of a failure: nothing, unless the Envoy ran another version. s.mu is held.
 func (s *Server) convict(node string, a *answer, reason string) {
 	_, ran := digestOf(a.before)
-	if ran == "" || ran == a.filter.build.Digest {
+	slot, err := ParseSlot(a.slot)
+	if err != nil || ran == "" || ran == a.filter.build.Digest {
 		return
 	}
-	slot := s.targets[a.slot].slot
 	s.accuseLocked(verdict{
 		release: release{slot.Module, slot.Channel, a.filter.build.Digest}, version: a.filter.build.Version, reason: fmt.Sprintf("envoy %q %s", node, reason),
 	})

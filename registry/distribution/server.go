@@ -40,9 +40,12 @@ const (
 	defaultMinRequests = 100
 	// tick is how often deadlines and canaries are looked at.
 	tick = 250 * time.Millisecond
-	// recheck is how often everything is verified anew that Envoys may still ask for: what was revoked in the trust policy, or
+	// recheckEvery is how often everything is verified anew that Envoys may still ask for: what was revoked in the trust policy, or
 	// changed in the store, is found out at the latest then.
-	recheck = 30 * time.Second
+	recheckEvery = 30 * time.Second
+	// maxSlots bounds how many slots one stream may name, maxPast how many are remembered of Envoys that are gone.
+	maxSlots = 256
+	maxPast  = 10_000
 )
 
 // A Server gives Envoys their modules. Make it with [New], register it with a gRPC server, and run [Server.Serve] beside that.
@@ -114,7 +117,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.moved(e)
 		}
 	})
-	ticks, rechecks := time.NewTicker(tick), time.NewTicker(recheck)
+	ticks, rechecks := time.NewTicker(tick), time.NewTicker(recheckEvery)
 	defer ticks.Stop()
 	defer rechecks.Stop()
 	for {
@@ -126,14 +129,24 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.overdue()
 			s.judgeTrials(ctx)
 		case <-rechecks.C:
-			s.mu.Lock()
-			for name := range s.targets {
-				s.dirty[name] = true
-			}
-			s.mu.Unlock()
+			s.recheck()
 		}
 		s.execute(ctx)
 		s.refresh(ctx)
+	}
+}
+
+// recheck has everything looked up again that an Envoy has asked for, and forgets the rest.
+func (s *Server) recheck() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.targets {
+		if len(s.subscriptions(name)) == 0 {
+			delete(s.targets, name)
+			delete(s.dirty, name)
+			continue
+		}
+		s.dirty[name] = true
 	}
 }
 
@@ -194,6 +207,9 @@ func (s *Server) refresh(ctx context.Context) {
 		s.mu.Lock()
 		before, slots, asked := s.targets[name], s.slots, s.subscriptions(name)
 		s.mu.Unlock()
+		if before == nil {
+			continue // nobody asks for it any more
+		}
 		next := s.lookUp(ctx, before, slots)
 		s.mu.Lock()
 		s.targets[name] = next

@@ -170,7 +170,9 @@ func (s *Server) ended(st *stream) {
 	delete(s.streams, st)
 	for name, sub := range st.slots {
 		who := subject{st.id(), name}
-		s.past[who] = s.status(st, name, sub)
+		if len(s.past) < maxPast {
+			s.past[who] = s.status(st, name, sub)
+		}
 		if sub.last != nil && !sub.last.done {
 			s.away[who] = away{sub.last, s.o.Now()}
 		}
@@ -220,7 +222,7 @@ func (s *Server) take(st *stream, r *request) {
 
 // subscribe begins to fill a slot.
 func (s *Server) subscribe(st *stream, name, running string) {
-	if st.slots[name] != nil {
+	if st.slots[name] != nil || len(st.slots) >= maxSlots {
 		return
 	}
 	slot, err := ParseSlot(name)

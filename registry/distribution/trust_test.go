@@ -111,3 +111,35 @@ func TestModuleThatIsNoLongerTrustedReachesNoOtherEnvoyAndThoseThatRunItGoOn(t *
 		t.Errorf("after that: %d more bytes, %+v", f.received()-before, r.Envoys())
 	}
 }
+
+func TestUnsignedModuleIsNeitherPromotedNorTriedNorSent(t *testing.T) {
+	t.Parallel()
+	p := &policy{}
+	p.distrusted.Store(digest.Digest(""))
+	r := newRegistry(t, p, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good))
+	r.promote("1.0.0")
+	f := newFleet(t)
+	f.connect(r, "node-0000", stable)
+	f.known(r, "1.0.0", 1)
+	unsigned := catalogtest.Put(t, r.Store, module, greeter(t, "1.1.0", "policy", good))
+	p.distrusted.Store(unsigned.Digest)
+	if _, err := r.Catalogue.Push(t.Context(), catalogtest.Me, module, "1.1.0", unsigned); err != nil {
+		t.Fatal(err)
+	}
+	before := f.received()
+	if _, err := r.Catalogue.Promote(t.Context(), catalogtest.Me, catalog.Promotion{Module: module, Channel: "stable", Version: "1.1.0"}); !errors.Is(err, catalog.ErrPending) {
+		t.Errorf("promoted with %v, want that it waits for a signature", err)
+	}
+	trial := catalog.Trial{Module: module, Channel: "stable", Canary: catalog.Canary{Version: "1.1.0", Percent: 100}}
+	if _, err := r.Catalogue.StartCanary(t.Context(), catalogtest.Me, trial); !errors.Is(err, catalog.ErrPending) {
+		t.Errorf("tried with %v, want that it waits for a signature", err)
+	}
+	// Nothing comes of it: the next that may run is what is sent next.
+	r.publish(greeter(t, "1.2.0", "policy", good))
+	r.promote("1.2.0")
+	f.known(r, "1.2.0", 1)
+	if sent := f.received() - before; sent > 4<<10 {
+		t.Errorf("%d bytes were sent, more than one module", sent)
+	}
+}
