@@ -196,6 +196,17 @@ func TestWhatIsBuiltIsAttestedBesideIt(t *testing.T) {
 	fails(t, "provenance: no signature that is trusted", "module", "verify", wasm, "--trust", "trust.yaml")
 	must(t, "module", "sign", wasm, "--key", "leash.key", "--provenance")
 	must(t, "module", "verify", wasm, "--trust", "trust.yaml")
+
+	ref := registrytest.Serve(t, registrytest.Olareg(t)) + "/team/greeter:0.1.0"
+	t.Setenv("LEASH_BLOBS", filepath.Join(dir, "blobs"))
+	must(t, "module", "push", ref, "-f", wasm, "--key", "leash.key")
+	if err := os.WriteFile("trust.yaml", []byte(strings.Replace(policy, "file:greeter", "*", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "module", "verify", ref, "--trust", "trust.yaml")
+	if got := must(t, "module", "inspect", ref); !strings.Contains(got, "2, attestations of how it was built: 1") {
+		t.Errorf("inspect printed %s", got)
+	}
 }
 
 func TestCommandsOfTheRegistrySayWhatTheyTake(t *testing.T) {

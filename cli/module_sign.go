@@ -182,27 +182,31 @@ func signReference(ctx context.Context, c *cli.Context, client *remote.Client, s
 		return err
 	}
 	at, err := signing.Sign(ctx, client, r, signer, signing.Format(c.String("format")), o)
+	if err == nil && c.Bool("provenance") {
+		err = attestReference(ctx, client, at, signer, o)
+	}
 	if err != nil {
 		return err
 	}
-	if c.Bool("provenance") {
-		pulled, err := client.Pull(ctx, at)
-		if err != nil {
-			return err
-		}
-		d, err := build.Describe(at.String(), pulled.Wasm)
-		if err != nil {
-			return err
-		}
-		predicate, err := d.Provenance()
-		if err != nil {
-			return err
-		}
-		if _, err := signing.Attest(ctx, client, at, signing.ProvenanceType, predicate, signer, o); err != nil {
-			return err
-		}
-	}
 	_, err = fmt.Fprintln(c.App.Writer, at)
+	return err
+}
+
+// attestReference keeps a signed statement of how a module was built beside it in its registry.
+func attestReference(ctx context.Context, client *remote.Client, at remote.Reference, signer *signing.Signer, o signing.Options) error {
+	pulled, err := client.Pull(ctx, at)
+	if err != nil {
+		return err
+	}
+	d, err := build.Describe(at.String(), pulled.Wasm)
+	if err != nil {
+		return err
+	}
+	predicate, err := d.Provenance()
+	if err != nil {
+		return err
+	}
+	_, err = signing.Attest(ctx, client, at, signing.ProvenanceType, predicate, signer, o)
 	return err
 }
 

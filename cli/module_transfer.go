@@ -17,6 +17,7 @@ import (
 	"github.com/leash-gateway/leash/registry/admission"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
+	"github.com/leash-gateway/leash/registry/signing"
 	"github.com/leash-gateway/leash/registry/trust"
 )
 
@@ -26,13 +27,22 @@ func modulePushCommand() *cli.Command {
 		Usage:     "push a module to an OCI registry",
 		ArgsUsage: "REGISTRY/REPOSITORY:TAG",
 		Description: "The layouts: image, which Istio's WasmPlugin and Envoy Gateway take too; compat (a container image that holds\n" +
-			"plugin.wasm), for registries that take only images; cncf, the CNCF's Wasm OCI artefact. Prints the reference with the digest.",
+			"plugin.wasm), for registries that take only images; cncf, the CNCF's Wasm OCI artefact. Prints the reference with the digest.\n" +
+			"With --key the module is signed there, and how it was built is attested, as leash module sign --provenance does.",
 		Flags: registryFlags(
 			&cli.PathFlag{Name: "file", Aliases: []string{"f"}, Usage: "the module's `FILE`", DefaultText: "build/modules/NAME.wasm of the project here"},
 			&cli.StringFlag{Name: "format", Usage: "the `LAYOUT`: image, compat or cncf", Value: string(artifact.Image)},
 			&cli.BoolFlag{Name: "compat", Usage: "short for --format compat"},
+			&cli.StringFlag{Name: "key", Usage: "sign it with the private `KEY` (see leash module sign)"},
 		),
 		Action: func(c *cli.Context) error {
+			var signer *signing.Signer
+			if c.String("key") != "" {
+				var err error
+				if signer, err = signerOf(c); err != nil {
+					return err
+				}
+			}
 			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error {
 				r, err := referenceOf(c, 0)
 				if err != nil {
@@ -49,6 +59,14 @@ func modulePushCommand() *cli.Command {
 				at, err := client.Push(ctx, r, a)
 				if err != nil {
 					return err
+				}
+				if signer != nil {
+					if _, err := signing.Sign(ctx, client, at, signer, signing.Both, signing.Options{}); err != nil {
+						return err
+					}
+					if err := attestReference(ctx, client, at, signer, signing.Options{}); err != nil {
+						return err
+					}
 				}
 				_, err = fmt.Fprintln(c.App.Writer, at)
 				return err
