@@ -124,6 +124,29 @@ func TestModulesUnderTestMayWhatTheirManifestsName(t *testing.T) {
 	}
 }
 
+// TestModulesOfOtherLanguagesAreAnnotated gives a module in Rust a manifest.
+func TestModulesOfOtherLanguagesAreAnnotated(t *testing.T) {
+	const text = "name: greeter\nversion: 1.0.0\nkind: policy\ndescription: greets\nlicense: Apache-2.0\nphases: [request_header, response]\nresources: {memory: 64MiB}\n" +
+		"capabilities: {host_calls: [properties, shared_data, shared_queues, http_calls, grpc_calls, foreign_functions], callouts: ['*']}\n"
+	dir := t.TempDir()
+	file, wrong, out := filepath.Join(dir, "module.yaml"), filepath.Join(dir, "wrong.yaml"), filepath.Join(dir, "greeter.wasm")
+	write(t, file, text)
+	write(t, wrong, strings.Replace(text, "http_calls, ", "", 1))
+	fails(t, "it imports proxy_http_call: add http_calls", "module", "annotate", greeter, "--manifest", wrong, "-o", out)
+	fails(t, "no such file", "module", "annotate", greeter, "--manifest", filepath.Join(dir, "none.yaml"), "-o", out)
+	if _, err := os.Stat(out); err == nil {
+		t.Error("what is refused was written")
+	}
+	must(t, "module", "annotate", greeter, "--manifest", file, "-o", out)
+	if got := must(t, "module", "inspect", out); !strings.Contains(got, "greeter 1.0.0 (policy)") || !strings.Contains(got, "up to 64.0 MiB") || strings.Contains(got, "faults") {
+		t.Errorf("inspect printed %s", got)
+	}
+	if got := must(t, "module", "run", out, "--config", "you", "--answer", "abc"); !strings.Contains(got, "\nABC") {
+		t.Errorf("it does not run: %s", got)
+	}
+	must(t, "module", "annotate", out, "--manifest", file) // again, in its place
+}
+
 func TestAConfigurationIsHeldAgainstTheModulesSchema(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "project")
 	for _, args := range [][]string{{"module", "new", "my-module", "-t", "policy", "--dir", dir}, {"module", "build", dir}} {

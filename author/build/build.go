@@ -180,13 +180,8 @@ func (r *Result) complete(compiled, text []byte, made contents, project map[stri
 	}
 	_, r.Packages = f.Shares(made.paths()...)
 	wasm := f.Without(func(name string) bool { return name == "name" || strings.HasPrefix(name, "leash.") })
-	if bound := r.Manifest.Resources.Memory; bound > 0 {
-		if f, err = wasmfile.Parse(wasm); err != nil {
-			return nil, err
-		}
-		if wasm, err = f.BoundMemory(uint64(bound) / wasmfile.PageSize); err != nil { //nolint:gosec // positive
-			return nil, fmt.Errorf("resources.memory: %w", err)
-		}
+	if wasm, err = bounded(wasm, r.Manifest); err != nil {
+		return nil, err
 	}
 	info, err := json.Marshal(r.Info)
 	if err != nil {
@@ -209,6 +204,37 @@ func (r *Result) complete(compiled, text []byte, made contents, project map[stri
 	}
 	r.Sections, _ = f.Shares()
 	return wasm, nil
+}
+
+// bounded is a .wasm whose memory has the manifest's bound.
+func bounded(wasm []byte, m *manifest.Manifest) ([]byte, error) {
+	if m.Resources.Memory == 0 {
+		return wasm, nil
+	}
+	f, err := wasmfile.Parse(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if wasm, err = f.BoundMemory(uint64(m.Resources.Memory) / wasmfile.PageSize); err != nil { //nolint:gosec // positive
+		return nil, fmt.Errorf("resources.memory: %w", err)
+	}
+	return wasm, nil
+}
+
+// Annotate puts a manifest into a .wasm that another language's tools have built, bounds its memory as the manifest says,
+// and holds it against the manifest. name stands for the text of the manifest in errors.
+func Annotate(wasm []byte, name string, text []byte) (*manifest.Manifest, []byte, error) {
+	m, err := manifest.Parse(name, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if wasm, err = bounded(wasm, m); err != nil {
+		return nil, nil, err
+	}
+	if wasm, err = manifest.Put(wasm, text); err != nil {
+		return nil, nil, err
+	}
+	return m, wasm, m.Check(wasm)
 }
 
 // ReplaceFile writes a file under its name only when it is whole.
