@@ -21,6 +21,8 @@ type clientCase struct {
 	BaseURL string `json:"base_url"`
 	Key     string `json:"key"`
 	Model   string `json:"model"`
+	// Embeds is the model of embeddings.
+	Embeds string `json:"embeds"`
 	// Thoughts says that the model's thoughts reach the client.
 	Thoughts bool `json:"thoughts"`
 	// Direct says that there is no gateway in between.
@@ -57,8 +59,8 @@ func clientPrograms(t *testing.T) map[string]*exec.Cmd {
 	return map[string]*exec.Cmd{"Python": python, "JavaScript": node}
 }
 
-// runClients runs all cases in each language, and a subtest for each of their features. A case's features run one after
-// the other, on one connection where the client keeps it.
+// runClients runs all cases in each language, and a subtest for each of their features. The cases run together, a case's features one after
+// the other.
 func runClients(t *testing.T, cases []clientCase) {
 	t.Helper()
 	input, err := json.Marshal(cases)
@@ -139,13 +141,64 @@ func TestOfficialClientsTakeTheMockForTheirProvider(t *testing.T) {
 		}},
 	} {
 		cases = append(cases, clientCase{
-			Name: client, Client: client, BaseURL: strings.TrimSuffix(url, "/v1"), Key: key, Model: c.model,
+			Name: client, Client: client, BaseURL: strings.TrimSuffix(url, "/v1"), Key: key, Model: c.model, Embeds: "text-embedding-3-small",
 			Thoughts: client != "chat" && client != "azure", Direct: true, Refused: []string{}, LeavesOut: append(slices.Clone(missing[client]), c.leavesOut...),
 		})
 	}
 	t.Run("clients", func(t *testing.T) { runClients(t, cases) })
 	if n := sent(provider, `"x_leash_test":{"b":[1.5,`); n != 6 {
 		t.Errorf("a field that nobody knows came in %d requests, want one of chats, of Azure's and of responses, in two languages", n)
+	}
+}
+
+// gatewayCases are all clients by all providers, through the gateway at that address: one table, and the same expectations.
+func gatewayCases(address string) (cases []clientCase) {
+	apis := map[string]string{"chat": "openai", "responses": "openai", "anthropic": "anthropic", "google": "google"}
+	for client, native := range apis {
+		for provider, model := range models {
+			c := clientCase{
+				Name: client + " to " + provider, Client: client, BaseURL: address, Key: demoKey, Model: model, Embeds: embedders[provider],
+				// OpenAI's chats do not tell thoughts. Google tells them to who asks, which a client of chats cannot.
+				Thoughts: provider == "anthropic" || provider == "google" && client != "chat" || client == "responses" && provider == "openai",
+				Refused:  []string{}, LeavesOut: slices.Clone(missing[client]),
+			}
+			if provider == native && provider != "openai" {
+				c.LeavesOut = append(c.LeavesOut, "unknown_fields") // the provider refuses them; elsewhere they pass, or are dropped
+			}
+			if provider == "openai" && client != "responses" || client == "responses" {
+				c.LeavesOut = append(c.LeavesOut, "count_tokens") // OpenAI has no method for it
+			}
+			if provider == "anthropic" {
+				c.LeavesOut = append(c.LeavesOut, "embeddings")
+			}
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+// embedders are the models of embeddings of the providers that have some.
+var embedders = map[string]string{"openai": "text-embedding-3-small", "google": "gemini-embedding-001"}
+
+// embedding are their routes, to be written behind those of three.
+const embedding = `
+  - {model: text-embedding-3-small, provider: openai}
+  - {model: gemini-embedding-001, provider: google}
+pipeline:`
+
+func TestOfficialClientsReachEveryProvider(t *testing.T) {
+	t.Parallel()
+	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	g := start(t, strings.Replace(three, "\npipeline:", embedding, 1), p)
+	t.Run("clients", func(t *testing.T) { runClients(t, gatewayCases(g.URL)) })
+	p.Fleet.wantKeysKept(t)
+	if n := sent(p.Fleet["openai"].Provider, `"x_leash_test":{"b":[1.5,`); n != 4 {
+		t.Errorf("a field that nobody knows came to OpenAI in %d requests, want one of chats and one of responses, in two languages", n)
+	}
+	for _, provider := range []string{"anthropic", "google"} {
+		if n := sent(p.Fleet[provider].Provider, "x_leash_test"); n != 0 {
+			t.Errorf("a field that nobody knows came to %s %d times", provider, n)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 	GoogleCountTokens                  // POST /v1beta/models/MODEL:countTokens
 	GoogleEmbed                        // POST /v1beta/models/MODEL:embedContent
 	GoogleBatchEmbed                   // POST /v1beta/models/MODEL:batchEmbedContents, which Google's own clients call for a single text too
-	GoogleModels                       // GET /v1beta/models
+	GoogleModels                       // GET /v1beta/models, and /v1/models of Google's newer clients: FormatOf cannot tell it from OpenAIModels
 	formats              int    = iota
 )
 

@@ -193,9 +193,11 @@ func TestModelsAreListedInTheFormOfTheClientsAPI(t *testing.T) {
 		header map[string]string
 		want   llm.Format
 	}{
-		"OpenAI":    {"/v1/models", nil, llm.OpenAIModels},
-		"Anthropic": {"/v1/models?limit=1000", map[string]string{"anthropic-version": "2023-06-01"}, llm.AnthropicModels},
-		"Google":    {"/v1beta/models?pageSize=50", nil, llm.GoogleModels},
+		"OpenAI":                {"/v1/models", nil, llm.OpenAIModels},
+		"Google, by its client": {"/v1/models", map[string]string{"x-goog-api-client": "google-genai-sdk/3.4.0"}, llm.GoogleModels},
+		"Google, by its key":    {"/v1/models", map[string]string{"x-goog-api-key": "k"}, llm.GoogleModels},
+		"Anthropic":             {"/v1/models?limit=1000", map[string]string{"anthropic-version": "2023-06-01"}, llm.AnthropicModels},
+		"Google":                {"/v1beta/models?pageSize=50", nil, llm.GoogleModels},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := policy(script{request: func(x *module.Exchange) error {

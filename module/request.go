@@ -20,8 +20,8 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	var query string
 	x.Path, query, _ = strings.Cut(path, "?")
 	x.Format = llm.FormatOf(x.Method, x.Path)
-	if x.Format == llm.OpenAIModels && f.header(Requests, "anthropic-version") != "" {
-		x.Format = llm.AnthropicModels
+	if x.Format == llm.OpenAIModels {
+		x.Format = f.modelsFormat()
 	}
 	if slices.Contains(f.p.Passthrough, x.Path) { // the operator lets it through as it is
 		x.Format = llm.None
@@ -215,5 +215,18 @@ func (f *Flow) sendBody() {
 	f.s.SetBody(Requests, f.body)
 	if !f.p.NoHeaderPause {
 		f.setHeader(Requests, "content-length", strconv.Itoa(len(f.body)))
+	}
+}
+
+// modelsFormat tells whose list of models is asked for at the path that three APIs have in common. Google's clients name themselves in a
+// header that is still there when the key has been taken away.
+func (f *Flow) modelsFormat() llm.Format {
+	switch {
+	case f.header(Requests, "anthropic-version") != "":
+		return llm.AnthropicModels
+	case f.header(Requests, "x-goog-api-client") != "", f.header(Requests, "x-goog-api-key") != "":
+		return llm.GoogleModels
+	default:
+		return llm.OpenAIModels
 	}
 }

@@ -5,6 +5,7 @@ where no error is null. client.mjs does the same in JavaScript; both keep to the
 """
 
 import base64
+import concurrent.futures
 import json
 import sys
 import traceback
@@ -68,7 +69,7 @@ class Chat:
     """OpenAI's chats."""
 
     def __init__(self, case):
-        self.model = case["model"]
+        self.model, self.embeds = case["model"], case["embeds"]
         self.client = openai.OpenAI(base_url=case["base_url"] + "/v1", api_key=case["key"], max_retries=0, timeout=60)
         self.errors = {
             400: openai.BadRequestError, 401: openai.AuthenticationError, 403: openai.PermissionDeniedError, 404: openai.NotFoundError,
@@ -165,7 +166,7 @@ class Chat:
         return [m.id for m in self.client.models.list()]
 
     def embed(self):
-        got = self.client.embeddings.create(model="text-embedding-3-small", input=["a", "b"], dimensions=4)
+        got = self.client.embeddings.create(model=self.embeds, input=["a", "b"], dimensions=4)
         return [d.embedding for d in got.data]
 
 
@@ -272,7 +273,7 @@ class Anthropic:
     """Anthropic's messages."""
 
     def __init__(self, case):
-        self.model = case["model"]
+        self.model, self.embeds = case["model"], case["embeds"]
         self.client = anthropic.Anthropic(base_url=case["base_url"], api_key=case["key"], max_retries=0, timeout=60)
         self.errors = {
             400: anthropic.BadRequestError, 401: anthropic.AuthenticationError, 403: anthropic.PermissionDeniedError,
@@ -357,7 +358,7 @@ class Google:
     """Google's generateContent."""
 
     def __init__(self, case):
-        self.model = case["model"]
+        self.model, self.embeds = case["model"], case["embeds"]
         self.client = genai.Client(api_key=case["key"], http_options=types.HttpOptions(
             base_url=case["base_url"], timeout=60_000, retry_options=types.HttpRetryOptions(attempts=1)))  # fmt: skip
         client, server = google_errors.ClientError, google_errors.ServerError
@@ -441,7 +442,7 @@ class Google:
 
     def embed(self):
         config = types.EmbedContentConfig(output_dimensionality=4)
-        return [e.values for e in self.client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"], config=config).embeddings]
+        return [e.values for e in self.client.models.embed_content(model=self.embeds, contents=["a", "b"], config=config).embeddings]
 
 
 class Vertex(Google):
@@ -468,7 +469,7 @@ class Bedrock:
     """Amazon's Converse."""
 
     def __init__(self, case):
-        self.model = case["model"]
+        self.model, self.embeds = case["model"], case["embeds"]
         session = botocore.session.Session()
         session.set_credentials(*case["key"].split(":"))
         config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=60)
@@ -728,9 +729,11 @@ def run(case):
             error = None
         except Exception as e:
             error = "".join(traceback.format_exception(e, limit=-4))
-        print(json.dumps({"case": case["name"], "feature": name, "error": error}), flush=True)
+        sys.stdout.write(json.dumps({"case": case["name"], "feature": name, "error": error}) + "\n")  # in one piece
 
 
 if __name__ == "__main__":
-    for case in json.load(sys.stdin):
-        run(case)
+    cases = json.load(sys.stdin)
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as together:  # some features wait for a gateway that gives up
+        for done in [together.submit(run, case) for case in cases]:
+            done.result()
