@@ -1,8 +1,10 @@
 package mock
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -64,4 +66,49 @@ func TestRequestsAreShownAsTheyCame(t *testing.T) {
 	if got := strings.TrimSpace(ask(t, p, "GET", "/mock/requests", "").Body.String()); got != "[]" {
 		t.Errorf("got %s, want nothing", got)
 	}
+}
+
+func TestFaultsCanBeForSomeRequestsOrForATime(t *testing.T) {
+	now := fixedClock()
+	p := New(Options{Now: func() time.Time { return now }})
+	statuses := func(n int) (got []int) {
+		for range n {
+			got = append(got, chat(t, p, message("hi", "")).Code)
+		}
+		return got
+	}
+	tests := []struct {
+		name, set string
+		want      []int
+	}{
+		{"every third", "status=500&every=3", []int{200, 200, 500, 200, 200, 500}},
+		{"every second, once", "status=500&every=2&times=1", []int{200, 500, 200, 200}},
+		{"for a second, in it", "status=500&lasts=1s", []int{500, 500}},
+		{"so many a second", "per_second=2", []int{200, 200, 429, 429}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			b, err := ParseBehavior(tc.set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.SetFaults(b)
+			if got := statuses(len(tc.want)); !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+			now = now.Add(time.Second)
+		})
+	}
+	t.Run("in the next second", func(t *testing.T) {
+		if got := statuses(3); !slices.Equal(got, []int{200, 200, 429}) {
+			t.Errorf("got %v", got)
+		}
+	})
+	t.Run("for a second, after it", func(t *testing.T) {
+		p.SetFaults(Behavior{Status: 500, Lasts: time.Second})
+		now = now.Add(time.Second)
+		if got := statuses(1); got[0] != 200 {
+			t.Errorf("got %v", got)
+		}
+	})
 }

@@ -1,6 +1,8 @@
 package mock
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -48,6 +50,37 @@ func FuzzParseBehavior(f *testing.F) {
 		var again Behavior
 		if err := again.UnmarshalJSON(raw); err != nil || again != b {
 			t.Errorf("%q reads as %+v, and written and read again as %+v (%v)", query, b, again, err)
+		}
+	})
+}
+
+// The same of all other methods.
+func FuzzEveryAPI(f *testing.F) {
+	const predict = "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict"
+	targets := []string{
+		"/v1/responses", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/messages/count_tokens", generatePath, streamPath, conversePath,
+		conversePath + "-stream", azureChat + "?api-version=1", vertexModels + "google/models/m:predict", predict, "/token",
+		strings.Replace(generatePath, "generateContent", "batchEmbedContents", 1),
+	}
+	for i, body := range []string{
+		responsesOf("think: a\nsay: x", `,"stream":true,"reasoning":{"summary":"auto"}`), `{"model":"m","prompt":["a",[1,2]],"n":2}`, `{"model":"m","input":[[1],"a"]}`,
+		messagesOf("call: f {}", messagesTool), messagesOf("a", ""), generateOf("look", `,"generationConfig":{"responseSchema":{"type":"OBJECT"}}`),
+		generateOf("a", ""), converseOf("a", ""), converseOf("say: b", `,"toolConfig":{"tools":[]}`), message("refuse: a", ""), `{"instances":[{"content":"a"}]}`,
+		`{"anthropic_version":"vertex-2023-10-16","max_tokens":1,"messages":[{"role":"user","content":"a"}]}`, "grant_type=a&assertion=b.c.d",
+		`{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]}}]}`,
+	} {
+		f.Add(uint8(i), body) //nolint:gosec // there are few
+	}
+	p := New(Options{})
+	f.Fuzz(func(t *testing.T, which uint8, body string) {
+		if strings.Contains(body, "?") || strings.Contains(body, "lorem:") {
+			return // its time and its memory are as wanted
+		}
+		target := targets[int(which)%len(targets)]
+		w := ask(t, p, http.MethodPost, target, body, "Authorization", "Bearer any")
+		streamed := strings.Contains(w.Header().Get("Content-Type"), "stream")
+		if w.Code == 200 && !streamed && !gjson.Valid(w.Body.String()) || w.Code >= 500 {
+			t.Errorf("%s of %q: got %d %s", target, body, w.Code, w.Body)
 		}
 	})
 }
