@@ -113,7 +113,7 @@ var settings = []setting{
 	{"escape", "write every character of the text as a JSON escape (`\\u0061`)", func(b *Behavior) any { return &b.Escape }},
 	{"gzip", "compress the answer: `accepted` (if the request accepts it) or `always`", func(b *Behavior) any { return &b.Gzip }},
 	{"status", "answer with this error status", func(b *Behavior) any { return &b.Status }},
-	{"retry_after", "the error's Retry-After header", func(b *Behavior) any { return &b.RetryAfter }},
+	{"retry_after", "the error's Retry-After header, and Google's RetryInfo", func(b *Behavior) any { return &b.RetryAfter }},
 	{"as_200", "tell the error with status 200", func(b *Behavior) any { return &b.AsOK }},
 	{"per_second", "answer so many requests a second, and the others with 429 and Retry-After", func(b *Behavior) any { return &b.PerSecond }},
 	{"limit_used", "percent of the rate limits that the headers tell as used", func(b *Behavior) any { return &b.LimitUsed }},
