@@ -43,7 +43,11 @@ var faults = map[string]mock.Behavior{
 // provider has got.
 func TestNoKeyReachesAnotherProvider(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	onEngines(t, testNoKeyReachesAnotherProvider)
+}
+
+func testNoKeyReachesAnotherProvider(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	g := start(t, pairs(), p)
 	for first := range models {
 		for fault, behavior := range faults {
@@ -88,7 +92,11 @@ func TestNoKeyReachesAnotherProvider(t *testing.T) {
 
 func TestTheProviderThatAnswersIsLogged(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	onEngines(t, testTheProviderThatAnswersIsLogged)
+}
+
+func testTheProviderThatAnswersIsLogged(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	g := start(t, pairs(), p)
 	p.Fleet["anthropic"].kill()
 	a := do(t, dialectNamed("chat").request(g, "anthropic-or-google", "say: hi", false))
@@ -100,7 +108,11 @@ func TestTheProviderThatAnswersIsLogged(t *testing.T) {
 
 func TestWhenAllFailTheLastErrorIsTold(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	onEngines(t, testWhenAllFailTheLastErrorIsTold)
+}
+
+func testWhenAllFailTheLastErrorIsTold(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	g := start(t, pairs(), p)
 	p.Fleet["anthropic"].kill()
 	p.Fleet["google"].SetFaults(mock.Behavior{Status: 503})
@@ -146,7 +158,11 @@ pipeline:
 
 func TestRequestsAreRouted(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic")}
+	onEngines(t, testRequestsAreRouted)
+}
+
+func testRequestsAreRouted(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic")
 	g := start(t, routing, p)
 	chat := dialectNamed("chat")
 	ask := func(t *testing.T, model string, change func(*http.Request)) (provider, upstream any) {
@@ -225,7 +241,11 @@ func TestRequestsAreRouted(t *testing.T) {
 // TestNothingFailsThatAnotherProviderCouldServe kills and revives the first of two providers under load, again and again.
 func TestNothingFailsThatAnotherProviderCouldServe(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	onEngines(t, testNothingFailsThatAnotherProviderCouldServe)
+}
+
+func testNothingFailsThatAnotherProviderCouldServe(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	g := start(t, pairs(), p)
 	var asked, failed atomic.Int64
 	var first atomic.Pointer[string]
@@ -251,7 +271,7 @@ func TestNothingFailsThatAnotherProviderCouldServe(t *testing.T) {
 					_ = response.Body.Close()
 					text = fmt.Sprint(response.StatusCode, " ", string(body))
 				}
-				if err != nil || response.StatusCode != 200 {
+				if err != nil || response.StatusCode != http.StatusOK {
 					failed.Add(1)
 					first.CompareAndSwap(nil, &text)
 				}
@@ -277,7 +297,11 @@ func TestNothingFailsThatAnotherProviderCouldServe(t *testing.T) {
 // requests away from it, but for one that tries now and then.
 func TestAProviderThatFailsIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
+	onEngines(t, testAProviderThatFailsIsLeftAlone)
+}
+
+func testAProviderThatFailsIsLeftAlone(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	g := start(t, pairs(), p)
 	p.Fleet["google"].SetFaults(mock.Behavior{Status: 500})
 	began := time.Now()

@@ -60,7 +60,7 @@ func wantAll(t testing.TB, text string, pieces []string) {
 
 func TestAnyClientReachesAnyProvider(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, p ports) {
+	everyWay(t, func(t *testing.T, p ports) {
 		p.Fleet = startFleet(t, "openai", "anthropic", "google")
 		g := start(t, three, p)
 		for _, d := range dialects {
@@ -89,56 +89,62 @@ func TestAnyClientReachesAnyProvider(t *testing.T) {
 
 func TestErrorsOfProvidersHaveTheClientsForm(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
-	g := start(t, three, p)
-	for provider, model := range models {
-		p.Fleet[provider].SetFaults(mock.Behavior{Status: 429, RetryAfter: 7e9})
-		for _, d := range dialects {
-			if !p.Fleet[provider].serves(d) {
-				continue
+	onEngines(t, func(t *testing.T, p ports) {
+		p.Fleet = startFleet(t, "openai", "anthropic", "google")
+		g := start(t, three, p)
+		for provider, model := range models {
+			p.Fleet[provider].SetFaults(mock.Behavior{Status: 429, RetryAfter: 7e9})
+			for _, d := range dialects {
+				if !p.Fleet[provider].serves(d) {
+					continue
+				}
+				t.Run(d.name+" of "+provider, func(t *testing.T) {
+					a := do(t, d.request(g.with(t), model, "say: hi", false))
+					if a.Status != 429 || a.Header.Get("Retry-After") != "7" || a.Header.Get("Content-Type") != "application/json" {
+						t.Errorf("got %d %v", a.Status, a.Header)
+					}
+					wantAll(t, a.Body, d.failure)
+				})
 			}
-			t.Run(d.name+" of "+provider, func(t *testing.T) {
-				a := do(t, d.request(g.with(t), model, "say: hi", false))
-				if a.Status != 429 || a.Header.Get("Retry-After") != "7" || a.Header.Get("Content-Type") != "application/json" {
-					t.Errorf("got %d %v", a.Status, a.Header)
+			p.Fleet[provider].ClearFaults()
+		}
+		p.Fleet["anthropic"].kill()
+		for _, d := range dialects {
+			t.Run(d.name+" of a provider that is dead", func(t *testing.T) {
+				a := do(t, d.request(g.with(t), models["anthropic"], "say: hi", false))
+				if a.Status != 503 {
+					t.Errorf("got %d, want 503", a.Status)
 				}
 				wantAll(t, a.Body, d.failure)
 			})
 		}
-		p.Fleet[provider].ClearFaults()
-	}
-	p.Fleet["anthropic"].kill()
-	for _, d := range dialects {
-		t.Run(d.name+" of a provider that is dead", func(t *testing.T) {
-			a := do(t, d.request(g.with(t), models["anthropic"], "say: hi", false))
-			if a.Status != 503 {
-				t.Errorf("got %d, want 503", a.Status)
-			}
-			wantAll(t, a.Body, d.failure)
-		})
-	}
+	})
 }
 
 func TestModelsAreRenamedForAnyProvider(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
-	g := start(t, three, p)
-	for _, d := range dialects {
-		for alias, provider := range map[string]string{"sonnet": "anthropic", "flash": "google"} {
-			a := do(t, d.request(g, alias, "say: "+d.name+" renamed", false))
-			if got := p.Fleet[provider].received(t); a.Status != 200 || !strings.Contains(got, models[provider]) || strings.Contains(got, `"`+alias+`"`) {
-				t.Errorf("%s: got %d %s, the provider received %s", d.name, a.Status, a.Body, got)
+	onEngines(t, func(t *testing.T, p ports) {
+		p.Fleet = startFleet(t, "openai", "anthropic", "google")
+		g := start(t, three, p)
+		for _, d := range dialects {
+			for alias, provider := range map[string]string{"sonnet": "anthropic", "flash": "google"} {
+				a := do(t, d.request(g, alias, "say: "+d.name+" renamed", false))
+				if got := p.Fleet[provider].received(t); a.Status != 200 || !strings.Contains(got, models[provider]) || strings.Contains(got, `"`+alias+`"`) {
+					t.Errorf("%s: got %d %s, the provider received %s", d.name, a.Status, a.Body, got)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestWhatAProviderCannotBeToldIsRefused(t *testing.T) {
 	t.Parallel()
-	p := ports{Fleet: startFleet(t, "openai", "anthropic", "google")}
-	g := start(t, three, p)
-	a := do(t, g.request(`{"model":"claude-sonnet-4-5","logit_bias":{"1":2},"messages":[{"role":"user","content":"hi"}]}`))
-	if a.Status != 400 || a.errorCode() != "not_translatable" || !strings.Contains(a.Body, "logit_bias") {
-		t.Errorf("got %d %s", a.Status, a.Body)
-	}
+	onEngines(t, func(t *testing.T, p ports) {
+		p.Fleet = startFleet(t, "openai", "anthropic", "google")
+		g := start(t, three, p)
+		a := do(t, g.request(`{"model":"claude-sonnet-4-5","logit_bias":{"1":2},"messages":[{"role":"user","content":"hi"}]}`))
+		if a.Status != 400 || a.errorCode() != "not_translatable" || !strings.Contains(a.Body, "logit_bias") {
+			t.Errorf("got %d %s", a.Status, a.Body)
+		}
+	})
 }

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/abi/chain"
 )
 
 // forward brings to a provider what the modules have let pass, and its answer back.
@@ -25,27 +27,45 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 		x.reply(unknownURL)
 		return x.await()
 	}
+	if to.provider == "" {
+		return x.carry(headers, to)
+	}
 	p := x.generation.providers[to.provider]
 	x.attributes.provider = p
-	r := p.upstreamRequest(headers, to).WithContext(x.ctx)
+	r := p.upstreamRequest(headers, to.path).WithContext(x.ctx)
 	if _, whole := x.up.begun(); whole {
 		body, _, _ := x.up.take() // providers get no trailers
-		r.ContentLength = int64(len(body))
-		if len(body) > 0 {
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-		}
+		setBody(r, body)
 	} else {
 		r.Body, r.ContentLength = &x.up, contentLength(headers)
 	}
-	x.clock.bound(p.total, p.idle)
+	x.clock.bound(to.timeouts.total, to.timeouts.idle)
+	began := after(to.timeouts.first, func() { x.stop(errTimeout) })
 	response, err := p.roundTrip(r)
+	began()
 	if err != nil {
 		return x.unanswered(p)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
 	p.counts.answered(response.StatusCode)
 	return x.takeAnswer(p, response)
+}
+
+// after has f called when a time has passed (0: never), unless what it returns is called before.
+func after(d time.Duration, f func()) (stop func()) {
+	if d <= 0 {
+		return func() {}
+	}
+	timer := time.AfterFunc(d, f)
+	return func() { timer.Stop() }
+}
+
+func setBody(r *http.Request, body []byte) {
+	r.ContentLength = int64(len(body))
+	if len(body) > 0 {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
 }
 
 // contentLength is what the client said, or -1. Modules that change a body remove it.
@@ -75,9 +95,8 @@ func (x *exchange) unanswered(p *provider) bool {
 func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
 	x.clock.touch()
 	h := responseHeaders(r)
-	n := r.ContentLength
-	if n > 0 && n <= inlineBody && x.request.Method != http.MethodHead {
-		body := make([]byte, n)
+	if shortBody(x.request, r) {
+		body := make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, body); err != nil {
 			return x.brokenOff(p, h)
 		}
@@ -88,7 +107,7 @@ func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
 		})
 		return x.await()
 	}
-	bodiless := n == 0 || x.request.Method == http.MethodHead
+	bodiless := r.ContentLength == 0 || x.request.Method == http.MethodHead
 	x.do(func() {
 		x.attributes.response = h
 		x.chain.OnResponseHeaders(h, bodiless)
@@ -99,31 +118,47 @@ func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
 	if x.deliver() {
 		return true
 	}
+	whole, err := x.pour(r, x.chain, x.clock.touch, func() bool { return !x.deliver() })
+	switch {
+	case err != nil:
+		x.countTimeout(p)
+		return x.deliver()
+	case whole:
+		return x.await()
+	}
+	return true
+}
+
+// shortBody tells an answer that is taken in whole before the modules see it.
+func shortBody(to *http.Request, r *http.Response) bool {
+	return r.ContentLength > 0 && r.ContentLength <= inlineBody && to.Method != http.MethodHead
+}
+
+// pour brings the body of an answer to modules, piece by piece, as long as more is wanted. It is true when all of it has come.
+func (x *exchange) pour(r *http.Response, to *chain.Exchange, touch func(), more func() bool) (whole bool, err error) {
 	piece := pieces.Get().(*[pieceBytes]byte) //nolint:forcetypeassert // nothing else is put there
 	defer pieces.Put(piece)
 	for {
 		n, err := r.Body.Read(piece[:])
-		x.clock.touch()
+		touch()
 		switch {
-		case err == nil:
-			x.do(func() { x.chain.OnResponseData(bytes.Clone(piece[:n]), false) })
 		case errors.Is(err, io.EOF):
-			x.do(func() { x.lastOfAnswer(bytes.Clone(piece[:n]), trailersOf(r.Trailer)) })
-			return x.await()
-		default:
-			x.countTimeout(p)
-			return x.deliver()
+			x.do(func() { lastOfAnswer(to, bytes.Clone(piece[:n]), trailersOf(r.Trailer)) })
+			return true, nil
+		case err != nil:
+			return false, err
 		}
-		if x.deliver() {
-			return true
+		x.do(func() { to.OnResponseData(bytes.Clone(piece[:n]), false) })
+		if !more() {
+			return false, nil
 		}
 	}
 }
 
-func (x *exchange) lastOfAnswer(piece []byte, trailers *abi.Headers) {
-	x.chain.OnResponseData(piece, trailers == nil)
+func lastOfAnswer(to *chain.Exchange, piece []byte, trailers *abi.Headers) {
+	to.OnResponseData(piece, trailers == nil)
 	if trailers != nil {
-		x.chain.OnResponseTrailers(trailers)
+		to.OnResponseTrailers(trailers)
 	}
 }
 

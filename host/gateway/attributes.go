@@ -40,6 +40,10 @@ func (a *attributes) Property(path string) ([]byte, abi.Status) {
 		value, found = a.ofRequest(name)
 	case "connection":
 		value, found = a.ofConnection(name)
+	case "upstream":
+		if found = name == "request_attempt_count" && a.x.attempt != nil; found {
+			value = chain.Int(int64(a.x.attempt.number))
+		}
 	case "xds":
 		value, found = a.ofRoute(name)
 	}

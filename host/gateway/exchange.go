@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -33,6 +32,8 @@ type exchange struct {
 	attributes attributes
 	chain      *chain.Exchange
 	up, down   flow
+	attempt    *attempt // the one that runs, or has brought the answer; nil where the exchange takes no step of its own to a provider
+	kept       []byte   // the request's body, as long as another attempt may need it
 
 	ctx    context.Context // ends with the exchange
 	cancel context.CancelCauseFunc
@@ -104,6 +105,9 @@ func (x *exchange) do(f func()) {
 func (x *exchange) close() {
 	x.worker.Do(func() {
 		x.closed = true
+		if x.attempt != nil {
+			x.attempt.close()
+		}
 		if x.chain != nil {
 			x.chain.Close()
 		}
@@ -138,7 +142,7 @@ func (x *exchange) run(headers *abi.Headers) bool {
 	bodiless := !x.upload.unread.Load()
 	x.do(func() {
 		x.worker.mend()
-		x.chain = chain.New(x.worker.plugins, chain.Config{
+		x.chain = chain.New(x.worker.plugins[:x.generation.pipeline], chain.Config{
 			Upstream: &x.up, Downstream: &x.down, Reset: func() { x.stop(errReset) }, Properties: &x.attributes,
 			MaxBuffer: x.generation.maxBuffer, FailOpen: x.generation.failOpen,
 		})
@@ -188,9 +192,10 @@ func (x *exchange) reply(r reply) {
 		if x.chain == nil || x.attributes.response != nil {
 			return
 		}
-		x.attributes.response = r.headers()
-		x.chain.OnResponseHeaders(x.attributes.response, false)
-		x.chain.OnResponseData(bytes.Clone(r.body), true)
+		h, body := r.answer(x.attributes.request)
+		x.attributes.response = h
+		x.chain.OnResponseHeaders(h, false)
+		x.chain.OnResponseData(body, true)
 	})
 }
 

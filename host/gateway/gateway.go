@@ -174,33 +174,33 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // program is a module's code, compiled once however often it is loaded.
-func (g *Gateway) program(ctx context.Context, f config.Filter, dir string) (*abi.Program, [sha256.Size]byte, error) {
+func (g *Gateway) program(ctx context.Context, f config.Filter, dir string) (*abi.Program, error) {
 	file := f.File
 	if !f.Own {
 		file = filepath.Join(dir, f.File)
 	}
 	code, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
-		return nil, [sha256.Size]byte{}, &Refused{Filter: f.Name, Err: err}
+		return nil, &Refused{Filter: f.Name, Err: err}
 	}
 	sum := sha256.Sum256(code)
 	if p := g.programs[sum]; p != nil {
-		return p, sum, nil
+		return p, nil
 	}
 	p, err := g.engine.Compile(ctx, code)
 	if err != nil {
-		return nil, sum, &Refused{Filter: f.Name, Err: err}
+		return nil, &Refused{Filter: f.Name, Err: err}
 	}
 	g.programs[sum] = p
-	return p, sum, nil
+	return p, nil
 }
 
 // forgetPrograms frees the code that the current generation does not run. VMs of older ones that still run it go on.
 func (g *Gateway) forgetPrograms(ctx context.Context) {
 	used := map[*abi.Program]bool{}
 	if g.current != nil { // only Apply and Close change it, one after the other
-		for _, p := range g.current.programs {
-			used[p] = true
+		for _, m := range g.current.machines {
+			used[m.program] = true
 		}
 	}
 	for sum, p := range g.programs {

@@ -3,6 +3,9 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,9 +19,11 @@ import (
 // A generation is one configuration at work.
 type generation struct {
 	gateway   *Gateway
-	filters   []config.Filter
-	programs  []*abi.Program // by filter
-	failOpen  []bool         // by filter: an inspector
+	plugins   []config.Filter // those of the pipeline, and behind them those that take exchanges to a provider
+	pipeline  int             // how many the former are
+	carriers  map[string]int  // by provider: the place of the latter
+	machines  []machine
+	failOpen  []bool // by filter of the pipeline: an inspector
 	routes    *routes
 	providers map[string]*provider
 	maxBuffer int           // bytes that a module may hold of a body
@@ -28,6 +33,15 @@ type generation struct {
 	calls     sync.WaitGroup // that modules make
 }
 
+// A machine is a VM that each worker has: what of the plugins has the same code, and may do the same, shares one, as in Envoy.
+type machine struct {
+	name    string // of its first plugin
+	vm      string
+	allow   []string
+	program *abi.Program
+	plugins []int // by their places
+}
+
 const leastIdle = time.Minute
 
 // bufferSlack lets the modules be the first to find a body too large: theirs is the better error.
@@ -35,28 +49,29 @@ const bufferSlack = 1 << 20
 
 func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options) (*generation, error) {
 	n := &generation{
-		gateway: g, filters: c.Filters(), routes: newRoutes(c, o), providers: map[string]*provider{},
+		gateway: g, plugins: c.Filters(), carriers: map[string]int{}, routes: newRoutes(c, o), providers: map[string]*provider{},
 		maxBuffer: int(max(c.Limits.RequestBytes, c.Limits.ResponseBytes)) + bufferSlack, idle: g.settings.leastIdle,
 	}
-	for name := range c.Providers {
+	n.pipeline = len(n.plugins)
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		n.idle = max(n.idle, time.Duration(c.Providers[name].Timeouts.Idle))
 		p, err := newProvider(name, c, o, g.metrics)
 		if err != nil {
 			return nil, &Refused{Provider: name, Err: err}
 		}
 		n.providers[name] = p
+		n.carriers[name] = len(n.plugins)
+		n.plugins = append(n.plugins, c.Carrier(name, strings.TrimRight(p.base.EscapedPath(), "/")))
 	}
-	for _, f := range n.filters {
-		p, _, err := g.program(ctx, f, o.ModulesDir)
-		if err != nil {
-			return nil, err
-		}
-		n.programs = append(n.programs, p)
+	if err := n.findMachines(ctx, o.ModulesDir); err != nil {
+		return nil, err
+	}
+	for _, f := range n.plugins[:n.pipeline] {
 		n.failOpen = append(n.failOpen, !f.Policy)
 	}
 	var starting errgroup.Group // a VM takes some tens of milliseconds to start
 	for range g.settings.Workers {
-		w := &worker{generation: n, slots: make([]slot, len(n.filters))}
+		w := &worker{generation: n, slots: make([]slot, len(n.machines)), plugins: make([]*abi.Plugin, len(n.plugins))}
 		n.workers = append(n.workers, w)
 		starting.Go(func() error { return w.start(ctx) })
 	}
@@ -65,6 +80,23 @@ func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options
 		return nil, err
 	}
 	return n, nil
+}
+
+// findMachines gives each plugin the VM that it runs in.
+func (n *generation) findMachines(ctx context.Context, dir string) error {
+	for i, f := range n.plugins {
+		p, err := n.gateway.program(ctx, f, dir)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(n.machines, func(m machine) bool { return m.vm == f.VM && m.program == p && slices.Equal(m.allow, f.Allow) })
+		if at < 0 {
+			at = len(n.machines)
+			n.machines = append(n.machines, machine{name: f.Name, vm: f.VM, allow: f.Allow, program: p})
+		}
+		n.machines[at].plugins = append(n.machines[at].plugins, i)
+	}
+	return nil
 }
 
 // retire ends the generation when its last exchange has ended.
@@ -95,20 +127,19 @@ func (n *generation) worker() *worker {
 	return least
 }
 
-// A worker has a VM of each filter.
+// A worker has a VM of each machine.
 type worker struct {
 	abi.Worker
 	generation *generation
 	exchanges  atomic.Int32
 
-	slots   []slot        // only on the worker
-	plugins []*abi.Plugin // likewise; replaced as a whole, because exchanges keep it
+	slots   []slot        // by machine; only on the worker
+	plugins []*abi.Plugin // by place; likewise, and replaced as a whole, because exchanges keep it
 }
 
-// A slot is where the VM of one filter lives.
+// A slot is where the VM of a machine lives.
 type slot struct {
 	vm     *abi.VM
-	plugin *abi.Plugin
 	loaded time.Time
 }
 
@@ -123,31 +154,29 @@ func (w *worker) start(ctx context.Context) (err error) {
 	return err
 }
 
-// load makes the VM of a filter. It runs on the worker.
+// load makes the VM of a machine, with its plugins. It runs on the worker.
 func (w *worker) load(ctx context.Context, i int) error {
 	n, s := w.generation, &w.slots[i]
-	f := &n.filters[i]
+	m := &n.machines[i]
 	s.loaded = time.Now()
-	vm, err := n.programs[i].NewVM(ctx, &w.Worker, abi.VMConfig{ID: f.Name, Allow: f.Allow, Host: abi.Host{
+	vm, err := m.program.NewVM(ctx, &w.Worker, abi.VMConfig{ID: m.vm, Allow: m.allow, Host: abi.Host{
 		Logger: (*logger)(n.gateway), Shared: n.gateway.shared, Metrics: n.gateway.metrics, HTTP: (*caller)(n),
 	}})
 	if err != nil {
-		return &Refused{Filter: f.Name, Err: err}
+		return &Refused{Filter: m.name, Err: err}
 	}
-	plugin, err := vm.NewPlugin(abi.PluginConfig{
-		Name: f.Name, Configuration: f.Config, AllowOnHeadersStopIteration: true, Properties: node{},
-	})
-	if err != nil {
-		_ = vm.Close(ctx)
-		return &Refused{Filter: f.Name, Err: err}
+	plugins := slices.Clone(w.plugins)
+	for _, at := range m.plugins {
+		f := &n.plugins[at]
+		if plugins[at], err = vm.NewPlugin(abi.PluginConfig{
+			Name: f.Name, Configuration: f.Config, AllowOnHeadersStopIteration: true, Properties: node{},
+		}); err != nil {
+			_ = vm.Close(ctx)
+			return &Refused{Filter: f.Name, Err: err}
+		}
 	}
-	s.vm, s.plugin = vm, plugin
+	s.vm, w.plugins = vm, plugins
 	n.gateway.metrics.vms.Add(1)
-	plugins := make([]*abi.Plugin, len(w.slots))
-	for j := range w.slots {
-		plugins[j] = w.slots[j].plugin
-	}
-	w.plugins = plugins
 	return nil
 }
 
@@ -162,7 +191,7 @@ func (w *worker) mend() {
 		if cause == nil {
 			continue
 		}
-		name := w.generation.filters[i].Name
+		name := w.generation.machines[i].name
 		if time.Since(s.loaded) < reloadPause {
 			m.reload(name, "backoff")
 			continue
@@ -186,7 +215,9 @@ func (w *worker) stop() {
 	w.Do(func() {
 		for i := range w.slots {
 			if s := &w.slots[i]; s.vm != nil {
-				_, _ = s.plugin.Close() // a VM that has died cannot say goodbye
+				for _, at := range w.generation.machines[i].plugins {
+					_, _ = w.plugins[at].Close() // a VM that has died cannot say goodbye
+				}
 				_ = s.vm.Close(context.Background())
 				w.generation.gateway.metrics.vms.Add(-1)
 			}

@@ -135,7 +135,7 @@ func TestHeadersThatModulesMakeDoNotBreakTheGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &provider{base: base}
-	r := p.upstreamRequest(h, target{path: "/v1/raw"})
+	r := p.upstreamRequest(h, "/v1/raw")
 	if got := r.Header["x-a"]; len(got) != 2 || r.URL.RawQuery != "a=b" || len(r.Header) != 2 { //nolint:staticcheck // names go out in lower case
 		t.Errorf("made %v %v", r.URL, r.Header)
 	}

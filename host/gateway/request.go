@@ -128,12 +128,12 @@ func newRequestID() string {
 	return string(text[:])
 }
 
-// upstreamRequest is what a provider gets. body is nil for a request without one.
-func (p *provider) upstreamRequest(h *abi.Headers, to target) *http.Request {
+// upstreamRequest is what a provider gets, at a path of its own. Its body is to be set.
+func (p *provider) upstreamRequest(h *abi.Headers, to string) *http.Request {
 	path := h.Value(":path")
 	r := &http.Request{
 		Method: h.Value(":method"), Host: p.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Opaque: to.path},
+		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Opaque: to},
 		Header: make(http.Header, h.Len()+1),
 	}
 	if at := strings.IndexByte(path, '?'); at >= 0 {

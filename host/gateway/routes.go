@@ -1,58 +1,108 @@
 package gateway
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/leash-gateway/leash/config"
 )
 
-// routeHeader carries the provider that the module route has picked.
-const routeHeader = "x-leash-route"
+// What the modules route and provider have agreed on with whoever carries the exchange.
+const (
+	// routeHeader carries the name of the lane that the module route has picked.
+	routeHeader = "x-leash-route"
+	// targetHeader and the number of an attempt, from 1 on, is the header with the provider that the attempt goes to.
+	targetHeader = "x-leash-target-"
+	// attemptHeader is where the module provider reads that number.
+	attemptHeader = "x-envoy-attempt-count"
+	// retriesHeader is how many targets there are but the first. Only Envoy needs it.
+	retriesHeader = "x-envoy-max-retries"
+	// nextHeader is in an answer that another provider may do better on, whatever its status says.
+	nextHeader = "x-leash-next"
+)
 
 // routes is the route table. What it does not know is answered with unknownURL.
 type routes struct {
-	paths  map[string]target    // let through as they are
-	models map[string]placement // the providers that models go to
+	paths map[string]target // let through as they are
+	lanes map[string]lane   // of models, by name
 }
 
-// A placement is where a provider has the paths of its API.
-type placement struct {
-	kind *config.Kind
-	base string
+// A lane is how exchanges go whose model has been looked at.
+type lane struct {
+	provider string // where they go as they are; "": by the module provider, to where the headers of the module route say
+	kind     *config.Kind
+	base     string // path of the base URL
+	timeouts timeouts
+	on       []int // the statuses after which the next target is asked; none: the usual ones
 }
 
 // A target is where an exchange goes.
 type target struct {
-	provider string
+	provider string // "": to where the headers of the module route say, by the module provider
 	path     string // at the provider
+	timeouts timeouts
+	on       []int
 }
 
+// timeouts bound an exchange: until its answer begins (0: no bound of its own), between two pieces of it, and in all.
+type timeouts struct{ first, idle, total time.Duration }
+
 func newRoutes(c *config.Config, o Options) *routes {
-	t := &routes{paths: map[string]target{}, models: map[string]placement{}}
+	t := &routes{paths: map[string]target{}, lanes: map[string]lane{}}
+	var longest timeouts
+	for _, p := range c.Providers {
+		longest.idle = max(longest.idle, time.Duration(p.Timeouts.Idle))
+		longest.total = max(longest.total, time.Duration(p.Timeouts.Total))
+	}
 	for _, r := range c.Routes {
-		at := placement{c.Providers[r.Provider].Description(), baseURL(r.Provider, c, o).EscapedPath()}
-		switch {
-		case r.Path == "":
-			t.models[r.Provider] = at
-		case t.paths[r.Path].provider == "": // the first that matches is taken
-			t.paths[r.Path] = target{r.Provider, at.kind.PathAt(at.base, r.Path)}
+		if r.Path != "" && t.paths[r.Path].provider == "" { // the first that matches is taken
+			p := c.Providers[r.Provider]
+			t.paths[r.Path] = target{
+				provider: r.Provider, path: p.Description().PathAt(baseURL(r.Provider, c, o).EscapedPath(), r.Path),
+				timeouts: ofProvider(p).within(r.Timeouts),
+			}
 		}
+	}
+	for _, l := range c.Lanes() {
+		one := lane{provider: l.Provider, timeouts: longest.within(l.Timeouts), on: l.On}
+		if p := c.Providers[l.Provider]; p != nil {
+			one.kind, one.base, one.timeouts = p.Description(), baseURL(l.Provider, c, o).EscapedPath(), ofProvider(p).within(l.Timeouts)
+		}
+		t.lanes[l.Name] = one
 	}
 	return t
 }
 
-// find is where a request goes whose modules have chosen a provider ("" for none).
+func ofProvider(p *config.Provider) timeouts {
+	return timeouts{idle: time.Duration(p.Timeouts.Idle), total: time.Duration(p.Timeouts.Total)}
+}
+
+// within sets those that a route gives.
+func (t timeouts) within(r config.RouteTimeouts) timeouts {
+	return timeouts{
+		first: time.Duration(r.FirstByte),
+		idle:  cmp.Or(time.Duration(r.Idle), t.idle),
+		total: cmp.Or(time.Duration(r.Total), t.total),
+	}
+}
+
+// find is where a request goes whose modules have chosen a lane ("" for none).
 func (t *routes) find(method, path, chosen string) (target, bool) {
 	if to, ok := t.paths[path]; ok {
 		return to, true
 	}
-	at, ok := t.models[chosen]
+	l, ok := t.lanes[chosen]
 	if method != "POST" || !ok {
 		return target{}, false
 	}
-	return target{chosen, at.kind.PathAt(at.base, path)}, true
+	to := target{provider: l.provider, timeouts: l.timeouts, on: l.on}
+	if l.provider != "" {
+		to.path = l.kind.PathAt(l.base, path)
+	}
+	return to, true
 }
 
 // baseURL is where a provider's requests go.
@@ -74,11 +124,11 @@ func authority(u *url.URL) string {
 // What a client sends to prove who it is, and what only Leash needs to know (x-leash-...), is not for providers.
 var notForProviders = []string{
 	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-attempt-count",
+	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", attemptHeader, retriesHeader,
 }
 
 // What a provider tells about the operator's account, or about itself, is not for clients.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server"}
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server", nextHeader}
 
 // hopByHop are headers for one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 var hopByHop = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect"}

@@ -1,0 +1,366 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/abi/chain"
+)
+
+// A request that is to be translated, or may have to go to several providers, takes a step of its own to each of them: through the module
+// provider, which makes of it what this provider reads, and of the answer what the client does. Each attempt begins with the
+// request as the other modules have left it, so what one provider was sent, its key above all, is nowhere for the next one to see.
+// (In Envoy these are internal listeners: docs/decisions/070-attempts-by-internal-listeners.md.)
+
+// carry brings a request to its targets, one after the other, until one of them has an answer that may go on.
+func (x *exchange) carry(headers *abi.Headers, to target) bool {
+	if !x.keep() {
+		return x.gaveUp()
+	}
+	x.clock.bound(to.timeouts.total, to.timeouts.idle)
+	for number := 1; ; number++ {
+		p := x.generation.providers[headers.Value(targetHeader+strconv.Itoa(number))]
+		if p == nil { // only the first can be missing: who would have asked for the next one?
+			x.reply(unknownURL)
+			return x.await()
+		}
+		a := &attempt{x: x, to: to, provider: p, number: number, last: headers.Value(targetHeader+strconv.Itoa(number+1)) == "", decided: make(chan struct{})}
+		whole, next := a.run(headers.Clone())
+		if !next {
+			return whole
+		}
+		if !x.pause(number) {
+			return x.gaveUp()
+		}
+	}
+}
+
+// pause keeps many requests from coming to the next provider at the same instant, as in Envoy. It is false when the exchange is over meanwhile.
+func (x *exchange) pause(attempt int) bool {
+	const base, most = 5 * time.Millisecond, 50 * time.Millisecond
+	timer := time.NewTimer(rand.N(min(base<<(attempt-1), most))) //nolint:gosec // not a secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-x.ctx.Done():
+		return false
+	}
+}
+
+// keep waits until the whole body of the request is there, and keeps it for the attempts. It is false when something else has ended the
+// exchange.
+func (x *exchange) keep() bool {
+	for {
+		data, _, whole := x.up.take()
+		if len(x.kept) == 0 {
+			x.kept = data
+		} else {
+			x.kept = append(x.kept, data...)
+		}
+		if whole {
+			return true
+		}
+		select {
+		case <-x.up.came:
+		case <-x.down.came:
+			if x.deliver() {
+				return false
+			}
+		case <-x.ctx.Done():
+			return false
+		}
+	}
+}
+
+// An attempt takes an exchange to one provider and back. It is the sink for what the module provider makes of the answer.
+type attempt struct {
+	x        *exchange
+	to       target
+	provider *provider
+	number   int
+	last     bool // nobody else is asked after it
+
+	chain      *chain.Exchange
+	attributes attributes
+	up         flow
+	ctx        context.Context // ends with the attempt
+	cancel     context.CancelCauseFunc
+	clock      watch
+
+	decided chan struct{} // closed when it is known whether the answer goes on; guards missed
+	missed  bool          // it does not: the next provider is asked
+}
+
+var _ chain.Sink = (*attempt)(nil)
+
+// run is true when the client has a whole answer, or when the next provider is to be asked.
+func (a *attempt) run(headers *abi.Headers) (whole, next bool) {
+	x := a.x
+	a.ctx, a.cancel = context.WithCancelCause(x.ctx)
+	a.up.init(a.ctx.Done(), nil)
+	a.clock.start(func() { a.cancel(errTimeout) })
+	defer a.clock.end()
+	defer after(a.to.timeouts.first, a.silent)()
+	headers.Set(attemptHeader, strconv.Itoa(a.number))
+	a.attributes = attributes{x: x, began: time.Now(), request: headers, provider: a.provider}
+	body := x.kept
+	if !a.last {
+		body = bytes.Clone(body) // it becomes the chain's
+	}
+	x.do(func() {
+		x.worker.mend()
+		x.attempt, x.attributes.provider = a, a.provider
+		at := x.generation.carriers[a.provider.name]
+		a.chain = chain.New(x.worker.plugins[at:at+1], chain.Config{
+			Upstream: &a.up, Downstream: a, Reset: func() { a.cancel(errReset) }, Properties: &a.attributes,
+			MaxBuffer: x.generation.maxBuffer + bufferSlack,
+		})
+		a.chain.OnRequestHeaders(headers, false)
+		a.chain.OnRequestData(body, true)
+	})
+	whole = a.send()
+	select {
+	case <-a.decided:
+		next = a.missed
+	default:
+	}
+	if next {
+		x.do(a.close)
+	}
+	return whole, next
+}
+
+// silent ends an attempt whose answer has not begun in time.
+func (a *attempt) silent() {
+	select {
+	case <-a.decided:
+	default:
+		a.cancel(errTimeout)
+	}
+}
+
+// send brings what the module has made of the request to the provider, and the answer back. It is true when the client has a whole answer.
+func (a *attempt) send() bool {
+	for {
+		sent, whole := a.up.begun()
+		if whole {
+			return a.exchange(sent)
+		}
+		select {
+		case <-a.up.came:
+		case <-a.decided: // the module has answered itself
+			return !a.missed && a.x.await()
+		case <-a.ctx.Done():
+			return a.broken()
+		}
+	}
+}
+
+func (a *attempt) exchange(sent *abi.Headers) bool {
+	p := a.provider
+	path, _, _ := strings.Cut(sent.Value(":path"), "?")
+	r := p.upstreamRequest(sent, path).WithContext(a.ctx)
+	body, _, _ := a.up.take()
+	setBody(r, body)
+	a.clock.bound(p.total, p.idle)
+	response, err := p.roundTrip(r)
+	if err != nil {
+		return a.unanswered()
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
+	p.counts.answered(response.StatusCode)
+	a.touch()
+	h := responseHeaders(response)
+	if shortBody(a.x.request, response) {
+		body := make([]byte, response.ContentLength)
+		if _, err := io.ReadFull(response.Body, body); err != nil {
+			return a.broken()
+		}
+		a.answer(h, body)
+		return a.ended()
+	}
+	a.x.do(func() {
+		a.attributes.response = h
+		a.chain.OnResponseHeaders(h, response.ContentLength == 0)
+	})
+	if response.ContentLength == 0 {
+		return a.ended()
+	}
+	if a.x.deliver() {
+		return true
+	}
+	whole, err := a.x.pour(response, a.chain, a.touch, a.wanted)
+	switch {
+	case err != nil:
+		return a.broken()
+	case whole:
+		return a.ended()
+	}
+	return a.x.deliver()
+}
+
+// touch is a sign of life of the provider.
+func (a *attempt) touch() {
+	a.clock.touch()
+	a.x.clock.touch()
+}
+
+// wanted brings to the client what has come, and tells whether more of the answer is of use.
+func (a *attempt) wanted() bool {
+	select {
+	case <-a.decided:
+		return !a.missed && !a.x.deliver()
+	default:
+		return true
+	}
+}
+
+// answer brings a whole answer to the module.
+func (a *attempt) answer(h *abi.Headers, body []byte) {
+	a.x.do(func() {
+		a.attributes.response = h
+		a.chain.OnResponseHeaders(h, false)
+		a.chain.OnResponseData(body, true)
+	})
+}
+
+// reply answers in the provider's place, so that the module sees it and the client reads it in its own form.
+func (a *attempt) reply(r reply) bool {
+	h, body := r.answer(a.attributes.request)
+	h.Set(nextHeader, "1")
+	a.answer(h, body)
+	return a.ended()
+}
+
+// unanswered is an attempt to which the provider has said nothing.
+func (a *attempt) unanswered() bool {
+	switch cause := context.Cause(a.ctx); {
+	case cause == nil:
+		a.provider.counts.answered(http.StatusServiceUnavailable)
+		return a.reply(unavailable)
+	case a.late() && a.x.ctx.Err() == nil:
+		return a.reply(timedOut)
+	}
+	return a.broken()
+}
+
+// late tells whether the provider took too long, and counts it.
+func (a *attempt) late() bool {
+	late := errors.Is(context.Cause(a.ctx), errTimeout)
+	if late {
+		a.provider.counts.timeouts.Add(1)
+	}
+	return late
+}
+
+// ended waits, where the provider has said all, for what becomes of it.
+func (a *attempt) ended() bool {
+	select {
+	case <-a.decided:
+		return !a.missed && a.x.await()
+	case <-a.ctx.Done():
+		return a.broken()
+	}
+}
+
+// broken is an attempt that has come to an end in its course. Where nothing of its answer has gone on, another takes its place.
+func (a *attempt) broken() bool {
+	select {
+	case <-a.decided:
+		if a.missed {
+			return false
+		}
+		a.late()
+		return a.x.deliver()
+	default:
+	}
+	x := a.x
+	if x.ctx.Err() != nil { // the exchange itself is over: its time is up, or the client has left
+		a.late()
+		return x.gaveUp()
+	}
+	instead := unavailable
+	if a.late() {
+		instead = timedOut
+	}
+	if a.last {
+		x.reply(instead)
+		return x.await()
+	}
+	x.do(func() {
+		select {
+		case <-a.decided: // meanwhile
+		default:
+			a.decide(true)
+		}
+	})
+	return !a.missed && x.await()
+}
+
+// decide settles, on the worker, whether the answer goes on. Then no attempt needs the request any more.
+func (a *attempt) decide(missed bool) {
+	a.missed = missed
+	if !missed {
+		a.x.kept = nil
+	}
+	close(a.decided)
+}
+
+// close ends the attempt for its module.
+func (a *attempt) close() {
+	if a.chain != nil {
+		a.chain.Close()
+	}
+	a.cancel(errOver)
+}
+
+// Headers takes what the module has made of the answer's, and decides whether it goes on.
+func (a *attempt) Headers(h *abi.Headers, end bool) {
+	x := a.x
+	a.decide(!a.last && again(h, a.to.on))
+	if a.missed {
+		return
+	}
+	h.Remove(nextHeader)
+	x.attributes.response = h
+	x.chain.OnResponseHeaders(h, end)
+}
+
+// Data takes a piece of the body.
+func (a *attempt) Data(data []byte, end bool) {
+	if !a.missed {
+		a.x.chain.OnResponseData(data, end)
+	}
+}
+
+// Trailers end the answer.
+func (a *attempt) Trailers(h *abi.Headers) {
+	if !a.missed {
+		a.x.chain.OnResponseTrailers(h)
+	}
+}
+
+// missed are statuses, besides those of the provider's own errors, that say nothing about the request: another provider may serve it.
+var missed = []int{401, 402, 403, 404, 408, 429}
+
+// again tells whether another provider may do better, where a route names the statuses after which, after these.
+func again(h *abi.Headers, on []int) bool {
+	if _, says := h.Get(nextHeader); says {
+		return true
+	}
+	status, _ := strconv.Atoi(h.Value(":status"))
+	if len(on) > 0 {
+		return slices.Contains(on, status)
+	}
+	return status >= 500 || slices.Contains(missed, status)
+}
