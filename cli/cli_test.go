@@ -80,7 +80,7 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		"a wrong behavior":                  {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
 		"a configuration":                   {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
 		"a file that is missing":            {[]string{"validate", "-c", missing}, exitUsage, "no such file"},
-		"no such target":                    {[]string{"render", "-c", quickstart, "--target", "nginx"}, exitUsage, "neither envoy nor ext_proc"},
+		"no such target":                    {[]string{"render", "-c", quickstart, "--target", "nginx"}, exitUsage, "is none of envoy, ext_proc"},
 		"a host without a port":             {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host", "localhost"}, exitUsage, "missing port"},
 		"a socket that is not absolute":     {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host", "unix:x"}, exitUsage, "not absolute"},
 		"half a pair":                       {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host-cert", "x"}, exitUsage, "belong together"},
