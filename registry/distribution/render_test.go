@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/leash-gateway/leash/manifest"
-	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
 
@@ -136,21 +136,13 @@ func TestNamesOfSlots(t *testing.T) {
 	}
 }
 
-// exampleModule is the one of examples/istio and examples/envoy-gateway, as if leash module build had built it.
+// exampleModule is the one of examples/istio and examples/envoy-gateway, as if leash module build had built it. Its digest is made up.
 func exampleModule(t *testing.T, kind string) (ref string, wasm []byte) {
 	t.Helper()
 	wasm = greeter(t, "1.0.0", kind, good)
 	wasm = append(wasm, 0, byte(1+len("leash.build")), byte(len("leash.build")))
 	wasm = append(wasm, "leash.build"...)
-	m, err := manifest.Of("greeter", wasm)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed, err := artifact.Pack(wasm, m, artifact.Source{}, artifact.Image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "registry.example.com/acme/greeter@" + packed.Descriptor.Digest.String(), wasm
+	return "registry.example.com/acme/greeter@" + digest.FromString("acme/greeter 1.0.0").String(), wasm
 }
 
 func TestManifestsOfOtherControlPlanes(t *testing.T) {
