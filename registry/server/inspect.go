@@ -85,6 +85,9 @@ func (s *Server) wasm(ctx context.Context, c *call, p *pushed) (wasm []byte, giv
 	if err != nil {
 		return nil, nil, refuse(http.StatusBadRequest, codeManifestInvalid, err.Error())
 	}
+	if err := layer.Digest.Validate(); err != nil {
+		return nil, nil, refuse(http.StatusBadRequest, codeManifestInvalid, fmt.Sprintf("the digest %q of a layer is none, such as sha256: and 64 hexadecimal digits", layer.Digest))
+	}
 	weight := layer.Size
 	if format == artifact.Compat {
 		weight = artifact.MaxModule // nobody knows before it is unpacked

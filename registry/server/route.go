@@ -44,6 +44,9 @@ func routeOf(path string) route {
 	if rest == "" {
 		return route{kind: ping}
 	}
+	if repository, found := strings.CutSuffix(rest, "/blobs/uploads"); found {
+		return route{repository: repository, kind: upload}
+	}
 	for _, one := range []struct {
 		between string
 		kind    kind
@@ -55,9 +58,6 @@ func routeOf(path string) route {
 			}
 			return found
 		}
-	}
-	if repository, found := strings.CutSuffix(rest, "/blobs/uploads"); found {
-		return route{repository: repository, kind: upload}
 	}
 	if repository, found := strings.CutSuffix(rest, "/tags/list"); found {
 		return route{repository: repository, kind: tags}
