@@ -257,6 +257,22 @@ func (a *answer) turn() *turn {
 	return &a.choices[len(a.choices)-1]
 }
 
+// failed tells whether an answer that says nothing is the body of an error, which some providers send with status 200.
+func (a *answer) failed(body []byte) bool {
+	for i := range a.choices {
+		if len(a.choices[i].parts) > 0 {
+			return false
+		}
+	}
+	found := false
+	c := llm.NewCursor(body, true)
+	for o := c.Object(); c.Member(&o); {
+		found = found || string(o.Name) == "error" && c.Next() == '{'
+		c.Skip()
+	}
+	return found
+}
+
 // A turn is one of the answers to a request.
 type turn struct {
 	parts  []part

@@ -107,6 +107,22 @@ func TestImagesAreEncodedAsTheProviderReadsThem(t *testing.T) {
 	}
 }
 
+func TestAnErrorWithTheStatusOfAnAnswerIsNoAnswer(t *testing.T) {
+	for _, to := range []translate.API{translate.Chat, translate.Responses, translate.Messages, translate.Gemini} {
+		client := llm.OpenAIChat
+		if to == translate.Chat {
+			client = llm.AnthropicMessages
+		}
+		x := begin(t, client, to)
+		if _, err := x.Request("m", []byte(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := x.Response([]byte(`{"type":"error","error":{"type":"api_error","code":500,"message":"no"}}`)); err == nil {
+			t.Errorf("%s: got %s", to, got)
+		}
+	}
+}
+
 func TestWhatHasNoTranslationIsSaid(t *testing.T) {
 	for name, tc := range map[string]struct {
 		client llm.Format

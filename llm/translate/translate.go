@@ -324,6 +324,9 @@ func (x *Exchange) response(dst, body []byte) ([]byte, error) {
 		}
 		a.usage = r.Usage
 	}
+	if a.failed(body) {
+		return nil, &Error{Field: "error", Reason: "the provider answered with an error and the status of an answer"}
+	}
 	if a.id == "" {
 		a.id = x.options.ID
 	}
