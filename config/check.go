@@ -131,17 +131,32 @@ func (c *Config) checkProviders(fail failer) {
 			fail(path+".ca_file", "", "is for https, but base_url is http")
 		}
 		c.checkHealth(path, p, fail)
-		switch key := p.APIKey; {
-		case key == nil:
-			if p.MockWithoutKey {
-				fail(path+".mock_without_key", "", "needs an api_key that may be missing")
-			}
-		case (key.Env == "") == (key.File == ""):
-			fail(path+".api_key", "", "must name either env or file")
-		case key.Env != "" && !variableName.MatchString(key.Env):
-			// It may be the key itself.
-			fail(path+".api_key.env", "such as OPENAI_API_KEY", "is not the name of an environment variable")
+		if p.MockWithoutKey && p.APIKey == nil {
+			fail(path+".mock_without_key", "", "needs an api_key that may be missing")
 		}
+		if p.APIKey != nil && len(p.APIKeys) > 0 {
+			fail(path+".api_keys", "", "stand in the place of api_key: name it there")
+		}
+		if p.APIKey != nil {
+			checkKey(path+".api_key", p.APIKey, fail)
+		}
+		for i := range p.APIKeys {
+			at := path + ".api_keys[" + strconv.Itoa(i) + "]"
+			checkKey(at+".key", &p.APIKeys[i].Key, fail)
+			if w := p.APIKeys[i].Weight; w < 0 || w > maxNumber {
+				fail(at+".weight", "", "must be 0 to %d", maxNumber)
+			}
+		}
+	}
+}
+
+func checkKey(path string, key *Secret, fail failer) {
+	switch {
+	case (key.Env == "") == (key.File == ""):
+		fail(path, "", "must name either env or file")
+	case key.Env != "" && !variableName.MatchString(key.Env):
+		// It may be the key itself.
+		fail(path+".env", "such as OPENAI_API_KEY", "is not the name of an environment variable")
 	}
 }
 

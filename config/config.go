@@ -82,6 +82,9 @@ type Provider struct {
 	BaseURL URL `yaml:"base_url" json:"base_url,omitzero"`
 	// APIKey refers to the provider's key. Without it requests carry none (local models).
 	APIKey *Secret `yaml:"api_key" json:"api_key,omitempty"`
+	// APIKeys refer to several keys, in place of one: requests are shared out among them, and one that is asked too often is left
+	// alone for a time.
+	APIKeys []ProviderKey `yaml:"api_keys" json:"api_keys,omitempty"`
 	// CAFile holds the certificates (PEM) that vouch for the provider; by default the system's.
 	CAFile string `yaml:"ca_file" json:"ca_file,omitempty"`
 	// MockWithoutKey lets the built-in mock answer while the key is not set.
@@ -94,6 +97,14 @@ type Provider struct {
 	HealthCheck HealthCheck `yaml:"health_check" json:"health_check,omitzero"`
 	// Limits bound what the provider is asked at once.
 	Limits ProviderLimits `yaml:"limits" json:"limits,omitzero"`
+}
+
+// ProviderKey is one of several keys of a provider.
+type ProviderKey struct {
+	// Key refers to it.
+	Key Secret `yaml:"key" json:"key"`
+	// Weight shares requests out among the keys; 1 by default.
+	Weight int `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=0"`
 }
 
 // Breaker keeps requests that could go elsewhere away from a provider that fails: while it is open the provider comes last. Then one
@@ -173,6 +184,11 @@ type Route struct {
 	UpstreamModel string `yaml:"upstream_model" json:"upstream_model,omitempty"`
 	// Targets are, in place of a provider, several: when one fails, the next is asked.
 	Targets []Target `yaml:"targets" json:"targets,omitempty"`
+	// Prefer orders the targets: by cost, the cheapest first after Leash's table of prices, or by latency, the one first that has begun
+	// its answers the soonest of late. By default their order is that of the list.
+	Prefer string `yaml:"prefer" json:"prefer,omitempty" jsonschema:"enum=cost,enum=latency"`
+	// Affinity is the name of a header: requests with the same value come to the same target, as long as that works.
+	Affinity string `yaml:"affinity" json:"affinity,omitempty"`
 	// Tenants are those for whom the route is; by default all.
 	Tenants []string `yaml:"tenants" json:"tenants,omitempty"`
 	// Headers are what a request must have, by name: a value, or a pattern in which * stands for any characters.
@@ -196,6 +212,8 @@ type Target struct {
 	Without []string `yaml:"without" json:"without,omitempty"`
 	// Context is how many tokens the model takes, question and answer together; 0: any number. It is held against an estimate.
 	Context int `yaml:"context" json:"context,omitempty" jsonschema:"minimum=0"`
+
+	group int // of neighbours with weights
 }
 
 // RouteTimeouts bound a route's exchanges.

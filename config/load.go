@@ -52,6 +52,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		slices.SortStableFunc(d.errors, byPlace)
 		return nil, d.errors
 	}
+	c.spread()
 	c.findFiles()
 	return c, nil
 }

@@ -31,13 +31,22 @@ func (d *decoder) hide(n *yaml.Node) {
 // values of the variables that hold providers' keys, should somebody have put one of those elsewhere too.
 func (d *decoder) redact(c *Config) {
 	secrets := d.literals
+	var keys []Secret
 	for _, p := range c.Providers { // the order does not matter
+		if p.APIKey != nil {
+			keys = append(keys, *p.APIKey)
+		}
+		for _, k := range p.APIKeys {
+			keys = append(keys, k.Key)
+		}
+	}
+	for _, key := range keys {
 		switch {
-		case p.APIKey == nil || p.APIKey.Env == "":
-		case !variableName.MatchString(p.APIKey.Env):
-			secrets = append(secrets, p.APIKey.Env) // the key itself, in the place of its variable's name
+		case key.Env == "":
+		case !variableName.MatchString(key.Env):
+			secrets = append(secrets, key.Env) // the key itself, in the place of its variable's name
 		default:
-			if value, _ := d.env(p.APIKey.Env); len(value) >= minSecret {
+			if value, _ := d.env(key.Env); len(value) >= minSecret {
 				secrets = append(secrets, value)
 			}
 		}

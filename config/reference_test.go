@@ -47,6 +47,7 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	*c.Providers["openai"].APIKey, c.Routes[0] = config.Secret{}, config.Route{Targets: []config.Target{{}}} // which have no defaults
+	c.Providers["openai"].APIKeys = []config.ProviderKey{{}}
 	r := &references{}
 	if err := json.Unmarshal(made(t), &r.schema); err != nil {
 		t.Fatal(err)

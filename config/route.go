@@ -6,10 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/leash-gateway/leash/llm"
 )
 
 // MaxTargets is how many targets a route may have.
@@ -83,6 +86,7 @@ func (c *Config) routeConfig() Raw {
 		Weight   int      `json:"weight,omitempty"`
 		Without  []string `json:"without,omitempty"`
 		Context  int      `json:"context,omitempty"`
+		Group    int      `json:"group,omitempty"`
 	}
 	type route struct {
 		Name      string            `json:"name,omitempty"`
@@ -93,6 +97,8 @@ func (c *Config) routeConfig() Raw {
 		Headers   map[string]string `json:"headers,omitempty"`
 		Attempts  int               `json:"attempts,omitempty"`
 		FirstByte string            `json:"first_byte,omitempty"`
+		Fastest   bool              `json:"fastest,omitempty"`
+		Affinity  string            `json:"affinity,omitempty"`
 	}
 	type provider struct {
 		Name    string   `json:"name"`
@@ -104,13 +110,24 @@ func (c *Config) routeConfig() Raw {
 		if r.Model == "" {
 			continue
 		}
-		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts}
+		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts, Fastest: r.Prefer == "latency", Affinity: r.Affinity}
 		one.Name, one.Through = r.names()
 		if r.Timeouts.FirstByte > 0 {
 			one.FirstByte = time.Duration(r.Timeouts.FirstByte).String()
 		}
-		for _, t := range r.AllTargets() {
-			one.Targets = append(one.Targets, target(t))
+		targets := r.AllTargets()
+		if r.Prefer == "cost" {
+			targets = c.cheapestFirst(targets)
+		}
+		for _, t := range targets {
+			to := target{t.Provider, t.Model, t.Weight, t.Without, t.Context, 0}
+			if len(targets) == 1 {
+				to.Weight = 0
+			}
+			if to.Weight > 0 {
+				to.Group = t.group
+			}
+			one.Targets = append(one.Targets, to)
 			used[t.Provider] = true
 		}
 		routes = append(routes, one)
@@ -121,6 +138,22 @@ func (c *Config) routeConfig() Raw {
 	}
 	encoded, _ := json.Marshal(map[string]any{"providers": providers, "routes": routes}) // strings and numbers only
 	return encoded
+}
+
+// cheapestFirst orders targets by what their models cost after Leash's own table, a token that is read and one that is written
+// together. Those without a price come last.
+func (c *Config) cheapestFirst(targets []Target) []Target {
+	prices := llm.DefaultPrices()
+	cost := func(t Target) llm.Picodollars {
+		price, known := prices.Find(c.Providers[t.Provider].Kind, t.Model)
+		if !known {
+			return math.MaxInt64
+		}
+		return price.Cost(llm.Usage{Input: 1_000_000, Output: 1_000_000})
+	}
+	ordered := slices.Clone(targets)
+	slices.SortStableFunc(ordered, func(a, b Target) int { return cmp.Compare(cost(a), cost(b)) })
+	return ordered
 }
 
 func (c *Config) checkRoutes(fail failer) {
@@ -159,9 +192,19 @@ func (c *Config) checkRoutes(fail failer) {
 var abilities = []string{"tools", "media"}
 
 func (c *Config) checkTargets(r *Route, path string, fail failer) {
+	attempts := 0
+	for _, t := range r.AllTargets() {
+		attempts += c.keyCount(t)
+	}
 	switch {
-	case len(r.Targets) > MaxTargets:
-		fail(path+".targets", "", "are more than %d", MaxTargets)
+	case r.Prefer != "" && r.Prefer != "cost" && r.Prefer != "latency":
+		fail(path+".prefer", suggestion(r.Prefer, []string{"cost", "latency"}), "%q is no order", r.Prefer)
+	case r.Affinity != "" && !headerName(r.Affinity):
+		fail(path+".affinity", "such as x-session-id", "%q is not the name of a header", r.Affinity)
+	}
+	switch {
+	case attempts > MaxTargets:
+		fail(path+".targets", "each key of a provider counts", "are more than %d", MaxTargets)
 	case len(r.Targets) > 0 && (r.Provider != "" || r.UpstreamModel != ""):
 		fail(path+".targets", "", "stand in the place of provider and upstream_model: name them there")
 	case len(r.Targets) == 0 && !printable(r.UpstreamModel):
@@ -187,7 +230,7 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 		}
 	}
 	for name := range r.Headers {
-		if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c) }) {
+		if !headerName(name) {
 			fail(path+".headers."+name, "such as x-team", "%q is not the name of a header", name)
 		}
 	}
@@ -201,7 +244,14 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 	}
 }
 
-const maxNumber = 1 << 30
+const maxNumber = 1 << 20
+
+// separators may not stand in the name of a header: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+const separators = `()<>@,;:\"/[]?={}`
+
+func headerName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(separators, c) })
+}
 
 // printable says that a text can stand in a header.
 func printable(text string) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -321,4 +322,71 @@ func testAProviderThatFailsIsLeftAlone(t *testing.T, p ports) {
 		a := do(t, dialectNamed("chat").request(g, "google-or-openai", "say: hi", false))
 		return g.exchange(a.Header.Get("X-Request-Id"))["provider"] == "google"
 	})
+}
+
+// pool is a provider with two keys.
+const pool = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
+providers:
+  openai: {kind: openai, base_url: "{{.Provider}}", api_keys: [{key: {env: LEASH_TEST_KEY_OPENAI}}, {key: {env: LEASH_TEST_KEY_SPARE}}]}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
+routes:
+  - {model: gpt-4o-mini, provider: openai}
+pipeline:
+  - module: logger
+  - module: auth
+`
+
+func TestAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	var asked [2]atomic.Int64
+	var exhausted atomic.Bool
+	backend := mock.New(mock.Options{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := r.Header.Get("Authorization")
+		switch key {
+		case "Bearer " + keyOf("openai"):
+			if asked[0].Add(1); exhausted.Load() {
+				w.Header().Set("Retry-After", "300")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+		case "Bearer " + keyOf("spare"):
+			asked[1].Add(1)
+		default:
+			t.Errorf("the provider was sent the key %q", key)
+		}
+		backend.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	p := ports{Provider: server.URL + "/v1", Fleet: fleet{"openai": nil, "spare": nil}}
+	g := start(t, pool, p)
+	ask := func() {
+		t.Helper()
+		a := g.chat("say: hi")
+		if a.Status != 200 {
+			t.Fatalf("got %d %s", a.Status, a.Body)
+		}
+		if line := g.exchange(a.Header.Get("X-Request-Id")); line["provider"] != "openai" {
+			t.Fatalf("the log says %v", line)
+		}
+	}
+	for range 40 {
+		ask()
+	}
+	if asked[0].Load() == 0 || asked[1].Load() == 0 {
+		t.Errorf("the keys were used %d and %d times, want both", asked[0].Load(), asked[1].Load())
+	}
+	exhausted.Store(true)
+	before := asked[0].Load()
+	for range 40 {
+		ask()
+	}
+	if again := asked[0].Load() - before; again != 1 {
+		t.Errorf("the key was used %d times after it was to be left alone, want once to find out", again-1)
+	}
 }

@@ -40,7 +40,7 @@ func (t *translation) cluster(name string) *cluster.Cluster {
 	host, port := hostPort(base)
 	c := &cluster.Cluster{
 		Name:                 clusterName(name),
-		AltStatName:          strings.ReplaceAll(name, ".", "_"), // Envoy cuts a name in its statistics at dots
+		AltStatName:          strings.NewReplacer(".", "_", "#", "_").Replace(name), // Envoy cuts a name in its statistics at dots
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
 		ConnectTimeout:       durationpb.New(time.Duration(provider.Timeouts.Connect)),
 		DnsLookupFamily:      cluster.Cluster_V4_PREFERRED,

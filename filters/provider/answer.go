@@ -168,6 +168,13 @@ func next(r *module.Refusal) *module.Refusal {
 	return r
 }
 
+// What is counted of attempts.
+var (
+	attempts  = module.Counter("leash_attempts_total", "provider", "model", "status")
+	firstByte = module.Histogram("leash_attempt_first_byte_milliseconds", "provider", "model")
+	open      = module.Gauge("leash_breaker_open", "provider")
+)
+
 // coolDown is for a provider that is asked too often and does not say for how long it wants to be left alone.
 const coolDown = 5 * time.Second
 
@@ -194,9 +201,23 @@ func (p *Provider) fail(x *module.Exchange, a *attempt) {
 }
 
 func (p *Provider) tell(x *module.Exchange, a *attempt, change func(*breaker.State)) {
-	if !a.settled {
-		a.settled = true
-		breaker.Update(x.Shared(), p.name, change)
+	if a.settled {
+		return
+	}
+	a.settled = true
+	var now breaker.State
+	breaker.Update(x.Shared(), p.name, func(s *breaker.State) {
+		change(s)
+		now = *s
+	})
+	isOpen := int64(0)
+	if now.Open(x.Now()) {
+		isOpen = 1
+	}
+	x.Observe(open, isOpen, p.name)
+	x.Count(attempts, 1, p.name, a.model, strconv.Itoa(x.Status))
+	if x.Status != 0 {
+		x.Observe(firstByte, x.Now().Sub(x.Started).Milliseconds(), p.name, a.model)
 	}
 }
 

@@ -128,6 +128,7 @@ type attempt struct {
 	framing     llm.Framing         // of the client's streams
 	last        bool                // no other provider is asked after it
 	patience    time.Duration       // how long the host waits for an answer to begin; 0: no matter
+	model       string              // that the provider is asked for, where the client names another
 	sent        bool
 	settled     bool // what the breaker is to know has been told
 	answer      answer
@@ -142,7 +143,8 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 	if ms, err := strconv.ParseInt(x.RequestHeader(PatienceHeader), 10, 32); err == nil {
 		a.patience = time.Duration(ms) * time.Millisecond
 	}
-	out, err := p.request(x, x.RequestHeader(ModelHeader+number), body)
+	a.model = x.RequestHeader(ModelHeader + number)
+	out, err := p.request(x, a.model, body)
 	a.sent = err == nil
 	return out, err
 }

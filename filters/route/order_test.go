@@ -161,21 +161,65 @@ func TestProvidersThatFailComeLast(t *testing.T) {
 	}
 }
 
+func TestTheFastestProviderComesFirst(t *testing.T) {
+	h := newHost(t, `{"routes":[{"model":"best","fastest":true,"targets":[{"provider":"a"},{"provider":"b"},{"provider":"c"}]}]}`)
+	for provider, took := range map[string]time.Duration{"a": 3 * time.Second, "b": time.Second, "c": 2 * time.Second} {
+		breaker.Update(shared{h}, provider, func(s *breaker.State) { s.Succeed(h.Clock, quick, took) })
+	}
+	if got := sent(h.Do(moduletest.Exchange{Request: chat("best"), Answer: `{}`})); got != "~ 2 b= c= a=" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheSameValueComesToTheSameTarget(t *testing.T) {
+	h := newHost(t, `{"routes":[{"model":"best","affinity":"x-session","targets":[{"provider":"a","weight":1},{"provider":"b","weight":1},{"provider":"c"}]}]}`)
+	ask := func(session string) string {
+		return h.Do(moduletest.Exchange{Request: chat("best"), Header: map[string]string{"x-session": session}, Answer: `{}`}).SentHeader[TargetHeader+"1"]
+	}
+	all := map[string]int{}
+	for i := range 64 {
+		session := strings.Repeat("s", i+1)
+		first := ask(session)
+		for range 3 {
+			if again := ask(session); again != first {
+				t.Fatalf("session %d came to %s and to %s", i, first, again)
+			}
+		}
+		all[first]++
+	}
+	if all["a"] < 16 || all["b"] < 16 || all["c"] > 0 {
+		t.Errorf("got %v, want both with a weight about as often", all)
+	}
+}
+
+func TestGroupsOfWeightsAreNotMixed(t *testing.T) {
+	h := newHost(t, `{"routes":[{"model":"best","targets":[{"provider":"a","weight":1,"group":1},{"provider":"a#2","weight":1,"group":1},`+
+		`{"provider":"b","weight":9,"group":2},{"provider":"b#2","weight":9,"group":2}]}]}`)
+	for range 50 {
+		got := h.Do(moduletest.Exchange{Request: chat("best"), Answer: `{}`})
+		if first := got.SentHeader[TargetHeader+"1"]; !strings.HasPrefix(first, "a") {
+			t.Fatalf("%s came first", first)
+		}
+		if provider := got.Properties["leash.fact."+module.FactProvider]; provider != "a" {
+			t.Fatalf("the provider is said to be %s", provider)
+		}
+	}
+}
+
 func TestWeightsShareRequestsOut(t *testing.T) {
 	targets := []Target{{Provider: "first"}, {Provider: "a", Weight: 6}, {Provider: "b", Weight: 3}, {Provider: "c", Weight: 1}, {Provider: "last"}}
-	r := &Router{}
 	orders := map[string]int{}
 	for one := range uint64(10) {
 		for two := range uint64(10) {
 			calls := 0
-			r.random = func(below uint64) uint64 {
+			random := func(below uint64) uint64 {
 				if calls++; calls == 1 {
 					return one % below
 				}
 				return two % below
 			}
 			got := slices.Clone(targets)
-			r.shuffle(got[1:4])
+			shuffle(got[1:4], random)
 			if got[0].Provider != "first" || got[4].Provider != "last" {
 				t.Fatalf("what has no weight has moved: %v", got)
 			}

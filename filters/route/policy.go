@@ -35,6 +35,9 @@ const (
 	RetriesHeader = "x-envoy-max-retries"
 )
 
+// failovers counts exchanges that were answered by another provider than the first that was asked.
+var failovers = module.Counter("leash_failovers_total", "provider", "model")
+
 // maxTargets is how many attempts there are headers for.
 const maxTargets = 8
 
@@ -73,6 +76,10 @@ type Route struct {
 	Attempts int `json:"attempts"`
 	// FirstByte is how long an attempt may take until its answer begins, as Envoy bounds it; 0: unbounded.
 	FirstByte time.Duration `json:"first_byte"`
+	// Fastest puts the target first that has begun its answers the soonest of late.
+	Fastest bool `json:"fastest"`
+	// Affinity is the name of a header by whose value the same of several weighted targets is chosen each time.
+	Affinity string `json:"affinity"`
 }
 
 // Target is a provider, and the model there.
@@ -87,6 +94,8 @@ type Target struct {
 	Without []string `json:"without"`
 	// Context is how many tokens it takes; 0: any number.
 	Context int `json:"context"`
+	// Group tells neighbours with weights apart that are not to be mixed.
+	Group int `json:"group"`
 }
 
 // SetDefaults names Envoy's route for requests that are to be translated.
@@ -237,7 +246,7 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 		return
 	}
 	if len(targets) > 1 {
-		targets = r.order(x, targets)
+		targets = r.order(x, route, targets)
 		if route.Attempts > 0 {
 			targets = targets[:min(route.Attempts, len(targets))]
 		}
@@ -261,7 +270,8 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 type attempts []Target
 
 func setFacts(x *module.Exchange, t Target) {
-	x.SetFact(module.FactProvider, t.Provider)
+	name, _, _ := strings.Cut(t.Provider, "#") // behind which the number of one of its keys stands
+	x.SetFact(module.FactProvider, name)
 	if t.Model != "" || x.Fact(module.FactUpstreamModel) != "" {
 		x.SetFact(module.FactUpstreamModel, t.Model)
 	}
@@ -285,6 +295,7 @@ func (r *Router) ResponseHeader(x *module.Exchange) error {
 		return nil
 	}
 	setFacts(x, targets[n-1])
+	x.Count(failovers, 1, x.Fact(module.FactProvider), targets[n-1].Model)
 	return nil
 }
 

@@ -39,10 +39,11 @@ type State struct {
 	attempts  int64 // in it
 	failed    int64 // of them
 	firstByte int64 // decayed time to the first byte of an answer, in microseconds
+	measured  int64 // when that was measured last
 }
 
-func (s *State) fields() [9]*int64 {
-	return [9]*int64{&s.failures, &s.until, &s.openFor, &s.cool, &s.probed, &s.window, &s.attempts, &s.failed, &s.firstByte}
+func (s *State) fields() [10]*int64 {
+	return [10]*int64{&s.failures, &s.until, &s.openFor, &s.cool, &s.probed, &s.window, &s.attempts, &s.failed, &s.firstByte, &s.measured}
 }
 
 // decode reads a state. What is no state is a new one.
@@ -84,8 +85,14 @@ func (s *State) Reopens() time.Time {
 	return time.UnixMilli(at)
 }
 
-// FirstByte is the decayed time to the first byte of an answer; 0 as long as none has come.
-func (s *State) FirstByte() time.Duration { return time.Duration(s.firstByte) * time.Microsecond }
+// halfLife is how long it takes until a measurement counts half: a provider that was slow is tried again.
+const halfLife = 30 * time.Second
+
+// FirstByte is the decayed time to the first byte of an answer; 0 as long as none has come, and again after a long time.
+func (s *State) FirstByte(now time.Time) time.Duration {
+	age := max(now.UnixMilli()-s.measured, 0) / halfLife.Milliseconds()
+	return time.Duration(s.firstByte>>min(age, 62)) * time.Microsecond
+}
 
 // count adds an attempt to those of the window.
 func (s *State) count(now time.Time, set Settings, failed int64) {
@@ -106,6 +113,7 @@ func (s *State) Succeed(now time.Time, set Settings, firstByte time.Duration) {
 		s.firstByte = took
 	}
 	s.firstByte += (took - s.firstByte) / decay
+	s.measured = now.UnixMilli()
 }
 
 // Fail notes an attempt that failed.

@@ -130,8 +130,14 @@ func TestTheTimeToTheFirstByteDecays(t *testing.T) {
 		Update(all, "a", func(s *State) { s.Succeed(now, settings, 900*time.Millisecond) })
 	}
 	s := Of(all, "a")
-	if got := s.FirstByte(); got < 850*time.Millisecond || got > 900*time.Millisecond {
+	if got := s.FirstByte(now); got < 850*time.Millisecond || got > 900*time.Millisecond {
 		t.Errorf("got %s, want nearly 900ms", got)
+	}
+	if got := s.FirstByte(now.Add(halfLife)); got > 450*time.Millisecond {
+		t.Errorf("after a while: got %s, want half of it", got)
+	}
+	if got := s.FirstByte(now.Add(time.Hour)); got > time.Millisecond {
+		t.Errorf("after long: got %s, want none", got)
 	}
 }
 
