@@ -232,7 +232,7 @@ func welcome(c *config.Config, by engine, mock *url.URL) string {
 	}
 	fmt.Fprintln(&b)
 	if mock != nil {
-		fmt.Fprintf(&b, "No provider key is set: the built-in mock answers. Set OPENAI_API_KEY and start again for real answers.\n")
+		fmt.Fprintf(&b, "The built-in mock answers for providers without a key. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY and start again for real answers.\n")
 	}
 	keys := map[string]bool{}
 	for _, t := range c.Tenants {

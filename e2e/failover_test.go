@@ -343,6 +343,10 @@ pipeline:
 
 func TestAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T) {
 	t.Parallel()
+	onEngines(t, testAKeyThatIsAskedTooOftenIsLeftAlone)
+}
+
+func testAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T, p ports) {
 	var asked [2]atomic.Int64
 	var exhausted atomic.Bool
 	backend := mock.New(mock.Options{})
@@ -363,7 +367,7 @@ func TestAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T) {
 		backend.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	p := ports{Provider: server.URL + "/v1", Fleet: fleet{"openai": nil, "spare": nil}}
+	p.Provider, p.Fleet = server.URL+"/v1", fleet{"openai": nil, "spare": nil}
 	g := start(t, pool, p)
 	ask := func() {
 		t.Helper()

@@ -195,11 +195,11 @@ func (r *Router) Request(x *module.Exchange) error {
 }
 
 // isFor says that the route is for the exchange's caller, and for such requests.
-func (route *Route) isFor(x *module.Exchange) bool {
-	if len(route.Tenants) > 0 && !slices.Contains(route.Tenants, x.Caller().Tenant) {
+func (r *Route) isFor(x *module.Exchange) bool {
+	if len(r.Tenants) > 0 && !slices.Contains(r.Tenants, x.Caller().Tenant) {
 		return false
 	}
-	for name, value := range route.Headers {
+	for name, value := range r.Headers {
 		if got := x.RequestHeader(name); got == "" || !matches(value, got) {
 			return false
 		}
