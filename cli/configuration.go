@@ -87,7 +87,11 @@ func renderTarget(c *cli.Context, loaded *config.Config) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return envoy.RenderExtProc(loaded, o, e)
+		rendered, err := envoy.RenderExtProc(loaded, o, e)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return rendered, nil
 	default:
 		return nil, badUsage("target: %q is none of envoy, ext_proc, slot, istio and envoy-gateway", target)
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/extproc"
 )
@@ -185,6 +186,11 @@ func (m *moduleHost) listen(ctx context.Context) (l hostListeners, err error) {
 
 // apply makes a configuration the default pipeline.
 func (m *moduleHost) apply(ctx context.Context, c *config.Config) error {
+	if m.selection == extproc.All { // else somebody else routes
+		if err := envoy.CheckExtProc(c); err != nil {
+			return usageError{err}
+		}
+	}
 	dir, err := modulesDir(c)
 	if err != nil {
 		return err

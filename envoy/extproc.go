@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -58,10 +59,31 @@ const (
 // hostAttributes are what modules may ask for and headers do not tell. Each costs a little at every exchange.
 var hostAttributes = []string{"source.address", "source.port", "destination.address", "destination.port", "request.protocol", "connection.mtls"}
 
+// CheckExtProc says which routes cannot be served where modules run in a Module Host: those that ask one provider after the other. Such
+// requests, and those that are to be translated, take a step of their own to each provider, through a module that only Envoy itself
+// or the embedded gateway runs there (docs/decisions/040-no-attempts-behind-a-module-host.md).
+func CheckExtProc(c *config.Config) error {
+	var all []error
+	for i := range c.Routes {
+		if n := len(c.Routes[i].Targets); n > 1 {
+			all = append(all, c.Errorf("routes["+strconv.Itoa(i)+"].targets",
+				"a module host cannot ask %d providers one after the other: that happens behind it. "+
+					"Name one provider here, or run the modules in Envoy (leash up, leash render --target envoy) or without one (leash up --engine embedded)", n))
+		}
+	}
+	return errors.Join(all...)
+}
+
 // RenderExtProc makes a static bootstrap like Render's, in which the pipeline runs in a Module Host. What an Envoy with a
 // configuration of its own needs of it is the filter and the cluster that are called leash.host. There is nothing in it that
-// translates: providers are sent what they take as clients send it, and other requests are refused.
+// translates: providers are sent what they take as clients send it, and other requests are refused. Its error is CheckExtProc's where
+// the host is to route.
 func RenderExtProc(c *config.Config, o Options, e ExtProc) ([]byte, error) {
+	if e.Policy {
+		if err := CheckExtProc(c); err != nil {
+			return nil, err
+		}
+	}
 	o.Static, o.Secrets, o.withoutCarriers = true, nil, true
 	t := &translation{c: c, o: o}
 	r, err := Translate(c, o)

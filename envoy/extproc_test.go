@@ -62,3 +62,28 @@ func TestAddressesOfModuleHostsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAModuleHostCannotDoIsRefusedWithItsPlace: failover needs a module on the way to each provider.
+func TestWhatAModuleHostCannotDoIsRefusedWithItsPlace(t *testing.T) {
+	const text = `listen: 127.0.0.1:8080
+providers: {a: {base_url: "http://127.0.0.1:1/v1"}, b: {base_url: "http://127.0.0.1:2/v1"}}
+allow_anonymous: true
+routes:
+  - {model: one, targets: [{provider: a}]}
+  - {model: two, targets: [{provider: a}, {provider: b}]}
+pipeline: [{module: logger}]
+`
+	c, err := config.Parse("leash.yaml", []byte(text), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, at := envoy.Options{CAFile: "/etc/ssl/cert.pem"}, envoy.ExtProc{Address: "unix:/run/leash/host.sock", Policy: true}
+	_, err = envoy.RenderExtProc(c, o, at)
+	if err == nil || !strings.Contains(err.Error(), "leash.yaml:6:") || !strings.Contains(err.Error(), "leash up --engine embedded") || strings.Contains(err.Error(), "routes[0]") {
+		t.Errorf("got %v, want what is wrong with routes[1] alone, and what to do", err)
+	}
+	at.Policy = false // somebody else routes
+	if _, err := envoy.RenderExtProc(c, o, at); err != nil {
+		t.Errorf("inspectors: %v", err)
+	}
+}
