@@ -82,6 +82,12 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("measure %s: %w", translationName, err)
 		}
 	}
+	if o.only == "" || strings.Contains(failoverName, o.only) {
+		fmt.Fprintf(os.Stderr, "bench: %s\n", failoverName)
+		if report.failover, err = measureFailover(ctx); err != nil {
+			return fmt.Errorf("measure %s: %w", failoverName, err)
+		}
+	}
 	if o.only == "" {
 		if report.soak, err = soak(ctx, o, provider.url); err != nil {
 			return fmt.Errorf("soak: %w", err)

@@ -17,6 +17,7 @@ type report struct {
 	soak    soaked
 
 	translation translations
+	failover    []failedOver
 }
 
 // goals of the first slice, against plain Envoy.
@@ -54,6 +55,8 @@ Measured %s with %s.
 	r.translation.markdown(&b)
 	if r.soak.requests > 0 {
 		r.goals(&b, plain)
+	} else if len(r.failover) > 0 {
+		failoverGoals(r.failover, rows(&b))
 	}
 	return b.String()
 }
@@ -62,14 +65,7 @@ func (r report) goals(b *strings.Builder, plain result) {
 	one, separate := r.find("Envoy, six modules, one file"), r.find("Envoy, six modules, a file each")
 	s := r.soak
 	drift := float64(s.late-s.early) / float64(max(s.early, 1)) * 100
-	fmt.Fprintf(b, "\n## Goals\n\n| goal | asked for | measured | |\n|---|---|---|---|\n")
-	row := func(goal, asked, measured string, met bool) {
-		verdict := "missed"
-		if met {
-			verdict = "met"
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", goal, asked, measured, verdict)
-	}
+	row := rows(b)
 	ratio := func(x result) float64 { return x.throughput / plain.throughput }
 	row("throughput, one file", fmt.Sprintf("≥ %.2f of plain Envoy", goalOneFile), fmt.Sprintf("%.2f", ratio(one)), ratio(one) >= goalOneFile)
 	row("throughput, a file each", fmt.Sprintf("≥ %.2f of plain Envoy", goalSeparate), fmt.Sprintf("%.2f", ratio(separate)), ratio(separate) >= goalSeparate)
@@ -82,9 +78,22 @@ func (r report) goals(b *strings.Builder, plain result) {
 	row("added at p50, module host", "≤ "+ms(goalHostP50), ms(host.latency[0]-plain.latency[0]), host.latency[0]-plain.latency[0] <= goalHostP50)
 	fmt.Fprintf(b, "| of it, what ext_proc costs where the server does nothing | | %s | |\n", ms(empty.latency[0]-plain.latency[0]))
 	row("added at p95, module host", "≤ "+ms(goalHostP95), ms(host.latency[1]-plain.latency[1]), host.latency[1]-plain.latency[1] <= goalHostP95)
+	failoverGoals(r.failover, row)
 	row(fmt.Sprintf("errors in a %d s run", s.seconds), "0", fmt.Sprintf("%d of %d requests in all", s.errors, s.requests), s.errors == 0)
 	row(fmt.Sprintf("memory after %d requests against after %d", s.totalN, s.earlyN), "within 10 %",
 		fmt.Sprintf("%s against %s (%+.1f %%)", megabytes(s.late), megabytes(s.early), drift), drift <= 10)
+}
+
+// rows begins the table of goals, and writes one of its rows at each call.
+func rows(b *strings.Builder) (row func(goal, asked, measured string, met bool)) {
+	fmt.Fprintf(b, "\n## Goals\n\n| goal | asked for | measured | |\n|---|---|---|---|\n")
+	return func(goal, asked, measured string, met bool) {
+		verdict := "missed"
+		if met {
+			verdict = "met"
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", goal, asked, measured, verdict)
+	}
 }
 
 func (r report) find(name string) result {
