@@ -39,6 +39,10 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 	} else {
 		r.Body, r.ContentLength = &x.up, contentLength(headers)
 	}
+	if !p.begin() {
+		return x.unanswered(p)
+	}
+	defer p.end()
 	x.clock.bound(to.timeouts.total, to.timeouts.idle)
 	began := after(to.timeouts.first, func() { x.stop(errTimeout) })
 	response, err := p.roundTrip(r)

@@ -172,6 +172,10 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	r := p.upstreamRequest(sent, path).WithContext(a.ctx)
 	body, _, _ := a.up.take()
 	setBody(r, body)
+	if !p.begin() {
+		return a.unanswered()
+	}
+	defer p.end()
 	a.clock.bound(p.total, p.idle)
 	response, err := p.roundTrip(r)
 	if err != nil {

@@ -11,14 +11,15 @@ import (
 	"time"
 )
 
-// two is a route to two providers, which are one server: the first below /first, the second below /second.
+// two is a route to two providers, which are one server: the first below /first, the second below /second. However often the first
+// fails, it stays the first.
 const two = `
 listen: 127.0.0.1:8080
 providers:
-  openai: {base_url: "%[1]s/first", api_key: {env: KEY}}
+  openai: {base_url: "%[1]s/first", api_key: {env: KEY}, breaker: {consecutive: 1000, volume: 1000}}
   second: {base_url: "%[1]s/second", timeouts: {%[2]s}}
 allow_anonymous: true
-routes: [{model: "gpt-*", timeouts: {first_byte: 300ms}, targets: [{provider: openai}, {provider: second, model: other}]}]
+routes: [{model: "gpt-*", timeouts: {first_byte: 2s}, targets: [{provider: openai}, {provider: second, model: other}]}]
 pipeline: [{module: route}]
 `
 
@@ -97,7 +98,7 @@ func TestTheNextProviderIsAskedAsLongAsNothingHasGoneToTheClient(t *testing.T) {
 
 func TestNobodyElseIsAskedForAClientThatHasLeft(t *testing.T) {
 	asked, second := make(chan struct{}, 1), atomic.Int32{}
-	b := start(t, setup{config: strings.Replace(two, "first_byte: 300ms", "total: 1m", 1)}, func(_ http.ResponseWriter, r *http.Request) {
+	b := start(t, setup{config: strings.Replace(two, "first_byte: 2s", "total: 1m", 1)}, func(_ http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/second/") {
 			second.Add(1)
 			return
@@ -135,7 +136,7 @@ func TestTheRequestIsForgottenOnceAnAnswerGoesOn(t *testing.T) {
 
 // TestAllAttemptsHaveOneTimeInAll: what a route allows is for the exchange, not for each of its targets.
 func TestAllAttemptsHaveOneTimeInAll(t *testing.T) {
-	b := start(t, setup{config: strings.Replace(two, "first_byte: 300ms", "total: 500ms", 1)}, func(_ http.ResponseWriter, r *http.Request) {
+	b := start(t, setup{config: strings.Replace(two, "first_byte: 2s", "total: 500ms", 1)}, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
@@ -146,5 +147,33 @@ func TestAllAttemptsHaveOneTimeInAll(t *testing.T) {
 	}
 	if took := time.Since(began); took < 500*time.Millisecond {
 		t.Errorf("was given up after %s", took)
+	}
+}
+
+func TestWhatIsBeyondAProvidersLimitGoesToTheNext(t *testing.T) {
+	asked, answered := make(chan struct{}, 2), make(chan struct{})
+	config := strings.Replace(two, `/first", `, `/first", limits: {requests: 1}, `, 1)
+	b := start(t, setup{config: strings.Replace(config, "first_byte: 2s", "total: 1m", 1)}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasPrefix(r.URL.Path, "/v1/first/") {
+			asked <- struct{}{}
+			<-answered
+			_, _ = io.WriteString(w, strings.Replace(fromSecond, "second", "first", 1))
+			return
+		}
+		_, _ = io.WriteString(w, fromSecond)
+	})
+	first := make(chan answer, 1)
+	go func() { first <- b.do(b.request("POST", "/v1/chat/completions", chat)) }()
+	receive(t, asked, "the first provider")
+	if a := b.do(b.request("POST", "/v1/chat/completions", chat)); a.status != http.StatusOK || !strings.Contains(a.body, "from the second") {
+		t.Errorf("while the first is at its limit: got %d %s", a.status, a.body)
+	}
+	close(answered)
+	if a := receive(t, first, "the answer of the first"); !strings.Contains(a.body, "from the first") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if a := b.do(b.request("POST", "/v1/chat/completions", chat)); !strings.Contains(a.body, "from the first") {
+		t.Errorf("afterwards: got %d %s", a.status, a.body)
 	}
 }

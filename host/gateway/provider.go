@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/leash-gateway/leash/config"
@@ -27,6 +28,8 @@ type provider struct {
 	idle      time.Duration
 	transport *http.Transport
 	counts    *upstreamCounts
+	most      int64 // requests that may be under way; 0: any number
+	underWay  atomic.Int64
 }
 
 const (
@@ -39,7 +42,7 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	base, kind := baseURL(name, c, o), configured.Description()
 	p := &provider{
 		name: name, base: base, host: authority(base), counts: m.upstream(name), auth: kind.Auth.Header, needed: kind.Headers,
-		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle),
+		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
 	}
 	if configured.APIKey != nil && o.Mock[name] == nil {
 		p.key = kind.Auth.Prefix + o.Secrets[name].Reveal()
@@ -51,7 +54,7 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 			return p.dialed(dialer.DialContext(ctx, network, address))
 		},
 		DisableCompression: true, ForceAttemptHTTP2: true, TLSHandshakeTimeout: connect,
-		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleConnectionsTime,
+		MaxConnsPerHost: configured.Limits.Connections, MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleConnectionsTime,
 		WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
 	if base.Scheme != "https" {
@@ -94,6 +97,17 @@ func (p *provider) dialed(c net.Conn, err error) (net.Conn, error) {
 	}
 	return c, nil
 }
+
+// begin takes a request into account, until end. It is false where as many as may be are under way.
+func (p *provider) begin() bool {
+	if n := p.underWay.Add(1); p.most == 0 || n <= p.most {
+		return true
+	}
+	p.end()
+	return false
+}
+
+func (p *provider) end() { p.underWay.Add(-1) }
 
 // roundTrip sends a request. Only what has certainly not reached the provider is sent again, once: a chat is not
 // idempotent, and it costs. Where no connection came about nothing of the body was read either. (net/http sends again what it could not
