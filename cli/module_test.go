@@ -307,7 +307,7 @@ func TestModuleFuzzWritesWhatAModuleDoesNotSurvive(t *testing.T) {
 func TestModuleFuzzFindsNothingInASoundModule(t *testing.T) {
 	builtModules(t)
 	for _, args := range [][]string{{greeter, "--root-id", "root", "--config", "x"}, {"../filters/route"}} {
-		stdout, stderr, code := leash(t, append([]string{"module", "fuzz", "--exchanges", "200", "--seed", "5"}, args...)...)
+		stdout, stderr, code := program(t, append([]string{"module", "fuzz", "--exchanges", "200", "--seed", "5"}, args...)...)
 		if code != exitDone || !strings.HasPrefix(stdout, "200 exchanges in ") || !strings.Contains(stderr, "--seed 5") {
 			t.Errorf("got %d\n%s\n%s", code, stdout, stderr)
 		}

@@ -53,6 +53,8 @@ func TestQuickstartWithAKey(t *testing.T) {
 			_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 			t.Setenv("OPENAI_API_KEY", upstreamKey)
 			t.Setenv("OPENAI_BASE_URL", url+slash)
+			t.Setenv("ANTHROPIC_API_KEY", upstreamKey) // not asked: the mock would answer, and leash say so
+			t.Setenv("GEMINI_API_KEY", upstreamKey)
 			g := start(t, quickstart(t), ports{})
 			r := g.request(chatBody("say: hi", false))
 			r.Header.Set("Authorization", "Bearer sk-leash-demo")

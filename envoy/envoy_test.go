@@ -107,8 +107,8 @@ func start(t testing.TB, text, provider string) *gateway {
 	return g
 }
 
-// patience is longer than Envoy compiles the probe, in which time it does not answer.
-const patience = 12 * time.Second
+// patience is longer than Envoy compiles the probe while other tests run beside it, in which time it does not answer.
+const patience = 40 * time.Second
 
 // prepare runs Envoy without a configuration yet; text only says with what it is started.
 func prepare(t testing.TB, text, provider string) *gateway {
@@ -164,7 +164,7 @@ func (g *gateway) parse(text string) *config.Config {
 // apply gives Envoy another configuration.
 func (g *gateway) apply(text string) error {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	r, err := envoy.Translate(g.parse(text), g.options)
 	if err != nil {
@@ -272,7 +272,7 @@ func (a answer) received(t testing.TB) received {
 // eventually polls until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
