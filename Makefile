@@ -87,12 +87,12 @@ test: test-unit test-e2e test-others ## Run every test, with the race detector, 
 
 # Some packages test what is built (a module's tests run on its .wasm too), so that comes first.
 test-unit: compiled envoy
-	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
 
 # -count=1: Go's test cache does not see that the programs under test have changed.
 test-e2e: compiled envoy .venv/installed .npm/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
-	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 20m ./e2e/...
+	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 40m ./e2e/...
 
 # -mod=mod: their go.mod follows the versions in Leash's.
 test-others: ## Test with other projects' own code: Istio, Envoy Gateway, cosign, the OCI conformance suite (each a Go module of its own; minutes the first time)

@@ -128,7 +128,11 @@ func TestAPullThatIsKilledIsTakenUpAgain(t *testing.T) {
 	}
 	begun := func() bool {
 		parts, _ := filepath.Glob(filepath.Join(kept, "*", "*.part"))
-		return len(parts) == 1
+		if len(parts) != 1 {
+			return false
+		}
+		part, err := os.Stat(parts[0])
+		return err == nil && part.Size() > 0
 	}
 	for end := time.Now().Add(30 * time.Second); !begun(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // it is another process
 		if time.Now().After(end) {

@@ -95,7 +95,7 @@ func freeAddress(t *testing.T) string {
 // waitForAnswer asks until the answer holds a text.
 func waitForAnswer(t *testing.T, address, want string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute) // Envoy compiles modules beside the other tests
 	var got string
 	for ticks := time.Tick(20 * time.Millisecond); time.Now().Before(deadline); <-ticks {
 		response, err := http.Post("http://"+address+"/v1/chat/completions", "application/json", strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"Hi"}]}`))
