@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -22,11 +23,13 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
+	body := &requestBody{from: r.Body}
+	defer body.Close() //nolint:errcheck // only read
+	r.Body = body
 	r.RequestURI, r.Host = r.URL.RequestURI(), r.URL.Host
 	in, out := io.Pipe()
 	w := &pipeWriter{header: http.Header{}, out: out, begun: make(chan struct{})}
 	go func() {
-		defer r.Body.Close() //nolint:errcheck // only read
 		defer func() {
 			var err error
 			if failure := recover(); failure != nil {
@@ -51,6 +54,33 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		response.ContentLength = -1
 	}
 	return response, nil
+}
+
+// requestBody is read until the answer begins, as with HTTP/1.1: then its sender may do with it what he wants, while the
+// handler still runs.
+type requestBody struct {
+	mu     sync.Mutex
+	from   io.ReadCloser
+	closed bool
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.from.Read(p)
+}
+
+func (b *requestBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	return b.from.Close()
 }
 
 // pipeWriter is the other end of an answer.

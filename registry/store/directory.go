@@ -41,6 +41,9 @@ type Directory struct {
 	root     string
 	registry *olareg.Server
 	verified verified
+
+	making sync.Mutex // held while a repository is made
+	made   sync.Map   // the names of those that are there
 }
 
 // OpenDirectory opens a directory, or makes one. What uploads have left behind that were interrupted when the process was
@@ -105,8 +108,66 @@ func (d *Directory) Close() error {
 	return nil
 }
 
-// ServeHTTP is the OCI distribution API, for everybody.
-func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.registry.ServeHTTP(w, r) }
+// ServeHTTP is the OCI distribution API, for everybody. olareg makes a repository with what is first uploaded to it, and does not guard
+// that against other requests, so until it is there they come one by one.
+func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if name, begins := repositoryOf(r); name != "" {
+		if _, there := d.made.Load(name); !there && !d.make(name, begins, w, r) {
+			return
+		}
+	}
+	d.registry.ServeHTTP(w, r)
+}
+
+// repositoryOf is the repository that a request is about, and whether it begins an upload.
+func repositoryOf(r *http.Request) (name string, begins bool) {
+	path := strings.TrimPrefix(r.URL.Path, "/v2/")
+	for _, part := range []string{"/blobs/", "/manifests/", "/tags/", "/referrers/"} {
+		if at := strings.LastIndex(path, part); at > 0 {
+			return path[:at], part == "/blobs/" && strings.HasPrefix(path[at:], "/blobs/uploads") && r.Method == http.MethodPost
+		}
+	}
+	return "", false
+}
+
+// make makes a repository for its first upload. It returns false if the repository is not there and nothing begins it: then it has
+// answered.
+func (d *Directory) make(name string, begins bool, w http.ResponseWriter, r *http.Request) bool {
+	d.making.Lock()
+	defer d.making.Unlock()
+	if _, err := os.Stat(filepath.Join(d.root, filepath.FromSlash(name), indexFile)); err != nil {
+		if !begins {
+			d.registry.ServeHTTP(w, r)
+			return false
+		}
+		d.beginAndCancel(r.Context(), name)
+	}
+	d.made.Store(name, true)
+	return true
+}
+
+// beginAndCancel has olareg make a repository. What goes wrong is told to the upload that comes next.
+func (d *Directory) beginAndCancel(ctx context.Context, name string) {
+	next := "/v2/" + name + "/blobs/uploads/"
+	for _, method := range []string{http.MethodPost, http.MethodDelete} {
+		r, err := http.NewRequestWithContext(ctx, method, next, http.NoBody)
+		if err != nil {
+			return
+		}
+		to := discarded{http.Header{}}
+		d.registry.ServeHTTP(to, r)
+		if next = to.header.Get("Location"); next == "" {
+			return
+		}
+	}
+}
+
+// discarded is an answer of which only the headers are kept.
+type discarded struct{ header http.Header }
+
+func (d discarded) Header() http.Header         { return d.header }
+func (d discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (d discarded) WriteHeader(int)             {}
 
 func (d *Directory) file(repository string, of digest.Digest) (string, error) {
 	if err := of.Validate(); err != nil {
