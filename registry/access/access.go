@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/leash-gateway/leash/registry/wildcard"
 )
 
 // A Role is a set of actions.
@@ -180,28 +182,7 @@ func (p *Principal) is(to []string) bool {
 }
 
 func matchesAny(patterns []string, text string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool { return Matches(pattern, text) })
-}
-
-// Matches compares with a pattern in which * stands for any characters.
-func Matches(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == text
-	}
-	first, last := parts[0], parts[len(parts)-1]
-	if !strings.HasPrefix(text, first) {
-		return false
-	}
-	text = text[len(first):]
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(text, part)
-		if at < 0 {
-			return false
-		}
-		text = text[at+len(part):]
-	}
-	return strings.HasSuffix(text, last)
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return wildcard.Match(pattern, text) })
 }
 
 // ErrUnknown says that a token or a password is not, or no longer, good.

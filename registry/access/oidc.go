@@ -2,19 +2,18 @@ package access
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/leash-gateway/leash/registry/outbound"
 )
 
 // An Issuer is somebody whose OIDC tokens are taken.
@@ -64,20 +63,9 @@ func newIssuer(one Issuer, now func() time.Time) (*issuer, error) {
 	if p := one.NamePrefix; p == tokenPrefix || p == groupPrefix || !strings.HasSuffix(p, ":") {
 		return nil, fmt.Errorf("name_prefix %q: it ends with a colon, and is neither %s nor %s", p, tokenPrefix, groupPrefix)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
-	if one.CAFile != "" {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		text, err := os.ReadFile(one.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read certificates: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("read certificates: %s holds none", one.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	transport, err := outbound.Transport(one.CAFile)
+	if err != nil {
+		return nil, err
 	}
 	return &issuer{Issuer: one, client: &http.Client{Transport: transport, Timeout: issuerTimeout}, now: now}, nil
 }

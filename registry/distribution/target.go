@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/wildcard"
 )
 
 // A target is what a slot is to be filled with. It is never changed, but replaced.
@@ -97,7 +97,7 @@ func (t *target) filterFor(node string) *filter {
 // has tried one version is not spared the next; other modules find other nodes.
 func tries(module string, c *catalog.Canary, node string) bool {
 	for _, pattern := range c.Nodes {
-		if matches(pattern, node) {
+		if wildcard.Match(pattern, node) {
 			return true
 		}
 	}
@@ -105,22 +105,4 @@ func tries(module string, c *catalog.Canary, node string) bool {
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(module + "\x00" + node))
 	return int(sum.Sum32()%whole) < c.Percent
-}
-
-// matches compares with a pattern in which * stands for any characters.
-func matches(pattern, text string) bool {
-	first, rest, found := strings.Cut(pattern, "*")
-	if !found {
-		return pattern == text
-	}
-	if !strings.HasPrefix(text, first) {
-		return false
-	}
-	text = text[len(first):]
-	for i := range len(text) + 1 {
-		if matches(rest, text[i:]) {
-			return true
-		}
-	}
-	return false
 }

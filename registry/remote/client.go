@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/leash-gateway/leash/registry/blobs"
+	"github.com/leash-gateway/leash/registry/outbound"
 )
 
 // Options are how registries are spoken to. The zero value speaks TLS, without credentials.
@@ -74,25 +74,14 @@ type Client struct {
 
 // New is a client.
 func New(o Options) (*Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
+	transport, err := outbound.Transport(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 30 * time.Second
 	}
 	transport.ResponseHeaderTimeout = o.IdleTimeout
-	if o.CAFile != "" {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		text, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read certificates: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("read certificates: %s holds none", o.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
 	c := &Client{options: o, blobs: blobs.In(blobs.DefaultDir()), plain: map[string]bool{}}
 	if o.Blobs != nil {
 		c.blobs = *o.Blobs

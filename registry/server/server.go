@@ -26,6 +26,7 @@ import (
 	"github.com/leash-gateway/leash/registry/service"
 	"github.com/leash-gateway/leash/registry/trust"
 	"github.com/leash-gateway/leash/registry/web"
+	"github.com/leash-gateway/leash/registry/wildcard"
 )
 
 // A Store holds the bytes. As a handler it is the OCI distribution API without any judgement.
@@ -230,7 +231,7 @@ func (s *Server) namespace(repository string) Namespace {
 search:
 	for _, n := range s.options.Namespaces {
 		for _, pattern := range n.Match {
-			if access.Matches(pattern, repository) {
+			if wildcard.Match(pattern, repository) {
 				found = n
 				break search
 			}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,6 +22,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/outbound"
 )
 
 // UpstreamOptions say where a registry is that is there already.
@@ -74,22 +73,11 @@ func OpenUpstream(o UpstreamOptions) (*Upstream, error) {
 	if u.prefix = strings.Trim(at.Path, "/"); u.prefix != "" {
 		u.prefix += "/"
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
-	transport.ResponseHeaderTimeout = time.Minute
-	if o.CAFile != "" {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		text, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("open upstream: read certificates: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("open upstream: read certificates: %s holds none", o.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	transport, err := outbound.Transport(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("open upstream: %w", err)
 	}
+	transport.ResponseHeaderTimeout = time.Minute
 	u.auth = &auth.Client{Client: &http.Client{Transport: transport}, Header: http.Header{"User-Agent": {o.UserAgent}}, Cache: auth.NewCache()}
 	if o.User != "" {
 		u.auth.Credential = auth.StaticCredential(u.base.Host, auth.Credential{Username: o.User, Password: o.Password})

@@ -31,6 +31,7 @@ import (
 
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
+	"github.com/leash-gateway/leash/registry/wildcard"
 )
 
 // A Policy is a whole file.
@@ -289,32 +290,11 @@ func (p *Policy) rule(subject string, d digest.Digest) (*Rule, error) {
 		return nil, p.refuse(subject, fmt.Errorf("%s is revoked", d))
 	}
 	for i := range p.Rules {
-		if slices.ContainsFunc(p.Rules[i].Match, func(pattern string) bool { return matches(pattern, subject) }) {
+		if slices.ContainsFunc(p.Rules[i].Match, func(pattern string) bool { return wildcard.Match(pattern, subject) }) {
 			return &p.Rules[i], nil
 		}
 	}
 	return nil, p.refuse(subject, errors.New("no rule matches it"))
-}
-
-// matches compares with a pattern in which * stands for any characters.
-func matches(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == text
-	}
-	first, last := parts[0], parts[len(parts)-1]
-	if !strings.HasPrefix(text, first) {
-		return false
-	}
-	text = text[len(first):]
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(text, part)
-		if at < 0 {
-			return false
-		}
-		text = text[at+len(part):]
-	}
-	return strings.HasSuffix(text, last)
 }
 
 func (r *Rule) authorities(vouches root.TrustedMaterial) (all []signing.Authority) {
