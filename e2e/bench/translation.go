@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +75,14 @@ func measureTranslation(ctx context.Context) (t translations, err error) {
 		if err := t.read(func(out io.Writer) error { return onWazero(ctx, file, flags, out) }, func(m *translated) *time.Duration { return &m.wazero }); err != nil {
 			return t, fmt.Errorf("wazero: %w", err)
 		}
-		if err := t.read(func(out io.Writer) error { return onNode(ctx, script, file, flags, out) }, func(m *translated) *time.Duration { return &m.v8 }); err != nil {
-			t.missing = err.Error()
+		var err error
+		for range nodeAttempts {
+			if err = t.read(func(out io.Writer) error { return onNode(ctx, script, file, flags, out) }, func(m *translated) *time.Duration { return &m.v8 }); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.missing = run.benchmarks + ": " + err.Error()
 		}
 	}
 	return t, nil
@@ -132,12 +139,15 @@ func onWazero(ctx context.Context, file string, args []string, out io.Writer) er
 	return err
 }
 
+// nodeAttempts is how often a run is tried: Node 20's collector crashes now and then beside a Wasm memory that grows to hundreds of megabytes.
+const nodeAttempts = 4
+
 func onNode(ctx context.Context, script, file string, args []string, out io.Writer) error {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		return errors.New("Node.js is not installed here") //nolint:revive,staticcheck // a name
 	}
-	// Node 20's collector crashes beside a Wasm memory that grows to hundreds of megabytes, unless it has one thread.
+	// With one thread of its collector it crashes less often.
 	flags := []string{"--no-warnings", "--no-liftoff", "--single-threaded-gc", script, file}
 	command := exec.CommandContext(ctx, node, append(flags, args...)...) //nolint:gosec // our own script
 	command.Stdout, command.Stderr = out, out
@@ -187,27 +197,36 @@ func micros(d time.Duration) string {
 	return fmt.Sprintf("%.1f µs", float64(d)/float64(time.Microsecond))
 }
 
-// goals tells whether the translation meets its goals: in V8, or in wazero where that is all there is.
+// goals tells whether the translation meets its goals.
 func (t *translations) goals(row func(goal, asked, measured string, met bool)) {
 	if len(t.list) == 0 {
 		return
 	}
-	engine, took := "V8", func(m *translated) time.Duration { return m.v8 }
-	if t.missing != "" {
-		engine, took = "wazero", func(m *translated) time.Duration { return m.wazero }
+	// V8, or wazero where that is all there is.
+	in := func(m ...*translated) (string, func(*translated) time.Duration) {
+		if slices.ContainsFunc(m, func(m *translated) bool { return m.v8 == 0 }) {
+			return "wazero", func(m *translated) time.Duration { return m.wazero }
+		}
+		return "V8", func(m *translated) time.Duration { return m.v8 }
 	}
-	slowest := func(kind string) (d time.Duration) {
+	slowest := func(what, kind string, asked time.Duration) {
+		var of []*translated
 		for i := range t.list {
 			if strings.HasPrefix(t.list[i].name, kind+"/") {
-				d = max(d, took(&t.list[i]))
+				of = append(of, &t.list[i])
 			}
 		}
-		return d
+		engine, took := in(of...)
+		var d time.Duration
+		for _, m := range of {
+			d = max(d, took(m))
+		}
+		row("translation of "+what+" in "+engine+", the slowest pair", "≤ "+micros(asked), micros(d), d <= asked)
 	}
-	request, event := slowest("Request"), slowest("Event")
-	row("translation of a request of 1 kB in "+engine+", the slowest pair", "≤ "+micros(goalRequest), micros(request), request <= goalRequest)
-	row("translation of an event in "+engine+", the slowest pair", "≤ "+micros(goalEvent), micros(event), event <= goalEvent)
-	small, large := took(t.named("LargeRequest/1kB")), took(t.named("LargeRequest/8MB"))
-	ratio := float64(large) / float64(max(small, 1)) / (8 << 10)
+	slowest("a request of 1 kB", "Request", goalRequest)
+	slowest("an event", "Event", goalEvent)
+	small, large := t.named("LargeRequest/1kB"), t.named("LargeRequest/8MB")
+	engine, took := in(small, large)
+	ratio := float64(took(large)) / float64(max(took(small), 1)) / (8 << 10)
 	row("a byte of a request of 8 MB, to one of 1 kB, in "+engine, fmt.Sprintf("≤ %.1f", float64(goalLinear)), fmt.Sprintf("%.2f", ratio), ratio <= goalLinear)
 }
