@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -23,6 +24,8 @@ type engine interface {
 	run(ctx context.Context) error
 	// apply puts a configuration in force. Where it is refused the error has its place in leash.yaml, and the one before goes on.
 	apply(ctx context.Context, c *config.Config, o options) error
+	// renew replaces the keys of providers, of those that the configuration in force has.
+	renew(ctx context.Context, secrets map[string]config.SecretValue) error
 	// close frees what is left after run.
 	close()
 	// String names the engine.
@@ -34,6 +37,8 @@ type options struct {
 	modulesDir, caFile string
 	mock               map[string]*url.URL           // by provider
 	secrets            map[string]config.SecretValue // by provider
+	aws                map[string]config.AWSKey      // by provider
+	accounts           map[string]config.SecretValue // keys of service accounts, by provider; their tokens are secrets
 }
 
 // Values of --engine.
@@ -104,11 +109,28 @@ func (e *envoyEngine) close() { _ = e.server.Close() } // a temporary folder
 func (e *envoyEngine) apply(ctx context.Context, c *config.Config, o options) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	next := envoy.Options{ModulesDir: o.modulesDir, CAFile: o.caFile, Generation: e.options.Generation, Mock: o.mock, Secrets: o.secrets}
+	next := envoy.Options{ModulesDir: o.modulesDir, CAFile: o.caFile, Generation: e.options.Generation, Mock: o.mock, Secrets: o.secrets, AWS: o.aws}
 	if err := e.give(ctx, c, next); err != nil {
 		return err
 	}
 	e.config, e.options = c, next
+	return nil
+}
+
+// renew gives Envoy the configuration in force again, of which only the secrets differ.
+func (e *envoyEngine) renew(ctx context.Context, secrets map[string]config.SecretValue) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.config == nil {
+		return nil
+	}
+	next := e.options
+	next.Secrets = maps.Clone(next.Secrets)
+	maps.Copy(next.Secrets, secrets)
+	if err := e.give(ctx, e.config, next); err != nil {
+		return err
+	}
+	e.options = next
 	return nil
 }
 
@@ -208,7 +230,7 @@ func (e *embeddedEngine) apply(ctx context.Context, c *config.Config, o options)
 	if err != nil {
 		return c.Errorf("listen", "%v", err)
 	}
-	err = e.handler.Apply(ctx, c, embedded.Options{ModulesDir: o.modulesDir, CAFile: o.caFile, Mock: o.mock, Secrets: o.secrets})
+	err = e.handler.Apply(ctx, c, embedded.Options{ModulesDir: o.modulesDir, CAFile: o.caFile, Mock: o.mock, Secrets: o.secrets, AWS: o.aws})
 	if err != nil {
 		if listener != nil {
 			_ = listener.Close() // nobody has connected
@@ -219,6 +241,13 @@ func (e *embeddedEngine) apply(ctx context.Context, c *config.Config, o options)
 		return err
 	}
 	e.server.Serve(listener, c.Listen)
+	return nil
+}
+
+func (e *embeddedEngine) renew(_ context.Context, secrets map[string]config.SecretValue) error {
+	for provider, secret := range secrets {
+		e.handler.Renew(provider, secret)
+	}
 	return nil
 }
 

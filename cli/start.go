@@ -191,7 +191,7 @@ func (g *gateway) isReady() error {
 	if !g.ready.started.Load() {
 		return errors.New("the first configuration has not been taken yet")
 	}
-	return nil
+	return g.tokens.ready()
 }
 
 // lines serialises what several goroutines write.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/control"
+	"github.com/leash-gateway/leash/control/credential"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -66,11 +69,14 @@ type gateway struct {
 	config  *config.Config
 	mock    *url.URL // set once the mock has been started
 	engine  engine
+	tokens  *tokens
 	ready   readiness
 	metrics *control.Registry
 	group   *errgroup.Group
 	// done is closed when the gateway ends; what the group runs ends with it.
 	done <-chan struct{}
+
+	applying sync.Mutex // what the engine is given, one after the other
 }
 
 // startTimeout is how long an engine may take to be ready, compiling the modules included.
@@ -94,6 +100,17 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 		return err
 	}
 	defer g.engine.close()
+	g.tokens = &tokens{
+		log: g.log, renewed: func() { g.renew(ctx) },
+		start: func(k *credential.Keeper) func() {
+			running, stop := context.WithCancel(ctx)
+			g.group.Go(func() error {
+				_ = k.Run(running) // which ends with its context only
+				return nil
+			})
+			return stop
+		},
+	}
 	// Before the engine is there: it takes what is waiting for it.
 	changes, modules := config.Watch(ctx, g.path), newModuleFiles(ctx)
 	modules.watch(loaded)
@@ -130,15 +147,35 @@ func (g *gateway) start(ctx context.Context) error {
 
 // apply puts a configuration in force.
 func (g *gateway) apply(ctx context.Context, c *config.Config) error {
+	g.applying.Lock()
+	defer g.applying.Unlock()
 	o, err := g.options(ctx, c)
 	if err != nil {
 		return err
 	}
+	accounts, err := g.accounts(c, o)
+	if err != nil {
+		return err
+	}
+	tokens := accounts.secrets()
+	maps.Copy(o.secrets, tokens)
 	if err := g.engine.apply(ctx, c, o); err != nil {
+		g.tokens.abandon(accounts)
 		return err
 	}
 	g.config = c
+	g.tokens.commit(accounts)
+	g.tokens.gave(tokens)
 	return nil
+}
+
+// accounts begins to get tokens for the providers that have service accounts.
+func (g *gateway) accounts(c *config.Config, o options) (accounts, error) {
+	opened, err := g.tokens.open(o.accounts)
+	if refused, ok := errors.AsType[*accountError](err); ok {
+		return nil, c.Errorf("providers."+refused.provider+".service_account", "%v", refused.err)
+	}
+	return opened, err
 }
 
 // options resolves the providers' keys, and starts the mock for those that have none and want one.
@@ -151,15 +188,14 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (options, error
 	if err != nil {
 		return options{}, err
 	}
-	o := options{modulesDir: dir, caFile: ca, mock: map[string]*url.URL{}, secrets: map[string]config.SecretValue{}}
+	o := options{
+		modulesDir: dir, caFile: ca, mock: map[string]*url.URL{},
+		secrets: map[string]config.SecretValue{}, aws: map[string]config.AWSKey{}, accounts: map[string]config.SecretValue{},
+	}
 	for name, p := range c.Providers {
-		if p.APIKey == nil {
-			continue
-		}
-		key, err := p.APIKey.Resolve(os.LookupEnv)
+		field, err := o.resolve(name, p)
 		switch {
 		case err == nil:
-			o.secrets[name] = key
 		case p.MockWithoutKey && errors.Is(err, config.ErrNoSecret):
 			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
 			mock, err := g.startMock(ctx)
@@ -168,10 +204,35 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (options, error
 			}
 			o.mock[name] = p.Description().At(mock)
 		default:
-			return o, c.Errorf("providers."+name+".api_key", "%v", err)
+			return o, c.Errorf("providers."+name+"."+field, "%v", err)
 		}
 	}
 	return o, nil
+}
+
+// resolve reads what a provider's requests are proved with, and tells the field that it is about.
+func (o *options) resolve(name string, p *config.Provider) (field string, err error) {
+	switch {
+	case p.APIKey != nil:
+		key, err := p.APIKey.Resolve(os.LookupEnv)
+		if err == nil {
+			o.secrets[name] = key
+		}
+		return "api_key", err
+	case p.AWS != nil:
+		key, err := p.AWS.Resolve(os.LookupEnv)
+		if err == nil {
+			o.aws[name] = key
+		}
+		return "aws", err
+	case p.ServiceAccount != nil:
+		key, err := p.ServiceAccount.ResolveDocument(os.LookupEnv)
+		if err == nil {
+			o.accounts[name] = key
+		}
+		return "service_account", err
+	}
+	return "", nil
 }
 
 // startMock starts the built-in provider once.
@@ -184,7 +245,9 @@ func (g *gateway) startMock(ctx context.Context) (*url.URL, error) {
 		return nil, fmt.Errorf("start mock: %w", err)
 	}
 	g.mock = &url.URL{Scheme: "http", Host: listener.Addr().String()}
-	g.group.Go(func() error { return serve(context.WithoutCancel(ctx), g.done, listener, mock.New(mock.Options{})) })
+	g.group.Go(func() error {
+		return serve(context.WithoutCancel(ctx), g.done, listener, mock.New(mock.Options{Open: true}))
+	})
 	return g.mock, nil
 }
 

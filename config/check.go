@@ -121,32 +121,72 @@ func (c *Config) checkProviders(fail failer) {
 		if !name.MatchString(n) {
 			fail(path, badName, "%q cannot be a name", n)
 		}
-		switch kind := p.Description(); {
-		case kind == nil:
+		if kind := p.Description(); kind == nil {
 			fail(path+".kind", suggestion(p.Kind, Kinds()), "there is no kind of provider %q", p.Kind)
-		case p.BaseURL.Host == "":
-			fail(path, "such as https://api.openai.com/v1", "base_url is missing: providers of the kind %s have each their own", p.Kind)
+		} else {
+			if p.BaseURL.Host == "" && !strings.Contains(kind.BaseURL, "{") {
+				fail(path, "such as https://api.openai.com/v1", "base_url is missing: providers of the kind %s have each their own", p.Kind)
+			}
+			p.checkParts(path, kind, fail)
+			p.checkCredentials(path, kind, fail)
 		}
 		if p.CAFile != "" && p.BaseURL.Scheme == "http" {
 			fail(path+".ca_file", "", "is for https, but base_url is http")
 		}
 		c.checkHealth(path, p, fail)
-		if p.MockWithoutKey && p.APIKey == nil {
-			fail(path+".mock_without_key", "", "needs an api_key that may be missing")
+	}
+}
+
+// checkCredentials looks at what requests to the provider are proved with: one of a few ways, and some kinds have their own.
+func (p *Provider) checkCredentials(path string, k *Kind, fail failer) {
+	ways := []struct {
+		field string
+		given bool
+		may   bool
+		kinds func(*Kind) bool
+	}{
+		{"api_key", p.APIKey != nil, true, nil},
+		{"api_keys", len(p.APIKeys) > 0, true, nil},
+		{"aws", p.AWS != nil, k.Auth.SigV4 != "", func(k *Kind) bool { return k.Auth.SigV4 != "" }},
+		{"service_account", p.ServiceAccount != nil, k.Auth.Google, func(k *Kind) bool { return k.Auth.Google }},
+	}
+	first := ""
+	var may []string
+	for _, way := range ways {
+		if way.may {
+			may = append(may, way.field)
 		}
-		if p.APIKey != nil && len(p.APIKeys) > 0 {
-			fail(path+".api_keys", "", "stand in the place of api_key: name it there")
+		switch at := path + "." + way.field; {
+		case !way.given:
+		case !way.may:
+			fail(at, "give an api_key", "is for providers of the kind %s, not of %s", strings.Join(kindsThat(way.kinds), ", "), p.Kind)
+		case first != "":
+			fail(at, "remove one of them", "stands beside %s, in whose place it is", first)
+		default:
+			first = way.field
 		}
-		if p.APIKey != nil {
-			checkKey(path+".api_key", p.APIKey, fail)
+	}
+	switch {
+	case first == "" && (k.Auth.SigV4 != "" || k.Auth.Google):
+		fail(path, "one of "+strings.Join(may, ", "), "has no credentials, which requests to the kind %s must have", p.Kind)
+	case p.MockWithoutKey && (first == "" || first == "api_keys"):
+		fail(path+".mock_without_key", "", "needs an api_key that may be missing")
+	}
+	if p.APIKey != nil {
+		checkKey(path+".api_key", p.APIKey, fail)
+	}
+	for i := range p.APIKeys {
+		at := path + ".api_keys[" + strconv.Itoa(i) + "]"
+		checkKey(at+".key", &p.APIKeys[i].Key, fail)
+		if w := p.APIKeys[i].Weight; w < 0 || w > maxNumber {
+			fail(at+".weight", "", "must be 0 to %d", maxNumber)
 		}
-		for i := range p.APIKeys {
-			at := path + ".api_keys[" + strconv.Itoa(i) + "]"
-			checkKey(at+".key", &p.APIKeys[i].Key, fail)
-			if w := p.APIKeys[i].Weight; w < 0 || w > maxNumber {
-				fail(at+".weight", "", "must be 0 to %d", maxNumber)
-			}
-		}
+	}
+	if p.ServiceAccount != nil {
+		checkKey(path+".service_account", p.ServiceAccount, fail)
+	}
+	if p.AWS != nil {
+		p.AWS.check(path+".aws", fail)
 	}
 }
 

@@ -82,6 +82,21 @@ type Provider struct {
 	BaseURL URL `yaml:"base_url" json:"base_url,omitzero"`
 	// APIKey refers to the provider's key. Without it requests carry none (local models).
 	APIKey *Secret `yaml:"api_key" json:"api_key,omitempty"`
+	// Region is Amazon's region: bedrock.
+	Region string `yaml:"region" json:"region,omitempty"`
+	// Project is the id of the one in Google's cloud: vertex, vertex-anthropic.
+	Project string `yaml:"project" json:"project,omitempty"`
+	// Location is where the models are there: one of Google's regions, us, eu or global.
+	Location string `yaml:"location" json:"location,omitempty"`
+	// Resource is the name of the resource in Azure: azure-openai, azure-openai-deployments.
+	Resource string `yaml:"resource" json:"resource,omitempty"`
+	// APIVersion is the version of Azure's API: azure-openai-deployments.
+	APIVersion string `yaml:"api_version" json:"api_version,omitempty"`
+	// AWS is what requests to Amazon are signed with, in place of a key: bedrock.
+	AWS *AWS `yaml:"aws" json:"aws,omitempty"`
+	// ServiceAccount refers to the key of a service account, Google's JSON file, in place of a key: vertex, vertex-anthropic. Tokens are
+	// got with it, and renewed ahead of their end.
+	ServiceAccount *Secret `yaml:"service_account" json:"service_account,omitempty"`
 	// APIKeys refer to several keys, in place of one: requests are shared out among them, and one that is asked too often is left
 	// alone for a time.
 	APIKeys []ProviderKey `yaml:"api_keys" json:"api_keys,omitempty"`
@@ -97,6 +112,20 @@ type Provider struct {
 	HealthCheck HealthCheck `yaml:"health_check" json:"health_check,omitzero"`
 	// Limits bound what the provider is asked at once.
 	Limits ProviderLimits `yaml:"limits" json:"limits,omitzero"`
+}
+
+// AWS is what requests to Amazon are signed with: an access key, or the file that one is in.
+type AWS struct {
+	// AccessKeyID refers to the id of the access key.
+	AccessKeyID *Secret `yaml:"access_key_id" json:"access_key_id,omitempty"`
+	// SecretAccessKey refers to the secret of the access key.
+	SecretAccessKey *Secret `yaml:"secret_access_key" json:"secret_access_key,omitempty"`
+	// SessionToken refers to the token of an access key that expires.
+	SessionToken *Secret `yaml:"session_token" json:"session_token,omitempty"`
+	// CredentialsFile is, in their place, a file such as ~/.aws/credentials.
+	CredentialsFile string `yaml:"credentials_file" json:"credentials_file,omitempty"`
+	// Profile is the section of that file; default by default.
+	Profile string `yaml:"profile" json:"profile,omitempty"`
 }
 
 // ProviderKey is one of several keys of a provider.
@@ -261,8 +290,10 @@ func defaults() *Config {
 }
 
 func (p *Provider) setDefaults() {
-	if k := p.Description(); k != nil && p.BaseURL.Host == "" && k.BaseURL != "" {
-		_ = p.BaseURL.UnmarshalText([]byte(k.BaseURL)) // a test reads them all
+	if k := p.Description(); k != nil && p.BaseURL.Host == "" {
+		if base := p.kindBaseURL(k); base != "" {
+			_ = p.BaseURL.UnmarshalText([]byte(base)) // a test reads them all; where a part is none, that is told
+		}
 	}
 	if p.Kind == "" {
 		p.Kind = DefaultKind

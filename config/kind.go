@@ -16,9 +16,11 @@ import (
 
 // A Kind is what providers of one make have in common. kinds.yaml lists them: a provider is data, not code.
 type Kind struct {
-	// BaseURL is where it is; empty where each is elsewhere.
+	// BaseURL is where it is; empty where each is elsewhere. {region} and the like stand for fields of the provider (places).
 	BaseURL string `yaml:"base_url"`
-	// API is what it is spoken to in by clients that do not speak its own: chat, responses, messages or gemini.
+	// Places are base URLs of some locations, by the location, that are elsewhere.
+	Places map[string]string `yaml:"places"`
+	// API is what it is spoken to in by clients that do not speak its own: chat, responses, messages, gemini or converse.
 	API string `yaml:"api"`
 	// Formats are those that it is sent as clients send them (llm.Format).
 	Formats []string `yaml:"formats"`
@@ -26,8 +28,13 @@ type Kind struct {
 	Auth Auth `yaml:"auth"`
 	// Headers are what every request needs that does not say otherwise.
 	Headers map[string]string `yaml:"headers"`
-	// Paths are those of formats that are not at their usual place, relative to the base URL.
+	// Paths are those of formats that are not at their usual place, relative to the base URL, with fields of the provider as in
+	// BaseURL, and {model}. Where there are any, there is nothing else.
 	Paths map[string]string `yaml:"paths"`
+	// Streams are likewise those of formats that are elsewhere when they are streamed.
+	Streams map[string]string `yaml:"streams"`
+	// Quirks are what it reads otherwise than its API's maker; package filters/provider knows them.
+	Quirks []string `yaml:"quirks"`
 	// Health is a path, relative to the base URL, that costs nothing and needs no key; empty where there is none.
 	Health string `yaml:"health"`
 
@@ -39,7 +46,15 @@ type Kind struct {
 type Auth struct {
 	Header string `yaml:"header"`
 	Prefix string `yaml:"prefix"`
+	// SigV4 is the service of Amazon's that requests may be signed for instead.
+	SigV4 string `yaml:"sigv4"`
+	// Google says that tokens of service accounts are taken.
+	Google bool `yaml:"google"`
 }
+
+// Plain says that the provider reads requests of its formats as clients send them, at the usual paths: such a request may go there without
+// the module provider.
+func (k *Kind) Plain() bool { return k.API != "converse" && len(k.Paths) == 0 && len(k.Quirks) == 0 }
 
 // Speaks says that a request of a format needs no translation.
 func (k *Kind) Speaks(f llm.Format) bool { return slices.Contains(k.Formats, f.String()) }
@@ -50,7 +65,7 @@ func (k *Kind) Versioned() bool { return k.API == "chat" || k.API == "responses"
 
 // At is the base URL of a server that has the APIs at their usual paths, as a client of this kind is given it.
 func (k *Kind) At(server *url.URL) *url.URL {
-	if k.Versioned() {
+	if k.Versioned() && len(k.Paths) == 0 {
 		return &url.URL{Scheme: server.Scheme, Host: server.Host, Path: "/v1"}
 	}
 	return &url.URL{Scheme: server.Scheme, Host: server.Host}

@@ -66,8 +66,11 @@ func (c *Config) findFiles() {
 	c.find(&c.Modules.Trust)
 	for _, p := range c.Providers {
 		c.find(&p.CAFile)
-		if p.APIKey != nil {
-			c.find(&p.APIKey.File)
+		for _, secret := range p.secrets() {
+			c.find(&secret.File)
+		}
+		if p.AWS != nil {
+			c.find(&p.AWS.CredentialsFile)
 		}
 	}
 	for i := range c.Pipeline {

@@ -139,14 +139,17 @@ func (c *Config) Carrier(provider, base string) Filter {
 		last := c.Filters()
 		f.VM, f.File, f.Allow = last[len(last)-1].VM, AllFile, last[len(last)-1].Allow
 	}
+	p := c.Providers[provider]
 	own, _ := json.Marshal(struct {
 		Name     string            `json:"name"`
 		API      string            `json:"api"`
 		Formats  []string          `json:"formats"`
 		BasePath string            `json:"base_path,omitempty"`
 		Paths    map[string]string `json:"paths,omitempty"`
+		Streams  map[string]string `json:"streams,omitempty"`
+		Quirks   []string          `json:"quirks,omitempty"`
 		Breaker  breaker           `json:"breaker"`
-	}{provider, kind.API, kind.Formats, base, kind.Paths, breakerOf(c.Providers[provider])}) // strings and numbers only
+	}{provider, kind.API, kind.Formats, base, p.expandedAll(kind.Paths), p.expandedAll(kind.Streams), kind.Quirks, breakerOf(p)}) // strings and numbers only
 	f.Config, _ = json.Marshal(plugin{
 		Modules:         []step{{Name: carrierModule, Config: own}},
 		MaxRequestBytes: int64(c.Limits.RequestBytes) + carrierSlack, MaxResponseBytes: int64(c.Limits.ResponseBytes),

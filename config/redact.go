@@ -15,7 +15,7 @@ const minSecret = 6
 
 // revealing are lines that hold, or seem to hold, a secret themselves, or a URL with a password. Such a line is not
 // quoted, whatever the error on it is about.
-var revealing = regexp.MustCompile(`(?i)(?:^|[^a-z_])(?:api_?key|key|(?:\w+_)?(?:token|secret|password))["']?\s*:\s*[^\s{}\[\]&*#,]|://[^/\s"'@]*:[^/\s"'@]*@`)
+var revealing = regexp.MustCompile(`(?i)(?:^|[^a-z_])(?:api_?key|key|(?:\w+_)?(?:access_key(?:_id)?|token|secret|password))["']?\s*:\s*[^\s{}\[\]&*#,]|://[^/\s"'@]*:[^/\s"'@]*@`)
 
 // hide notes values that stand where a secret may be.
 func (d *decoder) hide(n *yaml.Node) {
@@ -31,13 +31,11 @@ func (d *decoder) hide(n *yaml.Node) {
 // values of the variables that hold providers' keys, should somebody have put one of those elsewhere too.
 func (d *decoder) redact(c *Config) {
 	secrets := d.literals
-	var keys []Secret
+	var keys []*Secret
 	for _, p := range c.Providers { // the order does not matter
-		if p.APIKey != nil {
-			keys = append(keys, *p.APIKey)
-		}
-		for _, k := range p.APIKeys {
-			keys = append(keys, k.Key)
+		keys = append(keys, p.secrets()...)
+		for i := range p.APIKeys {
+			keys = append(keys, &p.APIKeys[i].Key)
 		}
 	}
 	for _, key := range keys {
@@ -64,4 +62,21 @@ func (d *decoder) redact(c *Config) {
 			}
 		}
 	}
+}
+
+// secrets are those that the provider refers to, but its APIKeys.
+func (p *Provider) secrets() (all []*Secret) {
+	for _, secret := range []*Secret{p.APIKey, p.ServiceAccount} {
+		if secret != nil {
+			all = append(all, secret)
+		}
+	}
+	if p.AWS != nil {
+		for _, s := range p.AWS.secrets() {
+			if s.secret != nil {
+				all = append(all, s.secret)
+			}
+		}
+	}
+	return all
 }

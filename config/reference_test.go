@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -48,6 +47,8 @@ func reference(t *testing.T) string {
 	}
 	*c.Providers["openai"].APIKey, c.Routes[0] = config.Secret{}, config.Route{Targets: []config.Target{{}}} // which have no defaults
 	c.Providers["openai"].APIKeys = []config.ProviderKey{{}}
+	c.Providers["openai"].AWS = &config.AWS{AccessKeyID: &config.Secret{}, SecretAccessKey: &config.Secret{}, SessionToken: &config.Secret{}}
+	c.Providers["openai"].ServiceAccount = &config.Secret{}
 	r := &references{}
 	if err := json.Unmarshal(made(t), &r.schema); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,18 @@ and ` + "`envoy.concurrency`" + ` need a new start.
 `)
 	for _, name := range config.Kinds() {
 		k := (&config.Provider{Kind: name}).Description()
-		fmt.Fprintf(&r.out, "| `%s` | %s | %s | `%s` |\n", name, cmp.Or(k.BaseURL, "needed"), strings.Join(k.Formats, ", "), k.Auth.Header)
+		key := "`" + k.Auth.Header + "`"
+		if k.Auth.SigV4 != "" {
+			key += ", or `aws`"
+		}
+		if k.Auth.Google {
+			key += ", or `service_account`"
+		}
+		base := "needed"
+		if k.BaseURL != "" {
+			base = "`" + k.BaseURL + "`"
+		}
+		fmt.Fprintf(&r.out, "| `%s` | %s | %s | %s |\n", name, base, strings.Join(k.Formats, ", "), key)
 	}
 	r.out.WriteString(`
 All else is translated into the provider's API ([how](../translation.md)). [providers](../guides/providers.md) shows how routes lead to several

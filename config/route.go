@@ -30,9 +30,9 @@ func (r *Route) AllTargets() []Target {
 const through = "~"
 
 // names are what the module route calls Envoy's routes: the one for requests that go to the route's only provider as clients send
-// them, "" where there are several, and the one for all others. They say what is done, not the place in the list: modules and Envoy's
+// them, "" where there are several or that one is not plain, and the one for all others. They say what is done, not the place in the list: modules and Envoy's
 // route table are not replaced at the same instant, and in between a place could be another route's.
-func (r *Route) names() (direct, carried string) {
+func (c *Config) names(r *Route) (direct, carried string) {
 	own := ""
 	if r.Timeouts != (RouteTimeouts{}) || len(r.Failover.On) > 0 {
 		encoded, _ := json.Marshal(struct { // numbers only
@@ -42,7 +42,7 @@ func (r *Route) names() (direct, carried string) {
 		sum := sha256.Sum256(encoded)
 		own = hex.EncodeToString(sum[:4])
 	}
-	if targets := r.AllTargets(); len(targets) == 1 {
+	if targets := r.AllTargets(); len(targets) == 1 && c.Providers[targets[0].Provider].Description().Plain() {
 		direct = targets[0].Provider
 		if own != "" {
 			direct += through + own
@@ -69,7 +69,7 @@ func (c *Config) Lanes() []Lane {
 		if r.Path != "" {
 			continue
 		}
-		direct, carried := r.names()
+		direct, carried := c.names(r)
 		if direct != "" {
 			lanes[direct] = Lane{Name: direct, Provider: r.AllTargets()[0].Provider, Timeouts: r.Timeouts}
 		}
@@ -111,7 +111,7 @@ func (c *Config) routeConfig() Raw {
 			continue
 		}
 		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts, Fastest: r.Prefer == "latency", Affinity: r.Affinity}
-		one.Name, one.Through = r.names()
+		one.Name, one.Through = c.names(r)
 		if r.Timeouts.FirstByte > 0 {
 			one.FirstByte = time.Duration(r.Timeouts.FirstByte).String()
 		}

@@ -28,16 +28,42 @@ const maxSecret = 64 << 10
 // Resolve reads the secret, without blanks and line ends around it. env looks up environment variables (os.LookupEnv).
 // The error is ErrNoSecret where there is none; it never holds any of the secret.
 func (s *Secret) Resolve(env func(string) (string, bool)) (SecretValue, error) {
-	source := "environment variable " + s.Env
-	text, _ := env(s.Env)
-	if s.Env == "" {
-		source = "file " + s.File
-		data, err := readSecret(s.File)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return SecretValue{}, fmt.Errorf("read secret: %w", err)
-		}
-		text = string(data)
+	text, source, err := s.read(env)
+	if err != nil {
+		return SecretValue{}, err
 	}
+	return secretOf(text, source)
+}
+
+// ResolveDocument is Resolve for a secret that may have several lines, and does not go into an HTTP header.
+func (s *Secret) ResolveDocument(env func(string) (string, bool)) (SecretValue, error) {
+	text, source, err := s.read(env)
+	switch {
+	case err != nil:
+		return SecretValue{}, err
+	case text == "":
+		return SecretValue{}, fmt.Errorf("%w: %s", ErrNoSecret, source)
+	case len(text) > maxSecret:
+		return SecretValue{}, fmt.Errorf("read secret: %s holds more than %d bytes", source, maxSecret)
+	}
+	return SecretValue{text}, nil
+}
+
+// read is the secret as it is there, and where that is.
+func (s *Secret) read(env func(string) (string, bool)) (text, source string, err error) {
+	if s.Env != "" {
+		text, _ = env(s.Env)
+		return strings.TrimSpace(text), "environment variable " + s.Env, nil
+	}
+	data, err := readSecret(s.File)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", fmt.Errorf("read secret: %w", err)
+	}
+	return strings.TrimSpace(string(data)), "file " + s.File, nil
+}
+
+// secretOf makes a secret of a text that was found in a source.
+func secretOf(text, source string) (SecretValue, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
@@ -50,6 +76,9 @@ func (s *Secret) Resolve(env func(string) (string, bool)) (SecretValue, error) {
 	}
 	return SecretValue{text}, nil
 }
+
+// NewSecretValue keeps a secret that was got elsewhere.
+func NewSecretValue(text string) SecretValue { return SecretValue{text} }
 
 func readSecret(path string) ([]byte, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names the file

@@ -23,6 +23,7 @@ type member struct {
 	address string
 	mu      sync.Mutex
 	server  *httptest.Server // nil while it is dead
+	account *serviceAccount  // of a provider that takes tokens
 }
 
 // startFleet starts providers.
@@ -33,13 +34,36 @@ func startFleet(t testing.TB, names ...string) fleet {
 		m := &member{name: name, Provider: mock.New(mock.Options{Control: true, Key: keyOf(name)})}
 		m.revive(t)
 		t.Cleanup(m.kill)
+		if name == "vertex" || name == "claude" {
+			m.account = newServiceAccount(t, m.Provider)
+		}
 		f[name] = m
 	}
 	return f
 }
 
-// keyOf is the key of a provider of a fleet, which is planted nowhere else.
-func keyOf(name string) string { return "sk-planted-of-" + name + "-8c41" }
+// keyOf is the key of a provider of a fleet, which is planted nowhere else. Amazon's has an id before it; of Google's clouds it is the token.
+func keyOf(name string) string {
+	key := "sk-planted-of-" + name + "-8c41"
+	if name == "bedrock" {
+		key = accessKeyID + ":" + key
+	}
+	return key
+}
+
+// Parts of the access key of Amazon's besides its secret.
+const (
+	accessKeyID  = "AKIAPLANTED8C41"
+	sessionToken = "session-planted-8c41"
+)
+
+// planted are the texts of a provider's credentials that no other provider may ever see.
+func (m *member) planted() []string {
+	if m.name == "bedrock" {
+		return append(strings.Split(keyOf(m.name), ":"), sessionToken)
+	}
+	return []string{keyOf(m.name)}
+}
 
 // serves says that the provider has what the dialect asks for: the mock has no responses of OpenAI's, and is sent them as they are.
 func (m *member) serves(d dialect) bool { return m.name != "openai" || d.name != "responses" }
@@ -85,8 +109,16 @@ func (m *member) received(t testing.TB) string {
 // environment is what leash reads the keys from.
 func (f fleet) environment() []string {
 	var env []string
-	for name := range f {
-		env = append(env, "LEASH_TEST_KEY_"+strings.ToUpper(name)+"="+keyOf(name))
+	for name, m := range f {
+		key := keyOf(name)
+		if id, secret, ok := strings.Cut(key, ":"); ok {
+			key = secret
+			env = append(env, "AWS_ACCESS_KEY_ID="+id, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_SESSION_TOKEN="+sessionToken)
+		}
+		env = append(env, "LEASH_TEST_KEY_"+strings.ToUpper(name)+"="+key)
+		if m != nil && m.account != nil {
+			env = append(env, "LEASH_TEST_ACCOUNT_"+strings.ToUpper(name)+"="+m.account.document, "SSL_CERT_FILE="+m.account.certificate)
+		}
 	}
 	return env
 }
@@ -96,10 +128,15 @@ func (f fleet) wantKeysKept(t testing.TB) {
 	t.Helper()
 	for name, m := range f {
 		got := m.received(t)
-		for other := range f {
-			if other != name && strings.Contains(got, keyOf(other)) {
-				t.Errorf("the key of %s has reached %s", other, name)
+		for other, of := range f {
+			for _, secret := range of.planted() {
+				if other != name && strings.Contains(got, secret) {
+					t.Errorf("the key of %s has reached %s", other, name)
+				}
 			}
+		}
+		if strings.Contains(got, "PRIVATE KEY") {
+			t.Errorf("the key of a service account has reached %s", name)
 		}
 		if strings.Contains(got, demoKey) {
 			t.Errorf("the client's key has reached %s", name)

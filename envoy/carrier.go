@@ -80,7 +80,7 @@ func (t *translation) carrier(provider string) (*listener.Listener, error) {
 		GenerateRequestId:          wrapperspb.Bool(false),
 		StreamIdleTimeout:          durationpb.New(0), // the route's holds
 		ServerHeaderTransformation: hcm.HttpConnectionManager_PASS_THROUGH,
-		LocalReplyConfig:           localReplies(nextHeader),
+		LocalReplyConfig:           t.carrierReplies(provider),
 	}
 	return &listener.Listener{
 		Name:                          carrierName(provider),

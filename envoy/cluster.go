@@ -10,10 +10,6 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	injector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/credential_injector/v3"
-	codec "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
-	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	generic "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/generic/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -27,9 +23,6 @@ import (
 
 // clusterName is the cluster of a provider.
 func clusterName(provider string) string { return "provider." + provider }
-
-// secretName is the secret of a provider.
-func secretName(provider string) string { return "key." + provider }
 
 // protocolOptions is the name under which a cluster's HTTP options are found.
 const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -169,50 +162,6 @@ func sanMatcher(kind tls.SubjectAltNameMatcher_SanType, name string) *tls.Subjec
 	return &tls.SubjectAltNameMatcher{SanType: kind, Matcher: &matcher.StringMatcher{
 		MatchPattern: &matcher.StringMatcher_Exact{Exact: name},
 	}}
-}
-
-// upstreamFilters put the provider's key into each request, in Envoy itself: no module ever sees it.
-func (t *translation) upstreamFilters(name string) []*hcm.HttpFilter {
-	var filters []*hcm.HttpFilter
-	if t.hasKey(name) {
-		auth := t.c.Providers[name].Description().Auth
-		secret := &tls.SdsSecretConfig{Name: secretName(name)}
-		if !t.o.Static {
-			secret.SdsConfig = adsSource()
-		}
-		filters = append(filters, httpFilter("envoy.filters.http.credential_injector", &injector.CredentialInjector{
-			Overwrite: true,
-			Credential: &core.TypedExtensionConfig{
-				Name: "envoy.http.injected_credentials.generic",
-				TypedConfig: pack(&generic.Generic{
-					Credential: secret, Header: auth.Header, HeaderValuePrefix: auth.Prefix,
-				}),
-			},
-		}))
-	}
-	return append(filters, httpFilter("envoy.filters.http.upstream_codec", &codec.UpstreamCodec{}))
-}
-
-func (t *translation) hasKey(name string) bool {
-	return t.c.Providers[name].APIKey != nil && t.o.Mock[name] == nil
-}
-
-// secret is a provider's key: its value over xDS, or a reference that Envoy follows.
-func (t *translation) secret(name string) *tls.Secret {
-	if !t.hasKey(name) {
-		return nil
-	}
-	source := &core.DataSource{}
-	key := t.c.Providers[name].APIKey
-	switch value, resolved := t.o.Secrets[name]; {
-	case resolved:
-		source.Specifier = &core.DataSource_InlineString{InlineString: value.Reveal()}
-	case key.Env != "":
-		source.Specifier = &core.DataSource_EnvironmentVariable{EnvironmentVariable: key.Env}
-	default:
-		source.Specifier = &core.DataSource_Filename{Filename: key.File}
-	}
-	return &tls.Secret{Name: secretName(name), Type: &tls.Secret_GenericSecret{GenericSecret: &tls.GenericSecret{Secret: source}}}
 }
 
 // adsSource says that something comes over the one xDS stream.

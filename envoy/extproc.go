@@ -59,16 +59,20 @@ const (
 // hostAttributes are what modules may ask for and headers do not tell. Each costs a little at every exchange.
 var hostAttributes = []string{"source.address", "source.port", "destination.address", "destination.port", "request.protocol", "connection.mtls"}
 
-// CheckExtProc says which routes cannot be served where modules run in a Module Host: those that ask one provider after the other. Such
-// requests, and those that are to be translated, take a step of their own to each provider, through a module that only Envoy itself
+// CheckExtProc says which routes cannot be served where modules run in a Module Host: those that ask one provider after the other, and those
+// to a provider that reads nothing as clients send it. Such requests, and those that are to be translated, take a step of their own to each provider, through a module that only Envoy itself
 // or the embedded gateway runs there (docs/decisions/040-no-attempts-behind-a-module-host.md).
 func CheckExtProc(c *config.Config) error {
 	var all []error
+	const instead = "run the modules in Envoy (leash up, leash render --target envoy) or without one (leash up --engine embedded)"
 	for i := range c.Routes {
-		if n := len(c.Routes[i].Targets); n > 1 {
-			all = append(all, c.Errorf("routes["+strconv.Itoa(i)+"].targets",
-				"a module host cannot ask %d providers one after the other: that happens behind it. "+
-					"Name one provider here, or run the modules in Envoy (leash up, leash render --target envoy) or without one (leash up --engine embedded)", n))
+		r, at := &c.Routes[i], "routes["+strconv.Itoa(i)+"]"
+		if n := len(r.Targets); n > 1 {
+			all = append(all, c.Errorf(at+".targets", "a module host cannot ask %d providers one after the other: that happens behind it. Name one provider here, or "+instead, n))
+			continue
+		}
+		if p := c.Providers[r.AllTargets()[0].Provider]; r.Path == "" && !p.Description().Plain() {
+			all = append(all, c.Errorf(at, "a module host cannot make requests what a provider of the kind %s reads: that happens behind it. Name another provider here, or "+instead, p.Kind))
 		}
 	}
 	return errors.Join(all...)

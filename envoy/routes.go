@@ -56,7 +56,8 @@ func (t *translation) routes() *route.RouteConfiguration {
 // clientsOwn are headers with which clients prove who they are, and those that tell of them.
 var clientsOwn = []string{
 	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address",
+	"openai-organization", "openai-project", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-forwarded-for", "x-forwarded-proto",
+	"x-envoy-external-address",
 }
 
 // notForClients is what a provider tells about the operator's account, and what only Envoy is to know.

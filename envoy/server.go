@@ -62,8 +62,11 @@ type Server struct {
 	changed  chan struct{} // closed and renewed whenever one of the above changes
 	current  *Resources    // what is, or was last, in force
 	snapshot *cache.Snapshot
-	keys     []string // every secret that Envoy has been given
+	keys     []string // secrets that Envoy has been given, the last ones first: of tokens there are many in time
 }
+
+// maxKeys is how many secrets are looked for in Envoy's log.
+const maxKeys = 1000
 
 // answer is what Envoy was sent at a time.
 type answer struct {
@@ -253,17 +256,29 @@ func (s *Server) push(ctx context.Context, r *Resources) error {
 	s.mu.Lock()
 	s.versions, s.snapshot = versions, snapshot
 	clear(s.refused)
-	for _, secret := range r.Secrets {
-		key := secret.GetGenericSecret().GetSecret().GetInlineString()
-		if key != "" && !slices.Contains(s.keys, key) {
-			s.keys = append(slices.Clone(s.keys), key)
-		}
-	}
+	s.hideFromLog(r)
 	s.mu.Unlock()
 	if err := s.cache.SetSnapshot(ctx, nodeID, snapshot); err != nil {
 		return fmt.Errorf("apply configuration: %w", err)
 	}
 	return s.wait(ctx)
+}
+
+// hideFromLog notes the secrets that Envoy is given, before those that it was given earlier.
+func (s *Server) hideFromLog(r *Resources) {
+	var keys []string
+	add := func(key string) {
+		if key != "" && len(keys) < maxKeys && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	for _, secret := range r.Secrets {
+		add(secret.GetGenericSecret().GetSecret().GetInlineString())
+	}
+	for _, key := range slices.Concat(r.hidden, s.keys) {
+		add(key)
+	}
+	s.keys = keys
 }
 
 // wait waits until Envoy has taken every type of the current snapshot that has resources, or refused one.

@@ -34,9 +34,11 @@ type Options struct {
 	CAFile string
 	// Mock, by the name of a provider, is the base URL of the mock that answers in its place.
 	Mock map[string]*url.URL
-	// Secrets are the providers' keys by the provider's name, to be sent over xDS. Without them the resources refer to
-	// the environment variable or file, which Envoy then reads itself.
+	// Secrets are the providers' keys, and tokens of service accounts, by the provider's name, to be sent over xDS. Without them the
+	// resources refer to the environment variable or file, which Envoy then reads itself.
 	Secrets map[string]config.SecretValue
+	// AWS are likewise access keys of Amazon's.
+	AWS map[string]config.AWSKey
 	// Generation is part of the VM of filters that hold inspectors only: another one makes Envoy load them anew.
 	Generation int
 	// Static puts everything into one bootstrap instead of resources that refer to each other over xDS.
@@ -57,7 +59,8 @@ type Resources struct {
 	Untried map[string]bool
 	Secrets []*tls.Secret
 
-	stage *listener.Listener // on which untried extensions are tried
+	hidden []string           // what Envoy's log must not hold, besides Secrets
+	stage  *listener.Listener // on which untried extensions are tried
 }
 
 // Translate makes Envoy's resources of a configuration.
@@ -73,6 +76,9 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		r.Untried[f.Name] = f.Own
 	}
 	for _, name := range sortedKeys(c.Providers) {
+		if err := t.checkStatic(name); err != nil {
+			return nil, err
+		}
 		r.Clusters = append(r.Clusters, t.cluster(name))
 		if !o.withoutCarriers {
 			carrier, err := t.carrier(name)
@@ -84,6 +90,9 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		}
 		if secret := t.secret(name); secret != nil {
 			r.Secrets = append(r.Secrets, secret)
+		}
+		if key, signs := o.AWS[name]; signs {
+			r.hidden = append(r.hidden, key.Secret.Reveal(), key.Token.Reveal())
 		}
 	}
 	r.Listener = t.listener(r)

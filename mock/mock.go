@@ -41,6 +41,8 @@ type Options struct {
 	Models []string
 	// Key, when it is not empty, is the only API key that is accepted. For Bedrock it is "ACCESS_KEY_ID:SECRET".
 	Key string
+	// Open takes requests also where they show no key at all, which those of some providers must.
+	Open bool
 	// Control serves /mock/faults and /mock/requests. Whoever reaches the provider can then make it fail, and read what
 	// others have sent to it with their credentials: it is for tests.
 	Control bool

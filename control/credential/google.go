@@ -112,10 +112,11 @@ var _ Source = (*Google)(nil)
 // Token gets a token.
 func (g *Google) Token(ctx context.Context) (Token, error) {
 	client := *g.client
-	client.Transport = during{ctx, client.Transport}
+	way := &during{ctx: ctx, base: client.Transport}
+	client.Transport = way
 	token, err := g.config.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, &client)).Token()
 	if err != nil {
-		return Token{}, fmt.Errorf("get a token for %s: %w", g.config.Email, tokenError(ctx, err))
+		return Token{}, fmt.Errorf("get a token for %s: %w", g.config.Email, tokenError(ctx, err, way.broken))
 	}
 	if token.AccessToken == "" {
 		return Token{}, fmt.Errorf("get a token for %s: the answer has none", g.config.Email)
@@ -129,28 +130,31 @@ func (g *Google) Token(ctx context.Context) (Token, error) {
 
 // during sends requests for as long as a context lasts, which package jwt does not by itself.
 type during struct {
-	ctx  context.Context //nolint:containedctx // for one exchange
-	base http.RoundTripper
+	ctx    context.Context //nolint:containedctx // for one exchange
+	base   http.RoundTripper
+	broken error // why no answer came, which package jwt tells as a text only
 }
 
 // RoundTrip sends a request.
-func (d during) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d *during) RoundTrip(r *http.Request) (*http.Response, error) {
 	base := d.base
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return base.RoundTrip(r.WithContext(d.ctx))
+	response, err := base.RoundTrip(r.WithContext(d.ctx))
+	d.broken = err
+	return response, err
 }
 
 // tokenError says what a person needs to know of a refusal: not the request, and of the answer what it says in its own fields.
-func tokenError(ctx context.Context, err error) error {
+func tokenError(ctx context.Context, err, broken error) error {
 	refusal, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		if ctx.Err() != nil {
 			return errors.New("the token endpoint did not answer in time")
 		}
-		if _, ok := errors.AsType[*url.Error](err); ok {
-			return fmt.Errorf("the token endpoint cannot be reached: %w", err)
+		if broken != nil {
+			return fmt.Errorf("the token endpoint cannot be reached: %w", broken)
 		}
 		return errors.New("the token endpoint's answer cannot be read")
 	}

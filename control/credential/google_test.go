@@ -143,6 +143,7 @@ func TestWhatTheTokenEndpointDoesWrongIsTold(t *testing.T) {
 		"redirection": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, "answers 307"},
+		"nobody": {nil, "the token endpoint cannot be reached: dial tcp"},
 		"silence": {func(_ http.ResponseWriter, r *http.Request) {
 			_ = r.ParseForm() // so that the server sees the client leave
 			<-r.Context().Done()
@@ -154,6 +155,9 @@ func TestWhatTheTokenEndpointDoesWrongIsTold(t *testing.T) {
 			g, err := credential.NewGoogle(account(t, s.URL+"/token", nil), credential.GoogleOptions{Client: s.Client()})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.handler == nil {
+				s.Close()
 			}
 			wait := 30 * time.Second
 			if name == "silence" {

@@ -39,12 +39,14 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 		return 0, p.unreadable(x, a, "it is encoded though it was asked for plain")
 	}
 	kind, _, _ := strings.Cut(x.ResponseHeader("content-type"), ";")
-	a.answer.streams = !a.answer.failed && strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
+	a.answer.streams = !a.answer.failed && (strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") || p.amazons(kind))
 	switch {
 	case a.answer.streams && a.translation != nil:
 		a.answer.events = a.translation.Stream(a.framing)
 		if a.framing == llm.JSONArray {
 			x.SetResponseHeader("content-type", "application/json")
+		} else if p.amazons(kind) {
+			x.SetResponseHeader("content-type", "text/event-stream")
 		}
 		return module.Pieces, nil
 	case a.answer.streams:
@@ -89,6 +91,9 @@ func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end
 	a := &attempt.answer
 	if a.begun && a.events == nil {
 		return body, false, nil
+	}
+	if p.api == translate.Converse {
+		return p.amazonStream(x, attempt, body, end)
 	}
 	a.out = a.out[:0]
 	err = a.decoder.Feed(body, func(f llm.Frame) error { return p.event(x, attempt, f) })

@@ -39,14 +39,19 @@ const (
 type Config struct {
 	// Name is the provider's.
 	Name string `json:"name"`
-	// API is the one that it is spoken to in by those whose own it does not have: chat, responses, messages or gemini.
+	// API is the one that it is spoken to in by those whose own it does not have: chat, responses, messages, gemini or converse.
 	API string `json:"api"`
 	// Formats are what it can be sent as clients send it.
 	Formats []string `json:"formats"`
 	// BasePath is the path of its base URL.
 	BasePath string `json:"base_path"`
-	// Paths are those of formats that are not at their usual place, relative to the base URL; {model} in one stands for the model.
+	// Paths are those of formats that are not at their usual place, relative to the base URL; {model} in one stands for the model. A
+	// provider that has any has nothing else.
 	Paths map[string]string `json:"paths"`
+	// Streams are likewise those of formats that are elsewhere when they are streamed.
+	Streams map[string]string `json:"streams"`
+	// Quirks are what it reads otherwise than its API's maker: old_limit, without_stream_options, vertex.
+	Quirks []string `json:"quirks"`
 	// MaxTokens bounds answers where the API demands a bound and the client gives none.
 	MaxTokens int64 `json:"max_tokens"`
 	// Breaker says when the provider is not worth an attempt.
@@ -82,6 +87,7 @@ type Provider struct {
 	base    string
 	native  []llm.Format
 	paths   map[llm.Format]string
+	streams map[llm.Format]string
 	breaker breaker.Settings
 }
 
@@ -90,8 +96,7 @@ var _ module.Carrier = (*Provider)(nil)
 // New builds the module.
 func New(c Config) (*Provider, error) {
 	p := &Provider{
-		name: c.Name, base: strings.TrimSuffix(c.BasePath, "/"), options: translate.Options{MaxTokens: c.MaxTokens}, paths: map[llm.Format]string{},
-		breaker: breaker.Settings(c.Breaker),
+		name: c.Name, base: strings.TrimSuffix(c.BasePath, "/"), options: translate.Options{MaxTokens: c.MaxTokens}, breaker: breaker.Settings(c.Breaker),
 	}
 	switch c.API {
 	case "chat":
@@ -102,8 +107,10 @@ func New(c Config) (*Provider, error) {
 		p.api = translate.Messages
 	case "gemini":
 		p.api = translate.Gemini
+	case "converse":
+		p.api = translate.Converse
 	default:
-		return nil, errors.New("api: " + strconv.Quote(c.API) + " is not chat, responses, messages or gemini")
+		return nil, errors.New("api: " + strconv.Quote(c.API) + " is not chat, responses, messages, gemini or converse")
 	}
 	for i, name := range c.Formats {
 		f := llm.FormatNamed(name)
@@ -112,14 +119,36 @@ func New(c Config) (*Provider, error) {
 		}
 		p.native = append(p.native, f)
 	}
-	for name, path := range c.Paths {
+	for i, quirk := range c.Quirks {
+		switch quirk {
+		case "old_limit":
+			p.options.OldLimit = true
+		case "without_stream_options":
+			p.options.WithoutStreamOptions = true
+		case "vertex":
+			p.options.Vertex = true
+		default:
+			return nil, errors.New("quirks[" + strconv.Itoa(i) + "]: " + strconv.Quote(quirk) + " is not old_limit, without_stream_options or vertex")
+		}
+	}
+	var err error
+	if p.paths, err = byFormat("paths", c.Paths); err != nil {
+		return nil, err
+	}
+	p.streams, err = byFormat("streams", c.Streams)
+	return p, err
+}
+
+func byFormat(field string, named map[string]string) (map[llm.Format]string, error) {
+	paths := map[llm.Format]string{}
+	for name, path := range named {
 		f := llm.FormatNamed(name)
 		if f == llm.None {
-			return nil, errors.New("paths: there is no format " + strconv.Quote(name))
+			return nil, errors.New(field + ": there is no format " + strconv.Quote(name))
 		}
-		p.paths[f] = path
+		paths[f] = path
 	}
-	return p, nil
+	return paths, nil
 }
 
 // attempt is what is known of an exchange between its request and its answer.
@@ -158,19 +187,29 @@ func (p *Provider) request(x *module.Exchange, model string, body []byte) ([]byt
 	return p.translate(x, model, body)
 }
 
-// pass sends a request as it is, but for the model's name.
+// pass sends a request as it is, but for the model's name and what the provider reads otherwise.
 func (p *Provider) pass(x *module.Exchange, model string, body []byte) ([]byte, error) {
-	path := x.RequestHeader(":path")
-	if model != "" {
+	path, streamed := x.RequestHeader(":path"), false
+	if o := p.options; model != "" || len(p.paths) > 0 || o.OldLimit || o.WithoutStreamOptions || o.Vertex {
 		r, err := llm.ParseRequestAt(x.Format, path, body)
 		if err != nil {
 			return nil, unreadable(err)
 		}
-		r.SetModel(model)
-		body, path = r.Bytes(), r.Path()
+		if model != "" {
+			r.SetModel(model)
+		}
+		if o.OldLimit {
+			r.OldLimit()
+		}
+		if o.WithoutStreamOptions {
+			r.WithoutStreamOptions()
+		}
+		if o.Vertex {
+			r.ForVertex()
+		}
+		body, path, model, streamed = r.Bytes(), r.Path(), r.Model, r.Stream
 	}
-	x.SetRequestHeader(":path", p.path(x.Format, path, model, body))
-	return body, nil
+	return body, p.to(x, x.Format, path, model, streamed)
 }
 
 func (p *Provider) translate(x *module.Exchange, model string, body []byte) ([]byte, error) {
@@ -186,15 +225,14 @@ func (p *Provider) translate(x *module.Exchange, model string, body []byte) ([]b
 	}
 	a := module.Local[attempt](x)
 	a.translation = t
-	if x.Format == llm.GoogleStream && !strings.Contains(x.RequestHeader(":path"), "alt=sse") {
+	if x.Format == llm.GoogleStream && !strings.Contains(x.RequestHeader(":path"), asEvents) {
 		a.framing = llm.JSONArray
 		x.Frames(llm.JSONArray)
 	}
 	if model == "" {
 		model = clientModel(x, body)
 	}
-	x.SetRequestHeader(":path", p.path(to.Format, to.Path, model, body))
-	return to.Body, nil
+	return to.Body, p.to(x, to.Format, to.Path, model, t.Streams())
 }
 
 // clientModel is the model as the client names it.
@@ -207,19 +245,30 @@ func clientModel(x *module.Exchange, body []byte) string {
 	return model
 }
 
-// path is where a request goes: where its format has it, behind the path of the base URL, which has the version of
-// OpenAI's API in it as clients of that have it.
-func (p *Provider) path(f llm.Format, path, model string, body []byte) string {
-	if own, ok := p.paths[f]; ok {
-		if model == "" {
-			model = gjson.GetBytes(body, "model").String()
+// asEvents is how a client of Google's asks for a stream of events instead of one JSON array.
+const asEvents = "alt=sse"
+
+// to sends a request where its format has it, behind the path of the base URL, which has the version of OpenAI's API in it as clients of
+// that have it.
+func (p *Provider) to(x *module.Exchange, f llm.Format, path, model string, streamed bool) error {
+	own, ok := p.paths[f]
+	switch {
+	case ok:
+		if at, elsewhere := p.streams[f]; elsewhere && streamed {
+			own = at
 		}
-		return p.base + strings.ReplaceAll(own, "{model}", escaped(model))
-	}
-	if f.Family() == llm.OpenAI {
+		own = strings.ReplaceAll(own, "{model}", escaped(model))
+		if f == llm.GoogleStream && strings.Contains(path, asEvents) {
+			own += "?" + asEvents
+		}
+		path = own
+	case len(p.paths) > 0:
+		return next(module.Refuse(400, "not_translatable", "the provider of this model does not serve %s", f.String()))
+	case f.Family() == llm.OpenAI && f != llm.None:
 		path = strings.TrimPrefix(path, "/v1")
 	}
-	return p.base + path
+	x.SetRequestHeader(":path", p.base+path)
+	return nil
 }
 
 // escaped is a model's name as it can stand in a path.
@@ -228,7 +277,7 @@ func escaped(model string) string {
 	path := make([]byte, 0, len(model))
 	for i := range len(model) {
 		switch c := model[i]; {
-		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~', c == '@':
 			path = append(path, c)
 		default:
 			path = append(path, '%', hex[c>>4], hex[c&15])

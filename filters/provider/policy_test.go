@@ -238,9 +238,11 @@ func TestTheBreakerIsToldHowItWent(t *testing.T) {
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	definition, _ := module.Lookup("provider")
 	for config, want := range map[string]string{
-		`{"api":"soap"}`:              `api: "soap" is not chat, responses, messages or gemini`,
+		`{"api":"soap"}`:              `api: "soap" is not chat, responses, messages, gemini or converse`,
 		`{"formats":["x"]}`:           `formats[0]: there is no format "x"`,
 		`{"paths":{"x":"/"}}`:         `paths: there is no format "x"`,
+		`{"streams":{"x":"/"}}`:       `streams: there is no format "x"`,
+		`{"quirks":["slow"]}`:         `quirks[0]: "slow" is not old_limit, without_stream_options or vertex`,
 		`{"breaker":{"open":"soon"}}`: `breaker.open: "soon" is not a duration (such as "90s" or "1h")`,
 	} {
 		if _, err := definition.New([]byte(config)); err == nil || err.Error() != want {

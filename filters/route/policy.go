@@ -141,6 +141,7 @@ type Router struct {
 func New(c Config) (*Router, error) {
 	r := &Router{routes: c.Routes, formats: map[string][]llm.Format{}, random: rand.Uint64N}
 	for i, p := range c.Providers {
+		r.formats[p.Name] = nil // known, also where it has none
 		for j, name := range p.Formats {
 			f := llm.FormatNamed(name)
 			if f == llm.None {

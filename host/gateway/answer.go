@@ -33,11 +33,19 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 	p := x.generation.providers[to.provider]
 	x.attributes.provider = p
 	r := p.upstreamRequest(headers, to.path).WithContext(x.ctx)
-	if _, whole := x.up.begun(); whole {
-		body, _, _ := x.up.take() // providers get no trailers
+	var body []byte
+	if _, whole := x.up.begun(); whole || p.proof != nil && p.proof.ofBody() {
+		if !x.keep() { // which does not wait where it is whole; providers get no trailers
+			return x.gaveUp()
+		}
+		body, x.kept = x.kept, nil
 		setBody(r, body)
 	} else {
 		r.Body, r.ContentLength = &x.up, contentLength(headers)
+	}
+	if !p.prove(r, body) {
+		x.reply(noProof)
+		return x.await()
 	}
 	if !p.begin() {
 		return x.unanswered(p)

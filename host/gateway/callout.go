@@ -23,7 +23,10 @@ var _ abi.HTTPCaller = (*caller)(nil)
 // maxCallBytes bounds what is read of an answer. A longer one is none.
 const maxCallBytes = 16 << 20
 
-var errLongAnswer = errors.New("the answer is longer than a module may read")
+var (
+	errLongAnswer = errors.New("the answer is longer than a module may read")
+	errNoProof    = errors.New("there is no token for the provider yet")
+)
 
 // HTTPCall makes a call and tells done its answer.
 func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*abi.HTTPAnswer)) error {
@@ -46,9 +49,6 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 			r.Header.Add(name, value)
 		}
 	}
-	if p.key != "" {
-		r.Header.Set(p.auth, p.key)
-	}
 	if len(call.Body) > 0 {
 		body := call.Body
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -60,6 +60,10 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 			limited, cancel = context.WithTimeout(ctx, call.Timeout)
 		}
 		defer cancel()
+		if !p.prove(r, call.Body) {
+			done(noAnswer(errNoProof))
+			return
+		}
 		done(p.call(r.WithContext(limited)))
 	})
 	return nil

@@ -172,6 +172,9 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	r := p.upstreamRequest(sent, path).WithContext(a.ctx)
 	body, _, _ := a.up.take()
 	setBody(r, body)
+	if !p.prove(r, body) {
+		return a.reply(noProof)
+	}
 	if !p.begin() {
 		return a.unanswered()
 	}

@@ -48,8 +48,10 @@ type Options struct {
 	CAFile string
 	// Mock, by the name of a provider, is the base URL of the mock that answers in its place.
 	Mock map[string]*url.URL
-	// Secrets are the providers' keys by the provider's name.
+	// Secrets are the providers' keys, and tokens of service accounts, by the provider's name.
 	Secrets map[string]config.SecretValue
+	// AWS are likewise access keys of Amazon's.
+	AWS map[string]config.AWSKey
 }
 
 // A Refused error says that a configuration cannot run, and which part of it: nothing has changed then.
@@ -130,6 +132,18 @@ func (g *Gateway) Apply(ctx context.Context, c *config.Config, o Options) error 
 	}
 	g.forgetPrograms(ctx)
 	return err
+}
+
+// Renew replaces the key of a provider for requests that come from now on. One that there is no such provider for is forgotten.
+func (g *Gateway) Renew(provider string, secret config.SecretValue) {
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	if g.current == nil { // only Apply and Close change it
+		return
+	}
+	if p := g.current.providers[provider]; p != nil && p.proof != nil {
+		p.proof.renew(secret)
+	}
 }
 
 // replace makes another generation the current one and ends the old one when its exchanges have ended.

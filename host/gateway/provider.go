@@ -20,9 +20,8 @@ import (
 type provider struct {
 	name      string
 	base      *url.URL
-	host      string // the Host header
-	key       string // as it stands in the header auth; "" where the provider has none
-	auth      string
+	host      string            // the Host header
+	proof     proof             // of who asks; nil where the provider wants none
 	needed    map[string]string // headers that every request needs which does not say otherwise
 	total     time.Duration
 	idle      time.Duration
@@ -41,11 +40,8 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	configured := c.Providers[name]
 	base, kind := baseURL(name, c, o), configured.Description()
 	p := &provider{
-		name: name, base: base, host: authority(base), counts: m.upstream(name), auth: kind.Auth.Header, needed: kind.Headers,
+		name: name, base: base, host: authority(base), counts: m.upstream(name), proof: newProof(configured, o, name), needed: kind.Headers,
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
-	}
-	if configured.APIKey != nil && o.Mock[name] == nil {
-		p.key = kind.Auth.Prefix + o.Secrets[name].Reveal()
 	}
 	connect := time.Duration(configured.Timeouts.Connect)
 	dialer := &net.Dialer{Timeout: connect}

@@ -166,9 +166,6 @@ func (p *provider) upstreamRequest(h *abi.Headers, to string) *http.Request {
 			r.Header[name] = []string{value}
 		}
 	}
-	if p.key != "" {
-		r.Header[p.auth] = []string{p.key}
-	}
 	return r
 }
 

@@ -124,7 +124,8 @@ func authority(u *url.URL) string {
 // What a client sends to prove who it is, and what only Leash needs to know (x-leash-...), is not for providers.
 var notForProviders = []string{
 	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-	"openai-organization", "openai-project", "x-forwarded-for", "x-forwarded-proto", attemptHeader, retriesHeader,
+	"openai-organization", "openai-project", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-forwarded-for", "x-forwarded-proto",
+	attemptHeader, retriesHeader,
 }
 
 // What a provider tells about the operator's account, or about itself, is not for clients.

@@ -134,7 +134,7 @@ func New(client llm.Format, to API, options Options) (*Exchange, error) {
 	}
 	switch {
 	case from == to && !x.older:
-		return nil, &Error{Reason: "the provider speaks what the client does: nothing is to be translated"}
+		return nil, &Error{Reason: to.String() + " is what the client speaks: there is nothing to translate into"}
 	case op == count && to != Messages && to != Gemini && to != Converse, op == embed && to != Chat && to != Gemini:
 		return nil, &Error{Reason: client.String() + " has no counterpart in " + to.String()}
 	}
@@ -169,6 +169,9 @@ func (x *Exchange) Request(model string, body []byte) (Request, error) {
 	format := x.Format()
 	return Request{Format: format, Path: format.Path(x.providerModel()), Body: out}, nil
 }
+
+// Streams tells whether the answer is to be streamed, known once Request has returned.
+func (x *Exchange) Streams() bool { return x.stream }
 
 // Format is what the provider is spoken to in, known once Request has returned; llm.None for Converse.
 func (x *Exchange) Format() llm.Format {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/leash-gateway/leash/filters/provider/sigv4"
+	"github.com/leash-gateway/leash/host/gateway/sigv4"
 )
 
 // example is what Amazon's documentation and test suite sign with.

@@ -1,0 +1,334 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+// clouds is a gateway to providers in the clouds of Amazon, Google and Microsoft.
+const clouds = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
+modules: {separate: {{.Separate}}}
+providers:
+  bedrock:
+    kind: bedrock
+    base_url: "{{.Fleet.bedrock.Server}}"
+    region: us-east-1
+    aws: {access_key_id: {env: AWS_ACCESS_KEY_ID}, secret_access_key: {env: AWS_SECRET_ACCESS_KEY}, session_token: {env: AWS_SESSION_TOKEN}}
+  vertex: {kind: vertex, base_url: "{{.Fleet.vertex.Server}}", project: my-project, location: us-central1, service_account: {env: LEASH_TEST_ACCOUNT_VERTEX}}
+  claude: {kind: vertex-anthropic, base_url: "{{.Fleet.claude.Server}}", project: my-project, location: global, service_account: {env: LEASH_TEST_ACCOUNT_CLAUDE}}
+  azure: {kind: azure-openai, base_url: "{{.Fleet.azure.Server}}/openai/v1", api_key: {env: LEASH_TEST_KEY_AZURE}}
+  deployments: {kind: azure-openai-deployments, base_url: "{{.Fleet.deployments.Server}}", api_version: 2024-10-21, api_key: {env: LEASH_TEST_KEY_DEPLOYMENTS}}
+  openai: {kind: openai, base_url: "{{.Fleet.openai.Server}}/v1", api_key: {env: LEASH_TEST_KEY_OPENAI}}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
+routes:
+  - {model: on-bedrock, provider: bedrock, upstream_model: "us.anthropic.claude-sonnet-4-5-20250929-v1:0"}
+  - {model: on-vertex, provider: vertex, upstream_model: gemini-2.5-flash}
+  - {model: on-claude, provider: claude, upstream_model: claude-sonnet-4-5@20250929}
+  - {model: on-azure, provider: azure, upstream_model: gpt-4o-mini}
+  - {model: on-deployments, provider: deployments, upstream_model: my-deployment}
+pipeline:
+  - module: costtracker
+  - module: logger
+  - module: auth
+`
+
+// cloudModels are the models of the providers of clouds, as the providers know them, and where requests for them come.
+var cloudModels = map[string]struct{ model, path string }{
+	"bedrock":     {"us.anthropic.claude-sonnet-4-5-20250929-v1:0", "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"},
+	"vertex":      {"gemini-2.5-flash", "/v1/projects/my-project/locations/us-central1/publishers/google/models/gemini-2.5-flash:"},
+	"claude":      {"claude-sonnet-4-5@20250929", "/v1/projects/my-project/locations/global/publishers/anthropic/models/claude-sonnet-4-5@20250929:"},
+	"azure":       {"gpt-4o-mini", "/openai/v1/"},
+	"deployments": {"my-deployment", "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21"},
+}
+
+func startClouds(t testing.TB, p ports) ports {
+	t.Helper()
+	p.Fleet = startFleet(t, "bedrock", "vertex", "claude", "azure", "deployments", "openai")
+	return p
+}
+
+// A serviceAccount is the key of one of Google's, and the server that gives tokens for it, whose certificate leash is to trust.
+type serviceAccount struct {
+	document, certificate string
+	server                *httptest.Server
+}
+
+var accountKey = sync.OnceValue(func() string {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+})
+
+func newServiceAccount(t testing.TB, tokens http.Handler) *serviceAccount {
+	t.Helper()
+	s := httptest.NewTLSServer(tokens)
+	t.Cleanup(s.Close)
+	a := &serviceAccount{server: s, certificate: filepath.Join(t.TempDir(), "ca.pem")}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(a.certificate, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(map[string]string{
+		"type": "service_account", "project_id": "my-project", "private_key_id": "1", "client_email": "leash@my-project.iam.gserviceaccount.com",
+		"private_key": accountKey(), "token_uri": s.URL + "/token",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.document = string(encoded)
+	return a
+}
+
+func TestAnyClientReachesAnyCloud(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		p = startClouds(t, p)
+		g := start(t, clouds, p)
+		for _, d := range dialects {
+			for provider, at := range cloudModels {
+				t.Run(d.name+" to "+provider, func(t *testing.T) {
+					g := g.with(t)
+					a := do(t, d.request(g, "on-"+provider, "say: well done", false))
+					if a.Status != 200 {
+						t.Fatalf("got %d %s", a.Status, a.Body)
+					}
+					wantAll(t, a.Body, d.answers)
+					if line := g.exchange(a.Header.Get("X-Request-Id")); line["provider"] != provider || line["upstream_model"] != at.model {
+						t.Errorf("the log says %v", line)
+					}
+					a = do(t, d.request(g, "on-"+provider, "say: well done", true))
+					if kind := a.Header.Get("Content-Type"); a.Status != 200 || !strings.HasPrefix(kind, "text/event-stream") {
+						t.Fatalf("stream: got %d %s %s", a.Status, kind, a.Body)
+					}
+					wantAll(t, a.Body, d.events)
+				})
+			}
+		}
+		for provider, at := range cloudModels {
+			for _, r := range p.Fleet[provider].Requests() {
+				if !strings.HasPrefix(r.Target, at.path) && r.Target != "/token" {
+					t.Errorf("%s was asked for %s", provider, r.Target)
+				}
+			}
+		}
+		p.Fleet.wantKeysKept(t)
+		wantCloudSecretsKept(t, g, p.Fleet)
+	})
+}
+
+// wantCloudSecretsKept looks for credentials in all that people read.
+func wantCloudSecretsKept(t *testing.T, g *gateway, f fleet) {
+	t.Helper()
+	places := map[string]string{"the metrics": get(t, g.Control+"/metrics").Body, "standard error": g.stderr()}
+	if g.ports.engine() == "envoy" {
+		places["Envoy's config_dump"] = get(t, g.Admin+"/config_dump?include_eds").Body
+		places["Envoy's clusters"] = get(t, g.Admin+"/clusters").Body
+	}
+	for place, text := range places {
+		for name, m := range f {
+			for _, secret := range m.planted() {
+				if secret != accessKeyID && strings.Contains(text, secret) { // an id is no secret
+					t.Errorf("a credential of %s stands in %s", name, place)
+				}
+			}
+		}
+		if strings.Contains(text, "PRIVATE KEY") {
+			t.Errorf("the key of a service account stands in %s", place)
+		}
+	}
+}
+
+// TestNoCredentialOfACloudReachesAnotherProvider fails each of them over to each other one.
+func TestNoCredentialOfACloudReachesAnotherProvider(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		p = startClouds(t, p)
+		known := map[string]string{"openai": "gpt-4o-mini"}
+		for provider, at := range cloudModels {
+			known[provider] = at.model
+		}
+		var routes strings.Builder
+		for first, model := range known {
+			for second, other := range known {
+				if first != second {
+					fmt.Fprintf(&routes, "  - {model: %s-or-%s, targets: [{provider: %s, model: %q}, {provider: %s, model: %q}]}\n", first, second, first, model, second, other)
+				}
+			}
+		}
+		g := start(t, strings.Replace(clouds, "routes:\n", "routes:\n"+routes.String(), 1), p)
+		for first := range known {
+			for fault, behavior := range map[string]mock.Behavior{
+				"error 500": {Status: 500}, "the key is not accepted": {Status: 403}, "closes the connection": {Drop: true}, "garbage": {InvalidJSON: true},
+			} {
+				p.Fleet[first].SetFaults(behavior)
+				for second := range known {
+					if first == second {
+						continue
+					}
+					for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {
+						t.Run(fmt.Sprintf("%s, %s of %s, then %s", d.name, fault, first, second), func(t *testing.T) {
+							g := g.with(t)
+							a := do(t, d.request(g, first+"-or-"+second, "say: well done", false))
+							if a.Status != 200 {
+								t.Fatalf("got %d %s", a.Status, a.Body)
+							}
+							wantAll(t, a.Body, d.answers)
+						})
+					}
+				}
+				p.Fleet[first].ClearFaults()
+			}
+		}
+		p.Fleet.wantKeysKept(t)
+		for name, m := range p.Fleet {
+			if !strings.Contains(m.received(t), "well done") {
+				t.Errorf("%s was never asked", name)
+			}
+		}
+	})
+}
+
+// vertexAlone is a gateway to one provider whose tokens come from a service account, and one beside it.
+const vertexAlone = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
+providers:
+  vertex: {kind: vertex, base_url: "{{.Fleet.vertex.Server}}", project: my-project, location: us-central1, service_account: {env: LEASH_TEST_ACCOUNT_VERTEX}}
+  openai: {kind: openai, base_url: "{{.Fleet.openai.Server}}/v1", api_key: {env: LEASH_TEST_KEY_OPENAI}}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
+routes:
+  - {model: on-vertex, provider: vertex, upstream_model: gemini-2.5-flash}
+  - {model: on-either, targets: [{provider: vertex, model: gemini-2.5-flash}, {provider: openai, model: gpt-4o-mini}]}
+pipeline:
+  - module: logger
+  - module: auth
+`
+
+// tokenServer gives tokens, each another one, that live as long as it says; while it is broken it gives none.
+type tokenServer struct {
+	given    atomic.Int64
+	lifetime time.Duration
+	broken   atomic.Bool
+}
+
+func (s *tokenServer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if s.broken.Load() {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprint(w, `{"error":"invalid_grant","error_description":"Invalid grant: account not found"}`)
+		return
+	}
+	_, _ = fmt.Fprintf(w, `{"access_token":"ya29.planted-%d","expires_in":%d,"token_type":"Bearer"}`, s.given.Add(1), int(s.lifetime.Seconds()))
+}
+
+func TestTokensAreGotAndRenewedOffTheWayOfRequests(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		server := &tokenServer{lifetime: 6 * time.Second}
+		server.broken.Store(true)
+		backend := mock.New(mock.Options{})
+		var last atomic.Pointer[string]
+		vertex := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			token := r.Header.Get("Authorization")
+			last.Store(&token)
+			backend.ServeHTTP(w, r)
+		}))
+		t.Cleanup(vertex.Close)
+		p.Fleet = startFleet(t, "openai")
+		p.Fleet["vertex"] = &member{name: "vertex", address: strings.TrimPrefix(vertex.URL, "http://"), account: newServiceAccount(t, server)}
+		g := launch(t, vertexAlone, p)
+
+		ready := func() answer { return get(t, g.Control+"/readyz") }
+		eventually(t, "the gateway to say that it has no token", func() bool {
+			response, err := http.Get(g.Control + "/readyz")
+			if err != nil {
+				return false
+			}
+			_ = response.Body.Close()
+			return strings.Contains(ready().Body, "provider vertex: there is no token: get a token for leash@my-project.iam.gserviceaccount.com: "+
+				"the token endpoint answers 400 Bad Request: invalid_grant: Invalid grant: account not found")
+		})
+		for _, d := range dialects {
+			var a answer
+			eventually(t, "the gateway to answer", func() bool {
+				response, err := http.DefaultTransport.RoundTrip(d.request(g, "on-vertex", "say: hi", false))
+				if err != nil {
+					return false
+				}
+				_ = response.Body.Close()
+				a = do(t, d.request(g, "on-vertex", "say: hi", false))
+				return a.Status != 0
+			})
+			if a.Status != 503 || !strings.Contains(a.Body, "there is no token for the provider of this model yet") {
+				t.Errorf("%s before the first token: got %d %s", d.name, a.Status, a.Body)
+			}
+			wantAll(t, a.Body, d.failure)
+			if a = do(t, d.request(g, "on-either", "say: well done", false)); a.Status != 200 {
+				t.Errorf("%s, with another provider: got %d %s", d.name, a.Status, a.Body)
+			}
+		}
+		if last.Load() != nil {
+			t.Error("the provider was asked before there was a token for it")
+		}
+
+		server.broken.Store(false)
+		g.waitReady()
+		chat := dialectNamed("chat")
+		seen := map[string]bool{}
+		eventually(t, "three tokens to be used", func() bool {
+			if a := do(t, chat.request(g, "on-vertex", "say: hi", false)); a.Status != 200 {
+				t.Fatalf("with a token: got %d %s", a.Status, a.Body)
+			}
+			seen[*last.Load()] = true
+			return len(seen) >= 3
+		})
+		server.broken.Store(true)
+		eventually(t, "a failure to be logged", func() bool {
+			if a := do(t, chat.request(g, "on-vertex", "say: hi", false)); a.Status != 200 {
+				t.Fatalf("while the token cannot be renewed: got %d %s", a.Status, a.Body)
+			}
+			return strings.Count(g.stderr(), "a provider's token could not be renewed") > 1
+		})
+		if a := ready(); a.Status != 200 {
+			t.Errorf("a token that cannot be renewed makes the gateway unready: %s", a.Body)
+		}
+		places := map[string]string{"standard error": g.stderr(), "the metrics": get(t, g.Control+"/metrics").Body}
+		if p.engine() == "envoy" {
+			places["config_dump"] = get(t, g.Admin+"/config_dump?include_eds").Body
+		}
+		for place, text := range places {
+			if strings.Contains(text, "ya29.planted") || strings.Contains(text, "PRIVATE KEY") {
+				t.Errorf("a credential stands in %s", place)
+			}
+		}
+	})
+}
