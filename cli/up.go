@@ -35,7 +35,7 @@ func upCommand() *cli.Command {
 			"found, else embedded.\n" +
 			"Modules of one's own, in files or registries, are held against their manifests and against modules.trust; what was\n" +
 			"looked at is kept in LEASH_BLOBS (leash/blobs in the user's folder for caches) and loaded from there. A file that is\n" +
-			"built anew is loaded anew.",
+			"built anew is loaded anew, and a secret whose file changes is read again.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{
@@ -112,15 +112,15 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 		},
 	}
 	// Before the engine is there: it takes what is waiting for it.
-	changes, modules := config.Watch(ctx, g.path), newModuleFiles(ctx)
-	modules.watch(loaded)
+	changes, files := config.Watch(ctx, g.path), newNamedFiles(ctx)
+	files.watch(loaded)
 	g.group.Go(func() error { return g.serveControl(ctx) })
 	g.group.Go(func() error { return g.engine.run(ctx) })
 	g.group.Go(func() error {
 		if err := g.start(ctx); err != nil {
 			return err
 		}
-		return g.follow(ctx, changes, modules)
+		return g.follow(ctx, changes, files)
 	})
 	err = g.group.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -251,8 +251,8 @@ func (g *gateway) startMock(ctx context.Context) (*url.URL, error) {
 	return g.mock, nil
 }
 
-// follow applies the file again whenever it or a module that it names changes, or SIGHUP comes.
-func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, modules *moduleFiles) error {
+// follow applies the file again whenever it or one that it names changes, or SIGHUP comes.
+func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, files *namedFiles) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -261,7 +261,7 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, modules *
 		case <-ctx.Done():
 			return nil
 		case <-changes:
-		case <-modules.changed:
+		case <-files.changed:
 		case <-hangups:
 		}
 		err := g.reload(ctx)
@@ -272,7 +272,7 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, modules *
 			g.log.Error("the changed configuration is refused, the old one goes on")
 			_, _ = fmt.Fprintln(g.stderr, err)
 		}
-		modules.watch(g.config)
+		files.watch(g.config)
 	}
 }
 

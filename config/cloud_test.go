@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,8 +58,9 @@ func TestProvidersInCloudsAreFoundByWhatIsSaidOfThem(t *testing.T) {
 			t.Errorf("%s: %s is at %s, want %s", provider, format, got[format], path)
 		}
 	}
-	if got := c.Providers["bedrock-file"].AWS.CredentialsFile; got != filepath.Join("testdata", "valid", "secrets", "aws") {
-		t.Errorf("the credentials are looked for in %s", got)
+	want := []string{filepath.Join("testdata", "valid", "secrets", "account.json"), filepath.Join("testdata", "valid", "secrets", "aws"), filepath.Join("testdata", "valid", "token")}
+	if got := c.Files(); !slices.Equal(got, want) {
+		t.Errorf("it names the files %v, want %v", got, want)
 	}
 }
 

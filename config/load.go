@@ -78,6 +78,23 @@ func (c *Config) findFiles() {
 	}
 }
 
+// Files are those that the configuration names and that may change while it is in force: modules of the user's own, and secrets.
+func (c *Config) Files() (files []string) {
+	for _, m := range c.Pipeline {
+		files = append(files, m.File)
+	}
+	for _, p := range c.Providers {
+		for _, secret := range p.secrets() {
+			files = append(files, secret.File)
+		}
+		if p.AWS != nil {
+			files = append(files, p.AWS.CredentialsFile)
+		}
+	}
+	slices.Sort(files)
+	return slices.DeleteFunc(slices.Compact(files), func(file string) bool { return file == "" })
+}
+
 func (c *Config) find(file *string) {
 	if *file != "" && !filepath.IsAbs(*file) {
 		*file = filepath.Join(filepath.Dir(c.file), *file)

@@ -68,7 +68,8 @@ JSON Schema for editors. An unknown field or a wrong value is refused with its l
 text: it cannot add fields. Files are relative to the folder of ` + "`leash.yaml`" + `. Sizes are written as ` + "`512KiB`, `10MiB`, `1GiB`" + `, durations as
 ` + "`500ms`, `90s`, `1h30m`" + `.
 
-A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to; SIGHUP reads secrets again too. Only ` + "`control.listen`, `envoy.admin`" + `
+A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to, and so is a secret or module whose file
+changes; SIGHUP does the same. Only ` + "`control.listen`, `envoy.admin`" + `
 and ` + "`envoy.concurrency`" + ` need a new start.
 `)
 	r.section("", "", reflect.ValueOf(c).Elem())

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -331,4 +332,153 @@ func TestTokensAreGotAndRenewedOffTheWayOfRequests(t *testing.T) {
 			}
 		}
 	})
+}
+
+// amazonAlone is a gateway to Bedrock with an access key in a file.
+const amazonAlone = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 1}
+providers:
+  bedrock: {kind: bedrock, base_url: "{{.Provider}}", region: us-east-1, aws: {credentials_file: aws, profile: leash}}
+  environment:
+    kind: bedrock
+    base_url: "{{.Provider}}"
+    region: us-east-1
+    aws: {access_key_id: {env: AWS_ACCESS_KEY_ID}, secret_access_key: {env: AWS_SECRET_ACCESS_KEY}, session_token: {env: AWS_SESSION_TOKEN}}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
+routes:
+  - {model: by-file, provider: bedrock, upstream_model: anthropic.claude-sonnet-4-5}
+  - {model: by-environment, provider: environment, upstream_model: anthropic.claude-sonnet-4-5}
+pipeline:
+  - module: auth
+`
+
+// writeAccessKey writes an access key beside a leash.yaml, as programs of Amazon's do.
+func writeAccessKey(t testing.TB, g *gateway, id, secret string) {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(g.Config), "aws")
+	text := "[default]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = other\n\n[leash]\naws_access_key_id = " + id + "\naws_secret_access_key = " + secret + "\n"
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bedrockFor is Bedrock for whoever signs with one of several access keys, secrets by their ids.
+func bedrockFor(t testing.TB, keys map[string]string) (url string) {
+	t.Helper()
+	accounts := map[string]*mock.Provider{}
+	for id, secret := range keys {
+		accounts[id] = mock.New(mock.Options{Key: id + ":" + secret})
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for id, account := range accounts {
+			if strings.Contains(r.Header.Get("Authorization"), "Credential="+id+"/") {
+				account.ServeHTTP(w, r)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func TestAnAccessKeyThatIsReplacedInItsFileIsTaken(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		p.Fleet = fleet{"bedrock": nil}
+		p.Provider = bedrockFor(t, map[string]string{accessKeyID: strings.Split(keyOf("bedrock"), ":")[1], "ASIAFIRST": "first-planted", "ASIASECOND": "second/planted+"})
+		g := prepare(t, amazonAlone, p)
+		writeAccessKey(t, g, "ASIAFIRST", "first-planted")
+		g.up()
+		g.waitReady()
+		chat := dialectNamed("chat")
+		for _, model := range []string{"by-file", "by-environment"} {
+			if a := do(t, chat.request(g, model, "say: well done", false)); a.Status != 200 {
+				t.Fatalf("%s: got %d %s", model, a.Status, a.Body)
+			}
+		}
+		writeAccessKey(t, g, "ASIATHIRD", "nobody-takes-it")
+		eventually(t, "another access key to be used", func() bool {
+			return do(t, chat.request(g, "by-file", "say: well done", false)).Status == 403
+		})
+		writeAccessKey(t, g, "ASIASECOND", "second/planted+")
+		eventually(t, "a good access key to be used", func() bool {
+			return do(t, chat.request(g, "by-file", "say: well done", false)).Status == 200
+		})
+		for _, secret := range []string{"first-planted", "nobody-takes-it", "second/planted+"} {
+			if strings.Contains(g.stderr(), secret) {
+				t.Errorf("the secret %s is in the log", secret)
+			}
+		}
+	})
+}
+
+// TestRenderedBootstrapSignsForAmazon does what an operator does who runs Envoy without leash up: Envoy reads the access keys itself.
+func TestRenderedBootstrapSignsForAmazon(t *testing.T) {
+	t.Parallel()
+	secret := strings.Split(keyOf("bedrock"), ":")[1]
+	p := ports{Provider: bedrockFor(t, map[string]string{accessKeyID: secret, "ASIAFIRST": "first-planted"})}
+	g := prepare(t, amazonAlone, p)
+	writeAccessKey(t, g, "ASIAFIRST", "first-planted")
+	rendered := render(t, g)
+	file := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(file, []byte(rendered), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	running := exec.CommandContext(t.Context(), envoyBinary(t), "-c", file, "--concurrency", "1", "-l", "warning", "--use-dynamic-base-id") //nolint:gosec // Envoy
+	running.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+accessKeyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_SESSION_TOKEN="+sessionToken)
+	running.Stderr = g.output
+	running.Cancel = func() error { return running.Process.Signal(os.Interrupt) }
+	if err := running.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = running.Wait() }) // the context has ended by then
+	eventually(t, "Envoy to be ready", func() bool {
+		response, err := http.Get(g.Admin + "/ready")
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	for _, model := range []string{"by-file", "by-environment"} {
+		if a := do(t, dialectNamed("messages").request(g, model, "say: well done", false)); a.Status != 200 {
+			t.Errorf("%s: got %d %s\n%s", model, a.Status, a.Body, g.stderr())
+		}
+	}
+	for place, text := range map[string]string{"the rendered file": rendered, "config_dump": get(t, g.Admin+"/config_dump").Body, "Envoy's log": g.stderr()} {
+		for _, planted := range []string{secret, sessionToken, "first-planted"} {
+			if strings.Contains(text, planted) {
+				t.Errorf("a secret stands in %s", place)
+			}
+		}
+	}
+}
+
+func TestTheMockStandsInForACloudWithoutCredentials(t *testing.T) {
+	t.Parallel()
+	standIns := strings.NewReplacer(
+		"aws: {access_key_id", "mock_without_key: true\n    aws: {access_key_id", "api_key:", "mock_without_key: true, api_key:", "service_account:", "mock_without_key: true, service_account:",
+	).Replace(clouds)
+	for provider := range cloudModels {
+		standIns = strings.ReplaceAll(standIns, "{{.Fleet."+provider+".Server}}", "http://127.0.0.1:1")
+	}
+	standIns = strings.ReplaceAll(standIns, "{{.Fleet.openai.Server}}", "http://127.0.0.1:1")
+	g := start(t, standIns, ports{Engine: "embedded"})
+	for provider := range cloudModels {
+		for _, d := range dialects {
+			if a := do(t, d.request(g, "on-"+provider, "say: well done", false)); a.Status != 200 {
+				t.Errorf("%s to %s: got %d %s", d.name, provider, a.Status, a.Body)
+			} else {
+				wantAll(t, a.Body, d.answers)
+			}
+		}
+	}
 }

@@ -189,12 +189,18 @@ func prepare(t testing.TB, config string, p ports) *gateway {
 func launch(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
 	g := prepare(t, config, p)
-	command := leash(t)
-	if p.Timed {
-		command = built(t)
-	}
-	g.run(exec.Command(command, "up", "--engine", p.engine(), "-c", g.Config)) //nolint:gosec // our own command
+	g.up()
 	return g
+}
+
+// up runs `leash up` on what was prepared.
+func (g *gateway) up() {
+	g.t.Helper()
+	command := leash(g.t)
+	if g.ports.Timed {
+		command = built(g.t)
+	}
+	g.run(exec.Command(command, "up", "--engine", g.ports.engine(), "-c", g.Config)) //nolint:gosec // our own command
 }
 
 // run starts what carries the traffic. The end of the test ends it.
