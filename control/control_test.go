@@ -111,6 +111,7 @@ leash_envoy_wasm_reloads_total{plugin="leash_costtracker",result="backoff"} 0
 leash_envoy_wasm_reloads_total{plugin="leash_costtracker",result="failure"} 0
 leash_envoy_wasm_reloads_total{plugin="leash_costtracker",result="success"} 0
 leash_envoy_wasm_vms 4
+leash_provider_healthy{provider="openai"} 1
 leash_refusals_total{tenant="demo",module="route",code="model_not_found"} 1
 leash_request_duration_milliseconds_sum{model="gpt-*",provider="openai"} 1.0476190476190477
 leash_request_duration_milliseconds_count{model="gpt-*",provider="openai"} 1

@@ -33,7 +33,7 @@ const (
 // https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
 const envoyFilter = `^(wasmcustom\.leash_` +
 	`|http\..*\.downstream_rq_([1-5]xx|active)$` +
-	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout)$` +
+	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout|upstream_rq_retry)$` +
 	`|wasm\..*\.vm_reload_` +
 	`|wasm\.envoy\.wasm\.runtime\.v8\.active$` +
 	`|server\.memory_allocated$)`
@@ -69,6 +69,7 @@ func (s *envoyStats) gather(ctx context.Context) []*dto.MetricFamily {
 		s.log.WarnContext(ctx, "metrics of envoy are missing", "error", err)
 		return []*dto.MetricFamily{gauge("leash_envoy_scrape_up", 0)}
 	}
+	families = append(families, derived(families, time.Now())...)
 	return append(families, gauge("leash_envoy_scrape_up", 1), gauge("leash_envoy_scrape_dropped_series", float64(dropped)))
 }
 
@@ -112,6 +113,7 @@ var translations = []translation{
 	ofProvider("upstream_rq_xx", "leash_envoy_upstream_requests_total"),
 	ofProvider("upstream_cx_connect_fail", "leash_envoy_upstream_connect_failures_total"),
 	ofProvider("upstream_rq_timeout", "leash_envoy_upstream_timeouts_total"),
+	ofProvider("upstream_rq_retry", "leash_envoy_upstream_retries_total"),
 	ofProvider("membership_total", "leash_envoy_endpoints"),
 	ofProvider("membership_healthy", "leash_envoy_endpoints_healthy"),
 	{regexp.MustCompile(`^envoy_wasm_envoy_wasm_runtime_v8_active$`), "leash_envoy_wasm_vms", nil, nil},

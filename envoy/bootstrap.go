@@ -25,7 +25,7 @@ import (
 )
 
 // labels are the keys of the modules' metric labels; package module writes them into the name of a metric.
-var labels = []string{"tenant", "model", "provider", "module", "code", "status", "kind", "action", "rule"}
+var labels = []string{"tenant", "model", "provider", "module", "code", "status", "kind", "action", "rule", "class"}
 
 // xdsCluster is where a running Envoy gets its resources from.
 const xdsCluster = "leash.xds"

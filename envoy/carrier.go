@@ -36,6 +36,7 @@ const (
 	attemptHeader  = "x-envoy-attempt-count"
 	nextHeader     = "x-leash-next"
 	patienceHeader = "x-leash-patience"
+	labelHeader    = "x-leash-label"
 	retriesHeader  = "x-envoy-max-retries"
 )
 

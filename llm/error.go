@@ -119,3 +119,30 @@ func googleErrorStatus(status int) string {
 	}
 	return "INVALID_ARGUMENT"
 }
+
+// ErrorClass is the kind of failure that an HTTP status tells of, for what counts them; "" where it tells of none. 0 is an answer that
+// never began.
+func ErrorClass(status int) string {
+	switch {
+	case status == 0:
+		return "no_answer"
+	case status < 400:
+		return ""
+	case status == 401 || status == 403:
+		return "authentication"
+	case status == 402:
+		return "billing"
+	case status == 404:
+		return "not_found"
+	case status == 408 || status == 504:
+		return "timeout"
+	case status == 429:
+		return "rate_limited"
+	case status == 503 || status == 529:
+		return "unavailable"
+	case status >= 500:
+		return "server_error"
+	default:
+		return "invalid_request"
+	}
+}

@@ -107,3 +107,16 @@ func TestModelList(t *testing.T) {
 		})
 	}
 }
+
+func TestStatusesHaveAClass(t *testing.T) {
+	for class, statuses := range map[string][]int{
+		"": {200, 204, 304}, "no_answer": {0}, "authentication": {401, 403}, "billing": {402}, "not_found": {404}, "timeout": {408, 504},
+		"rate_limited": {429}, "unavailable": {503, 529}, "server_error": {500, 501, 502, 520}, "invalid_request": {400, 405, 413, 422},
+	} {
+		for _, status := range statuses {
+			if got := llm.ErrorClass(status); got != class {
+				t.Errorf("%d: got %q, want %q", status, got, class)
+			}
+		}
+	}
+}

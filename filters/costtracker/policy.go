@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
@@ -19,6 +20,8 @@ var (
 	requests = module.Counter("leash_requests_total", "tenant", "model", "provider", "status")
 	latency  = module.Histogram("leash_request_duration_milliseconds", "model", "provider")
 	ttft     = module.Histogram("leash_time_to_first_token_milliseconds", "model", "provider")
+	speed    = module.Histogram("leash_output_tokens_per_second", "model", "provider")
+	failed   = module.Counter("leash_errors_total", "provider", "model", "class")
 	tokens   = module.Counter("leash_tokens_total", "tenant", "model", "kind")
 	cost     = module.Counter("leash_cost_picodollars_total", "tenant", "model")
 	unpriced = module.Counter("leash_unpriced_exchanges_total", "model")
@@ -124,14 +127,21 @@ func (t *Tracker) Finish(x *module.Exchange) {
 	if route == "" {
 		return // it never left
 	}
-	x.Add(k.latency, x.Now().Sub(x.Started).Milliseconds())
+	now := x.Now()
+	x.Add(k.latency, now.Sub(x.Started).Milliseconds())
 	if !x.FirstToken.IsZero() {
 		x.Add(k.ttft, x.FirstToken.Sub(x.Started).Milliseconds())
+	}
+	if class := errorClass(x); class != "" {
+		x.Count(failed, 1, provider, labelOf(model, route, priced), class)
 	}
 	if x.Usage == (llm.Usage{}) {
 		return
 	}
 	x.Add(k.input, x.Usage.Input)
+	if n := tokensPerSecond(x, now); n > 0 {
+		x.Add(k.speed, n)
+	}
 	x.Add(k.cachedInput, x.Usage.CachedInput)
 	x.Add(k.output, x.Usage.Output)
 	x.Add(k.outputReasoning, x.Usage.OutputReasoning)
@@ -144,6 +154,35 @@ func (t *Tracker) Finish(x *module.Exchange) {
 	x.SetFact(module.FactCost, strconv.FormatInt(int64(amount), 10))
 }
 
+// errorClass is how an exchange that went to a provider failed; "" where it did not, or one of the modules has refused it, which is counted
+// elsewhere.
+func errorClass(x *module.Exchange) string {
+	switch by, code := x.Refusal(); {
+	case by == "border" && code == "unreadable_answer":
+		return code
+	case by != "":
+		return ""
+	case x.Status != 0 && x.Status < 400 && !x.Completed:
+		return "interrupted"
+	default:
+		return llm.ErrorClass(x.Status)
+	}
+}
+
+// tokensPerSecond is how fast the model wrote: of a stream from its first text on, else over the whole time. 0 is what cannot be
+// told: a single token, or no time that could be measured.
+func tokensPerSecond(x *module.Exchange, now time.Time) int64 {
+	since, written := x.Started, x.Usage.Output
+	if !x.FirstToken.IsZero() {
+		since, written = x.FirstToken, written-1
+	}
+	took := now.Sub(since).Milliseconds()
+	if took <= 0 || written <= 0 || x.UsageEstimated {
+		return 0
+	}
+	return written * 1000 / took
+}
+
 // labels are what exchanges are told apart by.
 type labels struct {
 	tenant, model, provider string
@@ -152,7 +191,7 @@ type labels struct {
 
 // kept are the series of exchanges with the same labels: looking each up by its labels would cost more than the rest.
 type kept struct {
-	requests, latency, ttft, input, cachedInput, output, outputReasoning, cost, unpriced *module.Series
+	requests, latency, ttft, speed, input, cachedInput, output, outputReasoning, cost, unpriced *module.Series
 }
 
 // maxKept bounds how many labels are remembered. Series are bounded by package module.
@@ -169,6 +208,7 @@ func (t *Tracker) of(x *module.Exchange, l labels) *kept {
 	k := &kept{
 		requests: x.Series(requests, l.tenant, l.model, l.provider, strconv.Itoa(l.status)),
 		latency:  x.Series(latency, l.model, l.provider), ttft: x.Series(ttft, l.model, l.provider),
+		speed: x.Series(speed, l.model, l.provider),
 		input: x.Series(tokens, l.tenant, l.model, "input"), cachedInput: x.Series(tokens, l.tenant, l.model, "cached_input"),
 		output: x.Series(tokens, l.tenant, l.model, "output"), outputReasoning: x.Series(tokens, l.tenant, l.model, "output_reasoning"),
 		cost: x.Series(cost, l.tenant, l.model), unpriced: x.Series(unpriced, l.model),

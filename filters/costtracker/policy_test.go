@@ -115,6 +115,7 @@ func TestWhatIsCountedOfAnExchange(t *testing.T) {
 			map[string]int64{
 				"leash_requests_total.[tenant=acme].[model=gpt-4o-mini].[provider=openai].[status=200]": 1,
 				"leash_request_duration_milliseconds.[model=gpt-4o-mini].[provider=openai]":             100,
+				"leash_output_tokens_per_second.[model=gpt-4o-mini].[provider=openai]":                  150,
 				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=input]":                     93,
 				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=cached_input]":              10,
 				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=output]":                    15,
@@ -136,6 +137,7 @@ func TestWhatIsCountedOfAnExchange(t *testing.T) {
 			map[string]int64{
 				"leash_requests_total.[tenant=acme].[model=gpt-*].[provider=openai].[status=200]": 1,
 				"leash_request_duration_milliseconds.[model=gpt-*].[provider=openai]":             100,
+				"leash_output_tokens_per_second.[model=gpt-*].[provider=openai]":                  20,
 				"leash_tokens_total.[tenant=acme].[model=gpt-*].[kind=input]":                     1,
 				"leash_tokens_total.[tenant=acme].[model=gpt-*].[kind=output]":                    2,
 				"leash_unpriced_exchanges_total.[model=gpt-*]":                                    1,
@@ -146,6 +148,7 @@ func TestWhatIsCountedOfAnExchange(t *testing.T) {
 			map[string]int64{
 				"leash_requests_total.[tenant=acme].[model=gpt-4o-mini].[provider=openai].[status=503]": 1,
 				"leash_request_duration_milliseconds.[model=gpt-4o-mini].[provider=openai]":             100,
+				"leash_errors_total.[provider=openai].[model=gpt-4o-mini].[class=unavailable]":          1,
 			},
 		},
 		"what no route serves": {
@@ -170,6 +173,69 @@ func TestWhatIsCountedOfAnExchange(t *testing.T) {
 			}
 			if !maps.Equal(h.Metrics, tc.want) {
 				t.Errorf("got  %v\nwant %v", h.Metrics, tc.want)
+			}
+		})
+	}
+}
+
+func TestTheSpeedOfAModelIsMeasured(t *testing.T) {
+	const name = "leash_output_tokens_per_second.[model=gpt-4o-mini].[provider=openai]"
+	answered := moduletest.Exchange{Request: chat("gpt-4o-mini"), Answer: answer(usage), Properties: routed("openai")}
+	tests := map[string]struct {
+		exchange moduletest.Exchange
+		want     int64
+	}{
+		"of an answer, over the whole time":   {answered, 150},                                     // 15 in 100 ms
+		"of a stream, from its first text on": {streamed("", first+piece+end+usageOnly+done), 233}, // 14 in 60 ms
+		"not where the tokens are not told":   {streamed("", first+piece+end+done), 0},
+		"not of what is cut before the usage": {streamed("", first+piece), 0},
+		"not of an error":                     {moduletest.Exchange{Request: chat("gpt-4o-mini"), Status: 500, Answer: `{}`, Properties: routed("openai")}, 0},
+	}
+	for what, tc := range tests {
+		t.Run(what, func(t *testing.T) {
+			h := newHost(t, `{}`)
+			h.Do(tc.exchange)
+			if got := h.Metrics[name]; got != tc.want {
+				t.Errorf("got %d, want %d: %v", got, tc.want, h.Metrics)
+			}
+		})
+	}
+}
+
+func TestErrorsAreCountedByClass(t *testing.T) {
+	refused := with(routed("openai"), "leash.refused", "contentfilter\x00content_blocked")
+	cut := streamed("", first+piece)
+	cut.Cut = true
+	tests := map[string]struct {
+		exchange moduletest.Exchange
+		class    string
+	}{
+		"asked too often":     {moduletest.Exchange{Status: 429, Answer: `{}`}, "rate_limited"},
+		"a bad key":           {moduletest.Exchange{Status: 401, Answer: `{}`}, "authentication"},
+		"too late":            {moduletest.Exchange{Status: 504, Answer: `{}`}, "timeout"},
+		"the client left":     {moduletest.Exchange{Leaves: moduletest.BeforeAnswer}, "no_answer"},
+		"cut":                 {cut, "interrupted"},
+		"none":                {moduletest.Exchange{Answer: answer(usage)}, ""},
+		"refused by a module": {moduletest.Exchange{Status: 400, Answer: `{}`, Properties: refused}, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, e := newHost(t, `{}`), tc.exchange
+			if e.Request == "" {
+				e.Request = chat("gpt-4o-mini")
+			}
+			if e.Properties == nil {
+				e.Properties = routed("openai")
+			}
+			h.Do(e)
+			got := ""
+			for series, n := range h.Metrics {
+				if class, ok := strings.CutPrefix(series, "leash_errors_total.[provider=openai].[model=gpt-4o-mini].[class="); ok && n == 1 {
+					got += strings.TrimSuffix(class, "]")
+				}
+			}
+			if got != tc.class {
+				t.Errorf("got %q, want %q: %v", got, tc.class, h.Metrics)
 			}
 		})
 	}

@@ -154,13 +154,13 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 
 // unreadable is the error where an answer is none.
 func (p *Provider) unreadable(x *module.Exchange, a *attempt, reason string) error {
-	p.fail(x, a)
+	p.fail(x, a, unreadableAnswer)
 	return next(module.Refuse(502, "unreadable_answer", "the provider's answer cannot be read: %s", reason))
 }
 
 // notAnAnswer is the error where the provider reports one though its status says otherwise.
 func (p *Provider) notAnAnswer(x *module.Exchange, a *attempt, reason string) error {
-	p.fail(x, a)
+	p.fail(x, a, errorInAnswer)
 	if reason == "" {
 		reason = "without a message"
 	}
@@ -173,11 +173,21 @@ func next(r *module.Refusal) *module.Refusal {
 	return r
 }
 
-// What is counted of attempts.
+// What is counted of attempts. The state of a breaker changes by the passing of time too, so what is told is until when.
 var (
 	attempts  = module.Counter("leash_attempts_total", "provider", "model", "status")
+	errorsOf  = module.Counter("leash_attempt_errors_total", "provider", "model", "class")
+	retries   = module.Counter("leash_retries_total", "provider", "model")
 	firstByte = module.Histogram("leash_attempt_first_byte_milliseconds", "provider", "model")
-	open      = module.Gauge("leash_breaker_open", "provider")
+	openUntil = module.Gauge("leash_breaker_open_until_milliseconds", "provider")
+	coolUntil = module.Gauge("leash_cool_down_until_milliseconds", "provider")
+)
+
+// Classes of errors, besides those that follow from a status (llm.ErrorClass).
+const (
+	unreadableAnswer = "unreadable_answer"
+	errorInAnswer    = "error_in_answer" // that the status says nothing of
+	timedOut         = "timeout"
 )
 
 // coolDown is for a provider that is asked too often and does not say for how long it wants to be left alone.
@@ -193,19 +203,20 @@ func (p *Provider) settle(x *module.Exchange, a *attempt) {
 		if d == 0 {
 			d = coolDown
 		}
-		p.tell(x, a, func(s *breaker.State) { s.Cool(x.Now(), d) })
+		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) { s.Cool(x.Now(), d) })
 	case x.Status >= 500, x.Status == 401, x.Status == 403, x.Status == 408:
-		p.fail(x, a)
+		p.fail(x, a, llm.ErrorClass(x.Status))
 	default:
-		p.tell(x, a, func(s *breaker.State) { s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started)) })
+		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) { s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started)) })
 	}
 }
 
-func (p *Provider) fail(x *module.Exchange, a *attempt) {
-	p.tell(x, a, func(s *breaker.State) { s.Fail(x.Now(), p.breaker) })
+func (p *Provider) fail(x *module.Exchange, a *attempt, class string) {
+	p.tell(x, a, class, func(s *breaker.State) { s.Fail(x.Now(), p.breaker) })
 }
 
-func (p *Provider) tell(x *module.Exchange, a *attempt, change func(*breaker.State)) {
+// tell tells the breaker, and counts the attempt, of which class says how it failed ("" where it did not).
+func (p *Provider) tell(x *module.Exchange, a *attempt, class string, change func(*breaker.State)) {
 	if a.settled {
 		return
 	}
@@ -215,14 +226,14 @@ func (p *Provider) tell(x *module.Exchange, a *attempt, change func(*breaker.Sta
 		change(s)
 		now = *s
 	})
-	isOpen := int64(0)
-	if now.Open(x.Now()) {
-		isOpen = 1
+	x.Observe(openUntil, now.OpenUntil(), p.name)
+	x.Observe(coolUntil, now.CoolUntil(), p.name)
+	x.Count(attempts, 1, p.name, a.label, strconv.Itoa(x.Status))
+	if class != "" {
+		x.Count(errorsOf, 1, p.name, a.label, class)
 	}
-	x.Observe(open, isOpen, p.name)
-	x.Count(attempts, 1, p.name, a.model, strconv.Itoa(x.Status))
 	if x.Status != 0 {
-		x.Observe(firstByte, x.Now().Sub(x.Started).Milliseconds(), p.name, a.model)
+		x.Observe(firstByte, x.Now().Sub(x.Started).Milliseconds(), p.name, a.label)
 	}
 }
 
@@ -251,6 +262,6 @@ func (p *Provider) Finish(x *module.Exchange) {
 	}
 	const slack = 50 * time.Millisecond // between two clocks
 	if x.Now().Sub(x.Started) >= a.patience-slack {
-		p.fail(x, a)
+		p.fail(x, a, timedOut)
 	}
 }

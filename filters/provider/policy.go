@@ -31,6 +31,8 @@ const (
 	TargetHeader = "x-leash-target-"
 	// PatienceHeader is how many milliseconds Envoy waits for an answer to begin, where that is bounded.
 	PatienceHeader = "x-leash-patience"
+	// LabelHeader is what the model is counted as where it is the client's: the pattern of the route, of which there are few.
+	LabelHeader = "x-leash-label"
 	// NextHeader is in an answer that another provider may do better on, though its status does not say so.
 	NextHeader = "x-leash-next"
 )
@@ -158,6 +160,7 @@ type attempt struct {
 	last        bool                // no other provider is asked after it
 	patience    time.Duration       // how long the host waits for an answer to begin; 0: no matter
 	model       string              // that the provider is asked for, where the client names another
+	label       string              // that the model is counted as
 	sent        bool
 	settled     bool // what the breaker is to know has been told
 	answer      answer
@@ -173,6 +176,12 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 		a.patience = time.Duration(ms) * time.Millisecond
 	}
 	a.model = x.RequestHeader(ModelHeader + number)
+	if a.label = a.model; a.label == "" {
+		a.label = x.RequestHeader(LabelHeader)
+	}
+	if n > 1 {
+		x.Count(retries, 1, p.name, a.label)
+	}
 	out, err := p.request(x, a.model, body)
 	a.sent = err == nil
 	return out, err

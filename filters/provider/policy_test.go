@@ -235,6 +235,52 @@ func TestTheBreakerIsToldHowItWent(t *testing.T) {
 	}
 }
 
+func TestAttemptsAreCounted(t *testing.T) {
+	second := func(header ...string) map[string]string {
+		h := map[string]string{AttemptHeader: "2", TargetHeader + "2": "openai", LabelHeader: "gpt-*"}
+		for i := 0; i+1 < len(header); i += 2 {
+			h[header[i]] = header[i+1]
+		}
+		return h
+	}
+	series := func(name, label, rest string) string { return name + ".[provider=openai].[model=" + label + "]" + rest }
+	tests := map[string]struct {
+		exchange moduletest.Exchange
+		want     []string
+		not      string
+	}{
+		"one that is answered": {moduletest.Exchange{Answer: chatAnswer, Header: first(LabelHeader, "gpt-*")},
+			[]string{series("leash_attempts_total", "gpt-*", ".[status=200]")}, "retries"},
+		"under the name of the provider": {moduletest.Exchange{Answer: chatAnswer, Header: second(ModelHeader+"2", "gpt-4o")},
+			[]string{series("leash_attempts_total", "gpt-4o", ".[status=200]"), series("leash_retries_total", "gpt-4o", "")}, "errors"},
+		"one that is made again": {moduletest.Exchange{Status: 503, Answer: `{}`, Header: second()},
+			[]string{series("leash_retries_total", "gpt-*", ""), series("leash_attempt_errors_total", "gpt-*", ".[class=unavailable]")}, "unreadable"},
+		"garbage": {moduletest.Exchange{Answer: `{`, Header: first(LabelHeader, "gpt-*")},
+			[]string{series("leash_attempt_errors_total", "gpt-*", ".[class=unreadable_answer]")}, "retries"},
+		"an error with 200": {moduletest.Exchange{Answer: `{"error":{"message":"broken"}}`, Header: first(LabelHeader, "gpt-*")},
+			[]string{series("leash_attempt_errors_total", "gpt-*", ".[class=error_in_answer]")}, "retries"},
+		"none in time": {moduletest.Exchange{Leaves: moduletest.BeforeAnswer, Header: first(PatienceHeader, "1", LabelHeader, "gpt-*")},
+			[]string{series("leash_attempts_total", "gpt-*", ".[status=0]"), series("leash_attempt_errors_total", "gpt-*", ".[class=timeout]")}, "retries"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, e := newHost(t, openai), tc.exchange
+			e.Request = chatRequest
+			h.Do(e)
+			for _, series := range tc.want {
+				if h.Metrics[series] != 1 {
+					t.Errorf("%s is %d, want 1: %v", series, h.Metrics[series], h.Metrics)
+				}
+			}
+			for series := range h.Metrics {
+				if strings.Contains(series, tc.not) {
+					t.Errorf("%s is counted", series)
+				}
+			}
+		})
+	}
+}
+
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	definition, _ := module.Lookup("provider")
 	for config, want := range map[string]string{

@@ -29,6 +29,8 @@ const (
 	TargetHeader = "x-leash-target-"
 	// ModelHeader and the number of an attempt is the header with the model that the provider is asked for.
 	ModelHeader = "x-leash-model-"
+	// LabelHeader is what the model is counted as in attempts that are asked for the client's.
+	LabelHeader = "x-leash-label"
 	// PatienceHeader is how many milliseconds an attempt may take until its answer begins, where that is bounded.
 	PatienceHeader = "x-leash-patience"
 	// RetriesHeader tells Envoy how many attempts may follow the first.
@@ -260,6 +262,8 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 		x.SetRequestHeader(TargetHeader+strconv.Itoa(i+1), t.Provider)
 		if t.Model != "" {
 			x.SetRequestHeader(ModelHeader+strconv.Itoa(i+1), t.Model)
+		} else {
+			x.SetRequestHeader(LabelHeader, route.Model)
 		}
 	}
 	if route.FirstByte > 0 {

@@ -38,8 +38,8 @@ type seriesKey struct {
 
 // upstreamCounts are a provider's.
 type upstreamCounts struct {
-	connectFailures, timeouts atomic.Int64
-	byType                    [6]atomic.Int64
+	connectFailures, timeouts, retries atomic.Int64
+	byType                             [6]atomic.Int64
 }
 
 func newMetrics() *metrics {
@@ -206,6 +206,7 @@ func (m *metrics) gather() families {
 		}
 		f.count("envoy_cluster_upstream_cx_connect_fail", u.connectFailures.Load(), cluster)
 		f.count("envoy_cluster_upstream_rq_timeout", u.timeouts.Load(), cluster)
+		f.count("envoy_cluster_upstream_rq_retry", u.retries.Load(), cluster)
 		f.gauge("envoy_cluster_membership_total", 1, cluster)
 		f.gauge("envoy_cluster_membership_healthy", 1, cluster)
 	}

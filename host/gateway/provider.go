@@ -113,5 +113,6 @@ func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
 	if _, unreached := errors.AsType[dialError](err); !unreached || r.Context().Err() != nil {
 		return response, err
 	}
+	p.counts.retries.Add(1)
 	return p.transport.RoundTrip(r)
 }

@@ -76,14 +76,11 @@ func (s *State) Open(now time.Time) bool {
 // HalfOpen says that the next exchange has to claim the attempt (Probe).
 func (s *State) HalfOpen(now time.Time) bool { return s.until != 0 && !s.Open(now) }
 
-// Reopens is when it lets something through again; the zero time where it does now.
-func (s *State) Reopens() time.Time {
-	at := max(s.until, s.cool)
-	if at == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(at)
-}
+// OpenUntil is until when it lets nothing through, in milliseconds since 1970, and from when on it is half open; 0 where it is closed.
+func (s *State) OpenUntil() int64 { return s.until }
+
+// CoolUntil is until when the provider wants to be left alone, likewise; 0 where it has never said so.
+func (s *State) CoolUntil() int64 { return s.cool }
 
 // halfLife is how long it takes until a measurement counts half: a provider that was slow is tried again.
 const halfLife = 30 * time.Second

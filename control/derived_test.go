@@ -1,0 +1,47 @@
+package control
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStatesOfBreakersFollowFromTheTime(t *testing.T) {
+	soon, past := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10), strconv.FormatInt(time.Now().Add(-time.Hour).UnixMilli(), 10)
+	tests := map[string]struct {
+		open, cool, endpoints string
+		state, healthy        string
+	}{
+		"closed":                         {"0", "0", "1", "0", "1"},
+		"open":                           {soon, "0", "1", "2", "0"},
+		"half open, once its time is up": {past, "0", "1", "1", "1"},
+		"asked to be left alone":         {"0", soon, "1", "2", "0"},
+		"no more":                        {"0", past, "1", "0", "1"},
+		"half open, and to be left":      {past, soon, "1", "2", "0"},
+		"not there":                      {"0", "0", "0", "0", "0"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			address := envoy(t, func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte("# TYPE leash_breaker_open_until_milliseconds gauge\n" +
+					"leash_breaker_open_until_milliseconds{provider=\"open.ai#2\"} " + tc.open + "\n" +
+					"# TYPE leash_cool_down_until_milliseconds gauge\n" +
+					"leash_cool_down_until_milliseconds{provider=\"open.ai#2\"} " + tc.cool + "\n" +
+					"# TYPE envoy_cluster_membership_healthy gauge\n" +
+					"envoy_cluster_membership_healthy{envoy_cluster_name=\"open_ai_2\"} " + tc.endpoints + "\n" +
+					"envoy_cluster_membership_healthy{envoy_cluster_name=\"other\"} 1\n"))
+			})
+			_, page := get(t, NewHandler(Options{EnvoyAdmin: address}), "/metrics")
+			for line, want := range map[string]string{
+				`leash_breaker_state{provider="open.ai#2"}`: tc.state, `leash_provider_healthy{provider="open.ai#2"}`: tc.healthy,
+				`leash_provider_healthy{provider="other"}`: "1",
+			} {
+				if !strings.Contains(page, line+" "+want+"\n") {
+					t.Errorf("want %s %s in\n%s", line, want, linesOf(page, "leash_"))
+				}
+			}
+		})
+	}
+}
