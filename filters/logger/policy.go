@@ -12,6 +12,7 @@ import (
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
+	"github.com/leash-gateway/leash/module/record"
 )
 
 func init() { module.Register("logger", module.Inspector, New) }
@@ -73,9 +74,9 @@ func (l *Logger) Needs() module.Phase {
 	return needs
 }
 
-// record is what the logger keeps of an exchange until its end. The prompt is taken down when it comes, because a
+// notes is what the logger keeps of an exchange until its end. The prompt is taken down when it comes, because a
 // later module may have replaced it by then.
-type record struct {
+type notes struct {
 	model, prompt, completion string
 	stream                    bool
 	said                      []running
@@ -95,7 +96,7 @@ func (l *Logger) Request(x *module.Exchange) error {
 	if x.Request == nil {
 		return nil
 	}
-	r := module.Local[record](x)
+	r := module.Local[notes](x)
 	r.model, r.stream = strings.Clone(x.Request.Model), x.Request.Stream
 	if l.Prompts {
 		r.prompt = l.collect("", x.Request.Texts)
@@ -105,14 +106,14 @@ func (l *Logger) Request(x *module.Exchange) error {
 
 // Response takes down a whole answer.
 func (l *Logger) Response(x *module.Exchange) error {
-	r := module.Local[record](x)
+	r := module.Local[notes](x)
 	r.completion = l.collect("", x.Response.Texts)
 	return nil
 }
 
 // Event takes down a piece of a streamed answer.
 func (l *Logger) Event(x *module.Exchange, e *module.Event) error {
-	r := module.Local[record](x)
+	r := module.Local[notes](x)
 	for i := range e.Texts {
 		if r.size >= l.rawBound() {
 			return nil
@@ -128,7 +129,7 @@ func (l *Logger) Event(x *module.Exchange, e *module.Event) error {
 }
 
 // of is the running text that texts[i] goes on with.
-func (r *record) of(texts []llm.Text, i int) *running {
+func (r *notes) of(texts []llm.Text, i int) *running {
 	t := running{choice: texts[i].Message, part: texts[i].Part, kind: texts[i].Kind}
 	for j := range texts[:i] {
 		if before := &texts[j]; before.Message == t.choice && before.Part == t.part && before.Kind == t.kind {
@@ -145,7 +146,7 @@ func (r *record) of(texts []llm.Text, i int) *running {
 }
 
 // has tells whether a text, or pieces of it, were taken down.
-func (r *record) has(t *llm.Text) bool {
+func (r *notes) has(t *llm.Text) bool {
 	for j := range r.said {
 		if one := &r.said[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
 			return true
@@ -155,7 +156,7 @@ func (r *record) has(t *llm.Text) bool {
 }
 
 // whole is what was said, one text below the other.
-func (r *record) whole() string {
+func (r *notes) whole() string {
 	text := r.completion
 	for i := range r.said {
 		if text != "" && len(r.said[i].text) > 0 {
@@ -184,72 +185,54 @@ func (l *Logger) collect(text string, texts []llm.Text) string {
 	return text
 }
 
-// clean redacts a text and cuts it to the bound. What stands behind the bound only helps to see what begins before it.
-func (l *Logger) clean(text string) string {
-	var b strings.Builder
-	from, end := 0, min(len(text), l.MaxTextBytes)
-	for _, m := range l.redact.Find(text) {
-		if m.Start >= end {
-			break
-		}
-		b.WriteString(text[from:m.Start])
-		b.WriteString("[redacted]")
-		from = m.End
-	}
-	if from < end {
-		b.WriteString(strings.ToValidUTF8(text[from:end], "")) // a character is not cut in half
-	}
-	if len(text) > end {
-		b.WriteString("…")
-	}
-	return b.String()
-}
+// clean redacts a text and cuts it to the bound.
+func (l *Logger) clean(text string) string { return l.redact.Redacted(text, l.MaxTextBytes) }
 
 // Finish writes the line.
 func (l *Logger) Finish(x *module.Exchange) {
-	r := module.Local[record](x)
+	r := module.Local[notes](x)
 	now := x.Now()
 	caller := x.Caller()
 	refusedBy, code := x.Refusal()
 
-	w := line(make([]byte, 0, 512))
-	w = append(w, `{"event":"exchange"`...)
-	w = w.text("time", x.Started.UTC().Format(time.RFC3339Nano))
-	w = w.text("request_id", cut(x.ID))
-	w = w.text("tenant", caller.Tenant)
-	w = w.text("key", caller.Key)
-	w = w.text("user", caller.User)
-	w = w.text("method", cut(x.Method))
-	w = w.text("path", cut(x.Path))
-	w = w.text("model", cut(r.model))
-	w = w.text("upstream_model", x.Fact(module.FactUpstreamModel))
-	w = w.text("provider", x.Fact(module.FactProvider))
-	w = w.number("status", int64(x.Status))
-	w = w.text("outcome", outcome(x, refusedBy))
-	w = w.text("refused_by", refusedBy)
-	w = w.text("code", code)
-	w = w.text("flags", x.Fact(module.FactFlags))
-	w = w.flag("stream", r.stream)
-	w = w.number("latency_ms", now.Sub(x.Started).Milliseconds())
+	w := record.Of("exchange")
+	w = w.Text("time", x.Started.UTC().Format(time.RFC3339Nano))
+	w = w.Text("request_id", record.Cut(x.ID))
+	w = w.Text("tenant", caller.Tenant)
+	w = w.Text("key", caller.Key)
+	w = w.Text("user", caller.User)
+	w = w.Text("method", record.Cut(x.Method))
+	w = w.Text("path", record.Cut(x.Path))
+	w = w.Text("model", record.Cut(r.model))
+	w = w.Text("upstream_model", x.Fact(module.FactUpstreamModel))
+	w = w.Text("provider", x.Fact(module.FactProvider))
+	w = w.Number("status", int64(x.Status))
+	w = w.Text("outcome", outcome(x, refusedBy))
+	w = w.Text("refused_by", refusedBy)
+	w = w.Text("code", code)
+	w = w.Text("trace_id", x.Fact(module.FactTrace))
+	w = w.Text("flags", x.Fact(module.FactFlags))
+	w = w.Flag("stream", r.stream)
+	w = w.Number("latency_ms", now.Sub(x.Started).Milliseconds())
 	if !x.FirstToken.IsZero() {
-		w = w.number("time_to_first_token_ms", x.FirstToken.Sub(x.Started).Milliseconds())
+		w = w.Number("time_to_first_token_ms", x.FirstToken.Sub(x.Started).Milliseconds())
 	}
 	if x.Usage != (llm.Usage{}) {
-		w = w.number("input_tokens", x.Usage.Input)
-		w = w.number("cached_input_tokens", x.Usage.CachedInput)
-		w = w.number("output_tokens", x.Usage.Output)
-		w = w.flag("usage_estimated", x.UsageEstimated)
+		w = w.Number("input_tokens", x.Usage.Input)
+		w = w.Number("cached_input_tokens", x.Usage.CachedInput)
+		w = w.Number("output_tokens", x.Usage.Output)
+		w = w.Flag("usage_estimated", x.UsageEstimated)
 	}
 	if amount, err := strconv.ParseInt(x.Fact(module.FactCost), 10, 64); err == nil {
-		w = w.number("cost_picodollars", amount)
+		w = w.Number("cost_picodollars", amount)
 	}
 	if l.Prompts {
-		w = w.text("prompt", l.clean(r.prompt))
+		w = w.Text("prompt", l.clean(r.prompt))
 	}
 	if l.Completions {
-		w = w.text("completion", l.clean(r.whole()))
+		w = w.Text("completion", l.clean(r.whole()))
 	}
-	x.Log(module.Info, string(append(w, '}')))
+	x.Log(module.Info, w.String())
 }
 
 // outcome says in a word how an exchange ended.
@@ -264,48 +247,4 @@ func outcome(x *module.Exchange, refusedBy string) string {
 	default:
 		return "ok"
 	}
-}
-
-// cut bounds what a client has chosen.
-func cut(s string) string {
-	const most = 200
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
-
-// line is a JSON object being written; what is empty or false is left out.
-type line []byte
-
-func (w line) name(name string) line {
-	w = append(w, ',', '"')
-	w = append(w, name...)
-	return append(w, '"', ':')
-}
-
-func (w line) text(name, value string) line {
-	if value == "" {
-		return w
-	}
-	if strings.ContainsAny(value, lineBreaks) {
-		return append(w.name(name), unbroken.Replace(string(llm.AppendString(nil, value)))...)
-	}
-	return llm.AppendString(w.name(name), value)
-}
-
-// lineBreaks are those of Unicode, at which some readers end a line. JSON needs them not escaped.
-const lineBreaks = "\u2028\u2029"
-
-var unbroken = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`)
-
-func (w line) number(name string, value int64) line {
-	return strconv.AppendInt(w.name(name), value, 10)
-}
-
-func (w line) flag(name string, value bool) line {
-	if !value {
-		return w
-	}
-	return append(w.name(name), "true"...)
 }

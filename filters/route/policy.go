@@ -256,6 +256,7 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 		*module.Local[attempts](x) = targets
 	}
 	setFacts(x, targets[0])
+	x.SetFact(module.FactCarried, "1")
 	x.SetRequestHeader(Header, route.Through)
 	x.SetRequestHeader(RetriesHeader, strconv.Itoa(len(targets)-1))
 	for i, t := range targets {
