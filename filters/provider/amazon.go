@@ -29,8 +29,10 @@ func (p *Provider) amazonStream(x *module.Exchange, attempt *attempt, body []byt
 			return nil, false, p.unreadable(x, attempt, err.Error())
 		case !a.events.Begun() && !attempt.last:
 			return nil, false, p.notAnAnswer(x, attempt, failure)
+		case !a.events.Begun() && err != nil:
+			p.fail(x, attempt, unreadableAnswer)
 		case !a.events.Begun():
-			p.fail(x, attempt)
+			p.fail(x, attempt, errorInAnswer)
 		}
 		a.begun = true
 		p.settle(x, attempt)
