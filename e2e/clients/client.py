@@ -8,6 +8,7 @@ import base64
 import concurrent.futures
 import json
 import sys
+import threading
 import traceback
 import warnings
 import zlib
@@ -715,6 +716,9 @@ FEATURES = [text, tools, tool_results, tool_choice, image, image_at_address, jso
 CLIENTS = {"chat": Chat, "responses": Responses, "anthropic": Anthropic, "google": Google, "azure": Azure, "vertex": Vertex, "bedrock": Bedrock}
 
 
+writing = threading.Lock()
+
+
 def run(case):
     c = CLIENTS[case["client"]](case)
     for feature in FEATURES:
@@ -729,7 +733,10 @@ def run(case):
             error = None
         except Exception as e:
             error = "".join(traceback.format_exception(e, limit=-4))
-        sys.stdout.write(json.dumps({"case": case["name"], "feature": name, "error": error}) + "\n")  # in one piece
+        line = json.dumps({"case": case["name"], "feature": name, "error": error}) + "\n"
+        with writing:  # a long line would be cut by those of others
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
