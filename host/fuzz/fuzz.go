@@ -23,7 +23,7 @@ import (
 type Options struct {
 	// Seed is where the random numbers begin: the same finds the same, if the module does the same.
 	Seed uint64
-	// Duration is for how long. Default 30 s.
+	// Duration is for how long, not counting what compiling the modules takes. Default 30 s.
 	Duration time.Duration
 	// Exchanges is after how many to stop. Default: only Duration counts.
 	Exchanges int
@@ -100,6 +100,13 @@ func Run(ctx context.Context, h *harness.Harness, targets []Target, o Options, t
 	o = o.withDefaults()
 	if len(targets) == 0 {
 		return Stats{}, errors.New("fuzz: there is nothing to run")
+	}
+	for _, one := range targets {
+		for _, m := range one.Setup.Modules {
+			if _, err := h.Compile(ctx, m.File); err != nil { // it may take longer than what follows
+				return Stats{}, err
+			}
+		}
 	}
 	began := time.Now()
 	var s Stats
