@@ -26,6 +26,8 @@ type Filter struct {
 	Modules []string
 	// Allow are the host calls and callbacks that the .wasm may use, sorted. Empty: all.
 	Allow []string
+	// Kit says that the .wasm is made with Leash's kit.
+	Kit bool
 }
 
 // Admitted is what has been found out about a module before it is loaded.
@@ -36,6 +38,8 @@ type Admitted struct {
 	Kind string
 	// Allow are the host calls and callbacks that it may use. Empty: all.
 	Allow []string
+	// Kit says that it is made with Leash's kit.
+	Kit bool
 }
 
 // Admit tells what has been found out about a module of the pipeline, by its name. Filters then says so.
@@ -90,11 +94,11 @@ func (c *Config) Filters() []Filter {
 }
 
 func (c *Config) filter(group []step, handover bool) Filter {
-	f := Filter{Name: "leash." + group[0].Name, VM: "leash." + group[0].Name, File: group[0].Name + ".wasm"}
+	f := Filter{Name: "leash." + group[0].Name, VM: "leash." + group[0].Name, File: group[0].Name + ".wasm", Kit: true}
 	switch own := group[0].module; {
 	case own.Own():
 		a := c.admitted[own.Module]
-		f.Own, f.File, f.Policy = true, cmp.Or(a.File, own.File), cmp.Or(own.Kind, a.Kind) != "inspector"
+		f.Own, f.File, f.Policy, f.Kit = true, cmp.Or(a.File, own.File), cmp.Or(own.Kind, a.Kind) != "inspector", a.Kit
 	case !c.Modules.Separate:
 		f.File = AllFile
 	}
@@ -132,7 +136,7 @@ const carrierModule = "provider"
 func (c *Config) Carrier(provider, base string) Filter {
 	kind := c.Providers[provider].Description()
 	f := Filter{
-		Name: "leash." + carrierModule + "." + provider, VM: "leash.route", File: carrierModule + ".wasm", Policy: true,
+		Name: "leash." + carrierModule + "." + provider, VM: "leash.route", File: carrierModule + ".wasm", Policy: true, Kit: true,
 		Allow: c.admitted[carrierModule].Allow, Modules: []string{"providers." + provider},
 	}
 	if !c.Modules.Separate {

@@ -132,12 +132,15 @@ func (t *translation) module(f config.Filter) (*core.TypedExtensionConfig, error
 			}}},
 		}},
 		Configuration: pack(wrapperspb.String(string(f.Config))),
-		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come:
-		// https://github.com/proxy-wasm/proxy-wasm-cpp-host/issues/143
-		AllowOnHeadersStopIteration: wrapperspb.Bool(true),
 		// A VM that died (out of memory, stack exhausted) is made anew for the next request; until then requests are
 		// refused.
 		FailurePolicy: wasm.FailurePolicy_FAIL_RELOAD,
+	}
+	if f.Kit {
+		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come:
+		// https://github.com/proxy-wasm/proxy-wasm-cpp-host/issues/143. With it a body that passes takes the held headers with it, which
+		// the kit sees to and other SDKs do not.
+		plugin.AllowOnHeadersStopIteration = wrapperspb.Bool(true)
 	}
 	if !f.Policy {
 		// Envoy can reload or let pass, not both, so it lets pass, and the dead VM is replaced through Generation. (The

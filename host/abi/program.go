@@ -69,6 +69,13 @@ func (p *Program) Callbacks() []string {
 	return names
 }
 
+// Kit says that the module is made with Leash's kit, as its export leash_kit tells: it holds the body back itself while it holds headers back.
+// A plugin of it has AllowOnHeadersStopIteration; one of another module must not have it, as its body would take the held headers with it.
+func (p *Program) Kit() bool {
+	_, found := p.compiled.ExportedFunctions()["leash_kit"]
+	return found
+}
+
 // Close frees the compiled code. VMs that run it go on.
 func (p *Program) Close(ctx context.Context) error { return p.compiled.Close(ctx) }
 

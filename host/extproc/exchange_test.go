@@ -1,6 +1,7 @@
 package extproc_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -327,4 +328,26 @@ func TestMessagesOutOfOrderEndTheStream(t *testing.T) {
 		"a body after the end":  {marks(), false, []step{{first(requestHeaders(true), duplex, duplex), []string{"request headers x-way=there reroute"}}, {requestBody("x", true), nil}}, "InvalidArgument"},
 		"an answer's body only": {marks(), false, []step{{first(requestHeaders(true), duplex, duplex), []string{"request headers x-way=there reroute"}}, {responseBody("x", true), nil}}, "InvalidArgument"},
 	})
+}
+
+// TestBodyTakesNoHeldRequestPastAForeignModule has a module that is not made with the kit (host/abi/testdata/wat): it holds headers until its tick, and
+// lets bodies pass.
+func TestBodyTakesNoHeldRequestPastAForeignModule(t *testing.T) {
+	wasm, err := os.ReadFile("../abi/testdata/wat.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := extproc.Spec{Name: extproc.DefaultPipeline, Filters: []extproc.Filter{{Name: "asks", Wasm: wasm, Policy: true}}}
+	refused := []string{`immediate 403 content-type=text/plain "refused"`}
+	for name, steps := range map[string][]step{
+		"in full duplex": {{first(requestHeaders(false), duplex, duplex), nil}, {requestBody("ab", true), refused}},
+		"buffered":       {{first(requestHeaders(false), buffered, none), []string{"request headers mode BUFFERED/SKIP/SKIP/NONE/SKIP"}}, {requestBody("ab", true), refused}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, extproc.Options{Workers: 1}, extproc.ServiceOptions{}, spec)
+			if got := play(t, s.open(t, ""), steps); got != "" {
+				t.Errorf("the stream ended with %q", got)
+			}
+		})
+	}
 }

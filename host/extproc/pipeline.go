@@ -126,7 +126,7 @@ func (s *slot) add(ctx context.Context, p *pipeline, program *program, f Filter)
 		return err
 	}
 	s.vms = append(s.vms, vm)
-	plugin, err := vm.NewPlugin(abi.PluginConfig{Name: f.Name, RootID: f.RootID, Configuration: f.Configuration, AllowOnHeadersStopIteration: true})
+	plugin, err := vm.NewPlugin(abi.PluginConfig{Name: f.Name, RootID: f.RootID, Configuration: f.Configuration, AllowOnHeadersStopIteration: program.Kit()})
 	if err != nil {
 		return err
 	}

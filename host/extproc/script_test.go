@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,10 +42,12 @@ type step struct {
 	want []string
 }
 
-// filters are the modules of a test as a pipeline.
+// filters are the modules of a test as a pipeline. They say that they are made with the kit: those that hold headers hold the body too.
 func filters(modules []asm.Module, policy bool) extproc.Spec {
 	spec := extproc.Spec{Name: extproc.DefaultPipeline}
 	for i, m := range modules {
+		m = maps.Clone(m)
+		m["leash_kit"] = asm.Callback{}
 		spec.Filters = append(spec.Filters, extproc.Filter{Name: fmt.Sprintf("f%d", i), Wasm: m.Build(), Policy: policy})
 	}
 	return spec

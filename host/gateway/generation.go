@@ -169,7 +169,7 @@ func (w *worker) load(ctx context.Context, i int) error {
 	for _, at := range m.plugins {
 		f := &n.plugins[at]
 		if plugins[at], err = vm.NewPlugin(abi.PluginConfig{
-			Name: f.Name, Configuration: f.Config, AllowOnHeadersStopIteration: true, Properties: node{},
+			Name: f.Name, Configuration: f.Config, AllowOnHeadersStopIteration: m.program.Kit(), Properties: node{},
 		}); err != nil {
 			_ = vm.Close(ctx)
 			return &Refused{Filter: f.Name, Err: err}

@@ -74,7 +74,7 @@ func (p *Pipeline) load(ctx context.Context, i int) error {
 		}
 		var plugin *abi.Plugin
 		if plugin, err = vm.NewPlugin(abi.PluginConfig{
-			Name: m.Name, RootID: m.RootID, Configuration: []byte(m.Config), AllowOnHeadersStopIteration: true,
+			Name: m.Name, RootID: m.RootID, Configuration: []byte(m.Config), AllowOnHeadersStopIteration: program.Kit(),
 			Properties: attributes{p.setup.Properties},
 		}); err != nil {
 			_ = vm.Close(ctx)

@@ -149,6 +149,11 @@ func (f *File) ABI() string {
 	return ""
 }
 
+// Kit says that the .wasm is made with Leash's kit, as its export leash_kit tells. Such a module holds the body back itself while it
+// holds headers back, so it can be loaded with allow_on_headers_stop_iteration, and must be to see the body before the headers leave. Other
+// modules must not: their SDKs let the body pass, and in Envoy a body that passes takes the held headers with it.
+func (f *File) Kit() bool { return slices.Contains(f.Exports, "leash_kit") }
+
 // Without is the file without the custom sections that drop picks.
 func (f *File) Without(drop func(name string) bool) []byte {
 	out := slices.Clone(magic)

@@ -63,6 +63,11 @@ func actionOf(a module.Action) int32 {
 //go:wasmexport proxy_abi_version_0_2_1
 func abiVersion() {}
 
+// kit tells hosts that the body is held back here while headers are: allow_on_headers_stop_iteration then lets nothing by.
+//
+//go:wasmexport leash_kit
+func kit() {}
+
 //go:wasmexport proxy_on_vm_start
 func onVMStart(_, _ uint32) bool { return true }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/trust"
@@ -197,13 +198,18 @@ func Versioned(r remote.Reference, wasm []byte) error {
 
 // own looks at a .wasm that is not Leash's. kept is the file that is loaded.
 func (a *admission) own(m *config.Module, path, name, kept string, wasm []byte) {
+	f, err := wasmfile.Parse(wasm)
+	if err != nil {
+		a.fail(path, "%v", err)
+		return
+	}
 	what, err := manifest.Of(name, wasm)
 	switch {
 	case errors.Is(err, manifest.ErrNone):
 		if m.Kind == "" {
 			a.fail(path, "kind must be policy or inspector: %s carries no manifest that says so", name)
 		}
-		a.c.Admit(m.Module, config.Admitted{File: kept, Kind: m.Kind})
+		a.c.Admit(m.Module, config.Admitted{File: kept, Kind: m.Kind, Kit: f.Kit()})
 		return
 	case err != nil:
 		a.fail(path, "%v", err)
@@ -228,7 +234,7 @@ func (a *admission) own(m *config.Module, path, name, kept string, wasm []byte) 
 		a.manifests = map[string]*manifest.Manifest{}
 	}
 	a.manifests[m.Module] = what
-	a.c.Admit(m.Module, config.Admitted{File: kept, Kind: string(what.Kind), Allow: what.Allowed()})
+	a.c.Admit(m.Module, config.Admitted{File: kept, Kind: string(what.Kind), Allow: what.Allowed(), Kit: f.Kit()})
 }
 
 // checkConfigurations holds the configurations of own modules, and those of tenants, against the schemas.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/catalog"
 )
 
@@ -41,7 +42,11 @@ func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter,
 	if err := checkConfig(m, config); err != nil {
 		return nil, err
 	}
-	typed, err := pack(&wasmfilter.Wasm{Config: pluginOf(s, m, module.Bytes, config)})
+	plugin, err := pluginOf(s, m, module.Bytes, config)
+	if err != nil {
+		return nil, err
+	}
+	typed, err := pack(&wasmfilter.Wasm{Config: plugin})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +84,11 @@ func versionOf(version string, d digest.Digest, config []byte) string {
 //
 // The VM's id says nothing of version and channel: what modules keep in shared data outlives a promotion, and a release that
 // another channel has loaded already needs not be compiled again.
-func pluginOf(s Slot, m *manifest.Manifest, module []byte, config json.RawMessage) *wasm.PluginConfig {
+func pluginOf(s Slot, m *manifest.Manifest, module []byte, config json.RawMessage) (*wasm.PluginConfig, error) {
+	f, err := wasmfile.Parse(module)
+	if err != nil {
+		return nil, err
+	}
 	allowed := map[string]*wasm.SanitizationConfig{}
 	for _, name := range m.Allowed() {
 		allowed[name] = &wasm.SanitizationConfig{}
@@ -96,15 +105,18 @@ func pluginOf(s Slot, m *manifest.Manifest, module []byte, config json.RawMessag
 			}}},
 		}},
 		Configuration: configuration,
-		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come.
-		AllowOnHeadersStopIteration: wrapperspb.Bool(true),
+	}
+	if f.Kit() {
+		// Without it Envoy turns a filter's pause on headers into a stop of everything, and no body would ever come. With it a body that
+		// passes takes the held headers with it, which the kit sees to and other SDKs do not.
+		plugin.AllowOnHeadersStopIteration = wrapperspb.Bool(true)
 	}
 	if m.Kind == manifest.Inspector {
 		plugin.FailOpen = true //nolint:staticcheck // FAIL_OPEN of the newer field refuses the request on which the VM dies
 	} else {
 		plugin.FailurePolicy = wasm.FailurePolicy_FAIL_RELOAD
 	}
-	return plugin
+	return plugin, nil
 }
 
 func pack(m proto.Message) (*anypb.Any, error) {

@@ -12,9 +12,6 @@ import (
 	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
-// buildSection is in every .wasm that leash module build has made of the kit.
-const buildSection = "leash.build"
-
 // A Mesh is a module in the terms of another control plane, which fetches it itself from its registry. It is pinned by
 // its digest: a promotion is then another manifest, and who applies it watches over it.
 type Mesh struct {
@@ -95,8 +92,7 @@ func (m Mesh) look() (*manifest.Manifest, any, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("render %s: %w", m.Ref, err)
 	}
-	_, kit := f.CustomSection(buildSection)
-	if kit && slices.ContainsFunc(what.Phases, func(p manifest.Phase) bool { return p != manifest.RequestHeader && p != manifest.ResponseHeader }) {
+	if f.Kit() && slices.ContainsFunc(what.Phases, func(p manifest.Phase) bool { return p != manifest.RequestHeader && p != manifest.ResponseHeader }) {
 		// Neither control plane can set allow_on_headers_stop_iteration, without which a module that holds headers until it has seen
 		// the body would wait for ever.
 		plain = map[string]any{"modules": []any{map[string]any{"name": what.Name, "config": plain}}, "no_header_pause": true}

@@ -136,12 +136,10 @@ func TestNamesOfSlots(t *testing.T) {
 	}
 }
 
-// exampleModule is the one of examples/istio and examples/envoy-gateway, as if leash module build had built it. Its digest is made up.
+// exampleModule is the one of examples/istio and examples/envoy-gateway, as if it were made with the kit. Its digest is made up.
 func exampleModule(t *testing.T, kind string) (ref string, wasm []byte) {
 	t.Helper()
-	wasm = greeter(t, "1.0.0", kind, good)
-	wasm = append(wasm, 0, byte(1+len("leash.build")), byte(len("leash.build")))
-	wasm = append(wasm, "leash.build"...)
+	wasm = greeter(t, "1.0.0", kind, ofTheKit)
 	return "registry.example.com/acme/greeter@" + digest.FromString("acme/greeter 1.0.0").String(), wasm
 }
 

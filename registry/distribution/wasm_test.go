@@ -12,6 +12,8 @@ type behavior string
 
 const (
 	good behavior = ""
+	// It says that it is made with the kit.
+	ofTheKit behavior = "of the kit"
 	// The VM does not start, the module traps on its configuration, refuses it, or never comes back from it.
 	trapsAtStart      behavior = "traps at start"
 	trapsOnConfigure  behavior = "traps on configure"
@@ -57,6 +59,8 @@ func greeter(t testing.TB, version, kind string, does behavior) []byte {
 		request, paused = reply(403), 1
 	case crashesOnRequests:
 		request = trap
+	case ofTheKit:
+		a.function("leash_kit", 0, nil, nil)
 	case good:
 	}
 	a.function("proxy_abi_version_0_2_1", 0, nil, nil)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/leash-gateway/leash/host/harness"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 type object = map[string]any
@@ -60,6 +61,14 @@ func listener(s harness.Setup, i int) (object, error) {
 		if err != nil {
 			return nil, err
 		}
+		wasm, err := os.ReadFile(file) //nolint:gosec // the author names it
+		if err != nil {
+			return nil, fmt.Errorf("read module: %w", err)
+		}
+		what, err := wasmfile.Parse(wasm)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
 		// The VM is this pipeline's own, so that its shared data is too.
 		id := fmt.Sprintf("%d.%d.%s", i, k, m.Name)
 		vm := object{
@@ -69,7 +78,7 @@ func listener(s harness.Setup, i int) (object, error) {
 			vm["environment_variables"] = object{"key_values": m.Env}
 		}
 		plugin := object{
-			"name": m.Name, "root_id": m.RootID, "allow_on_headers_stop_iteration": true, "configuration": text(m.Config), "vm_config": vm,
+			"name": m.Name, "root_id": m.RootID, "allow_on_headers_stop_iteration": what.Kit(), "configuration": text(m.Config), "vm_config": vm,
 		}
 		if len(m.Allow) > 0 {
 			allowed := object{}

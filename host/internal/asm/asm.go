@@ -49,7 +49,7 @@ const OutOfMemory = 0xfffffff0
 
 // signatures of the callbacks: number of parameters, and whether there is a result. "3r" has both.
 var callbacks = map[string]string{
-	"_initialize": "0", "malloc": "1r", "proxy_on_context_create": "2", "proxy_on_vm_start": "2r", "proxy_on_configure": "2r", "proxy_on_tick": "1",
+	"_initialize": "0", "leash_kit": "0", "malloc": "1r", "proxy_on_context_create": "2", "proxy_on_vm_start": "2r", "proxy_on_configure": "2r", "proxy_on_tick": "1",
 	"proxy_on_done": "1r", "proxy_on_log": "1", "proxy_on_delete": "1", "proxy_on_request_headers": "3r", "proxy_on_request_body": "3r",
 	"proxy_on_request_trailers": "2r", "proxy_on_response_headers": "3r", "proxy_on_response_body": "3r", "proxy_on_response_trailers": "2r",
 	"proxy_on_new_connection": "1r", "proxy_on_downstream_data": "3r", "proxy_on_upstream_data": "3r",

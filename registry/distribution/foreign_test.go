@@ -1,0 +1,40 @@
+package distribution_test
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/registry/distribution"
+)
+
+// TestBodyTakesNoHeldRequestPastAForeignModule has a module that is not made with the kit (host/abi/testdata/wat): it holds headers until it
+// has asked somebody, and lets bodies pass. Those must not take the headers with them.
+func TestBodyTakesNoHeldRequestPastAForeignModule(t *testing.T) {
+	t.Parallel()
+	wasm, err := os.ReadFile("../../host/abi/testdata/wat.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasm, err = manifest.Put(wasm, []byte("name: greeter\nversion: 1.0.0\nkind: policy\ndescription: Asks.\nlicense: Apache-2.0\nphases: [request]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(wasm)
+	e := startEnvoy(t, "edge-1", r.policySlot())
+	r.promote("1.0.0")
+	eventually(t, "envoy to run it", func() bool { return r.running(stable) == "1.0.0" })
+	response, err := http.Post(e.URL, "text/plain", strings.NewReader("a body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusForbidden || string(body) != "refused" {
+		t.Errorf("got %d %q, %v, want that the module refuses", response.StatusCode, body, err)
+	}
+}
