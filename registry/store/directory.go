@@ -14,12 +14,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/olareg/olareg"
 	"github.com/olareg/olareg/config"
+	"github.com/olareg/olareg/types"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -102,10 +104,19 @@ func sweep(root string) error {
 
 // Close ends what is under way.
 func (d *Directory) Close() error {
-	if err := d.registry.Close(); err != nil {
+	if err := there(d.registry.Close()); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// there is what olareg says when it closes without what it says of repositories that somebody has asked for and nobody has made.
+func there(err error) error {
+	all, joined := err.(interface{ Unwrap() []error }) //nolint:errorlint // of errors.Join, as it is
+	if !joined {
+		return err
+	}
+	return errors.Join(slices.DeleteFunc(slices.Clone(all.Unwrap()), func(one error) bool { return errors.Is(one, types.ErrNotFound) })...)
 }
 
 // ServeHTTP is the OCI distribution API, for everybody. olareg makes a repository with what is first uploaded to it, and does not guard
