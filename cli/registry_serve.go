@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -41,7 +43,7 @@ func registryServeCommand() *cli.Command {
 		Usage: "serve modules to OCI's clients, and their catalogue",
 		Description: "Without a configuration it is for everybody on this machine, and takes modules that nobody has signed. docs/guides/registry.md\n" +
 			"has registry.yaml: who may do what, whose signatures are wanted, TLS, another registry as its store. SIGTERM lets requests\n" +
-			"under way end.",
+			"under way end; SIGHUP reads again who may do what and the trust policy, as a change of their files does.",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "config", Aliases: []string{"c"}, Usage: "the `FILE` registry.yaml", EnvVars: []string{"LEASH_REGISTRY_CONFIG"}},
 			&cli.PathFlag{Name: "data", Usage: "the `FOLDER` where everything is kept", Value: "leash-registry", EnvVars: []string{"LEASH_REGISTRY_DATA"}},
@@ -100,7 +102,7 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 	if envoys != nil {
 		defer envoys.Close() //nolint:errcheck // as above
 	}
-	o := setup.Options{Data: c.Path("data"), Env: os.LookupEnv, Log: log, Version: c.App.Version}
+	o := setup.Options{Data: c.Path("data"), Env: os.LookupEnv, Log: log, Version: c.App.Version, Again: hangups(c.Context)}
 	if !c.Bool("no-scenarios") {
 		pool, err := newTryouts(c)
 		if err != nil {
@@ -124,6 +126,28 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 		err = closed
 	}
 	return err
+}
+
+// hangups are SIGHUPs, until ctx ends.
+func hangups(ctx context.Context) <-chan struct{} {
+	signals, told := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case told <- struct{}{}:
+			}
+		}
+	}()
+	return told
 }
 
 // listenForEnvoys opens their address, nil for none.

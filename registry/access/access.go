@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/leash-gateway/leash/registry/wildcard"
@@ -87,7 +88,10 @@ type Options struct {
 }
 
 // Control decides. A nil Control lets everybody do everything. It is safe for concurrent use.
-type Control struct {
+type Control struct{ now atomic.Pointer[rules] }
+
+// rules are what a Control decides by, until they are replaced.
+type rules struct {
 	options Options
 	tokens  *tokens
 	issuers []*issuer
@@ -96,15 +100,44 @@ type Control struct {
 
 // New is a Control. It asks the issuers of OIDC tokens for their keys only when the first token of theirs comes.
 func New(o Options) (*Control, error) {
+	const keyBytes = 32
+	key := make([]byte, keyBytes)
+	_, _ = rand.Read(key) // never fails
+	r, err := newRules(o, key)
+	if err != nil {
+		return nil, err
+	}
+	c := &Control{}
+	c.now.Store(r)
+	return c, nil
+}
+
+// Replace has other options hold from now on, if nothing is wrong with them. Where other issuers are trusted than before, docker's clients must log
+// in again, which they do by themselves.
+func (c *Control) Replace(o Options) error {
+	before := c.now.Load()
+	if !slices.Equal(before.options.Issuers, o.Issuers) {
+		fresh, err := New(o)
+		if err == nil {
+			c.now.Store(fresh.now.Load())
+		}
+		return err
+	}
+	r, err := newRules(o, before.key)
+	if err == nil {
+		c.now.Store(r)
+	}
+	return err
+}
+
+func newRules(o Options, key []byte) (*rules, error) {
 	if o.Service == "" {
 		o.Service = "leash"
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	const keyBytes = 32
-	c := &Control{options: o, key: make([]byte, keyBytes)}
-	_, _ = rand.Read(c.key) // never fails
+	c := &rules{options: o, key: key}
 	for i, g := range o.Grants {
 		switch {
 		case allowed[g.Role] == nil:
@@ -140,6 +173,9 @@ type Principal struct {
 // Local is somebody in this process, who may do everything.
 func Local(name string) *Principal { return &Principal{Name: name} }
 
+// Named is somebody by their name alone, who is not here now: what they may through groups is not known. A nil Control lets them do everything.
+func (c *Control) Named(name string) *Principal { return &Principal{Name: name, control: c} }
+
 // Anonymous says that nobody has told who they are.
 func (p *Principal) Anonymous() bool { return p.Name == anonymous }
 
@@ -159,7 +195,7 @@ func (p *Principal) Granted(a Action, repository string) bool {
 	if p.control == nil {
 		return true
 	}
-	for _, g := range p.control.options.Grants {
+	for _, g := range p.control.now.Load().options.Grants {
 		if slices.Contains(allowed[g.Role], a) && matchesAny(g.Namespaces, repository) && p.is(g.To) {
 			return true
 		}
@@ -218,10 +254,11 @@ func (c *Control) Authenticate(r *http.Request) (*Principal, error) {
 
 // identify says whose a static or OIDC token is.
 func (c *Control) identify(ctx context.Context, secret string) (*Principal, error) {
-	if name, found := c.tokens.find(secret, c.options.Now()); found {
+	r := c.now.Load()
+	if name, found := r.tokens.find(secret, r.options.Now()); found {
 		return &Principal{Name: tokenPrefix + name, control: c}, nil
 	}
-	for _, i := range c.issuers {
+	for _, i := range r.issuers {
 		if !i.claims(secret) {
 			continue
 		}

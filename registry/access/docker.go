@@ -36,13 +36,13 @@ type short struct {
 	Until  int64    `json:"u"` // Unix seconds
 }
 
-func (c *Control) sign(s short) string {
+func (c *rules) sign(s short) string {
 	text, _ := json.Marshal(s) // strings and numbers
 	encoded := base64.RawURLEncoding.EncodeToString(text)
 	return shortPrefix + encoded + "." + base64.RawURLEncoding.EncodeToString(c.mac(encoded))
 }
 
-func (c *Control) mac(text string) []byte {
+func (c *rules) mac(text string) []byte {
 	h := hmac.New(sha256.New, c.key)
 	_, _ = h.Write([]byte(text))
 	return h.Sum(nil)
@@ -50,9 +50,10 @@ func (c *Control) mac(text string) []byte {
 
 // short says whose such a token is. Who is no longer known is not, whatever the token says.
 func (c *Control) short(token string) (*Principal, error) {
+	rules := c.now.Load()
 	encoded, mac, _ := strings.Cut(strings.TrimPrefix(token, shortPrefix), ".")
 	got, err := base64.RawURLEncoding.DecodeString(mac)
-	if err != nil || !hmac.Equal(got, c.mac(encoded)) {
+	if err != nil || !hmac.Equal(got, rules.mac(encoded)) {
 		return nil, ErrUnknown
 	}
 	text, err := base64.RawURLEncoding.DecodeString(encoded)
@@ -60,10 +61,10 @@ func (c *Control) short(token string) (*Principal, error) {
 		return nil, ErrUnknown
 	}
 	var s short
-	if err := json.Unmarshal(text, &s); err != nil || c.options.Now().Unix() >= s.Until {
+	if err := json.Unmarshal(text, &s); err != nil || rules.options.Now().Unix() >= s.Until {
 		return nil, ErrUnknown
 	}
-	if name, static := strings.CutPrefix(s.Name, tokenPrefix); static && !c.tokens.has(name, c.options.Now()) {
+	if name, static := strings.CutPrefix(s.Name, tokenPrefix); static && !rules.tokens.has(name, rules.options.Now()) {
 		return nil, ErrUnknown
 	}
 	if s.Scopes == nil {
@@ -81,7 +82,7 @@ func (c *Control) Challenge(w http.ResponseWriter, r *http.Request, repository s
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "https"
 	}
-	challenge := fmt.Sprintf("Bearer realm=%q,service=%q", scheme+"://"+r.Host+"/token", c.options.Service)
+	challenge := fmt.Sprintf("Bearer realm=%q,service=%q", scheme+"://"+r.Host+"/token", c.now.Load().options.Service)
 	if repository != "" {
 		texts := make([]string, len(actions))
 		for i, a := range actions {
@@ -138,8 +139,9 @@ func (c *Control) Token(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"errors":[{"code":"UNAUTHORIZED","message":"the password is no token that is known here, or no longer good"}]}`))
 		return
 	}
-	now := c.options.Now()
-	token := c.sign(short{Name: p.Name, Groups: p.Groups, Scopes: p.granted(wanted), Until: now.Add(shortLife).Unix()})
+	rules := c.now.Load()
+	now := rules.options.Now()
+	token := rules.sign(short{Name: p.Name, Groups: p.Groups, Scopes: p.granted(wanted), Until: now.Add(shortLife).Unix()})
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"token": token, "access_token": token, "expires_in": int(shortLife.Seconds()), "issued_at": now.UTC().Format(time.RFC3339),

@@ -2,6 +2,8 @@ package setup
 
 import (
 	"context"
+	"path/filepath"
+	"reflect"
 	"sync"
 
 	"github.com/leash-gateway/leash/config"
@@ -11,18 +13,31 @@ import (
 	"github.com/leash-gateway/leash/registry/trust"
 )
 
-// Follow keeps a registry as its files and the registries that it mirrors are, until ctx ends: a trust policy that has
-// changed holds at once, unless it is wrong.
+// Follow keeps a registry as its files and the registries that it mirrors are, until ctx ends: what has changed in who may do what, or in the
+// trust policy, holds at once, unless it is wrong. What else has changed in registry.yaml is told: it takes a restart.
 func (c *Config) Follow(ctx context.Context, s *server.Server, o Options) error {
 	var wait sync.WaitGroup
 	defer wait.Wait()
-	if c.Trust != "" {
-		changes := config.Watch(ctx, c.beside(c.Trust))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	own, trusted := make(chan struct{}, 1), make(chan struct{}, 1)
+	follow := func(file string, told chan struct{}) {
+		if file == "" {
+			return
+		}
+		changes := config.Watch(ctx, c.beside(file))
 		wait.Go(func() {
 			for range changes {
-				c.trustAgain(ctx, s, o)
+				tell(told)
 			}
 		})
+	}
+	follow(c.Trust, trusted)
+	if c.file != "" {
+		follow(filepath.Base(c.file), own)
+	}
+	if c.Access != nil {
+		follow(c.Access.Tokens, own)
 	}
 	if len(c.Mirror) > 0 {
 		m, err := c.mirrorOf(s, o)
@@ -31,7 +46,66 @@ func (c *Config) Follow(ctx context.Context, s *server.Server, o Options) error 
 		}
 		wait.Go(func() { m.Run(ctx) })
 	}
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.Again:
+			tell(own)
+			tell(trusted)
+		case <-own:
+			c.accessAgain(s, o)
+		case <-trusted:
+			if c.Trust != "" {
+				c.trustAgain(ctx, s, o)
+			}
+		}
+	}
+}
+
+func tell(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// accessAgain reads registry.yaml and the file of tokens again.
+func (c *Config) accessAgain(s *server.Server, o Options) {
+	next := c
+	if c.file != "" {
+		var err error
+		if next, err = Load(c.file); err != nil {
+			o.Log.Error("registry.yaml was changed and cannot be used: what it said before holds", "error", err.Error())
+			return
+		}
+		if fields := c.read.differing(next); len(fields) > 0 {
+			o.Log.Warn("registry.yaml was changed, and some of it holds only when the registry is started again", "fields", fields)
+		}
+	}
+	if s.Access() == nil || next.Access == nil {
+		return // told above
+	}
+	if err := s.Access().Replace(next.accessOptions()); err != nil {
+		o.Log.Error("who may do what was changed and cannot be used: what was said before holds", "error", err.Error())
+		return
+	}
+	o.Log.Info("who may do what was read again and holds", "file", c.file)
+}
+
+// differing are the fields in which another configuration differs, but for those that hold without a restart.
+func (c Config) differing(other *Config) (fields []string) {
+	if (c.Access == nil) != (other.Access == nil) {
+		fields = append(fields, "access")
+	}
+	was, is := reflect.ValueOf(c), reflect.ValueOf(*other)
+	for i := range was.NumField() {
+		field := was.Type().Field(i)
+		if field.IsExported() && field.Name != "Access" && !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+			fields = append(fields, field.Tag.Get("yaml"))
+		}
+	}
+	return fields
 }
 
 func (c *Config) trustAgain(ctx context.Context, s *server.Server, o Options) {

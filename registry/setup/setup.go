@@ -28,6 +28,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -61,6 +62,9 @@ type Config struct {
 	Mirror []mirror.Source `yaml:"mirror"`
 
 	dir string
+	// file is where it was read, "" for nowhere, and read what it said there, whatever the command line has changed since.
+	file string
+	read *Config
 }
 
 // TLS are files.
@@ -97,6 +101,8 @@ func Load(file string) (*Config, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("read configuration %s: %w", file, err)
 	}
+	read := *c
+	c.file, c.read = file, &read
 	return c, nil
 }
 
@@ -162,6 +168,8 @@ type Options struct {
 	Sandbox server.Sandbox
 	Log     *slog.Logger
 	Version string
+	// Again has everything read again that [Config.Follow] follows. nil: only changes of the files do.
+	Again <-chan struct{}
 }
 
 // Open makes a registry. Close it once.
@@ -212,7 +220,15 @@ func (c *Config) control() (*access.Control, error) {
 	if c.Access == nil {
 		return nil, nil //nolint:nilnil // everybody may everything
 	}
-	o := access.Options{Issuers: c.Access.OIDC, Grants: c.Access.Grants, Service: c.Name}
+	control, err := access.New(c.accessOptions())
+	if err != nil {
+		return nil, fmt.Errorf("access: %w", err)
+	}
+	return control, nil
+}
+
+func (c *Config) accessOptions() access.Options {
+	o := access.Options{Issuers: slices.Clone(c.Access.OIDC), Grants: c.Access.Grants, Service: c.Name}
 	if c.Access.Tokens != "" {
 		o.TokensFile = c.beside(c.Access.Tokens)
 	}
@@ -221,11 +237,7 @@ func (c *Config) control() (*access.Control, error) {
 			o.Issuers[i].CAFile = c.beside(o.Issuers[i].CAFile)
 		}
 	}
-	control, err := access.New(o)
-	if err != nil {
-		return nil, fmt.Errorf("access: %w", err)
-	}
-	return control, nil
+	return o
 }
 
 func (c *Config) beside(file string) string {

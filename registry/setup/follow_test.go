@@ -1,0 +1,97 @@
+package setup_test
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/registry/access"
+)
+
+// statusAs is the status of a request with a token.
+func (p *process) statusAs(secret, path string) int {
+	p.t.Helper()
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.address+path, http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+secret)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.StatusCode
+}
+
+func TestChangedGrantsHoldAtOnceUnlessTheyAreWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret, kept, err := access.NewToken("ci", time.Time{})
+	if err == nil {
+		err = access.Add(filepath.Join(dir, "tokens.yaml"), kept)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants := func(text string) {
+		t.Helper()
+		write(t, dir, map[string]string{"registry.yaml": "name: registry.test\naccess:\n  tokens: tokens.yaml\n" + text})
+	}
+	const reader = "  grants: [{role: reader, to: [token:ci], namespaces: [team/*]}]\n"
+	const nobody = "  grants: [{role: reader, to: [token:other], namespaces: [team/*]}]\n"
+	grants(reader)
+	p := &process{t: t, address: open(t, dir)}
+	const path, may, mayNot = "/v2/team/hello/tags/list", http.StatusOK, http.StatusForbidden
+	becomes := func(want int) {
+		t.Helper()
+		deadline := time.Now().Add(time.Minute)
+		for p.statusAs(secret, path) != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("it is %d, want %d", p.statusAs(secret, path), want)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	becomes(may)
+	grants(nobody)
+	becomes(mayNot)
+	for _, wrong := range []string{"  grants: [{role: king, to: [token:ci], namespaces: [team/*]}]\n", "  oidc: [{issuer: nowhere}]\n" + reader, reader + "misspelled: true\n", "\t"} {
+		grants(wrong) // what was said before goes on to hold
+		<-time.After(200 * time.Millisecond)
+		becomes(mayNot)
+	}
+	grants("  oidc: [{issuer: https://accounts.example.com, audience: leash}]\n" + reader)
+	becomes(may)
+}
+
+func TestHangupReadsWhoMayDoWhatAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"registry.yaml": "access: {grants: [{role: reader, to: [anonymous], namespaces: ['*']}]}\nlimits: {burst: 10}\n"})
+	p := serveWith(t, filepath.Join(dir, "data"), "--config", filepath.Join(dir, "registry.yaml"))
+	logs := func(want string) {
+		t.Helper()
+		deadline := time.Now().Add(time.Minute)
+		for !strings.Contains(p.logged(), want) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the log has no %q:\n%s", want, p.logged())
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	logs("the registry is ready")
+	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	logs("who may do what was read again and holds")
+	write(t, dir, map[string]string{"registry.yaml": "access: {grants: [{role: reader, to: [anonymous], namespaces: ['*']}]}\nlimits: {burst: 20}\n"})
+	logs("some of it holds only when the registry is started again")
+	logs("[limits]")
+	if p.status("/healthz") != http.StatusOK {
+		t.Error("it has ended")
+	}
+}
