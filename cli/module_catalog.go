@@ -80,11 +80,13 @@ func modulePromoteCommand() *cli.Command {
 		Name:      "promote",
 		Usage:     "make a channel of a registry point at a version",
 		ArgsUsage: "[REGISTRY/]NAME VERSION",
-		Description: "The registry verifies the version before: signatures, content, manifest. With --canary or --node some of the Envoys that\n" +
+		Description: "The registry verifies the version before: signatures, content, manifest. Envoys with a slot on standby load it first, which may\n" +
+			"take seconds; then the channel is moved, and they run it at once. If one cannot load it, nothing is moved. With --canary or --node some of the Envoys that\n" +
 			"follow the channel get it first: a share of them, or those whose node id matches. It is then promoted by itself after --for, or\n" +
 			"ended by itself when it breaks --max-error-rate or --max-latency; promoting it again without them does it at once.",
 		Flags: catalogFlags(channelFlag(), reasonFlag(), outputFlag(),
 			&cli.StringFlag{Name: "expect", Usage: "refuse it if the channel does not point at this `DIGEST` until now"},
+			&cli.BoolFlag{Name: "immediately", Usage: "do not wait until Envoys have loaded it"},
 			&cli.IntFlag{Name: "canary", Usage: "first only for a share of the Envoys, in `PERCENT`"},
 			&cli.StringSliceFlag{Name: "node", Usage: "first only for Envoys whose node id matches the `PATTERN` (* is anything); may be repeated"},
 			&cli.DurationFlag{Name: "for", Usage: "promote a canary when it has gone well for this `TIME`", DefaultText: "by hand"},
@@ -105,11 +107,12 @@ func modulePromoteCommand() *cli.Command {
 				}
 				answer, err := client.PromoteVersion(ctx, connect.NewRequest(&registryv1.PromoteVersionRequest{
 					Module: module, Version: c.Args().Get(1), Channel: c.String("channel"), Reason: c.String("reason"), ExpectedDigest: c.String("expect"),
+					Immediately: c.Bool("immediately"),
 				}))
 				if err != nil {
 					return err
 				}
-				return showChannel(c, answer.Msg.GetChannel())
+				return showPromotion(c, answer.Msg)
 			})
 		},
 	})
@@ -148,14 +151,48 @@ func channelRowOf(channel *registryv1.Channel) channelRow {
 
 func showChannel(c *cli.Context, channel *registryv1.Channel) error {
 	row := channelRowOf(channel)
-	return output(c, row, func(w io.Writer) {
-		version := row.Version
-		if version == "" {
-			version = "nothing"
+	return output(c, row, row.table)
+}
+
+func (row channelRow) table(w io.Writer) {
+	version := row.Version
+	if version == "" {
+		version = "nothing"
+	}
+	_, _ = fmt.Fprintf(w, "%s -> %s %s\n", row.Channel, version, row.Digest)
+	if row.Canary != "" {
+		_, _ = fmt.Fprintf(w, "canary: %s\n", row.Canary)
+	}
+}
+
+// promotion is what has become of a promotion, as it is shown.
+type promotion struct {
+	channelRow
+	// Prepared is how many Envoys had loaded the version on standby, after PrepareSeconds; Running of so many Slots run it, after SwitchSeconds
+	// from the moment at which the channel was moved.
+	Prepared       uint32  `json:"prepared"`
+	PrepareSeconds float64 `json:"prepare_seconds"`
+	Slots          uint32  `json:"slots"`
+	Running        uint32  `json:"running"`
+	SwitchSeconds  float64 `json:"switch_seconds"`
+}
+
+func showPromotion(c *cli.Context, answer *registryv1.PromoteVersionResponse) error {
+	r := answer.GetRollout()
+	shown := promotion{
+		channelRowOf(answer.GetChannel()), r.GetPrepared(), r.GetPrepareTime().AsDuration().Seconds(), r.GetSlots(), r.GetRunning(), r.GetSwitchTime().AsDuration().Seconds(),
+	}
+	return output(c, shown, func(w io.Writer) {
+		shown.table(w)
+		if shown.Slots == 0 {
+			return
 		}
-		_, _ = fmt.Fprintf(w, "%s -> %s %s\n", row.Channel, version, row.Digest)
-		if row.Canary != "" {
-			_, _ = fmt.Fprintf(w, "canary: %s\n", row.Canary)
+		if shown.Prepared > 0 {
+			_, _ = fmt.Fprintf(w, "prepared: %d slots on standby had loaded it, after %.2f s\n", shown.Prepared, shown.PrepareSeconds)
+		}
+		_, _ = fmt.Fprintf(w, "running: in %d of %d slots, %.2f s after the channel was moved\n", shown.Running, shown.Slots, shown.SwitchSeconds)
+		if shown.Running < shown.Slots {
+			_, _ = fmt.Fprintln(w, "the others are loading it: leash registry status tells how they stand")
 		}
 	})
 }

@@ -42,7 +42,7 @@ func moduleTargetFlags() []cli.Flag {
 		&cli.StringFlag{Name: "registry", Usage: "with slot: `ADDRESS` at which the registry serves Envoys", Value: setup.DefaultEnvoys},
 		&cli.PathFlag{Name: "registry-ca", Usage: "with slot: `FILE` (PEM, where Envoy reads it) that vouches for the registry's certificate; without it no TLS"},
 		&cli.DurationFlag{Name: "wait", Usage: "with slot, of a policy: `TIME` that an Envoy that starts may wait for its module before it takes traffic and refuses it", Value: 5 * time.Second},
-		&cli.BoolFlag{Name: "standby", Usage: "with slot: load the module and never run it, so that its promotion to the channel of another slot finds it ready"},
+		&cli.BoolFlag{Name: "no-standby", Usage: "with slot: without the slot beside it that loads the version which is to come; promotions then take as long as the module takes to load"},
 		&cli.BoolFlag{Name: "ads", Usage: "with slot: fill it over the Envoy's aggregated stream, which is the registry's"},
 		&cli.StringFlag{Name: "module", Usage: "with istio and envoy-gateway: the module, as `REF` in its registry; it is pinned by its digest"},
 		&cli.StringFlag{Name: "module-config", Usage: "with istio and envoy-gateway: its configuration, as `JSON` or @FILE"},
@@ -62,7 +62,7 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 		return nil, badUsage("kind: %q is neither policy nor inspector", kind)
 	}
 	text, err := distribution.Snippet{
-		Slot: slot, Kind: kind, Registry: c.String("registry"), CAFile: c.Path("registry-ca"), Wait: c.Duration("wait"), Standby: c.Bool("standby"), ADS: c.Bool("ads"),
+		Slot: slot, Kind: kind, Registry: c.String("registry"), CAFile: c.Path("registry-ca"), Wait: c.Duration("wait"), NoStandby: c.Bool("no-standby"), ADS: c.Bool("ads"),
 	}.Render()
 	if err != nil {
 		return nil, usageError{err}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,19 +107,25 @@ func TestMeshOfTheExampleTakesAModuleAndTheNextOne(t *testing.T) {
 		out, err := exec.Command("bash", "-c", m.ports.Replace(shell(t, readme, "## No module yet"))).Output()
 		return err == nil && strings.Contains(string(out), "policy_not_loaded")
 	})
-	m.types(shell(t, readme, "## A module\n"))
+	promoted := func(out string) {
+		t.Helper()
+		if !strings.Contains(out, "prepared: 1 slots on standby had loaded it") || !strings.Contains(out, "running: in 1 of 1 slots") {
+			t.Errorf("promoted with %s", out)
+		}
+	}
+	promoted(m.types(shell(t, readme, "## A module\n")))
 	status := shell(t, readme, "Which Envoy runs what:")
 	runs := func(version string) func() bool {
 		return func() bool {
 			out := m.types(status)
-			return strings.Contains(out, "edge-1") && strings.Contains(out, "leash/demo/modelguard@stable  "+version) && strings.Contains(out, "current")
+			return regexp.MustCompile(`edge-1 +leash/demo/modelguard@stable +` + regexp.QuoteMeta(version) + ` +\S+ +current`).MatchString(out)
 		}
 	}
 	eventually(t, "the module", runs("0.1.0"))
 	if out := m.types(shell(t, readme, "The first of these is answered")); !strings.Contains(out, "Say hello") || strings.Count(out, `"error"`) != 1 {
 		t.Errorf("one model is allowed, and the other is not: %s", out)
 	}
-	m.types(shell(t, readme, "## The next version"))
+	promoted(m.types(shell(t, readme, "## The next version")))
 	eventually(t, "the next version", runs("0.2.0"))
 	for format, want := range map[string]string{"json": `"version": "0.2.0"`, "yaml": "version: 0.2.0"} {
 		if out := m.types(strings.TrimSpace(status) + " -o " + format); !strings.Contains(out, want) {

@@ -129,6 +129,16 @@ type Channel struct {
 	before []digest.Digest // what it pointed at, the latest last
 }
 
+// Before is what it pointed at before, "" for nothing.
+func (c *Channel) Before() digest.Digest {
+	for _, d := range slices.Backward(c.before) {
+		if d != c.Digest {
+			return d
+		}
+	}
+	return ""
+}
+
 // A Canary is a version that some of those who follow a channel get before the others.
 type Canary struct {
 	Version string        `json:"version"`

@@ -255,6 +255,22 @@ func (c *Catalog) Promote(ctx context.Context, a Actor, p Promotion) (Channel, e
 	})
 }
 
+// Promotable says what speaks against a promotion as things are now; nil: nothing.
+func (c *Catalog) Promotable(ctx context.Context, p Promotion) error {
+	if err := checkChannel(p.Channel); err != nil {
+		return err
+	}
+	m, err := c.module(p.Module)
+	if err != nil {
+		return err
+	}
+	if _, err := m.expect(p.Channel, p.Expect); err != nil {
+		return err
+	}
+	_, err = c.promotable(ctx, p.Module, p.Version)
+	return err
+}
+
 // promotable verifies what is going to be promoted: the store's bytes, the signatures, the module's own manifest.
 func (c *Catalog) promotable(ctx context.Context, name, version string) (digest.Digest, error) {
 	m, err := c.module(name)

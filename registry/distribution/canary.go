@@ -64,7 +64,7 @@ func (s *Server) judgeTrials(ctx context.Context) {
 	s.mu.Lock()
 	under := map[release]*catalog.Canary{}
 	for _, t := range s.targets {
-		if t.trial != nil && t.filter != nil {
+		if t.trial != nil && t.filter != nil && !t.slot.Standby {
 			under[release{t.slot.Module, t.slot.Channel, t.trial.Digest}] = t.trial
 		}
 	}
@@ -154,6 +154,9 @@ func (s *Server) count(r release, t *trial) Progress {
 	for st := range s.streams {
 		for name, sub := range st.slots {
 			target := s.targets[name]
+			if target.slot.Standby {
+				continue
+			}
 			if target.slot.Module != r.module || target.slot.Channel != r.channel || target.filter == nil || counted[st.id()] {
 				continue
 			}

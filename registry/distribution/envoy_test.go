@@ -67,9 +67,10 @@ func compose(t testing.TB, node string, admin, port, app int, snippets ...distri
 	return fmt.Sprintf(bootstrap, node, admin, "stats_sinks:"+sinks, port, filters, app, indented(clusters, 2))
 }
 
-// policySlot is the snippet of most tests: one that refuses until its module is there, from the beginning on.
+// policySlot is the snippet of most tests: one that refuses until its module is there, from the beginning on. It is alone, so that it is known
+// when what is loaded.
 func (r *registry) policySlot() distribution.Snippet {
-	return distribution.Snippet{Slot: slot(r.t, "leash/"+module+"@stable"), Kind: manifest.Policy, Registry: r.Address}
+	return distribution.Snippet{Slot: slot(r.t, "leash/"+module+"@stable"), Kind: manifest.Policy, Registry: r.Address, NoStandby: true}
 }
 
 func slot(t testing.TB, name string) distribution.Slot {
@@ -116,14 +117,26 @@ func newApp(t testing.TB) *app {
 	return a
 }
 
+// lastPort is the last that freePort has given. It counts below the ports that systems give to connections, which tests that run beside each
+// other take many of.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(int64(20_000 + os.Getpid()%10_000)) } // others test on this machine too
+
+// freePort finds a port that is free, and gives each once.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := int(lastPort.Add(1))
+		if port > 32_000 {
+			t.Fatal("there is no port left")
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close() // nothing was sent
+			return port
+		}
 	}
-	defer l.Close()                     //nolint:errcheck // nothing was sent
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errorlint // a TCP listener has it
 }
 
 // startEnvoy starts one and waits until it answers. The end of the test ends it.

@@ -48,14 +48,26 @@ var actor = catalog.Actor{Name: "registry", Via: "distribution"}
 // refuses is called when an Envoy has refused a, or has not answered it. s.mu is held.
 func (s *Server) refuses(st *stream, a *answer, reason string) {
 	s.o.Log.Warn("an envoy refuses a module", "node", st.id(), "slot", a.slot, "version", a.filter.build.Version, "reason", reason)
+	s.metrics.refusals.Inc()
 	s.convict(st.id(), a, "refuses it: "+reason)
 }
 
 // convict decides what comes of a failure: nothing, unless the Envoy ran another version. s.mu is held.
 func (s *Server) convict(node string, a *answer, reason string) {
-	_, ran := digestOf(a.before)
 	slot, err := ParseSlot(a.slot)
-	if err != nil || ran == "" || ran == a.filter.build.Digest {
+	if err != nil {
+		return
+	}
+	_, ran := digestOf(a.before)
+	if slot.Standby {
+		ran = s.runs(node, slot)
+	}
+	if ran == "" || ran == a.filter.build.Digest {
+		return
+	}
+	if r := (release{slot.Module, slot.Channel, a.filter.build.Digest}); slot.Standby {
+		s.unfit[r] = fmt.Sprintf("envoy %q %s", node, reason)
+		s.shelve(r)
 		return
 	}
 	s.accuseLocked(verdict{
@@ -82,6 +94,7 @@ func (s *Server) accuseLocked(v verdict) {
 // took is called when an Envoy has taken a. s.mu is held.
 func (s *Server) took(st *stream, a *answer) {
 	delete(s.away, subject{st.id(), a.slot})
+	s.metrics.loads.Observe(s.o.Now().Sub(a.at).Seconds())
 	s.o.Log.Debug("an envoy runs a module", "node", st.id(), "slot", a.slot, "version", a.filter.build.Version, "took", s.o.Now().Sub(a.at))
 }
 
@@ -96,6 +109,7 @@ func (s *Server) overdue() {
 				a.done = true
 				sub.refused, sub.reason = a.filter.version, fmt.Sprintf("no answer for %s", s.o.Patience)
 				s.refuses(st, a, sub.reason)
+				s.wakeNode(st)
 			}
 		}
 	}
@@ -146,6 +160,7 @@ func (s *Server) execute(ctx context.Context) {
 		case err != nil:
 			log.Error("a version cannot be taken back", "error", err)
 		default:
+			s.metrics.takenBack.Inc()
 			log.Warn("a version was taken back")
 		}
 		if err != nil {

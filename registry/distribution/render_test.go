@@ -59,7 +59,7 @@ func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 		"policy":    policy,
 		"wait":      with(func(s *distribution.Snippet) { s.Wait = 2500 * time.Millisecond }),
 		"inspector": with(func(s *distribution.Snippet) { s.Kind, s.Slot.Config = manifest.Inspector, "edge" }),
-		"standby":   with(func(s *distribution.Snippet) { s.Standby, s.Slot.Channel = true, "next" }),
+		"alone":     with(func(s *distribution.Snippet) { s.NoStandby = true }),
 		"ads":       with(func(s *distribution.Snippet) { s.ADS = true }),
 		"tls": with(func(s *distribution.Snippet) {
 			s.CAFile, s.Registry = "/etc/envoy/registry-ca.pem", "registry.example.com:5051"
@@ -123,6 +123,10 @@ func TestNamesOfSlots(t *testing.T) {
 		"leash/Greeter@stable":                     {},
 		"leash/greeter@stable/":                    {},
 		"leash/greeter@stable/edge/west":           {},
+		"leash/greeter@stable+standby":             {Module: "greeter", Channel: "stable", Standby: true},
+		"leash/greeter@stable/edge+standby":        {Module: "greeter", Channel: "stable", Config: "edge", Standby: true},
+		"leash/greeter@stable+standby+standby":     {},
+		"leash/greeter@stable+next":                {},
 		"leash/greeter@stable\nx":                  {},
 		"leash/greeter@" + strings.Repeat("x", 64): {},
 	} {

@@ -10,6 +10,7 @@ import (
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	extension "github.com/envoyproxy/go-control-plane/envoy/service/extension/v3"
 	metrics "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
+	"github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
 
 	"github.com/leash-gateway/leash/registry/access"
@@ -53,15 +54,19 @@ type Server struct {
 	o Options
 
 	// kick wakes Serve: something is dirty, or there are verdicts. It has room for one.
-	kick chan struct{}
+	kick    chan struct{}
+	metrics *counters
 
 	mu       sync.Mutex
 	targets  map[string]*target // by the slot's name
 	dirty    map[string]bool    // slots to be looked up
 	streams  map[*stream]bool
+	nodes    map[string]map[*stream]bool // streams by the id of their node
 	verdicts []verdict
 	judged   map[release]bool
-	away     map[subject]away // Envoys that went away while they loaded something
+	coming   map[line]digest.Digest // versions whose promotion is under way
+	unfit    map[release]string     // versions that did not load on standby, and why
+	away     map[subject]away       // Envoys that went away while they loaded something
 	slots    *Slots
 	trials   map[release]*trial
 	meters   map[string]traffic // by node
@@ -83,8 +88,8 @@ func New(o Options) *Server {
 		o.Now = time.Now
 	}
 	return &Server{
-		o: o, kick: make(chan struct{}, 1), targets: map[string]*target{}, dirty: map[string]bool{}, streams: map[*stream]bool{},
-		judged: map[release]bool{}, away: map[subject]away{}, trials: map[release]*trial{}, meters: map[string]traffic{}, past: map[subject]Status{},
+		o: o, kick: make(chan struct{}, 1), metrics: newCounters(), targets: map[string]*target{}, dirty: map[string]bool{}, streams: map[*stream]bool{},
+		nodes: map[string]map[*stream]bool{}, coming: map[line]digest.Digest{}, unfit: map[release]string{}, judged: map[release]bool{}, away: map[subject]away{}, trials: map[release]*trial{}, meters: map[string]traffic{}, past: map[subject]Status{},
 	}
 }
 
@@ -153,7 +158,7 @@ func (s *Server) recheck() {
 // moved marks what an event of the catalogue may have changed.
 func (s *Server) moved(e catalog.Event) {
 	switch e.Kind {
-	case catalog.Promote, catalog.Rollback, catalog.Clear, catalog.StartCanary, catalog.EndCanary, catalog.Yank, catalog.Release:
+	case catalog.Promote, catalog.Rollback, catalog.Clear, catalog.StartCanary, catalog.EndCanary, catalog.Yank, catalog.Release, catalog.Deprecate, catalog.Undeprecate:
 	default:
 		return
 	}
@@ -173,6 +178,7 @@ func (s *Server) moved(e catalog.Event) {
 // pardon forgets what is held against a release: somebody wants it, perhaps again. s.mu is held.
 func (s *Server) pardon(r release) {
 	delete(s.judged, r)
+	delete(s.unfit, r)
 	for name, t := range s.targets {
 		if t.slot.Module != r.module || t.slot.Channel != r.channel {
 			continue
@@ -218,7 +224,7 @@ func (s *Server) refresh(ctx context.Context) {
 		}
 		for st := range s.streams {
 			if st.slots[name] != nil {
-				st.wake()
+				s.wakeNode(st) // a slot on standby may have waited for this one to be looked up
 			}
 		}
 		s.mu.Unlock()

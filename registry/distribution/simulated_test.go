@@ -28,7 +28,7 @@ type fleet struct {
 	answer func(node, version string) reaction
 
 	mu       sync.Mutex
-	running  map[string]string // by node, the version
+	running  map[string]string // by node, the version in the slot that is not on standby
 	failures map[string]bool   // nodes whose streams have ended by themselves
 	bytes    int64
 }
@@ -43,12 +43,12 @@ const (
 	goesAway
 )
 
-// simulate connects n Envoys. The end of the test ends them.
-func simulate(t testing.TB, r *registry, n int, slot string) *fleet {
+// simulate connects n Envoys with slots. The end of the test ends them.
+func simulate(t testing.TB, r *registry, n int, slots ...string) *fleet {
 	t.Helper()
 	f := newFleet(t)
 	for i := range n {
-		f.connect(r, fmt.Sprintf("node-%04d", i), slot)
+		f.connect(r, fmt.Sprintf("node-%04d", i), slots...)
 	}
 	return f
 }
@@ -61,14 +61,14 @@ func newFleet(t testing.TB) *fleet {
 	return f
 }
 
-// connect connects one.
-func (f *fleet) connect(r *registry, node, slot string) {
+// connect connects one, with one stream for all slots.
+func (f *fleet) connect(r *registry, node string, slots ...string) {
 	f.t.Helper()
-	f.connectAs(f.ctx, r, node, slot)
+	f.connectAs(f.ctx, r, node, slots...)
 }
 
 // connectAs connects one with the metadata of ctx, which must be of the fleet's.
-func (f *fleet) connectAs(ctx context.Context, r *registry, node, slot string) {
+func (f *fleet) connectAs(ctx context.Context, r *registry, node string, slots ...string) {
 	f.t.Helper()
 	connection, err := grpc.NewClient(r.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
@@ -77,7 +77,7 @@ func (f *fleet) connectAs(ctx context.Context, r *registry, node, slot string) {
 	}
 	f.all.Go(func() {
 		defer connection.Close() //nolint:errcheck // of a client
-		f.serve(ctx, connection, node, slot)
+		f.serve(ctx, connection, node, slots)
 	})
 }
 
@@ -88,11 +88,11 @@ func (f *fleet) failed(node string) bool {
 	return f.failures[node]
 }
 
-func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, node, slot string) {
+func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, node string, slots []string) {
 	stream, err := discovery.NewAggregatedDiscoveryServiceClient(connection).DeltaAggregatedResources(ctx)
 	if err == nil {
 		err = stream.Send(&discovery.DeltaDiscoveryRequest{
-			Node: &core.Node{Id: node, Cluster: "simulated"}, TypeUrl: resource.ExtensionConfigType, ResourceNamesSubscribe: []string{slot},
+			Node: &core.Node{Id: node, Cluster: "simulated"}, TypeUrl: resource.ExtensionConfigType, ResourceNamesSubscribe: slots,
 		})
 	}
 	for err == nil {
@@ -116,7 +116,9 @@ func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, 
 				return
 			case takes:
 				f.mu.Lock()
-				f.running[node] = version
+				if !strings.HasSuffix(one.GetName(), "+standby") {
+					f.running[node] = version
+				}
 				f.bytes += int64(len(one.GetResource().GetValue()))
 				f.mu.Unlock()
 			}
@@ -159,17 +161,32 @@ func (f *fleet) received() int64 {
 	return f.bytes
 }
 
+// count is how many slots run a version and should.
+func (*fleet) count(r *registry, version string) (n int) {
+	for _, s := range r.Envoys() {
+		if s.Version == version && s.State == distribution.Current {
+			n++
+		}
+	}
+	return n
+}
+
+// settled says whether all of so many slots run what they should.
+func (*fleet) settled(r *registry, n int) bool {
+	all := r.Envoys()
+	for _, s := range all {
+		if s.State != distribution.Current {
+			return false
+		}
+	}
+	return len(all) == n
+}
+
 // known waits until the registry knows of all Envoys that they run a version.
 func (f *fleet) known(r *registry, version string, n int) {
 	f.t.Helper()
 	eventually(f.t, fmt.Sprintf("%d envoys known to run %s", n, version), func() bool {
-		running := 0
-		for _, s := range r.Envoys() {
-			if s.Version == version && s.State == distribution.Current {
-				running++
-			}
-		}
-		return running == n
+		return f.count(r, version) == n
 	})
 }
 
@@ -179,11 +196,13 @@ func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
 	r := newRegistry(t, nil, distribution.Options{})
 	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
 	r.promote("1.0.0")
+	const slots = 2
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	f := simulate(t, r, n, "leash/acme/greeter@stable")
-	f.known(r, "1.0.0", n)
+	f := simulate(t, r, n, stable, onStandby)
+	f.waitAll("1.0.0")
+	eventually(t, "the slots on standby", func() bool { return f.count(r, "1.1.0") == n })
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	best = time.Hour
@@ -193,7 +212,7 @@ func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
 		r.promote(version)
 		eventually(t, "the last envoy", func() bool { return f.runs(version) == n })
 		best = min(best, time.Since(began))
-		f.known(r, version, n)
+		eventually(t, "all slots to be settled", func() bool { return f.settled(r, slots*n) })
 	}
 	return best, int64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse) / int64(n)
 }

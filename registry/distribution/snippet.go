@@ -23,9 +23,9 @@ type Snippet struct {
 	// Wait is how long a policy's slot may keep an Envoy that starts from taking traffic, while it fetches its module; then it
 	// takes traffic, and refuses it until the module is there. 0: it refuses from the beginning.
 	Wait time.Duration
-	// Standby makes a slot that loads its module and never runs it: with the channel that is to be promoted next, so that the promotion
-	// finds the VM ready.
-	Standby bool
+	// NoStandby leaves out the slot beside it that loads the version which is to come. A promotion then takes as long as the module takes to
+	// load, and an Envoy the memory of one VM less.
+	NoStandby bool
 	// ADS says that the slot is filled over the Envoy's aggregated stream, which then must be the registry's.
 	ADS bool
 }
@@ -36,21 +36,9 @@ var snippet = template.Must(template.New("snippet").Parse(
 # The bootstrap must say who this Envoy is: node: {id: …, cluster: …}
 http_filters: # of the HTTP connection manager, before the router
 - name: {{.Slot}}
-{{- if .Standby}}
-  disabled: true # it loads its module, and never runs it
-{{- end}}
   config_discovery:
-    config_source:
-      resource_api_version: V3
-{{- if .Wait}}
-      initial_fetch_timeout: {{.Wait}}
-{{- end}}
-{{- if .ADS}}
-      ads: {}
-{{- else}}
-      api_config_source: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: leash.registry}}]}
-{{- end}}
-    type_urls: [type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua]
+    config_source: {resource_api_version: V3, {{if .Wait}}initial_fetch_timeout: {{.Wait}}, {{end}}{{template "source" .}}}
+    type_urls: {{template "types"}}
 {{- if not .Wait}}
     apply_default_config_without_warming: true
 {{- end}}
@@ -58,6 +46,10 @@ http_filters: # of the HTTP connection manager, before the router
       "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
 {{- if .Refusal}}
       default_source_code: {inline_string: {{.Refusal}}}
+{{- end}}
+{{- if not .NoStandby}}
+- {name: {{.Slot}}+standby, disabled: true, # it loads the version that is to come, so that a promotion finds it ready, and never runs it
+  config_discovery: {config_source: {resource_api_version: V3, {{template "source" .}}}, type_urls: {{template "types"}}, apply_default_config_without_warming: true, default_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}}
 {{- end}}
 clusters: # of static_resources
 - name: leash.registry
@@ -81,6 +73,10 @@ clusters: # of static_resources
 stats_sinks: # of the bootstrap; only for canaries that are judged by errors and latency
 - name: envoy.stat_sinks.metrics_service
   typed_config: {"@type": type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig, transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: leash.registry}}}
+{{- define "source"}}
+{{- if .ADS}}ads: {}{{else}}api_config_source: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: leash.registry}}]}{{end}}
+{{- end}}
+{{- define "types"}}[type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua]{{end}}
 `))
 
 // Render writes the snippet, YAML.

@@ -92,7 +92,7 @@ func (s *Server) status(st *stream, name string, sub *subscription) Status {
 	if f == nil {
 		return one
 	}
-	one.Wanted, one.Canary = f.build.Version, f == t.canary
+	one.Wanted, one.Canary = f.build.Version, f == t.canary && !t.slot.Standby
 	switch f.version {
 	case sub.running:
 		one.State = Current

@@ -168,13 +168,20 @@ func (s *Server) ended(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st)
+	if delete(s.nodes[st.id()], st); len(s.nodes[st.id()]) == 0 {
+		delete(s.nodes, st.id())
+	}
 	for name, sub := range st.slots {
 		who := subject{st.id(), name}
 		if len(s.past) < maxPast {
 			s.past[who] = s.status(st, name, sub)
 		}
 		if sub.last != nil && !sub.last.done {
-			s.away[who] = away{sub.last, s.o.Now()}
+			left := away{sub.last, s.o.Now()}
+			if before, gone := s.away[who]; gone && before.filter.version == sub.last.filter.version {
+				left.since = before.since // it comes back and goes away again: it has been trying since then
+			}
+			s.away[who] = left
 		}
 	}
 }
@@ -185,6 +192,10 @@ func (s *Server) take(st *stream, r *request) {
 	defer s.mu.Unlock()
 	if r.node != nil && st.node == nil {
 		st.node = r.node
+		if s.nodes[st.id()] == nil {
+			s.nodes[st.id()] = map[*stream]bool{}
+		}
+		s.nodes[st.id()][st] = true
 	}
 	if r.kind != resource.ExtensionConfigType {
 		return // an Envoy may ask over ADS for more than there is here
@@ -211,6 +222,7 @@ func (s *Server) take(st *stream, r *request) {
 	if sub == nil {
 		return
 	}
+	s.wakeNode(st)
 	if r.refusal != nil {
 		sub.refused, sub.reason = a.filter.version, strings.TrimSpace(r.refusal.GetMessage())
 		s.refuses(st, a, sub.reason)
@@ -296,7 +308,7 @@ func (s *Server) next(st *stream) (*message, error) {
 	s.resume(st)
 	for _, name := range slices.Sorted(maps.Keys(st.slots)) {
 		sub, t := st.slots[name], s.targets[name]
-		if !sub.verified {
+		if !sub.verified || t.slot.Standby && !s.settled(st.id(), t.slot) {
 			continue
 		}
 		f := t.filterFor(st.id())
@@ -327,6 +339,7 @@ func (s *Server) answer(st *stream, name string, sub *subscription, f *filter) (
 		sub.last.done = true // what comes of it no longer matters
 	}
 	sub.last = a
+	s.metrics.sent.Inc()
 	nonce := st.newNonce()
 	st.sent[nonce] = a
 	if st.delta {

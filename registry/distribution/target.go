@@ -19,6 +19,8 @@ type target struct {
 	// canary is what some Envoys get instead, as trial says.
 	canary *filter
 	trial  *catalog.Canary
+	// ahead is, of a slot on standby, the version that it was looked up for.
+	ahead digest.Digest
 	// problem says why the slot is not filled with what its channel points at.
 	problem error
 }
@@ -29,6 +31,10 @@ func (s *Server) lookUp(ctx context.Context, before *target, slots *Slots) *targ
 	t := &target{slot: before.slot}
 	if t.slot.Module == "" {
 		t.problem = before.problem // no slot
+		return t
+	}
+	if t.slot.Standby {
+		s.lookAhead(ctx, t, before, slots)
 		return t
 	}
 	channel, err := s.o.Catalogue.Channel(t.slot.Module, t.slot.Channel)

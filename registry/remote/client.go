@@ -67,6 +67,7 @@ type Client struct {
 	options Options
 	blobs   blobs.Folder
 	auth    *auth.Client
+	service http.RoundTripper // of other APIs
 
 	mu    sync.Mutex
 	plain map[string]bool // by registry: it speaks HTTP
@@ -81,8 +82,10 @@ func New(o Options) (*Client, error) {
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 30 * time.Second
 	}
+	patient := transport.Clone()
+	patient.ResponseHeaderTimeout = serviceTimeout
 	transport.ResponseHeaderTimeout = o.IdleTimeout
-	c := &Client{options: o, blobs: blobs.In(blobs.DefaultDir()), plain: map[string]bool{}}
+	c := &Client{service: routed{o.Local, patient}, options: o, blobs: blobs.In(blobs.DefaultDir()), plain: map[string]bool{}}
 	if o.Blobs != nil {
 		c.blobs = *o.Blobs
 	}

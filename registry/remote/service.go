@@ -5,12 +5,16 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
+// serviceTimeout is how long an answer may take: a promotion waits until Envoys have loaded a module.
+const serviceTimeout = 5 * time.Minute
+
 // Service is how a registry's other APIs are spoken to: a client that sends the credentials of the registry, and the
-// address.
+// address. It does not try anything again by itself.
 func (c *Client) Service(ctx context.Context, registry string) (client *http.Client, url string, err error) {
 	plain, err := c.speaksPlain(ctx, registry)
 	if err != nil {
@@ -26,7 +30,7 @@ func (c *Client) Service(ctx context.Context, registry string) (client *http.Cli
 			return nil, "", fmt.Errorf("find the credentials of %s: %w", registry, err)
 		}
 	}
-	return &http.Client{Transport: &withCredential{c.auth.Client.Transport, registry, credential, c.options.UserAgent}}, scheme + "://" + registry, nil
+	return &http.Client{Transport: &withCredential{c.service, registry, credential, c.options.UserAgent}}, scheme + "://" + registry, nil
 }
 
 // withCredential sends a credential to one registry, and nowhere else.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
 )
 
@@ -55,8 +56,22 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// page is /metrics.
-func (m *metrics) page() http.Handler { return promhttp.HandlerFor(m.all, promhttp.HandlerOpts{}) }
+// metricsPage is /metrics. What names modules is told to those who may promote them, as in the API.
+func (s *Server) metricsPage(w http.ResponseWriter, r *http.Request) {
+	from := prometheus.Gatherers{s.metrics.all}
+	if s.envoys != nil {
+		who, err := s.options.Access.Authenticate(r)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "the credentials are not known here, or cannot be judged now", http.StatusUnauthorized)
+			return
+		}
+		of := prometheus.NewRegistry()
+		of.MustRegister(s.envoys.Modules(func(module string) bool { return who.May(access.Promote, module) }))
+		from = append(from, of)
+	}
+	promhttp.HandlerFor(from, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
 
 // states tells of the catalogue when it is asked.
 type states struct{ catalog *catalog.Catalog }

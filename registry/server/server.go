@@ -22,6 +22,7 @@ import (
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/distribution"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/service"
 	"github.com/leash-gateway/leash/registry/trust"
@@ -114,6 +115,7 @@ type Server struct {
 	trust   atomic.Pointer[trust.Policy]
 	metrics *metrics
 	rates   rates
+	envoys  *distribution.Server // nil: they are not served
 	log     *slog.Logger
 }
 
@@ -144,14 +146,14 @@ func New(o Options) (*Server, error) {
 	}
 	s.mux.HandleFunc("/v2/", s.serveOCI)
 	s.mux.HandleFunc("/token", o.Access.Token)
-	s.mux.Handle(service.New(s.catalog, o.Access, o.Log))
+	s.mux.Handle(service.New(s.catalog, promoter{s}, o.Access, o.Log))
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	if err := web.Register(s.mux, web.Options{Catalog: s.catalog, Access: o.Access, Name: o.Name, Log: o.Log}); err != nil {
 		return nil, errors.Join(err, s.catalog.Close())
 	}
 	s.metrics = newMetrics(s)
-	s.mux.Handle("GET /metrics", s.metrics.page())
+	s.mux.HandleFunc("GET /metrics", s.metricsPage)
 	s.rates = rates{perSecond: float64(o.Limits.RequestsPerSecond), burst: float64(o.Limits.Burst), buckets: map[string]*bucket{}}
 	return s, nil
 }
@@ -179,8 +181,24 @@ func (s *Server) Name() string { return s.options.Name }
 
 type localKey struct{}
 
-// ServeEnvoys adds the API that tells what Envoys run. It is called before anything is served.
-func (s *Server) ServeEnvoys(e service.Envoys) { s.mux.Handle(service.NewEnvoys(e, s.options.Access)) }
+// ServeEnvoys adds the API that tells what Envoys run, and has promotions prepared there. It is called before anything is served, at most once.
+func (s *Server) ServeEnvoys(d *distribution.Server) {
+	s.envoys = d
+	s.mux.Handle(service.NewEnvoys(d, s.options.Access))
+	s.metrics.all.MustRegister(d.Totals())
+}
+
+// promoter promotes through the distribution, if Envoys are served.
+type promoter struct{ s *Server }
+
+// Promote implements service.Promoter.
+func (p promoter) Promote(ctx context.Context, a catalog.Actor, what catalog.Promotion, immediately bool) (now catalog.Channel, r distribution.Rollout, err error) {
+	if p.s.envoys != nil {
+		return p.s.envoys.Promote(ctx, a, what, immediately)
+	}
+	now, err = p.s.catalog.Promote(ctx, a, what)
+	return now, r, err
+}
 
 // Access says who may do what; nil: everybody everything.
 func (s *Server) Access() *access.Control { return s.options.Access }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
 	"github.com/leash-gateway/leash/registry/access"
@@ -20,13 +21,16 @@ func (s *service) PromoteVersion(ctx context.Context, r *connect.Request[registr
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.catalog.Promote(ctx, actor(ctx), catalog.Promotion{
+	now, rollout, err := s.promoter.Promote(ctx, actor(ctx), catalog.Promotion{
 		Module: m.GetModule(), Version: m.GetVersion(), Channel: m.GetChannel(), Reason: m.GetReason(), Expect: expect,
-	})
+	}, m.GetImmediately())
 	if err != nil {
 		return nil, s.fault(err, about("module", m.GetModule(), "version", m.GetVersion(), "channel", m.GetChannel()))
 	}
-	return connect.NewResponse(&registryv1.PromoteVersionResponse{Channel: channelOf(now)}), nil
+	return connect.NewResponse(&registryv1.PromoteVersionResponse{Channel: channelOf(now), Rollout: &registryv1.Rollout{
+		Prepared: uint32(rollout.Prepared), PrepareTime: durationpb.New(rollout.PrepareTime), //nolint:gosec // counts
+		Slots: uint32(rollout.Slots), Running: uint32(rollout.Running), SwitchTime: durationpb.New(rollout.SwitchTime), //nolint:gosec // as above
+	}}), nil
 }
 
 // RollBackChannel makes a channel point at what it pointed at before.

@@ -16,6 +16,7 @@ import (
 	"github.com/leash-gateway/leash/api/leash/registry/v1/registryv1connect"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/distribution"
 )
 
 // maxRequest bounds a request, in bytes.
@@ -24,10 +25,17 @@ const maxRequest = 1 << 20
 // Domain is that of the errors' details.
 const Domain = "registry.leash"
 
+// A Promoter makes a channel point at a version, after those who follow it have prepared for that unless it is to be immediately.
+type Promoter interface {
+	Promote(ctx context.Context, a catalog.Actor, p catalog.Promotion, immediately bool) (catalog.Channel, distribution.Rollout, error)
+}
+
+var _ Promoter = (*distribution.Server)(nil)
+
 // New is the API's handler, and the path below which it is served. A nil control lets everybody do everything. The log is
 // told what clients are not: why the registry could not do something.
-func New(c *catalog.Catalog, control *access.Control, log *slog.Logger) (path string, h http.Handler) {
-	path, h = registryv1connect.NewCatalogServiceHandler(&service{catalog: c, log: log}, connect.WithReadMaxBytes(maxRequest))
+func New(c *catalog.Catalog, promoter Promoter, control *access.Control, log *slog.Logger) (path string, h http.Handler) {
+	path, h = registryv1connect.NewCatalogServiceHandler(&service{catalog: c, promoter: promoter, log: log}, connect.WithReadMaxBytes(maxRequest))
 	return path, authenticated(control, h)
 }
 
@@ -53,8 +61,9 @@ func authenticated(control *access.Control, h http.Handler) http.Handler {
 
 // service implements the API. Methods are in the files of what they are about.
 type service struct {
-	catalog *catalog.Catalog
-	log     *slog.Logger
+	catalog  *catalog.Catalog
+	promoter Promoter
+	log      *slog.Logger
 }
 
 var _ registryv1connect.CatalogServiceHandler = (*service)(nil)

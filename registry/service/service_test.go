@@ -24,6 +24,7 @@ import (
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
+	"github.com/leash-gateway/leash/registry/distribution"
 	"github.com/leash-gateway/leash/registry/registrytest"
 	"github.com/leash-gateway/leash/registry/service"
 )
@@ -63,7 +64,7 @@ func serve(t *testing.T) *api {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(service.New(c, control, slog.New(slog.DiscardHandler)))
+	mux.Handle(service.New(c, distribution.New(distribution.Options{Catalogue: c}), control, slog.New(slog.DiscardHandler)))
 	web := httptest.NewUnstartedServer(mux)
 	web.Config.Protocols = &http.Protocols{}
 	web.Config.Protocols.SetHTTP1(true)

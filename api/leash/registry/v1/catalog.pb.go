@@ -795,8 +795,10 @@ type PromoteVersionRequest struct {
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The digest that the channel must point at until now; empty: whatever it does.
 	ExpectedDigest string `protobuf:"bytes,5,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Not to wait until Envoys with a slot on standby have loaded the version: those then take as long as the module takes them to load.
+	Immediately   bool `protobuf:"varint,6,opt,name=immediately,proto3" json:"immediately,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PromoteVersionRequest) Reset() {
@@ -864,11 +866,20 @@ func (x *PromoteVersionRequest) GetExpectedDigest() string {
 	return ""
 }
 
+func (x *PromoteVersionRequest) GetImmediately() bool {
+	if x != nil {
+		return x.Immediately
+	}
+	return false
+}
+
 // PromoteVersionResponse is the answer of PromoteVersion.
 type PromoteVersionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel as it is now.
-	Channel       *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	Channel *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// How it went on in the Envoys that are connected.
+	Rollout       *Rollout `protobuf:"bytes,2,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +921,95 @@ func (x *PromoteVersionResponse) GetChannel() *Channel {
 	return nil
 }
 
+func (x *PromoteVersionResponse) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+// Rollout is how a promotion has gone on in the Envoys that are connected.
+type Rollout struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many had loaded the version on standby before the channel was moved.
+	Prepared uint32 `protobuf:"varint,1,opt,name=prepared,proto3" json:"prepared,omitempty"`
+	// How long they were waited for.
+	PrepareTime *durationpb.Duration `protobuf:"bytes,2,opt,name=prepare_time,json=prepareTime,proto3" json:"prepare_time,omitempty"`
+	// How many slots there are for the channel.
+	Slots uint32 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	// How many of them run the version. They were waited for some seconds only; ListEnvoys tells how it goes on.
+	Running uint32 `protobuf:"varint,4,opt,name=running,proto3" json:"running,omitempty"`
+	// How long that took from the moment at which the channel was moved.
+	SwitchTime    *durationpb.Duration `protobuf:"bytes,5,opt,name=switch_time,json=switchTime,proto3" json:"switch_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rollout) Reset() {
+	*x = Rollout{}
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rollout) ProtoMessage() {}
+
+func (x *Rollout) ProtoReflect() protoreflect.Message {
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
+func (*Rollout) Descriptor() ([]byte, []int) {
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Rollout) GetPrepared() uint32 {
+	if x != nil {
+		return x.Prepared
+	}
+	return 0
+}
+
+func (x *Rollout) GetPrepareTime() *durationpb.Duration {
+	if x != nil {
+		return x.PrepareTime
+	}
+	return nil
+}
+
+func (x *Rollout) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Rollout) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *Rollout) GetSwitchTime() *durationpb.Duration {
+	if x != nil {
+		return x.SwitchTime
+	}
+	return nil
+}
+
 // RollBackChannelRequest is the request of RollBackChannel.
 type RollBackChannelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -929,7 +1029,7 @@ type RollBackChannelRequest struct {
 
 func (x *RollBackChannelRequest) Reset() {
 	*x = RollBackChannelRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[10]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1041,7 @@ func (x *RollBackChannelRequest) String() string {
 func (*RollBackChannelRequest) ProtoMessage() {}
 
 func (x *RollBackChannelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[10]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1054,7 @@ func (x *RollBackChannelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollBackChannelRequest.ProtoReflect.Descriptor instead.
 func (*RollBackChannelRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RollBackChannelRequest) GetModule() string {
@@ -1003,7 +1103,7 @@ type RollBackChannelResponse struct {
 
 func (x *RollBackChannelResponse) Reset() {
 	*x = RollBackChannelResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[11]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1115,7 @@ func (x *RollBackChannelResponse) String() string {
 func (*RollBackChannelResponse) ProtoMessage() {}
 
 func (x *RollBackChannelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[11]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1128,7 @@ func (x *RollBackChannelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollBackChannelResponse.ProtoReflect.Descriptor instead.
 func (*RollBackChannelResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RollBackChannelResponse) GetChannel() *Channel {
@@ -1055,7 +1155,7 @@ type StartCanaryRequest struct {
 
 func (x *StartCanaryRequest) Reset() {
 	*x = StartCanaryRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[12]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1167,7 @@ func (x *StartCanaryRequest) String() string {
 func (*StartCanaryRequest) ProtoMessage() {}
 
 func (x *StartCanaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[12]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1180,7 @@ func (x *StartCanaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartCanaryRequest.ProtoReflect.Descriptor instead.
 func (*StartCanaryRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartCanaryRequest) GetModule() string {
@@ -1122,7 +1222,7 @@ type StartCanaryResponse struct {
 
 func (x *StartCanaryResponse) Reset() {
 	*x = StartCanaryResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[13]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1234,7 @@ func (x *StartCanaryResponse) String() string {
 func (*StartCanaryResponse) ProtoMessage() {}
 
 func (x *StartCanaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[13]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1247,7 @@ func (x *StartCanaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartCanaryResponse.ProtoReflect.Descriptor instead.
 func (*StartCanaryResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{13}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartCanaryResponse) GetChannel() *Channel {
@@ -1172,7 +1272,7 @@ type AbortCanaryRequest struct {
 
 func (x *AbortCanaryRequest) Reset() {
 	*x = AbortCanaryRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[14]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1284,7 @@ func (x *AbortCanaryRequest) String() string {
 func (*AbortCanaryRequest) ProtoMessage() {}
 
 func (x *AbortCanaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[14]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1297,7 @@ func (x *AbortCanaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortCanaryRequest.ProtoReflect.Descriptor instead.
 func (*AbortCanaryRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{14}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AbortCanaryRequest) GetModule() string {
@@ -1232,7 +1332,7 @@ type AbortCanaryResponse struct {
 
 func (x *AbortCanaryResponse) Reset() {
 	*x = AbortCanaryResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[15]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1344,7 @@ func (x *AbortCanaryResponse) String() string {
 func (*AbortCanaryResponse) ProtoMessage() {}
 
 func (x *AbortCanaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[15]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1357,7 @@ func (x *AbortCanaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortCanaryResponse.ProtoReflect.Descriptor instead.
 func (*AbortCanaryResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{15}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AbortCanaryResponse) GetChannel() *Channel {
@@ -1282,7 +1382,7 @@ type DeprecateVersionRequest struct {
 
 func (x *DeprecateVersionRequest) Reset() {
 	*x = DeprecateVersionRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[16]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1394,7 @@ func (x *DeprecateVersionRequest) String() string {
 func (*DeprecateVersionRequest) ProtoMessage() {}
 
 func (x *DeprecateVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[16]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1407,7 @@ func (x *DeprecateVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeprecateVersionRequest.ProtoReflect.Descriptor instead.
 func (*DeprecateVersionRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{16}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeprecateVersionRequest) GetModule() string {
@@ -1342,7 +1442,7 @@ type DeprecateVersionResponse struct {
 
 func (x *DeprecateVersionResponse) Reset() {
 	*x = DeprecateVersionResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[17]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1454,7 @@ func (x *DeprecateVersionResponse) String() string {
 func (*DeprecateVersionResponse) ProtoMessage() {}
 
 func (x *DeprecateVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[17]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1467,7 @@ func (x *DeprecateVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeprecateVersionResponse.ProtoReflect.Descriptor instead.
 func (*DeprecateVersionResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{17}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeprecateVersionResponse) GetVersion() *Version {
@@ -1392,7 +1492,7 @@ type UndeprecateVersionRequest struct {
 
 func (x *UndeprecateVersionRequest) Reset() {
 	*x = UndeprecateVersionRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[18]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1504,7 @@ func (x *UndeprecateVersionRequest) String() string {
 func (*UndeprecateVersionRequest) ProtoMessage() {}
 
 func (x *UndeprecateVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[18]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1517,7 @@ func (x *UndeprecateVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeprecateVersionRequest.ProtoReflect.Descriptor instead.
 func (*UndeprecateVersionRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{18}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UndeprecateVersionRequest) GetModule() string {
@@ -1452,7 +1552,7 @@ type UndeprecateVersionResponse struct {
 
 func (x *UndeprecateVersionResponse) Reset() {
 	*x = UndeprecateVersionResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[19]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1564,7 @@ func (x *UndeprecateVersionResponse) String() string {
 func (*UndeprecateVersionResponse) ProtoMessage() {}
 
 func (x *UndeprecateVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[19]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1577,7 @@ func (x *UndeprecateVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeprecateVersionResponse.ProtoReflect.Descriptor instead.
 func (*UndeprecateVersionResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{19}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UndeprecateVersionResponse) GetVersion() *Version {
@@ -1502,7 +1602,7 @@ type YankVersionRequest struct {
 
 func (x *YankVersionRequest) Reset() {
 	*x = YankVersionRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[20]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1614,7 @@ func (x *YankVersionRequest) String() string {
 func (*YankVersionRequest) ProtoMessage() {}
 
 func (x *YankVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[20]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1627,7 @@ func (x *YankVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use YankVersionRequest.ProtoReflect.Descriptor instead.
 func (*YankVersionRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{20}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *YankVersionRequest) GetModule() string {
@@ -1562,7 +1662,7 @@ type YankVersionResponse struct {
 
 func (x *YankVersionResponse) Reset() {
 	*x = YankVersionResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[21]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1674,7 @@ func (x *YankVersionResponse) String() string {
 func (*YankVersionResponse) ProtoMessage() {}
 
 func (x *YankVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[21]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1687,7 @@ func (x *YankVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use YankVersionResponse.ProtoReflect.Descriptor instead.
 func (*YankVersionResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{21}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *YankVersionResponse) GetVersion() *Version {
@@ -1612,7 +1712,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[22]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1724,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[22]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1737,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{22}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListEventsRequest) GetModule() string {
@@ -1672,7 +1772,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[23]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1784,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[23]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1797,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{23}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1744,7 +1844,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[24]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1856,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_leash_registry_v1_catalog_proto_msgTypes[24]
+	mi := &file_leash_registry_v1_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1869,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{24}
+	return file_leash_registry_v1_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -1938,15 +2038,24 @@ const file_leash_registry_v1_catalog_proto_rawDesc = "" +
 	"\x11GetModuleResponse\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x126\n" +
 	"\bversions\x18\x02 \x03(\v2\x1a.leash.registry.v1.VersionR\bversions\x126\n" +
-	"\bchannels\x18\x03 \x03(\v2\x1a.leash.registry.v1.ChannelR\bchannels\"\xa4\x01\n" +
+	"\bchannels\x18\x03 \x03(\v2\x1a.leash.registry.v1.ChannelR\bchannels\"\xc6\x01\n" +
 	"\x15PromoteVersionRequest\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\achannel\x18\x03 \x01(\tR\achannel\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12'\n" +
-	"\x0fexpected_digest\x18\x05 \x01(\tR\x0eexpectedDigest\"N\n" +
+	"\x0fexpected_digest\x18\x05 \x01(\tR\x0eexpectedDigest\x12 \n" +
+	"\vimmediately\x18\x06 \x01(\bR\vimmediately\"\x84\x01\n" +
 	"\x16PromoteVersionResponse\x124\n" +
-	"\achannel\x18\x01 \x01(\v2\x1a.leash.registry.v1.ChannelR\achannel\"\xa5\x01\n" +
+	"\achannel\x18\x01 \x01(\v2\x1a.leash.registry.v1.ChannelR\achannel\x124\n" +
+	"\arollout\x18\x02 \x01(\v2\x1a.leash.registry.v1.RolloutR\arollout\"\xcf\x01\n" +
+	"\aRollout\x12\x1a\n" +
+	"\bprepared\x18\x01 \x01(\rR\bprepared\x12<\n" +
+	"\fprepare_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vprepareTime\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\rR\x05slots\x12\x18\n" +
+	"\arunning\x18\x04 \x01(\rR\arunning\x12:\n" +
+	"\vswitch_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"switchTime\"\xa5\x01\n" +
 	"\x16RollBackChannelRequest\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x18\n" +
@@ -2043,7 +2152,7 @@ func file_leash_registry_v1_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_leash_registry_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_leash_registry_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_leash_registry_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_leash_registry_v1_catalog_proto_goTypes = []any{
 	(State)(0),                         // 0: leash.registry.v1.State
 	(*Version)(nil),                    // 1: leash.registry.v1.Version
@@ -2056,76 +2165,80 @@ var file_leash_registry_v1_catalog_proto_goTypes = []any{
 	(*GetModuleResponse)(nil),          // 8: leash.registry.v1.GetModuleResponse
 	(*PromoteVersionRequest)(nil),      // 9: leash.registry.v1.PromoteVersionRequest
 	(*PromoteVersionResponse)(nil),     // 10: leash.registry.v1.PromoteVersionResponse
-	(*RollBackChannelRequest)(nil),     // 11: leash.registry.v1.RollBackChannelRequest
-	(*RollBackChannelResponse)(nil),    // 12: leash.registry.v1.RollBackChannelResponse
-	(*StartCanaryRequest)(nil),         // 13: leash.registry.v1.StartCanaryRequest
-	(*StartCanaryResponse)(nil),        // 14: leash.registry.v1.StartCanaryResponse
-	(*AbortCanaryRequest)(nil),         // 15: leash.registry.v1.AbortCanaryRequest
-	(*AbortCanaryResponse)(nil),        // 16: leash.registry.v1.AbortCanaryResponse
-	(*DeprecateVersionRequest)(nil),    // 17: leash.registry.v1.DeprecateVersionRequest
-	(*DeprecateVersionResponse)(nil),   // 18: leash.registry.v1.DeprecateVersionResponse
-	(*UndeprecateVersionRequest)(nil),  // 19: leash.registry.v1.UndeprecateVersionRequest
-	(*UndeprecateVersionResponse)(nil), // 20: leash.registry.v1.UndeprecateVersionResponse
-	(*YankVersionRequest)(nil),         // 21: leash.registry.v1.YankVersionRequest
-	(*YankVersionResponse)(nil),        // 22: leash.registry.v1.YankVersionResponse
-	(*ListEventsRequest)(nil),          // 23: leash.registry.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 24: leash.registry.v1.ListEventsResponse
-	(*Event)(nil),                      // 25: leash.registry.v1.Event
-	nil,                                // 26: leash.registry.v1.Version.ChecksEntry
-	nil,                                // 27: leash.registry.v1.Event.DetailsEntry
-	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 29: google.protobuf.Duration
+	(*Rollout)(nil),                    // 11: leash.registry.v1.Rollout
+	(*RollBackChannelRequest)(nil),     // 12: leash.registry.v1.RollBackChannelRequest
+	(*RollBackChannelResponse)(nil),    // 13: leash.registry.v1.RollBackChannelResponse
+	(*StartCanaryRequest)(nil),         // 14: leash.registry.v1.StartCanaryRequest
+	(*StartCanaryResponse)(nil),        // 15: leash.registry.v1.StartCanaryResponse
+	(*AbortCanaryRequest)(nil),         // 16: leash.registry.v1.AbortCanaryRequest
+	(*AbortCanaryResponse)(nil),        // 17: leash.registry.v1.AbortCanaryResponse
+	(*DeprecateVersionRequest)(nil),    // 18: leash.registry.v1.DeprecateVersionRequest
+	(*DeprecateVersionResponse)(nil),   // 19: leash.registry.v1.DeprecateVersionResponse
+	(*UndeprecateVersionRequest)(nil),  // 20: leash.registry.v1.UndeprecateVersionRequest
+	(*UndeprecateVersionResponse)(nil), // 21: leash.registry.v1.UndeprecateVersionResponse
+	(*YankVersionRequest)(nil),         // 22: leash.registry.v1.YankVersionRequest
+	(*YankVersionResponse)(nil),        // 23: leash.registry.v1.YankVersionResponse
+	(*ListEventsRequest)(nil),          // 24: leash.registry.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 25: leash.registry.v1.ListEventsResponse
+	(*Event)(nil),                      // 26: leash.registry.v1.Event
+	nil,                                // 27: leash.registry.v1.Version.ChecksEntry
+	nil,                                // 28: leash.registry.v1.Event.DetailsEntry
+	(*timestamppb.Timestamp)(nil),      // 29: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 30: google.protobuf.Duration
 }
 var file_leash_registry_v1_catalog_proto_depIdxs = []int32{
 	0,  // 0: leash.registry.v1.Version.state:type_name -> leash.registry.v1.State
-	28, // 1: leash.registry.v1.Version.push_time:type_name -> google.protobuf.Timestamp
-	28, // 2: leash.registry.v1.Version.release_time:type_name -> google.protobuf.Timestamp
-	26, // 3: leash.registry.v1.Version.checks:type_name -> leash.registry.v1.Version.ChecksEntry
-	28, // 4: leash.registry.v1.Channel.change_time:type_name -> google.protobuf.Timestamp
+	29, // 1: leash.registry.v1.Version.push_time:type_name -> google.protobuf.Timestamp
+	29, // 2: leash.registry.v1.Version.release_time:type_name -> google.protobuf.Timestamp
+	27, // 3: leash.registry.v1.Version.checks:type_name -> leash.registry.v1.Version.ChecksEntry
+	29, // 4: leash.registry.v1.Channel.change_time:type_name -> google.protobuf.Timestamp
 	3,  // 5: leash.registry.v1.Channel.canary:type_name -> leash.registry.v1.Canary
-	29, // 6: leash.registry.v1.Canary.promote_after:type_name -> google.protobuf.Duration
-	29, // 7: leash.registry.v1.Canary.max_latency:type_name -> google.protobuf.Duration
-	28, // 8: leash.registry.v1.Canary.start_time:type_name -> google.protobuf.Timestamp
+	30, // 6: leash.registry.v1.Canary.promote_after:type_name -> google.protobuf.Duration
+	30, // 7: leash.registry.v1.Canary.max_latency:type_name -> google.protobuf.Duration
+	29, // 8: leash.registry.v1.Canary.start_time:type_name -> google.protobuf.Timestamp
 	2,  // 9: leash.registry.v1.ModuleSummary.channels:type_name -> leash.registry.v1.Channel
 	4,  // 10: leash.registry.v1.SearchModulesResponse.modules:type_name -> leash.registry.v1.ModuleSummary
 	1,  // 11: leash.registry.v1.GetModuleResponse.versions:type_name -> leash.registry.v1.Version
 	2,  // 12: leash.registry.v1.GetModuleResponse.channels:type_name -> leash.registry.v1.Channel
 	2,  // 13: leash.registry.v1.PromoteVersionResponse.channel:type_name -> leash.registry.v1.Channel
-	2,  // 14: leash.registry.v1.RollBackChannelResponse.channel:type_name -> leash.registry.v1.Channel
-	3,  // 15: leash.registry.v1.StartCanaryRequest.canary:type_name -> leash.registry.v1.Canary
-	2,  // 16: leash.registry.v1.StartCanaryResponse.channel:type_name -> leash.registry.v1.Channel
-	2,  // 17: leash.registry.v1.AbortCanaryResponse.channel:type_name -> leash.registry.v1.Channel
-	1,  // 18: leash.registry.v1.DeprecateVersionResponse.version:type_name -> leash.registry.v1.Version
-	1,  // 19: leash.registry.v1.UndeprecateVersionResponse.version:type_name -> leash.registry.v1.Version
-	1,  // 20: leash.registry.v1.YankVersionResponse.version:type_name -> leash.registry.v1.Version
-	25, // 21: leash.registry.v1.ListEventsResponse.events:type_name -> leash.registry.v1.Event
-	28, // 22: leash.registry.v1.Event.time:type_name -> google.protobuf.Timestamp
-	27, // 23: leash.registry.v1.Event.details:type_name -> leash.registry.v1.Event.DetailsEntry
-	5,  // 24: leash.registry.v1.CatalogService.SearchModules:input_type -> leash.registry.v1.SearchModulesRequest
-	7,  // 25: leash.registry.v1.CatalogService.GetModule:input_type -> leash.registry.v1.GetModuleRequest
-	9,  // 26: leash.registry.v1.CatalogService.PromoteVersion:input_type -> leash.registry.v1.PromoteVersionRequest
-	11, // 27: leash.registry.v1.CatalogService.RollBackChannel:input_type -> leash.registry.v1.RollBackChannelRequest
-	13, // 28: leash.registry.v1.CatalogService.StartCanary:input_type -> leash.registry.v1.StartCanaryRequest
-	15, // 29: leash.registry.v1.CatalogService.AbortCanary:input_type -> leash.registry.v1.AbortCanaryRequest
-	17, // 30: leash.registry.v1.CatalogService.DeprecateVersion:input_type -> leash.registry.v1.DeprecateVersionRequest
-	19, // 31: leash.registry.v1.CatalogService.UndeprecateVersion:input_type -> leash.registry.v1.UndeprecateVersionRequest
-	21, // 32: leash.registry.v1.CatalogService.YankVersion:input_type -> leash.registry.v1.YankVersionRequest
-	23, // 33: leash.registry.v1.CatalogService.ListEvents:input_type -> leash.registry.v1.ListEventsRequest
-	6,  // 34: leash.registry.v1.CatalogService.SearchModules:output_type -> leash.registry.v1.SearchModulesResponse
-	8,  // 35: leash.registry.v1.CatalogService.GetModule:output_type -> leash.registry.v1.GetModuleResponse
-	10, // 36: leash.registry.v1.CatalogService.PromoteVersion:output_type -> leash.registry.v1.PromoteVersionResponse
-	12, // 37: leash.registry.v1.CatalogService.RollBackChannel:output_type -> leash.registry.v1.RollBackChannelResponse
-	14, // 38: leash.registry.v1.CatalogService.StartCanary:output_type -> leash.registry.v1.StartCanaryResponse
-	16, // 39: leash.registry.v1.CatalogService.AbortCanary:output_type -> leash.registry.v1.AbortCanaryResponse
-	18, // 40: leash.registry.v1.CatalogService.DeprecateVersion:output_type -> leash.registry.v1.DeprecateVersionResponse
-	20, // 41: leash.registry.v1.CatalogService.UndeprecateVersion:output_type -> leash.registry.v1.UndeprecateVersionResponse
-	22, // 42: leash.registry.v1.CatalogService.YankVersion:output_type -> leash.registry.v1.YankVersionResponse
-	24, // 43: leash.registry.v1.CatalogService.ListEvents:output_type -> leash.registry.v1.ListEventsResponse
-	34, // [34:44] is the sub-list for method output_type
-	24, // [24:34] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	11, // 14: leash.registry.v1.PromoteVersionResponse.rollout:type_name -> leash.registry.v1.Rollout
+	30, // 15: leash.registry.v1.Rollout.prepare_time:type_name -> google.protobuf.Duration
+	30, // 16: leash.registry.v1.Rollout.switch_time:type_name -> google.protobuf.Duration
+	2,  // 17: leash.registry.v1.RollBackChannelResponse.channel:type_name -> leash.registry.v1.Channel
+	3,  // 18: leash.registry.v1.StartCanaryRequest.canary:type_name -> leash.registry.v1.Canary
+	2,  // 19: leash.registry.v1.StartCanaryResponse.channel:type_name -> leash.registry.v1.Channel
+	2,  // 20: leash.registry.v1.AbortCanaryResponse.channel:type_name -> leash.registry.v1.Channel
+	1,  // 21: leash.registry.v1.DeprecateVersionResponse.version:type_name -> leash.registry.v1.Version
+	1,  // 22: leash.registry.v1.UndeprecateVersionResponse.version:type_name -> leash.registry.v1.Version
+	1,  // 23: leash.registry.v1.YankVersionResponse.version:type_name -> leash.registry.v1.Version
+	26, // 24: leash.registry.v1.ListEventsResponse.events:type_name -> leash.registry.v1.Event
+	29, // 25: leash.registry.v1.Event.time:type_name -> google.protobuf.Timestamp
+	28, // 26: leash.registry.v1.Event.details:type_name -> leash.registry.v1.Event.DetailsEntry
+	5,  // 27: leash.registry.v1.CatalogService.SearchModules:input_type -> leash.registry.v1.SearchModulesRequest
+	7,  // 28: leash.registry.v1.CatalogService.GetModule:input_type -> leash.registry.v1.GetModuleRequest
+	9,  // 29: leash.registry.v1.CatalogService.PromoteVersion:input_type -> leash.registry.v1.PromoteVersionRequest
+	12, // 30: leash.registry.v1.CatalogService.RollBackChannel:input_type -> leash.registry.v1.RollBackChannelRequest
+	14, // 31: leash.registry.v1.CatalogService.StartCanary:input_type -> leash.registry.v1.StartCanaryRequest
+	16, // 32: leash.registry.v1.CatalogService.AbortCanary:input_type -> leash.registry.v1.AbortCanaryRequest
+	18, // 33: leash.registry.v1.CatalogService.DeprecateVersion:input_type -> leash.registry.v1.DeprecateVersionRequest
+	20, // 34: leash.registry.v1.CatalogService.UndeprecateVersion:input_type -> leash.registry.v1.UndeprecateVersionRequest
+	22, // 35: leash.registry.v1.CatalogService.YankVersion:input_type -> leash.registry.v1.YankVersionRequest
+	24, // 36: leash.registry.v1.CatalogService.ListEvents:input_type -> leash.registry.v1.ListEventsRequest
+	6,  // 37: leash.registry.v1.CatalogService.SearchModules:output_type -> leash.registry.v1.SearchModulesResponse
+	8,  // 38: leash.registry.v1.CatalogService.GetModule:output_type -> leash.registry.v1.GetModuleResponse
+	10, // 39: leash.registry.v1.CatalogService.PromoteVersion:output_type -> leash.registry.v1.PromoteVersionResponse
+	13, // 40: leash.registry.v1.CatalogService.RollBackChannel:output_type -> leash.registry.v1.RollBackChannelResponse
+	15, // 41: leash.registry.v1.CatalogService.StartCanary:output_type -> leash.registry.v1.StartCanaryResponse
+	17, // 42: leash.registry.v1.CatalogService.AbortCanary:output_type -> leash.registry.v1.AbortCanaryResponse
+	19, // 43: leash.registry.v1.CatalogService.DeprecateVersion:output_type -> leash.registry.v1.DeprecateVersionResponse
+	21, // 44: leash.registry.v1.CatalogService.UndeprecateVersion:output_type -> leash.registry.v1.UndeprecateVersionResponse
+	23, // 45: leash.registry.v1.CatalogService.YankVersion:output_type -> leash.registry.v1.YankVersionResponse
+	25, // 46: leash.registry.v1.CatalogService.ListEvents:output_type -> leash.registry.v1.ListEventsResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_leash_registry_v1_catalog_proto_init() }
@@ -2139,7 +2252,7 @@ func file_leash_registry_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_leash_registry_v1_catalog_proto_rawDesc), len(file_leash_registry_v1_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

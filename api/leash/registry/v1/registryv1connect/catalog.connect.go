@@ -80,11 +80,13 @@ type CatalogServiceClient interface {
 	//
 	// Errors: NOT_FOUND (NOT_FOUND).
 	GetModule(context.Context, *connect.Request[v1.GetModuleRequest]) (*connect.Response[v1.GetModuleResponse], error)
-	// PromoteVersion makes a channel point at a version. The version is verified before: signatures, content, manifest.
+	// PromoteVersion makes a channel point at a version. The version is verified before: signatures, content, manifest. Envoys that have a slot
+	// on standby beside that of the channel load it first, which may take seconds; then the channel is moved, and they run it at once.
 	//
 	// Errors: NOT_FOUND (NOT_FOUND); FAILED_PRECONDITION if the version waits for signatures (PENDING), was yanked (YANKED), or
-	// is refused by the trust policy or is not what was pushed (REFUSED); ABORTED (CONFLICT) if the version is deprecated or the
-	// channel does not point at what is expected.
+	// is refused by the trust policy or is not what was pushed, or an Envoy could not load it (REFUSED); ABORTED (CONFLICT) if the version is
+	// deprecated, the channel does not point at what is expected, or another promotion of it is under way; DEADLINE_EXCEEDED
+	// (DEADLINE_EXCEEDED) if Envoys have not loaded it in time. In all of them the channel is where it was.
 	PromoteVersion(context.Context, *connect.Request[v1.PromoteVersionRequest]) (*connect.Response[v1.PromoteVersionResponse], error)
 	// RollBackChannel makes a channel point at what it pointed at before.
 	//
@@ -267,11 +269,13 @@ type CatalogServiceHandler interface {
 	//
 	// Errors: NOT_FOUND (NOT_FOUND).
 	GetModule(context.Context, *connect.Request[v1.GetModuleRequest]) (*connect.Response[v1.GetModuleResponse], error)
-	// PromoteVersion makes a channel point at a version. The version is verified before: signatures, content, manifest.
+	// PromoteVersion makes a channel point at a version. The version is verified before: signatures, content, manifest. Envoys that have a slot
+	// on standby beside that of the channel load it first, which may take seconds; then the channel is moved, and they run it at once.
 	//
 	// Errors: NOT_FOUND (NOT_FOUND); FAILED_PRECONDITION if the version waits for signatures (PENDING), was yanked (YANKED), or
-	// is refused by the trust policy or is not what was pushed (REFUSED); ABORTED (CONFLICT) if the version is deprecated or the
-	// channel does not point at what is expected.
+	// is refused by the trust policy or is not what was pushed, or an Envoy could not load it (REFUSED); ABORTED (CONFLICT) if the version is
+	// deprecated, the channel does not point at what is expected, or another promotion of it is under way; DEADLINE_EXCEEDED
+	// (DEADLINE_EXCEEDED) if Envoys have not loaded it in time. In all of them the channel is where it was.
 	PromoteVersion(context.Context, *connect.Request[v1.PromoteVersionRequest]) (*connect.Response[v1.PromoteVersionResponse], error)
 	// RollBackChannel makes a channel point at what it pointed at before.
 	//

@@ -1,0 +1,193 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/blobs"
+	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/distribution"
+	"github.com/leash-gateway/leash/registry/server"
+	"github.com/leash-gateway/leash/registry/store"
+)
+
+// withEnvoys is a registry on the disk that also serves Envoys, at an address.
+func withEnvoys(t testing.TB, change func(*server.Options)) (r *registry, envoys string) {
+	t.Helper()
+	dir := t.TempDir()
+	kept, err := store.OpenDirectory(filepath.Join(dir, "oci"), store.DirectoryOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := server.Options{Name: "registry.example.com", CatalogFile: filepath.Join(dir, "catalog.db"), Store: kept, Cache: blobs.In(filepath.Join(dir, "cache"))}
+	if change != nil {
+		change(&o)
+	}
+	s, err := server.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := distribution.New(distribution.Options{Catalogue: s.Catalog(), Access: o.Access})
+	s.ServeEnvoys(d)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.ServeOn(ctx, l, nil) }()
+	web := httptest.NewServer(s)
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		web.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &registry{s, strings.TrimPrefix(web.URL, "http://"), dir}, l.Addr().String()
+}
+
+// anEnvoy is one, as the registry sees it: what it was sent, it takes. The end of the test ends it.
+func anEnvoy(t testing.TB, address, node string, slots ...string) (sent <-chan *discovery.Resource) {
+	t.Helper()
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); _ = connection.Close() })
+	stream, err := discovery.NewAggregatedDiscoveryServiceClient(connection).DeltaAggregatedResources(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: node}, TypeUrl: resource.ExtensionConfigType, ResourceNamesSubscribe: slots}); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan *discovery.Resource, 100)
+	go func() { // ends with the stream
+		for {
+			in, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			for _, one := range in.GetResources() {
+				told <- one
+			}
+			if stream.Send(&discovery.DeltaDiscoveryRequest{TypeUrl: in.GetTypeUrl(), ResponseNonce: in.GetNonce()}) != nil {
+				return
+			}
+		}
+	}()
+	return told
+}
+
+// became waits until something is so.
+func became(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out waiting for %s", what)
+		}
+	}
+}
+
+func (r *registry) promote(t testing.TB, version string) {
+	t.Helper()
+	if _, err := r.Catalog().Promote(t.Context(), me, catalog.Promotion{Module: "team/hello", Version: version, Channel: "stable"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// trying is a registry with an Envoy that tries a canary.
+func trying(t *testing.T, change func(*server.Options)) *registry {
+	t.Helper()
+	r, envoys := withEnvoys(t, change)
+	r.mustPush(t, "team/hello:1.0.0", module(t, "1.0.0"))
+	r.mustPush(t, "team/hello:1.1.0", module(t, "1.1.0"))
+	r.promote(t, "1.0.0")
+	sent := anEnvoy(t, envoys, "edge-1", "leash/team/hello@stable", "leash/team/hello@stable+standby")
+	if got := <-sent; !strings.HasPrefix(got.GetVersion(), "1.0.0 ") {
+		t.Fatalf("it was sent %s", got.GetVersion())
+	}
+	trial := catalog.Trial{Module: "team/hello", Channel: "stable", Canary: catalog.Canary{Version: "1.1.0", Percent: 100}}
+	if _, err := r.Catalog().StartCanary(t.Context(), me, trial); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestMetricsTellWhatEnvoysRun(t *testing.T) {
+	t.Parallel()
+	r := trying(t, nil)
+	var text string
+	for _, want := range []string{
+		"leash_registry_envoys 1\n", "leash_registry_envoy_streams 1\n", "leash_registry_envoy_refusals_total 0\n", "leash_registry_envoy_taken_back_total 0\n",
+		`standby="false",state="current",version="1.1.0"} 1`, `standby="true",state="current",version="1.0.0"} 1`,
+		`leash_registry_canary_envoys{channel="stable",module="team/hello",version="1.1.0"} 1`,
+		`leash_registry_canary_requests{channel="stable",envoys="canary",module="team/hello",version="1.1.0"} 0`,
+	} {
+		became(t, "the metric "+want, func() bool { _, text = r.get(t, "/metrics"); return strings.Contains(text, want) })
+	}
+	for _, want := range []string{"leash_registry_envoy_sent_total", "leash_registry_envoy_load_seconds_count", "leash_registry_envoy_switch_seconds_count"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no metric %s:\n%s", want, text)
+		}
+	}
+}
+
+// TestMetricsNameNoModulesToThoseWhoMayNotKnowThem has a registry that says who may do what.
+func TestMetricsNameNoModulesToThoseWhoMayNotKnowThem(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens.yaml")
+	secret, kept, err := access.NewToken("prometheus", time.Time{})
+	if err == nil {
+		err = access.Add(file, kept)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	control, err := access.New(access.Options{TokensFile: file, Grants: []access.Grant{
+		{Role: access.Publisher, To: []string{"anonymous"}, Namespaces: []string{"*"}},
+		{Role: access.Promoter, To: []string{"token:prometheus"}, Namespaces: []string{"team/*"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := trying(t, func(o *server.Options) { o.Access = control })
+	if _, text := r.get(t, "/metrics"); strings.Contains(text, "team/hello") || !strings.Contains(text, "leash_registry_envoys 1\n") {
+		t.Errorf("everybody is told\n%s", text)
+	}
+	for token, want := range map[string]string{secret: `module="team/hello"`, "leash_guess": "the credentials are not known"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+"/metrics", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("got %d without %q, %v:\n%s", answer.StatusCode, want, err, text)
+		}
+	}
+}
