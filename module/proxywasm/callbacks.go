@@ -120,15 +120,6 @@ func onCallResponse(id, call, _, bodySize, _ uint32) {
 	}
 }
 
-//go:wasmexport proxy_on_done
-func onDone(id uint32) bool {
-	defer contain()
-	if p := plugins[id]; p != nil {
-		p.flush()
-	}
-	return true
-}
-
 //go:wasmexport proxy_on_log
 func onLog(id uint32) {
 	x := exchanges[id]
@@ -142,11 +133,15 @@ func onLog(id uint32) {
 	garbage.ended()
 }
 
+// There is no proxy_on_done: nothing here has to be waited for, and the host would call it for each exchange.
+//
 //go:wasmexport proxy_on_delete
 func onDelete(id uint32) {
-	if _, isExchange := exchanges[id]; isExchange {
-		delete(exchanges, id)
+	defer contain()
+	if p := plugins[id]; p != nil {
+		p.flush()
+		delete(plugins, id)
 		return
 	}
-	delete(plugins, id)
+	delete(exchanges, id)
 }

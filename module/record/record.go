@@ -69,13 +69,13 @@ func (w Line) Flag(name string, value bool) Line {
 // String ends the line.
 func (w Line) String() string { return string(append(w, '}')) }
 
-// lineBreaks are those of Unicode, at which some readers end a line. JSON needs them not escaped.
-const lineBreaks = "\u2028\u2029"
+// lineBreaks are those of Unicode, at which some readers end a line; firstByte is that of both in UTF-8. JSON needs them not escaped.
+const lineBreaks, firstByte = "\u2028\u2029", 0xe2
 
 var unbroken = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`)
 
 func appendText(w Line, value string) Line {
-	if strings.ContainsAny(value, lineBreaks) {
+	if strings.IndexByte(value, firstByte) >= 0 && strings.ContainsAny(value, lineBreaks) {
 		return append(w, unbroken.Replace(string(llm.AppendString(nil, value)))...)
 	}
 	return llm.AppendString(w, value)
