@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"maps"
@@ -93,6 +94,9 @@ func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // Description is what the provider's kind says of it.
 func (p *Provider) Description() *Kind { return kinds[p.Kind] }
+
+// CheckPath is what the provider's health check asks for, relative to the base URL; empty where there is none.
+func (p *Provider) CheckPath() string { return cmp.Or(p.HealthCheck.Path, p.Description().Health) }
 
 func readKinds(file []byte) map[string]*Kind {
 	read := map[string]*Kind{}

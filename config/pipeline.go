@@ -77,7 +77,16 @@ var inspectors = []string{"costtracker", "logger"}
 // Filters are the Envoy filters of the pipeline, from first to last. Neighbours of Leash's own share one, unless
 // Modules.Separate is set.
 func (c *Config) Filters() []Filter {
-	var groups [][]step
+	groups := c.groups()
+	filters := make([]Filter, len(groups))
+	for i, group := range groups {
+		filters[i] = c.filter(group, len(groups) > 1)
+	}
+	return filters
+}
+
+// groups are the modules that have a filter together.
+func (c *Config) groups() (groups [][]step) {
 	for _, s := range c.steps() {
 		last := len(groups) - 1
 		if !s.module.Own() && !c.Modules.Separate && last >= 0 && !groups[last][0].module.Own() {
@@ -86,11 +95,12 @@ func (c *Config) Filters() []Filter {
 		}
 		groups = append(groups, []step{s})
 	}
-	filters := make([]Filter, len(groups))
-	for i, group := range groups {
-		filters[i] = c.filter(group, len(groups) > 1)
-	}
-	return filters
+	return groups
+}
+
+// holdsRoute says that Leash's module route is in a group, which those that carry share a VM with.
+func holdsRoute(group []step) bool {
+	return slices.ContainsFunc(group, func(s step) bool { return s.Name == "route" && !s.module.Own() })
 }
 
 func (c *Config) filter(group []step, handover bool) Filter {
@@ -107,7 +117,7 @@ func (c *Config) filter(group []step, handover bool) Filter {
 		f.Modules = append(f.Modules, s.path)
 	}
 	f.Allow = c.allowed(group)
-	if !c.Modules.Separate && group[len(group)-1].Name == "route" { // it shares its VM with those that carry
+	if !c.Modules.Separate && holdsRoute(group) {
 		f.Allow = c.allowed(append(slices.Clone(group), step{Name: carrierModule}))
 	}
 	p := plugin{
@@ -139,9 +149,9 @@ func (c *Config) Carrier(provider, base string) Filter {
 		Name: "leash." + carrierModule + "." + provider, VM: "leash.route", File: carrierModule + ".wasm", Policy: true, Kit: true,
 		Allow: c.admitted[carrierModule].Allow, Modules: []string{"providers." + provider},
 	}
-	if !c.Modules.Separate {
-		last := c.Filters()
-		f.VM, f.File, f.Allow = last[len(last)-1].VM, AllFile, last[len(last)-1].Allow
+	if groups := c.groups(); !c.Modules.Separate {
+		router := c.filter(groups[slices.IndexFunc(groups, holdsRoute)], true) // steps ends with it
+		f.VM, f.File, f.Allow = router.VM, router.File, router.Allow
 	}
 	p := c.Providers[provider]
 	own, _ := json.Marshal(struct {

@@ -83,11 +83,8 @@ func passedOver() *cluster.OutlierDetection {
 
 // checkHealth asks a provider that has something free to ask for. While it does not answer it is sent nothing.
 func (t *translation) checkHealth(c *cluster.Cluster, name string) {
-	check := t.c.Providers[name].HealthCheck
-	if check.Path == "" {
-		check.Path = t.c.Providers[name].Description().Health
-	}
-	if check.Path == "" || t.o.Mock[name] != nil {
+	check, path := t.c.Providers[name].HealthCheck, t.c.Providers[name].CheckPath()
+	if path == "" || t.o.Mock[name] != nil {
 		return
 	}
 	c.HealthChecks = []*core.HealthCheck{{
@@ -95,7 +92,7 @@ func (t *translation) checkHealth(c *cluster.Cluster, name string) {
 		NoTrafficInterval:  durationpb.New(time.Duration(check.Interval)),
 		UnhealthyThreshold: wrapperspb.UInt32(2), HealthyThreshold: wrapperspb.UInt32(1),
 		HealthChecker: &core.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &core.HealthCheck_HttpHealthCheck{
-			Host: authority(t.baseURL(name)), Path: t.basePath(name) + check.Path,
+			Host: authority(t.baseURL(name)), Path: t.basePath(name) + path,
 			ExpectedStatuses: []*typev3.Int64Range{{Start: 200, End: 500}},
 		}},
 	}}

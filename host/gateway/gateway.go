@@ -153,7 +153,11 @@ func (g *Gateway) replace(next *generation) {
 	g.current = next
 	g.mu.Unlock()
 	if old != nil {
+		old.checks.stop()
 		g.retired.Go(old.retire)
+	}
+	if next != nil {
+		next.startChecks(old)
 	}
 }
 

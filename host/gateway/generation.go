@@ -31,6 +31,8 @@ type generation struct {
 	workers   []*worker
 	exchanges sync.WaitGroup
 	calls     sync.WaitGroup // that modules make
+	checkers  []*checker
+	checks    checks
 }
 
 // A machine is a VM that each worker has: what of the plugins has the same code, and may do the same, shares one, as in Envoy.
@@ -60,6 +62,11 @@ func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options
 			return nil, &Refused{Provider: name, Err: err}
 		}
 		n.providers[name] = p
+		if o.Mock[name] == nil {
+			if one := newChecker(name, c.Providers[name], p, g.settings.Log); one != nil {
+				n.checkers = append(n.checkers, one)
+			}
+		}
 		n.carriers[name] = len(n.plugins)
 		n.plugins = append(n.plugins, c.Carrier(name, strings.TrimRight(p.base.EscapedPath(), "/")))
 	}

@@ -40,6 +40,7 @@ type seriesKey struct {
 type upstreamCounts struct {
 	connectFailures, timeouts, retries atomic.Int64
 	byType                             [6]atomic.Int64
+	absent                             atomic.Bool // it does not answer its health check
 }
 
 func newMetrics() *metrics {
@@ -208,7 +209,11 @@ func (m *metrics) gather() families {
 		f.count("envoy_cluster_upstream_rq_timeout", u.timeouts.Load(), cluster)
 		f.count("envoy_cluster_upstream_rq_retry", u.retries.Load(), cluster)
 		f.gauge("envoy_cluster_membership_total", 1, cluster)
-		f.gauge("envoy_cluster_membership_healthy", 1, cluster)
+		healthy := int64(1)
+		if u.absent.Load() {
+			healthy = 0
+		}
+		f.gauge("envoy_cluster_membership_healthy", healthy, cluster)
 	}
 	for key, n := range m.reloads {
 		f.count("envoy_wasm_"+sanitize(key[0])+"_vm_reload_"+key[1], n)

@@ -94,8 +94,12 @@ func (p *provider) dialed(c net.Conn, err error) (net.Conn, error) {
 	return c, nil
 }
 
-// begin takes a request into account, until end. It is false where as many as may be are under way.
+// begin takes a request into account, until end. It is false where as many as may be are under way, or the provider does not answer its
+// health check.
 func (p *provider) begin() bool {
+	if p.counts.absent.Load() {
+		return false
+	}
 	if n := p.underWay.Add(1); p.most == 0 || n <= p.most {
 		return true
 	}
