@@ -136,6 +136,32 @@ func TestEnvoysThatGoAwayWhileTheyLoadAVersion(t *testing.T) {
 	}
 }
 
+// TestEnvoyThatCrashesAgainAndAgainTakesAVersionBack: whoever watches over it starts it again at once.
+func TestEnvoyThatCrashesAgainAndAgainTakesAVersionBack(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{Patience: 500 * time.Millisecond})
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.promote("1.0.0")
+	f := newFleet(t)
+	f.answer = func(_, version string) reaction { return when(version == "1.1.0", goesAway) }
+	f.connect(r, "node-0000", stable)
+	f.known(r, "1.0.0", 1)
+	r.promote("1.1.0")
+	last := time.Now()
+	eventually(t, "the rollback", func() bool {
+		if time.Since(last) > 50*time.Millisecond && r.status(stable).State == distribution.Gone {
+			last = time.Now()
+			f.connect(r, "node-0000", stable)
+		}
+		return r.points("stable") == "1.0.0"
+	})
+	if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "went away while it loaded it") {
+		t.Errorf("the log says %q", got)
+	}
+	f.connect(r, "node-0000", stable)
+	eventually(t, "the old version", func() bool { return f.count(r, "1.0.0") > 0 })
+}
+
 func TestOneRefusalOfManyTakesAVersionBackOnceFromAll(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, nil, distribution.Options{})

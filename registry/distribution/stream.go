@@ -177,11 +177,10 @@ func (s *Server) ended(st *stream) {
 			s.past[who] = s.status(st, name, sub)
 		}
 		if sub.last != nil && !sub.last.done {
-			left := away{sub.last, s.o.Now()}
-			if before, gone := s.away[who]; gone && before.filter.version == sub.last.filter.version {
-				left.since = before.since // it comes back and goes away again: it has been trying since then
+			// One that comes back and goes away again has been trying since the first time, and knows no more what it ran then.
+			if before, gone := s.away[who]; !gone || before.filter.version != sub.last.filter.version {
+				s.away[who] = away{sub.last, s.o.Now()}
 			}
-			s.away[who] = left
 		}
 	}
 }
