@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -43,6 +45,7 @@ func moduleTargetFlags() []cli.Flag {
 		&cli.PathFlag{Name: "registry-ca", Usage: "with slot: `FILE` (PEM, where Envoy reads it) that vouches for the registry's certificate; without it no TLS"},
 		&cli.DurationFlag{Name: "wait", Usage: "with slot, of a policy: `TIME` that an Envoy that starts may wait for its module before it takes traffic and refuses it", Value: 5 * time.Second},
 		&cli.BoolFlag{Name: "no-standby", Usage: "with slot: without the slot beside it that loads the version which is to come; promotions then take as long as the module takes to load"},
+		&cli.PathFlag{Name: "token-file", Usage: "with slot: `FILE` with the token that says to the registry who the Envoy is; it then stands in what is printed"},
 		&cli.BoolFlag{Name: "ads", Usage: "with slot: fill it over the Envoy's aggregated stream, which is the registry's"},
 		&cli.StringFlag{Name: "module", Usage: "with istio and envoy-gateway: the module, as `REF` in its registry; it is pinned by its digest"},
 		&cli.StringFlag{Name: "module-config", Usage: "with istio and envoy-gateway: its configuration, as `JSON` or @FILE"},
@@ -61,8 +64,17 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 	if kind != manifest.Policy && kind != manifest.Inspector {
 		return nil, badUsage("kind: %q is neither policy nor inspector", kind)
 	}
+	token := ""
+	if file := c.Path("token-file"); file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("read token: %w", err)}
+		}
+		token = strings.TrimSpace(string(text))
+	}
 	text, err := distribution.Snippet{
 		Slot: slot, Kind: kind, Registry: c.String("registry"), CAFile: c.Path("registry-ca"), Wait: c.Duration("wait"), NoStandby: c.Bool("no-standby"), ADS: c.Bool("ads"),
+		Token: token,
 	}.Render()
 	if err != nil {
 		return nil, usageError{err}

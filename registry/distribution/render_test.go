@@ -60,6 +60,7 @@ func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 		"wait":      with(func(s *distribution.Snippet) { s.Wait = 2500 * time.Millisecond }),
 		"inspector": with(func(s *distribution.Snippet) { s.Kind, s.Slot.Config = manifest.Inspector, "edge" }),
 		"alone":     with(func(s *distribution.Snippet) { s.NoStandby = true }),
+		"token":     with(func(s *distribution.Snippet) { s.Token = "leash_secret-1" }),
 		"ads":       with(func(s *distribution.Snippet) { s.ADS = true }),
 		"tls": with(func(s *distribution.Snippet) {
 			s.CAFile, s.Registry = "/etc/envoy/registry-ca.pem", "registry.example.com:5051"
@@ -97,6 +98,9 @@ func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 	_, filter, _ = strings.Cut(filter, "http_filters:")
 	if lines := strings.Count(filter, "\n") - 1; lines > 10 {
 		t.Errorf("the filter of a slot has %d lines", lines)
+	}
+	if text, err := with(func(s *distribution.Snippet) { s.Token = `leash"}` }).Render(); err == nil {
+		t.Errorf("a token that ends its quotes is rendered:\n%s", text)
 	}
 	for _, address := range []string{"", "nowhere", ":5051", "host:0", "host:port"} {
 		s := policy

@@ -3,9 +3,11 @@ package distribution
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"text/template"
 	"time"
 
@@ -26,6 +28,8 @@ type Snippet struct {
 	// NoStandby leaves out the slot beside it that loads the version which is to come. A promotion then takes as long as the module takes to
 	// load, and an Envoy the memory of one VM less.
 	NoStandby bool
+	// Token says who the Envoy is to the registry; "": it tells nobody. With ADS it belongs into the Envoy's own ads_config.
+	Token string
 	// ADS says that the slot is filled over the Envoy's aggregated stream, which then must be the registry's.
 	ADS bool
 }
@@ -72,10 +76,11 @@ clusters: # of static_resources
   load_assignment: {cluster_name: leash.registry, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: {{.Host}}, port_value: {{.Port}}}}}}]}]}
 stats_sinks: # of the bootstrap; only for canaries that are judged by errors and latency
 - name: envoy.stat_sinks.metrics_service
-  typed_config: {"@type": type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig, transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: leash.registry}}}
+  typed_config: {"@type": type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig, transport_api_version: V3, grpc_service: {{"{"}}{{template "service" .}}{{"}}"}}
 {{- define "source"}}
-{{- if .ADS}}ads: {}{{else}}api_config_source: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: leash.registry}}]}{{end}}
+{{- if .ADS}}ads: {}{{else}}api_config_source: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{{"{"}}{{template "service" .}}{{"}"}}]}{{end}}
 {{- end}}
+{{- define "service"}}envoy_grpc: {cluster_name: leash.registry}{{if .Token}}, initial_metadata: [{key: authorization, value: "Bearer {{.Token}}"}]{{end}}{{end}}
 {{- define "types"}}[type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua]{{end}}
 `))
 
@@ -85,6 +90,9 @@ func (s Snippet) Render() ([]byte, error) {
 	number, bad := strconv.ParseUint(port, 10, 16)
 	if err != nil || bad != nil || host == "" || number == 0 {
 		return nil, fmt.Errorf("render slot: the registry's address %q is not HOST:PORT", s.Registry)
+	}
+	if strings.ContainsFunc(s.Token, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return nil, errors.New("render slot: the token has characters that no token has")
 	}
 	values := struct {
 		Snippet
