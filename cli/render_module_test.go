@@ -23,11 +23,16 @@ func TestModulesAreRenderedForEnvoysOfOthers(t *testing.T) {
 	_, digest, _ := strings.Cut(pinned, "@")
 
 	slot := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--registry", "registry.example.com:5051")
-	for _, want := range []string{"- name: leash/team/greeter@stable\n", "initial_fetch_timeout: 5s\n", "address: registry.example.com, port_value: 5051", "policy_not_loaded"} {
+	for _, want := range []string{"- name: leash/team/greeter@stable\n", "initial_fetch_timeout: 5s, ", "address: registry.example.com, port_value: 5051", "policy_not_loaded"} {
 		if !strings.Contains(slot, want) {
 			t.Errorf("the slot has no %q:\n%s", want, slot)
 		}
 	}
+	write(t, "token", "leash_secret\n")
+	if got := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--token-file", "token"); strings.Count(got, `"Bearer leash_secret"`) != 3 {
+		t.Errorf("the token is not in both slots and the sink:\n%s", got)
+	}
+	fails(t, "read token: ", "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--token-file", "nowhere")
 	if got := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--kind", "inspector"); strings.Contains(got, "policy_not_loaded") {
 		t.Errorf("an inspector's slot refuses:\n%s", got)
 	}
