@@ -325,11 +325,15 @@ func TestEnvoysSubscribeInEveryWay(t *testing.T) {
 			first, second := r.policySlot(), r.policySlot()
 			second.Slot.Channel = "next"
 			first.ADS, second.ADS = tc.ads != "", tc.ads != ""
+			first.NoStandby = false
 			text := strings.ReplaceAll(compose(t, "edge-1", admin, port, app.port, first, second), "api_type: DELTA_GRPC", "api_type: "+tc.plain)
 			if tc.ads != "" {
 				text += fmt.Sprintf(ads, tc.ads)
 			}
 			e := startEnvoyOn(t, text, admin, port, app)
+			eventually(t, "the slot on standby to refuse the newest", func() bool {
+				return strings.Contains(r.status(onStandby).Reason, "Unable to create Wasm") || r.running(onStandby) == "1.0.0"
+			})
 			// One slot's filling is not held up by another's, which has nothing yet.
 			eventually(t, "the first slot", func() bool {
 				return strings.Contains(e.get(), "policy_not_loaded") && r.state("leash/acme/greeter@stable") == distribution.Current

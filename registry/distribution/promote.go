@@ -108,7 +108,7 @@ func (s *Server) prepare(ctx context.Context, to release) (ready int, err error)
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			return ready, fmt.Errorf("%d envoys have not loaded it yet, %d have: %w", waiting, ready, ctx.Err())
+			return ready, fmt.Errorf("%d slots on standby have not loaded it, %d have (leash registry status tells which; --immediately does not wait for them): %w", waiting, ready, ctx.Err())
 		}
 	}
 }
