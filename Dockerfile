@@ -15,7 +15,7 @@ FROM --platform=$BUILDPLATFORM node:${NODE_VERSION}-bookworm-slim AS node
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-bookworm AS dev
 # hadolint ignore=DL3008 # Debian keeps only the newest patch of a stable package: a pinned one soon cannot be installed
 RUN apt-get update \
- && apt-get install -y --no-install-recommends git make python3-venv \
+ && apt-get install -y --no-install-recommends git make python3-venv softhsm2 \
  && rm -rf /var/lib/apt/lists/*
 # For the tests with the official JavaScript clients: Debian's is too old for them.
 COPY --from=node /usr/local/bin/node /usr/local/bin/node

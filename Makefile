@@ -16,7 +16,7 @@ wasm_packages := $(patsubst %,./%/...,$(wildcard llm module filters))
 leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run build leash modules envoy test test-unit test-e2e test-others compiled bench bench-go fmt generate mock-schemas lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
+.PHONY: help run build leash pkcs11 modules envoy test test-unit test-e2e test-others compiled bench bench-go fmt generate mock-schemas lint lint-go lint-wasm lint-api lint-mod lint-vuln clean distclean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,10 @@ build: leash modules ## Build bin/leash and build/modules/*.wasm
 
 leash:
 	CGO_ENABLED=0 $(GO) build $(leash_flags) -o bin/leash ./cmd/leash
+
+# A token's library is loaded through C: needs a C compiler, which nothing else of Leash does.
+pkcs11: ## Build bin/sigstore-kms-pkcs11, with which leash signs by a key on a PKCS#11 token
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags="-s -w" -o bin/sigstore-kms-pkcs11 ./cmd/sigstore-kms-pkcs11
 
 modules: $(module_files)
 
@@ -81,6 +85,19 @@ envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on P
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix .npm
 	@touch $@
 
+# A token in software, for a test: the system's library, else Debian's package, unpacked here and not installed.
+.softhsm/installed:
+	@mkdir -p .softhsm
+	@found=$$(ls /usr/lib/softhsm/libsofthsm2.so /usr/lib*/*/softhsm/libsofthsm2.so /usr/lib*/pkcs11/libsofthsm2.so \
+		/usr/local/lib/softhsm/libsofthsm2.so /opt/homebrew/lib/softhsm/libsofthsm2.so 2>/dev/null | head -n 1); \
+	if [ -n "$$found" ]; then ln -sf "$$found" .softhsm/libsofthsm2.so; \
+	else echo "softhsm: unpacking Debian's package libsofthsm2 into .softhsm/"; cd .softhsm && \
+		{ apt-get download libsofthsm2 || { apt-get update && apt-get download libsofthsm2; }; } && \
+		dpkg -x libsofthsm2_*.deb package && ln -sf package/usr/lib/softhsm/libsofthsm2.so libsofthsm2.so || \
+		{ echo "SoftHSM 2 is needed to test keys on tokens: install it (softhsm2, brew install softhsm) and run this again"; exit 1; }; \
+	fi
+	@touch $@
+
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 test: test-unit test-e2e test-others ## Run every test, with the race detector, end to end on a real Envoy
@@ -90,7 +107,7 @@ test-unit: compiled envoy
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
 
 # -count=1: Go's test cache does not see that the programs under test have changed.
-test-e2e: compiled envoy .venv/installed .npm/installed
+test-e2e: compiled envoy pkcs11 .venv/installed .npm/installed .softhsm/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
 	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 40m ./e2e/...
 
@@ -181,4 +198,4 @@ clean: ## Remove what was built
 	rm -rf bin build
 
 distclean: clean ## Remove what was built or brought from elsewhere
-	rm -rf .envoy .venv .npm .bench
+	rm -rf .envoy .venv .npm .softhsm .bench

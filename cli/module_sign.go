@@ -25,8 +25,8 @@ func moduleSignCommand() *cli.Command {
 		Usage:     "sign a module in a registry, or in a file",
 		ArgsUsage: "REFERENCE|FILE.wasm",
 		Description: "The signature is kept beside the module, as cosign keeps it: cosign verify --key takes it. That of a file is written\n" +
-			"to FILE.wasm" + trust.BundleSuffix + ", and how it was built to FILE.wasm" + trust.ProvenanceSuffix + ". A key is a file, env://VARIABLE, or the URI of a key management service, for which the program\n" +
-			"sigstore-kms-SCHEME is run. The password of a key comes from LEASH_KEY_PASSWORD or COSIGN_PASSWORD, else it is asked for.\n" +
+			"to FILE.wasm" + trust.BundleSuffix + ", and how it was built to FILE.wasm" + trust.ProvenanceSuffix + ". A key is a file, env://VARIABLE, or a URI: of a token (pkcs11:token=T;object=O?module-path=LIB&pin-source=FILE)\n" +
+			"or of a key management service (SCHEME://…); the program sigstore-kms-SCHEME is run for it (sigstore-kms-pkcs11 comes from make pkcs11). The password of a key comes from LEASH_KEY_PASSWORD or COSIGN_PASSWORD, else it is asked for.\n" +
 			"Without a key, --fulcio gives a certificate for the identity in the token, and --rekor or --timestamp-url witnesses when.",
 		Flags: registryFlags(
 			&cli.StringFlag{Name: "key", Usage: "the private `KEY`"},

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
@@ -29,6 +30,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms"
+	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
@@ -70,16 +72,12 @@ type Signer struct {
 
 var _ sign.Keypair = (*Signer)(nil)
 
-// LoadSigner loads a private key by its reference: a file, env://VARIABLE, or the URI of a key management service, for
-// which the program sigstore-kms-NAME is run (NAME is the URI's scheme). password is asked for the password of a key
-// that is encrypted. Neither key nor password ever stands in an error.
+// LoadSigner loads a private key by its reference: a file, env://VARIABLE, or the URI of a token (pkcs11:…) or a key management
+// service, for which the program sigstore-kms-NAME is run (NAME is the URI's scheme). password is asked for the password of
+// a key that is encrypted. Neither key nor password ever stands in an error.
 func LoadSigner(ctx context.Context, reference string, env func(string) (string, bool), password func() ([]byte, error)) (*Signer, error) {
 	if isKMS(reference) {
-		service, err := kms.Get(ctx, reference, crypto.SHA256)
-		if err != nil {
-			return nil, fmt.Errorf("open key %s: %w", reference, err)
-		}
-		return newSigner(service, reference)
+		return loadService(ctx, reference)
 	}
 	text, err := readReference(reference, env)
 	if err != nil {
@@ -96,9 +94,46 @@ func LoadSigner(ctx context.Context, reference string, env func(string) (string,
 	return newSigner(verifier, reference)
 }
 
-func isKMS(reference string) bool {
-	return strings.Contains(reference, "://") && !strings.HasPrefix(reference, envPrefix)
+// loadService opens a key that a service or a token keeps. Which hash it signs is told to it beforehand, but follows from the
+// kind of key, which only the service knows: where SHA-256 was not right, it is opened again.
+func loadService(ctx context.Context, reference string) (*Signer, error) {
+	s, err := signerOf(ctx, reference, crypto.SHA256)
+	if err == nil && s.details.GetHashType() != crypto.SHA256 {
+		return signerOf(ctx, reference, s.details.GetHashType())
+	}
+	return s, err
 }
+
+func signerOf(ctx context.Context, reference string, hash crypto.Hash) (*Signer, error) {
+	service, err := serviceOf(ctx, reference, hash)
+	if err != nil {
+		return nil, err
+	}
+	return newSigner(service, reference)
+}
+
+func serviceOf(ctx context.Context, reference string, hash crypto.Hash) (kms.SignerVerifier, error) {
+	uri := reference
+	if rest, token := strings.CutPrefix(reference, tokenPrefix); token && !strings.HasPrefix(rest, "//") {
+		uri = tokenPrefix + "//" + rest // as sigstore's library wants it
+	}
+	service, err := kms.Get(ctx, uri, hash)
+	if errors.Is(err, exec.ErrNotFound) {
+		scheme, _, _ := strings.Cut(uri, ":")
+		return nil, fmt.Errorf("open key %s: the program %s%s, which speaks to what keeps it, is not on PATH", reference, cliplugin.PluginBinaryPrefix, scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open key %s: %w", reference, err)
+	}
+	return service, nil
+}
+
+func isKMS(reference string) bool {
+	return strings.HasPrefix(reference, tokenPrefix) || strings.Contains(reference, "://") && !strings.HasPrefix(reference, envPrefix)
+}
+
+// tokenPrefix begins the URI of a key on a token (RFC 7512).
+const tokenPrefix = "pkcs11:"
 
 const envPrefix = "env://"
 
@@ -213,13 +248,13 @@ func (s *Signer) SignData(ctx context.Context, data []byte) (sig, digest []byte,
 	return sig, h.Sum(nil), nil
 }
 
-// LoadPublic loads a public key by its reference: PEM text, a file, env://VARIABLE, or the URI of a key management
+// LoadPublic loads a public key by its reference: PEM text, a file, env://VARIABLE, or the URI of a token or a key management
 // service. A private key that is not encrypted will do too.
 func LoadPublic(ctx context.Context, reference string, env func(string) (string, bool)) (crypto.PublicKey, error) {
 	if isKMS(reference) {
-		service, err := kms.Get(ctx, reference, crypto.SHA256)
+		service, err := serviceOf(ctx, reference, crypto.SHA256)
 		if err != nil {
-			return nil, fmt.Errorf("open key %s: %w", reference, err)
+			return nil, err
 		}
 		return service.PublicKey(options.WithContext(ctx))
 	}

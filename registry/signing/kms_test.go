@@ -50,7 +50,7 @@ func serveKey() error {
 	if err != nil {
 		return err
 	}
-	loaded, err := signature.LoadSignerVerifier(private, crypto.SHA256)
+	loaded, err := signature.LoadSignerVerifier(private, args.InitOptions.HashFunc)
 	if err != nil {
 		return err
 	}
@@ -80,30 +80,34 @@ func TestKeyManagementServicesSign(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := cryptoutils.MarshalPrivateKeyToPEM(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "key.pem")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	uri := "leashtest://" + file
-	s, err := signing.LoadSigner(ctx, uri, noEnv, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, at := pushed(t, registrytest.Olareg(t), "1.0.0", "content")
-	sign(t, c, at, s, signing.Both, signing.Options{})
-	public, err := signing.LoadPublic(ctx, uri, noEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := signing.Signatures(ctx, c, at, []signing.Authority{{Name: "service", Key: public}}, now); err != nil || len(got) != 2 {
-		t.Errorf("got %+v, %v", got, err)
+	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} { // one signs SHA-256, the other SHA-384
+		t.Run(curve.Params().Name, func(t *testing.T) {
+			private, err := ecdsa.GenerateKey(curve, rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := cryptoutils.MarshalPrivateKeyToPEM(private)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "key.pem")
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			uri := "leashtest://" + file
+			s, err := signing.LoadSigner(ctx, uri, noEnv, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, at := pushed(t, registrytest.Olareg(t), "1.0.0", "content")
+			sign(t, c, at, s, signing.Both, signing.Options{})
+			public, err := signing.LoadPublic(ctx, uri, noEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := signing.Signatures(ctx, c, at, []signing.Authority{{Name: "service", Key: public}}, now); err != nil || len(got) != 2 {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
 	}
 }
