@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 	"github.com/leash-gateway/leash/module"
@@ -69,8 +67,8 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	case a.answer.streams:
 		return p.stream(x, a, body, end)
 	}
-	if reason := gjson.GetBytes(body, "error"); reason.IsObject() {
-		return nil, false, p.notAnAnswer(x, a, reason.Get("message").String())
+	if message, failed := failureIn(body); failed {
+		return nil, false, p.notAnAnswer(x, a, message)
 	}
 	if a.translation == nil {
 		_, err = llm.ParseResponse(x.Format, body)
@@ -141,7 +139,8 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 			return err
 		}
 		if first.Error && !attempt.last {
-			return p.notAnAnswer(x, attempt, gjson.GetBytes(f.Data, "error.message").String())
+			message, _ := failureIn(f.Data)
+			return p.notAnAnswer(x, attempt, message)
 		}
 		a.begun = true
 		p.settle(x, attempt)

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 	"github.com/leash-gateway/leash/module"
@@ -247,7 +245,7 @@ func (p *Provider) translate(x *module.Exchange, model string, body []byte) ([]b
 // clientModel is the model as the client names it.
 func clientModel(x *module.Exchange, body []byte) string {
 	if x.Format.Family() != llm.Google {
-		return gjson.GetBytes(body, "model").String()
+		return modelOf(body)
 	}
 	_, model, _ := strings.Cut(x.Path, "/models/")
 	model, _, _ = strings.Cut(model, ":")
