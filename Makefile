@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CONFIG  ?= examples/quickstart/leash.yaml
 ENGINE  ?= envoy
 
-modules      := auth ratelimit contentfilter costtracker logger provider route
+modules      := auth ratelimit contentfilter costtracker logger provider route tracer
 examples     := hello office-hours answer-words account-check
 module_files := $(modules:%=build/modules/%.wasm) build/modules/all.wasm $(examples:%=build/modules/%.wasm) build/modules/hello.cover.wasm
 wasm         := GOOS=wasip1 GOARCH=wasm

@@ -60,6 +60,7 @@ func renderCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			withoutTracing(loaded)
 			rendered, err := renderTarget(c, loaded)
 			if err != nil {
 				return err

@@ -88,7 +88,7 @@ func (g *gateway) newEnvoy(ctx context.Context, binary string) (engine, error) {
 	}
 	e := &envoyEngine{log: g.log, server: server, died: make(chan struct{}, 1)}
 	e.runner = &envoy.Runner{
-		Path: binary, Config: g.config, Server: server, Log: g.log, Records: g.stdout, Restarted: g.metrics.EnvoyRestarted, Crashed: e.crashed,
+		Path: binary, Config: g.config, Server: server, Log: g.log, Records: g.stdout, Spans: g.tracer, Restarted: g.metrics.EnvoyRestarted, Crashed: e.crashed,
 	}
 	return e, nil
 }
@@ -204,7 +204,7 @@ const embeddedGrace = 5 * time.Second
 
 func (g *gateway) newEmbedded(ctx context.Context) (engine, error) {
 	handler, err := embedded.New(ctx, embedded.Settings{
-		CacheDir: g.cache, Workers: g.config.Envoy.Concurrency, Log: g.log, Records: g.stdout,
+		CacheDir: g.cache, Workers: g.config.Envoy.Concurrency, Log: g.log, Records: g.stdout, Spans: g.tracer,
 	})
 	if err != nil {
 		return nil, err

@@ -186,6 +186,7 @@ func (m *moduleHost) listen(ctx context.Context) (l hostListeners, err error) {
 
 // apply makes a configuration the default pipeline.
 func (m *moduleHost) apply(ctx context.Context, c *config.Config) error {
+	withoutTracing(c)
 	if m.selection == extproc.All { // else somebody else routes
 		if err := envoy.CheckExtProc(c); err != nil {
 			return usageError{err}

@@ -34,6 +34,7 @@ import (
 	_ "github.com/leash-gateway/leash/filters/provider"
 	_ "github.com/leash-gateway/leash/filters/ratelimit"
 	_ "github.com/leash-gateway/leash/filters/route"
+	_ "github.com/leash-gateway/leash/filters/tracer"
 )
 
 func configFlag() cli.Flag {
@@ -65,6 +66,9 @@ func loadWith(ctx context.Context, path string, o admission.Options) (*config.Co
 	}
 	return c, nil
 }
+
+// withoutTracing leaves tracing to those who run Envoy: only leash up makes spans of what modules tell.
+func withoutTracing(c *config.Config) { c.Tracing.Endpoint = config.URL{} }
 
 // admit decides whether the modules may be loaded.
 func admit(ctx context.Context, c *config.Config, o admission.Options) error {

@@ -22,6 +22,7 @@ import (
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/control"
 	"github.com/leash-gateway/leash/control/credential"
+	"github.com/leash-gateway/leash/control/tracing"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -52,8 +53,9 @@ func upCommand() *cli.Command {
 			}
 			g := &gateway{
 				log: logger(c, level), stdout: &lines{w: c.App.Writer}, stderr: c.App.ErrWriter,
-				path: c.String("config"), cache: c.Path("cache"), metrics: control.NewRegistry(c.App.Version),
+				path: c.String("config"), cache: c.Path("cache"), metrics: control.NewRegistry(c.App.Version), version: c.App.Version,
 			}
+			g.tracer = &tracing.Tracer{Log: g.log, Count: g.metrics.Spans}
 			return g.run(c.Context, c.String("engine"))
 		},
 	})
@@ -72,6 +74,8 @@ type gateway struct {
 	tokens  *tokens
 	ready   readiness
 	metrics *control.Registry
+	tracer  *tracing.Tracer
+	version string
 	group   *errgroup.Group
 	// done is closed when the gateway ends; what the group runs ends with it.
 	done <-chan struct{}
@@ -99,6 +103,7 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 	if g.engine, err = g.newEngine(ctx, engineName); err != nil {
 		return err
 	}
+	defer closeWithin(ctx, g.tracer.Close) // behind the engine, which tells of exchanges until its end
 	defer g.engine.close()
 	g.tokens = &tokens{
 		log: g.log, renewed: func() { g.renew(ctx) },
@@ -157,12 +162,23 @@ func (g *gateway) apply(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	spans, err := g.spans(ctx, c, o)
+	if err != nil {
+		g.tokens.abandon(accounts)
+		return err
+	}
 	tokens := accounts.secrets()
 	maps.Copy(o.secrets, tokens)
 	if err := g.engine.apply(ctx, c, o); err != nil {
 		g.tokens.abandon(accounts)
+		closeWithin(ctx, spans.Close)
 		return err
 	}
+	before := g.tracer.Use(spans)
+	g.group.Go(func() error { // which a collector that does not answer lets take its time
+		closeWithin(ctx, before.Close)
+		return nil
+	})
 	g.config = c
 	g.tokens.commit(accounts)
 	g.tokens.gave(tokens)
@@ -176,6 +192,27 @@ func (g *gateway) accounts(c *config.Config, o options) (accounts, error) {
 		return nil, c.Errorf("providers."+refused.provider+".service_account", "%v", refused.err)
 	}
 	return opened, err
+}
+
+// spans prepares what sends spans under a configuration.
+func (g *gateway) spans(ctx context.Context, c *config.Config, o options) (*tracing.Sender, error) {
+	headers, err := tracing.Resolve(c, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	s, err := g.tracer.Prepare(context.WithoutCancel(ctx), c, tracing.Options{Headers: headers, CAFile: o.caFile, Mock: o.mock, Version: g.version})
+	if err != nil {
+		return nil, c.Errorf("tracing", "%v", err)
+	}
+	return s, nil
+}
+
+// closeWithin gives what closes a few seconds to send what waits.
+func closeWithin(ctx context.Context, closes func(context.Context)) {
+	const patience = 3 * time.Second
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	closes(limited)
 }
 
 // options resolves the providers' keys, and starts the mock for those that have none and want one.

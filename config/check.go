@@ -41,6 +41,7 @@ func (c *Config) check(d *decoder) {
 		{[]string{"listen", "control", "envoy"}, c.checkAddresses},
 		{[]string{"envoy"}, c.checkEnvoy},
 		{[]string{"limits"}, c.checkLimits},
+		{[]string{"tracing"}, c.checkTracing},
 		{[]string{"providers"}, c.checkProviders},
 		{[]string{"tenants"}, c.checkKeys},
 		{[]string{"tenants", "pipeline"}, c.checkOverrides},
@@ -305,8 +306,10 @@ func (c *Config) checkPipeline(report failer) {
 			fail(path+".module", badName, "%q cannot be a name", m.Module)
 		case seen[m.Module]:
 			fail(path+".module", "", "%q stands twice", m.Module)
-		case !m.Own() && !builtin && m.Module != carrierModule:
+		case !m.Own() && !builtin && m.Module != carrierModule && m.Module != tracerModule:
 			fail(path+".module", suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file or a ref", m.Module)
+		case m.Module == tracerModule:
+			fail(path+".module", "", "%q is the name of the module that Leash runs itself where there is a tracing", m.Module)
 		case m.Module == carrierModule:
 			fail(path+".module", "", "%q is the name of the module that Leash runs for each provider itself", m.Module)
 		case m.Own() && builtin:

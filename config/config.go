@@ -27,6 +27,8 @@ type Config struct {
 	Tenants map[string]*Tenant `yaml:"tenants" json:"tenants,omitempty"`
 	// Routes send models and paths to providers; the first that matches is taken.
 	Routes []Route `yaml:"routes" json:"routes"`
+	// Tracing sends traces to an OpenTelemetry collector.
+	Tracing Tracing `yaml:"tracing" json:"tracing,omitzero"`
 	// Pipeline is the modules that requests pass, from first to last, and answers from last to first. The module route
 	// is added at its end where it is missing.
 	Pipeline []Module `yaml:"pipeline" json:"pipeline,omitempty"`
@@ -286,6 +288,7 @@ func defaults() *Config {
 		Control: Control{Listen: "127.0.0.1:8081"},
 		Envoy:   Envoy{Admin: "127.0.0.1:9901", LogLevel: "warning"},
 		Limits:  Limits{RequestBytes: 10 << 20, ResponseBytes: 32 << 20},
+		Tracing: Tracing{Protocol: "grpc", Service: "leash", Percent: 100},
 	}
 }
 

@@ -64,6 +64,10 @@ var lineBreak = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 func (c *Config) findFiles() {
 	c.find(&c.Modules.Dir)
 	c.find(&c.Modules.Trust)
+	c.find(&c.Tracing.CAFile)
+	for _, header := range c.Tracing.Headers {
+		c.find(&header.File)
+	}
 	for _, p := range c.Providers {
 		c.find(&p.CAFile)
 		for _, secret := range p.secrets() {
@@ -82,6 +86,9 @@ func (c *Config) findFiles() {
 func (c *Config) Files() (files []string) {
 	for _, m := range c.Pipeline {
 		files = append(files, m.File)
+	}
+	for _, header := range c.Tracing.Headers {
+		files = append(files, header.File)
 	}
 	for _, p := range c.Providers {
 		for _, secret := range p.secrets() {

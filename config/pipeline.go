@@ -72,7 +72,7 @@ type step struct {
 // AllFile is the .wasm that holds every one of Leash's modules.
 const AllFile = "all.wasm"
 
-var inspectors = []string{"costtracker", "logger"}
+var inspectors = []string{"costtracker", "logger", tracerModule}
 
 // Filters are the Envoy filters of the pipeline, from first to last. Neighbours of Leash's own share one, unless
 // Modules.Separate is set.
@@ -163,7 +163,8 @@ func (c *Config) Carrier(provider, base string) Filter {
 		Streams  map[string]string `json:"streams,omitempty"`
 		Quirks   []string          `json:"quirks,omitempty"`
 		Breaker  breaker           `json:"breaker"`
-	}{provider, kind.API, kind.Formats, base, p.expandedAll(kind.Paths), p.expandedAll(kind.Streams), kind.Quirks, breakerOf(p)}) // strings and numbers only
+		Trace    bool              `json:"trace,omitempty"`
+	}{provider, kind.API, kind.Formats, base, p.expandedAll(kind.Paths), p.expandedAll(kind.Streams), kind.Quirks, breakerOf(p), c.Tracing.On()}) // strings and numbers only
 	f.Config, _ = json.Marshal(plugin{
 		Modules:         []step{{Name: carrierModule, Config: own}},
 		MaxRequestBytes: int64(c.Limits.RequestBytes) + carrierSlack, MaxResponseBytes: int64(c.Limits.ResponseBytes),
@@ -205,6 +206,7 @@ func (m *Module) Own() bool { return m.File != "" || m.Ref != "" }
 // steps are the modules of the pipeline with their whole configurations.
 func (c *Config) steps() []step {
 	var steps []step
+	traced := false
 	for i, m := range c.Pipeline {
 		s := step{Name: m.Module, Config: m.Config, module: m, path: "pipeline[" + strconv.Itoa(i) + "]"}
 		switch m.Module {
@@ -221,7 +223,13 @@ func (c *Config) steps() []step {
 				s.Tenants[tenant] = merge(s.Config, override)
 			}
 		}
+		if c.Tracing.On() && !traced && !slices.Contains(inspectors, m.Module) {
+			steps, traced = append(steps, c.tracer()), true
+		}
 		steps = append(steps, s)
+	}
+	if c.Tracing.On() && !traced {
+		steps = append(steps, c.tracer())
 	}
 	if !c.hasModule("route") {
 		steps = append(steps, step{Name: "route", Config: c.routeConfig(), path: "routes"})

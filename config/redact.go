@@ -38,6 +38,11 @@ func (d *decoder) redact(c *Config) {
 			keys = append(keys, &p.APIKeys[i].Key)
 		}
 	}
+	for _, header := range c.Tracing.Headers {
+		if header != nil {
+			keys = append(keys, header)
+		}
+	}
 	for _, key := range keys {
 		switch {
 		case key.Env == "":

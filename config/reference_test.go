@@ -46,6 +46,7 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	*c.Providers["openai"].APIKey, c.Routes[0] = config.Secret{}, config.Route{Targets: []config.Target{{}}} // which have no defaults
+	c.Tracing.Headers = map[string]*config.Secret{"authorization": {}}
 	c.Providers["openai"].APIKeys = []config.ProviderKey{{}}
 	c.Providers["openai"].AWS = &config.AWS{AccessKeyID: &config.Secret{}, SecretAccessKey: &config.Secret{}, SessionToken: &config.Secret{}}
 	c.Providers["openai"].ServiceAccount = &config.Secret{}

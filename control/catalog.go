@@ -97,6 +97,8 @@ var catalog = []description{
 		"Configurations read: applied, or rejected by the check or by Envoy.", fromLeash},
 	{"leash_config_current", dto.MetricType_GAUGE, nil,
 		"1 if the configuration that was read last is in force; 0 if it was rejected and an older one goes on.", fromLeash},
+	{"leash_trace_spans_total", dto.MetricType_COUNTER, []string{"result"},
+		"Spans for the collector of tracing.endpoint: taken, and of these sent, or failed. The others wait, or were dropped because too many waited.", fromLeash},
 	{"leash_build_info", dto.MetricType_GAUGE, []string{"version"},
 		"1, with the version as a label.", fromLeash},
 }

@@ -11,6 +11,7 @@ type Registry struct {
 	reloads  *prometheus.CounterVec
 	current  prometheus.Gauge
 	restarts prometheus.Counter
+	spans    *prometheus.CounterVec
 }
 
 // NewRegistry returns the metrics of this process: its version, the Go runtime's and the operating system's, and those that the
@@ -22,6 +23,7 @@ func NewRegistry(version string) *Registry {
 		current:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "leash_config_current", Help: describe("leash_config_current").help}),
 		restarts: prometheus.NewCounter(prometheus.CounterOpts{Name: "leash_envoy_restarts_total", Help: describe("leash_envoy_restarts_total").help}),
 	}
+	r.spans = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leash_trace_spans_total", Help: describe("leash_trace_spans_total").help}, []string{"result"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "leash_build_info", Help: describe("leash_build_info").help, ConstLabels: prometheus.Labels{"version": version},
 	})
@@ -29,7 +31,7 @@ func NewRegistry(version string) *Registry {
 	for _, result := range []string{resultApplied, resultRejected} {
 		r.reloads.WithLabelValues(result) // shown from the start, so that its growth is seen
 	}
-	r.MustRegister(build, r.reloads, r.current, r.restarts, collectors.NewGoCollector(),
+	r.MustRegister(build, r.reloads, r.current, r.restarts, r.spans, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
@@ -53,3 +55,6 @@ func (r *Registry) ConfigLoaded(err error) {
 
 // EnvoyRestarted counts an Envoy that was started again because the one before it had died.
 func (r *Registry) EnvoyRestarted() { r.restarts.Inc() }
+
+// Spans counts spans of traces, by what became of them.
+func (r *Registry) Spans(result string, n int) { r.spans.WithLabelValues(result).Add(float64(n)) }

@@ -37,6 +37,7 @@ const (
 	nextHeader     = "x-leash-next"
 	patienceHeader = "x-leash-patience"
 	labelHeader    = "x-leash-label"
+	spanHeader     = "x-leash-span" // of answers: from the module provider to the module tracer
 	retriesHeader  = "x-envoy-max-retries"
 )
 
@@ -103,9 +104,9 @@ func (t *translation) carrierRoutes(provider string) *route.RouteConfiguration {
 			Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
 			Action: to,
 		}}}},
-		RequestHeadersToRemove:  notForProviders(),
+		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(provider),
-		ResponseHeadersToRemove: notForClients,
+		ResponseHeadersToRemove: append([]string{spanHeader}, notForClients...),
 	}
 }
 

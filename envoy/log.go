@@ -10,8 +10,22 @@ import (
 	"sync"
 )
 
-// record is how a line of the module logger begins.
-const record = `{"event":"exchange",`
+// record is how a line of the module logger begins, and span how one does that is to become a span.
+const (
+	record = `{"event":"exchange",`
+	span   = `{"event":"span.`
+)
+
+// records are what such lines are written to.
+func (r *Runner) records(begins string) io.Writer {
+	switch {
+	case strings.HasPrefix(begins, record):
+		return r.Records
+	case strings.HasPrefix(begins, span) && r.Spans != nil:
+		return r.Spans
+	}
+	return nil
+}
 
 // line takes one line of Envoy's log: level, component and message, with tabs between.
 func (r *Runner) line(line string) {
@@ -19,8 +33,8 @@ func (r *Runner) line(line string) {
 		return // the end of a message that ended a line itself
 	}
 	line = r.Server.hide(line)
-	if strings.HasPrefix(line, record) { // one of several that were written together
-		_, _ = io.WriteString(r.Records, line+"\n")
+	if to := r.records(line); to != nil { // one of several that were written together
+		_, _ = io.WriteString(to, line+"\n")
 		return
 	}
 	level, rest, _ := strings.Cut(line, "\t")
@@ -30,9 +44,11 @@ func (r *Runner) line(line string) {
 		return
 	}
 	if component == "wasm" {
-		if at := strings.Index(message, record); at >= 0 {
-			_, _ = io.WriteString(r.Records, message[at:]+"\n")
-			return
+		if at := strings.Index(message, `{"event":"`); at >= 0 {
+			if to := r.records(message[at:]); to != nil {
+				_, _ = io.WriteString(to, message[at:]+"\n")
+				return
+			}
 		}
 		if strings.HasPrefix(message, "Function: proxy_") && strings.Contains(message, " failed: ") && r.Crashed != nil {
 			r.Crashed()

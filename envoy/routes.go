@@ -63,11 +63,17 @@ var clientsOwn = []string{
 // notForClients is what a provider tells about the operator's account, and what only Envoy is to know.
 var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", nextHeader}
 
+// ofTraces are the headers of W3C's trace context.
+var ofTraces = []string{"traceparent", "tracestate", "baggage"}
+
 // notForProviders is what only Leash and Envoy need to know.
-func notForProviders() []string {
+func (t *translation) notForProviders() []string {
 	names := []string{routeHeader, patienceHeader, labelHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
 	for attempt := 1; attempt <= maxAttempts; attempt++ {
 		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
+	}
+	if !t.c.Tracing.Propagate {
+		names = append(names, ofTraces...)
 	}
 	return names
 }
@@ -91,9 +97,10 @@ func (t *translation) directRoutes(lane config.Lane) []*route.Route {
 				PathSpecifier: &route.RouteMatch_Prefix{Prefix: prefix},
 				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name), exactHeader(":method", "POST")},
 			},
-			Action:                 to,
-			RequestHeadersToRemove: notForProviders(),
-			RequestHeadersToAdd:    t.headersOf(lane.Provider),
+			Action:                  to,
+			RequestHeadersToRemove:  t.notForProviders(),
+			RequestHeadersToAdd:     t.headersOf(lane.Provider),
+			ResponseHeadersToRemove: []string{spanHeader},
 		})
 	}
 	return routes
@@ -121,11 +128,12 @@ func (t *translation) pathRoute(r config.Route) *route.Route {
 	to := t.toProvider(r.Provider)
 	to.Route.PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
 	return &route.Route{
-		Name:                   r.Path,
-		Match:                  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},
-		Action:                 to,
-		RequestHeadersToRemove: notForProviders(),
-		RequestHeadersToAdd:    t.headersOf(r.Provider),
+		Name:                    r.Path,
+		Match:                   &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},
+		Action:                  to,
+		RequestHeadersToRemove:  t.notForProviders(),
+		RequestHeadersToAdd:     t.headersOf(r.Provider),
+		ResponseHeadersToRemove: []string{spanHeader},
 	}
 }
 

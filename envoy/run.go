@@ -26,9 +26,10 @@ type Runner struct {
 	Config *config.Config
 	// Server is where Envoy gets everything else from.
 	Server *Server
-	// Log takes Envoy's own log; Records the lines of the module logger, each a JSON object.
+	// Log takes Envoy's own log; Records the lines of the module logger, each a JSON object, and Spans those that are to become spans.
 	Log     *slog.Logger
 	Records io.Writer
+	Spans   io.Writer
 	// Crashed is called when a VM has died; it must not block.
 	Crashed func()
 	// Restarted is called when Envoy has died and is about to be started again.

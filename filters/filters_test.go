@@ -20,6 +20,7 @@ import (
 	"github.com/leash-gateway/leash/filters/provider"
 	"github.com/leash-gateway/leash/filters/ratelimit"
 	"github.com/leash-gateway/leash/filters/route"
+	"github.com/leash-gateway/leash/filters/tracer"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
@@ -28,6 +29,7 @@ import (
 var configs = map[string]any{
 	"auth": &auth.Config{}, "contentfilter": &contentfilter.Config{}, "costtracker": &costtracker.Config{},
 	"logger": &logger.Config{}, "provider": &provider.Config{}, "ratelimit": &ratelimit.Config{}, "route": &route.Config{},
+	"tracer": &tracer.Config{},
 }
 
 // names are the folders with a manifest.
@@ -227,13 +229,15 @@ func TestReadmesHaveTheirSections(t *testing.T) {
 	}
 }
 
-func TestSnippetsOfTheGuideToProvidersBuild(t *testing.T) {
-	snippets := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, "../docs/guides/providers.md"), -1)
-	if len(snippets) < 5 {
-		t.Fatalf("found %d snippets", len(snippets))
-	}
-	for i, snippet := range snippets {
-		t.Run(strconv.Itoa(i+1), func(t *testing.T) { build(t, snippet[1]+"pipeline: [{module: auth}]\n") })
+func TestSnippetsOfGuidesBuild(t *testing.T) {
+	for guide, least := range map[string]int{"providers": 5, "traces": 2} {
+		snippets := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, "../docs/guides/"+guide+".md"), -1)
+		if len(snippets) < least {
+			t.Fatalf("found %d snippets in %s", len(snippets), guide)
+		}
+		for i, snippet := range snippets {
+			t.Run(guide+" "+strconv.Itoa(i+1), func(t *testing.T) { build(t, snippet[1]+"pipeline: [{module: auth}]\n") })
+		}
 	}
 }
 
@@ -273,7 +277,7 @@ func TestTheExampleOfAReadmeBuilds(t *testing.T) {
 				t.Fatal("there is no example")
 			}
 			file := example[1]
-			if name != "provider" && !strings.Contains(file, "- module: "+name+"\n") { // which Leash adds
+			if name != "provider" && name != "tracer" && !strings.Contains(file, "- module: "+name+"\n") { // which Leash adds
 				t.Errorf("the example does not use the module:\n%s", file)
 			}
 			build(t, file)

@@ -10,6 +10,7 @@ import (
 	_ "github.com/leash-gateway/leash/filters/provider"
 	_ "github.com/leash-gateway/leash/filters/ratelimit"
 	_ "github.com/leash-gateway/leash/filters/route"
+	_ "github.com/leash-gateway/leash/filters/tracer"
 	_ "github.com/leash-gateway/leash/module/proxywasm"
 )
 

@@ -29,6 +29,9 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	if a.answer.failed {
 		p.settle(x, a)
 	}
+	if !a.answer.failed {
+		a.traced.pass(x)
+	}
 	if a.translation == nil && (a.last || a.answer.failed) {
 		p.settle(x, a)
 		return module.Untouched, nil // there is nobody else to be asked, whatever it is
@@ -153,12 +156,14 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 
 // unreadable is the error where an answer is none.
 func (p *Provider) unreadable(x *module.Exchange, a *attempt, reason string) error {
+	a.traced.keep(x)
 	p.fail(x, a, unreadableAnswer)
 	return next(module.Refuse(502, "unreadable_answer", "the provider's answer cannot be read: %s", reason))
 }
 
 // notAnAnswer is the error where the provider reports one though its status says otherwise.
 func (p *Provider) notAnAnswer(x *module.Exchange, a *attempt, reason string) error {
+	a.traced.keep(x)
 	p.fail(x, a, errorInAnswer)
 	if reason == "" {
 		reason = "without a message"
@@ -219,7 +224,7 @@ func (p *Provider) tell(x *module.Exchange, a *attempt, class string, change fun
 	if a.settled {
 		return
 	}
-	a.settled = true
+	a.settled, a.traced.class, a.traced.goesOn = true, class, class == ""
 	var now breaker.State
 	breaker.Update(x.Shared(), p.name, func(s *breaker.State) {
 		change(s)
@@ -256,11 +261,11 @@ func retryAfter(x *module.Exchange) time.Duration {
 // provider's fault; else the client has left.
 func (p *Provider) Finish(x *module.Exchange) {
 	a := module.Local[attempt](x)
-	if !a.sent || a.settled || a.patience == 0 {
-		return
-	}
 	const slack = 50 * time.Millisecond // between two clocks
-	if x.Now().Sub(x.Started) >= a.patience-slack {
+	if a.sent && !a.settled && a.patience != 0 && x.Now().Sub(x.Started) >= a.patience-slack {
 		p.fail(x, a, timedOut)
+	}
+	if a.sent {
+		a.traced.finish(x, p.name)
 	}
 }

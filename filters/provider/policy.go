@@ -56,6 +56,8 @@ type Config struct {
 	MaxTokens int64 `json:"max_tokens"`
 	// Breaker says when the provider is not worth an attempt.
 	Breaker Breaker `json:"breaker"`
+	// Trace tells of the attempts of exchanges that are traced.
+	Trace bool `json:"trace"`
 }
 
 // Breaker opens after failures.
@@ -89,6 +91,7 @@ type Provider struct {
 	paths   map[llm.Format]string
 	streams map[llm.Format]string
 	breaker breaker.Settings
+	trace   bool
 }
 
 var _ module.Carrier = (*Provider)(nil)
@@ -97,6 +100,7 @@ var _ module.Carrier = (*Provider)(nil)
 func New(c Config) (*Provider, error) {
 	p := &Provider{
 		name: c.Name, base: strings.TrimSuffix(c.BasePath, "/"), options: translate.Options{MaxTokens: c.MaxTokens}, breaker: breaker.Settings(c.Breaker),
+		trace: c.Trace,
 	}
 	switch c.API {
 	case "chat":
@@ -161,6 +165,7 @@ type attempt struct {
 	label       string              // that the model is counted as
 	sent        bool
 	settled     bool // what the breaker is to know has been told
+	traced      traced
 	answer      answer
 }
 
@@ -179,6 +184,9 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 	}
 	if n > 1 {
 		x.Count(retries, 1, p.name, a.label)
+	}
+	if p.trace {
+		a.traced.begin(x, n, a.model, body)
 	}
 	out, err := p.request(x, a.model, body)
 	a.sent = err == nil

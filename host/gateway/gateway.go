@@ -32,9 +32,11 @@ type Settings struct {
 	CacheDir string
 	// Workers is how many exchanges run inside modules at once; by default one for each core.
 	Workers int
-	// Log takes the modules' log; Records the lines of the module logger, each a JSON object. Default: nowhere.
+	// Log takes the modules' log; Records the lines of the module logger, each a JSON object, and Spans those that are to become spans.
+	// Default: nowhere.
 	Log     *slog.Logger
 	Records io.Writer
+	Spans   io.Writer
 
 	requestTimeout time.Duration // how long a client may take to send a request; by default as Envoy
 	leastIdle      time.Duration // the shortest that an exchange may be silent where no provider is being waited for; likewise
@@ -105,6 +107,9 @@ func New(ctx context.Context, s Settings) (*Gateway, error) {
 	}
 	if s.Records == nil {
 		s.Records = io.Discard
+	}
+	if s.Spans == nil {
+		s.Spans = io.Discard
 	}
 	if s.requestTimeout <= 0 {
 		s.requestTimeout = requestTimeout

@@ -27,6 +27,7 @@ type provider struct {
 	idle      time.Duration
 	transport *http.Transport
 	counts    *upstreamCounts
+	propagate bool  // passes the trace context on
 	most      int64 // requests that may be under way; 0: any number
 	underWay  atomic.Int64
 }
@@ -42,6 +43,7 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	p := &provider{
 		name: name, base: base, host: authority(base), counts: m.upstream(name), proof: newProof(configured, o, name), needed: kind.Headers,
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
+		propagate: c.Tracing.Propagate,
 	}
 	connect := time.Duration(configured.Timeouts.Connect)
 	dialer := &net.Dialer{Timeout: connect}

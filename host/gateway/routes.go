@@ -22,6 +22,8 @@ const (
 	retriesHeader = "x-envoy-max-retries"
 	// nextHeader is in an answer that another provider may do better on, whatever its status says.
 	nextHeader = "x-leash-next"
+	// spanHeader tells the module tracer which attempt an answer is of. A provider's own is no such.
+	spanHeader = "x-leash-span"
 )
 
 // routes is the route table. What it does not know is answered with unknownURL.
@@ -129,7 +131,7 @@ var notForProviders = []string{
 }
 
 // What a provider tells about the operator's account, or about itself, is not for clients.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server", nextHeader}
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server", nextHeader, spanHeader}
 
 // hopByHop are headers for one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 var hopByHop = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect"}

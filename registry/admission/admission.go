@@ -68,6 +68,9 @@ func Admit(ctx context.Context, c *config.Config, o Options) error {
 		a.builtin("route", "routes") // the configuration adds it
 	}
 	a.builtin("provider", "providers")
+	if c.Tracing.On() {
+		a.builtin("tracer", "tracing")
+	}
 	if len(a.errors) == 0 {
 		a.checkConfigurations()
 	}

@@ -1,0 +1,74 @@
+package provider
+
+import (
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/record"
+	"github.com/leash-gateway/leash/module/trace"
+)
+
+// traced is an attempt's place in the trace of its exchange. An answer that goes on takes it along, so that the module tracer, which sees the
+// whole of it, tells of both in one record; of all other attempts this module tells.
+type traced struct {
+	parent  trace.Context // its zero value where nothing is traced
+	span    uint64
+	number  int
+	model   string
+	class   string // of what went wrong
+	goesOn  bool
+	started bool
+}
+
+// begin takes the attempt's place: the first one's has been chosen by the module tracer.
+func (t *traced) begin(x *module.Exchange, number int, model string, body []byte) {
+	parent, ok := trace.Parse(x.RequestHeader(trace.Header))
+	if !ok || !parent.Sampled {
+		return
+	}
+	t.started, t.parent, t.span, t.number, t.model = true, parent, parent.Span, max(number, 1), model
+	if model == "" {
+		t.model = clientModel(x, body)
+	}
+	if number > 1 {
+		own := parent
+		own.Span = rand.Uint64() | 2 //nolint:gosec // ids are no secrets
+		t.span = own.Span
+		x.SetRequestHeader(trace.Header, own.String())
+	}
+}
+
+// pass lets an answer that may go on take the attempt's place along.
+func (t *traced) pass(x *module.Exchange) {
+	if t.started {
+		x.SetResponseHeader(trace.SpanHeader, trace.Attempt{Span: t.span, Began: x.Started.UnixNano(), Number: t.number}.String())
+	}
+}
+
+// keep does not: it turned out to be none.
+func (t *traced) keep(x *module.Exchange) {
+	if t.started {
+		x.RemoveResponseHeader(trace.SpanHeader)
+	}
+}
+
+// finish writes the record of an attempt that nobody else tells of.
+func (t *traced) finish(x *module.Exchange, provider string) {
+	if !t.started || t.goesOn {
+		return
+	}
+	failed := t.class
+	switch {
+	case failed == "":
+		failed = "canceled" // the client left, or somebody else has answered
+	case x.Status >= 400 && failed == llm.ErrorClass(x.Status) && failed != timedOut:
+		failed = strconv.Itoa(x.Status) // as OpenTelemetry has it
+	}
+	w := record.Of("span.attempt").Text("trace", t.parent.Trace()).Text("parent", trace.Digits(t.parent.Exchange())).
+		Text("attempt", trace.Digits(t.span)).Text("format", x.Format.String()).
+		Number("attempt_start", x.Started.UnixNano()).Number("end", x.Now().UnixNano()).Number("number", int64(t.number)).
+		Text("provider", provider).Text("asked_model", record.Cut(t.model)).Number("status", int64(x.Status)).Text("attempt_error", failed)
+	x.Log(module.Info, w.String())
+}
