@@ -60,8 +60,8 @@ const (
 var hostAttributes = []string{"source.address", "source.port", "destination.address", "destination.port", "request.protocol", "connection.mtls"}
 
 // CheckExtProc says which routes cannot be served where modules run in a Module Host: those that ask one provider after the other, and those
-// to a provider that reads nothing as clients send it. Such requests, and those that are to be translated, take a step of their own to each provider, through a module that only Envoy itself
-// or the embedded gateway runs there (docs/decisions/040-no-attempts-behind-a-module-host.md).
+// to a provider that reads nothing as clients send it. Such requests, and those that are to be translated, take a step of their own to each
+// provider, through a module that only Envoy itself or the embedded gateway runs there (docs/decisions/040-no-attempts-behind-a-module-host.md).
 func CheckExtProc(c *config.Config) error {
 	var all []error
 	const instead = "run the modules in Envoy (leash up, leash render --target envoy) or without one (leash up --engine embedded)"

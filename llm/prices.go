@@ -2,6 +2,7 @@ package llm
 
 import (
 	_ "embed" // prices.json
+	"strings"
 	"sync"
 )
 
@@ -32,7 +33,9 @@ func DefaultPrices() *Prices { return defaultPrices() }
 
 // Find returns the price of a provider's model. Where the provider is empty or not in the list, as with servers that
 // offer other makers' models, the model's price at any provider is taken. A name that ends with a date and is not in
-// the list has the price of the name without: gpt-4o-2029-01-31 that of gpt-4o.
+// the list has the price of the name without: gpt-4o-2029-01-31 that of gpt-4o. A name as clouds write them has that of
+// the maker's: us.anthropic.claude-sonnet-4-5-20250929-v1:0 (Amazon's) and claude-sonnet-4-5@20250929 (Google's) that of
+// claude-sonnet-4-5.
 func (p *Prices) Find(provider, model string) (Price, bool) {
 	if !p.provider[provider] {
 		provider = ""
@@ -41,10 +44,32 @@ func (p *Prices) Find(provider, model string) (Price, bool) {
 	if !ok {
 		i, ok = p.byName[priceName{provider, undated(model)}]
 	}
+	if makers := ofMaker(model); !ok && makers != model {
+		return p.Find(provider, makers)
+	}
 	if !ok {
 		return Price{}, false
 	}
 	return p.list[i], true
+}
+
+// ofMaker is a model's name without what clouds put before and behind it: https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html,
+// https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude.
+func ofMaker(model string) string {
+	if at := strings.LastIndexByte(model, '/'); strings.HasPrefix(model, "arn:aws") && at >= 0 {
+		model = model[at+1:] // the id of a model or of an inference profile
+	}
+	for _, maker := range [...]string{"anthropic.", "amazon.", "meta.", "mistral.", "openai.", "deepseek.", "cohere."} {
+		if at := strings.Index(model, maker); at == 0 || at > 0 && model[at-1] == '.' {
+			model = model[at+len(maker):]
+			version := strings.LastIndex(model, "-v")
+			if version > 0 && strings.Trim(model[version+2:], "0123456789:") == "" {
+				model = model[:version]
+			}
+			break
+		}
+	}
+	return strings.Replace(model, "@", "-", 1)
 }
 
 // undated cuts -2024-08-06 or -20240806 off.

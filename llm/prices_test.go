@@ -25,6 +25,13 @@ func TestFind(t *testing.T) {
 		"fine-tuned, with prices of its own": {"openai", "ft:gpt-4o-mini-2024-07-18:acme::1", ""},
 		"nothing but a date":                 {"", "-2024-07-18", ""},
 		"nothing":                            {"", "", ""},
+		"Amazon's name":                      {"bedrock", "anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic/claude-haiku-4-5-20251001"},
+		"of an inference profile":            {"bedrock", "us.anthropic.claude-haiku-4-5-20290101-v1:0", "anthropic/claude-haiku-4-5"},
+		"of its ARN":                         {"bedrock", "arn:aws:bedrock:us-east-1:1:inference-profile/global.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic/claude-haiku-4-5-20251001"},
+		"of an ARN that tells nothing":       {"bedrock", "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", ""},
+		"Google's name of another's model":   {"vertex", "claude-haiku-4-5@20251001", "anthropic/claude-haiku-4-5-20251001"},
+		"Google's name without a date":       {"vertex", "claude-haiku-4-5@default", ""},
+		"nothing but a maker":                {"bedrock", "anthropic.", ""},
 		"case counts":                        {"openai", "GPT-4o", ""},
 	}
 	for name, tc := range tests {
