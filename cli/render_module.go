@@ -66,7 +66,7 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 	}
 	token := ""
 	if file := c.Path("token-file"); file != "" {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(file) //nolint:gosec // the operator names it
 		if err != nil {
 			return nil, usageError{fmt.Errorf("read token: %w", err)}
 		}
