@@ -16,6 +16,7 @@ import (
 
 	"github.com/leash-gateway/leash/author/build"
 	"github.com/leash-gateway/leash/control"
+	"github.com/leash-gateway/leash/control/tracing"
 	"github.com/leash-gateway/leash/envoy"
 )
 
@@ -54,7 +55,7 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, metrics: control.NewRegistry("test")}
+	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
 	ended := make(chan error, 2)
 	built := make(chan time.Time, 4)
 	go func() {
