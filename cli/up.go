@@ -167,7 +167,9 @@ func (g *gateway) apply(ctx context.Context, c *config.Config) error {
 		g.tokens.abandon(accounts)
 		return err
 	}
-	tokens := accounts.secrets()
+	tokens := g.tokens.inForce().secrets() // until the first of a new service account has come
+	maps.DeleteFunc(tokens, func(provider string, _ config.SecretValue) bool { _, has := o.accounts[provider]; return !has })
+	maps.Copy(tokens, accounts.secrets())
 	maps.Copy(o.secrets, tokens)
 	if err := g.engine.apply(ctx, c, o); err != nil {
 		g.tokens.abandon(accounts)

@@ -482,3 +482,55 @@ func TestTheMockStandsInForACloudWithoutCredentials(t *testing.T) {
 		}
 	}
 }
+
+func TestAServiceAccountsKeyIsReplacedWithoutARequestThatFails(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		tokens := &tokenServer{lifetime: time.Hour}
+		p.Fleet = startFleet(t, "openai")
+		backend := httptest.NewServer(mock.New(mock.Options{}))
+		t.Cleanup(backend.Close)
+		account := newServiceAccount(t, tokens)
+		p.Fleet["vertex"] = &member{name: "vertex", address: strings.TrimPrefix(backend.URL, "http://"), account: account}
+		g := prepare(t, strings.Replace(vertexAlone, "{env: LEASH_TEST_ACCOUNT_VERTEX}", "{file: account.json}", 1), p)
+		replace := func(key string) {
+			t.Helper()
+			file := filepath.Join(filepath.Dir(g.Config), "account.json")
+			text := strings.Replace(account.document, `"private_key_id":"1"`, `"private_key_id":"`+key+`"`, 1)
+			if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(file+".new", file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		replace("first")
+		g.up()
+		g.waitReady()
+		chat := dialectNamed("chat")
+		ask := func() {
+			t.Helper()
+			if a := do(t, chat.request(g, "on-vertex", "say: hi", false)); a.Status != 200 {
+				t.Fatalf("got %d %s", a.Status, a.Body)
+			}
+		}
+		ask()
+		tokens.broken.Store(true)
+		replace("second")
+		eventually(t, "the new key to be tried, and applied", func() bool {
+			ask()
+			return strings.Contains(g.stderr(), "could not be renewed") && strings.Contains(g.stderr(), "the changed configuration is in force")
+		})
+		ask()
+		tokens.broken.Store(false)
+		eventually(t, "a token by the new key", func() bool {
+			ask()
+			return tokens.given.Load() == 2
+		})
+		replace("third-is-none\n")
+		eventually(t, "a key that is none to be refused", func() bool {
+			ask()
+			return strings.Contains(g.stderr(), "leash.yaml:6:") && strings.Contains(g.stderr(), "read service account: it is no JSON file of Google's")
+		})
+	})
+}
