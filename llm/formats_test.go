@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -246,6 +247,37 @@ func TestNoInputTakesMoreThanLinearTime(t *testing.T) {
 				// Linear is 8 times and some milliseconds; quadratic would be 64 times, and minutes.
 				if large > 32*small && large > time.Second {
 					t.Errorf("8 times the size took %v instead of %v", large, small)
+				}
+			})
+		}
+	}
+}
+
+func TestNoInputTakesMoreThanLinearMemory(t *testing.T) {
+	const size = 10_000
+	for _, f := range allFormats {
+		for name := range hostile(64) {
+			t.Run(f.String()+"/"+name, func(t *testing.T) {
+				taken := func(size int) uint64 {
+					body := []byte(requestOf(f, hostile(size)[name]))
+					least := uint64(1 << 62)
+					for range 2 { // others may take some at the same time
+						var before, after runtime.MemStats
+						runtime.ReadMemStats(&before)
+						_, _ = llm.ParseRequestAt(f, f.Path(googleModel), body)
+						_, _ = llm.ParseResponse(f, body)
+						_, _ = llm.ParseEvent(f, body)
+						runtime.ReadMemStats(&after)
+						least = min(least, after.TotalAlloc-before.TotalAlloc)
+					}
+					return least
+				}
+				// The shortest text is 27 bytes and takes some hundred of memory, twice that while the list of them grows, and three parsers
+				// read it here.
+				const slack, times = 64 << 10, 128
+				small, large := taken(size), taken(8*size)
+				if large > 16*small+slack || large > times*8*size+slack {
+					t.Errorf("%d bytes took %d of memory, 8 times as many took %d", size, small, large)
 				}
 			})
 		}
