@@ -152,3 +152,12 @@ func TestAddressesToAskAreThoseThatAnswer(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyLeashUpTraces(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "leash.yaml")
+	write(t, file, "allow_anonymous: true\nproviders: {openai: {base_url: \"https://api.openai.com/v1\"}}\nroutes: [{model: m, provider: openai}]\n"+
+		"tracing: {endpoint: \"http://127.0.0.1:4317\", propagate: true}\n")
+	if got := must(t, "render", "-c", file); strings.Contains(got, "tracer") || strings.Contains(got, "traceparent") {
+		t.Errorf("what is rendered traces, or keeps the trace context from providers:\n%s", got)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	_ "github.com/leash-gateway/leash/filters/logger"
 	_ "github.com/leash-gateway/leash/filters/ratelimit"
 	_ "github.com/leash-gateway/leash/filters/route"
+	_ "github.com/leash-gateway/leash/filters/tracer"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
 
@@ -31,20 +32,17 @@ const answer = `{"id":"chatcmpl-1","object":"chat.completion","created":17954671
 	`"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":93,"completion_tokens":15,"total_tokens":108,` +
 	`"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}}}`
 
+// traced is the pipeline with the tracer where Leash puts it.
+var traced = strings.Replace(pipeline, `{"name":"auth"`, `{"name":"tracer"},{"name":"auth"`, 1)
+
 func BenchmarkPipelineChat(b *testing.B) {
-	h := moduletest.New(b, pipeline)
 	x := moduletest.Exchange{Header: map[string]string{"authorization": "Bearer sk-leash-demo"}, Request: chat, Answer: answer}
-	b.ReportAllocs()
-	for b.Loop() {
-		if got := h.Do(x); got.Status != 200 {
-			b.Fatalf("got %d %s", got.Status, got.Body)
-		}
-		h.Logs = h.Logs[:0]
+	for name, modules := range map[string]string{"plain": pipeline, "traced": traced} {
+		b.Run(name, func(b *testing.B) { benchmarkExchange(b, modules, x) })
 	}
 }
 
 func BenchmarkPipelineStream(b *testing.B) {
-	h := moduletest.New(b, pipeline)
 	var chunks []string
 	for range 100 {
 		chunks = append(chunks, `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" fox jumps"},"logprobs":null,"finish_reason":null}],"usage":null}`+"\n\n")
@@ -54,6 +52,14 @@ func BenchmarkPipelineStream(b *testing.B) {
 		Header: map[string]string{"authorization": "Bearer sk-leash-demo"}, Request: strings.Replace(chat, `"model"`, `"stream":true,"model"`, 1),
 		AnswerHeader: map[string]string{"content-type": "text/event-stream"}, AnswerChunks: chunks,
 	}
+	for name, modules := range map[string]string{"plain": pipeline, "traced": traced} {
+		b.Run(name, func(b *testing.B) { benchmarkExchange(b, modules, x) })
+	}
+}
+
+func benchmarkExchange(b *testing.B, modules string, x moduletest.Exchange) {
+	b.Helper()
+	h := moduletest.New(b, modules)
 	b.ReportAllocs()
 	for b.Loop() {
 		if got := h.Do(x); got.Status != 200 {

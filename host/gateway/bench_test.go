@@ -24,7 +24,8 @@ func (*discard) Write(b []byte) (int, error) { return len(b), nil }
 func (*discard) WriteHeader(int)             {}
 func (*discard) Flush()                      {}
 
-// BenchmarkExchange is a chat through the gateway to a provider on a socket, without a client's: with no module but route, and with three more.
+// BenchmarkExchange is a chat through the gateway to a provider on a socket, without a client's: with no module but route, with three more, and
+// with these and traces.
 func BenchmarkExchange(b *testing.B) {
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -32,7 +33,7 @@ func BenchmarkExchange(b *testing.B) {
 		_, _ = io.WriteString(w, completion)
 	}))
 	defer provider.Close()
-	for name, text := range map[string]string{"route": open, "guarded": guarded} {
+	for name, text := range map[string]string{"route": open, "guarded": guarded, "traced": guarded + "\ntracing: {endpoint: \"http://127.0.0.1:1\"}\n"} {
 		b.Run(name, func(b *testing.B) {
 			g, err := New(context.Background(), Settings{CacheDir: abi.DefaultCacheDir(), Workers: 1})
 			if err != nil {
