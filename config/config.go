@@ -168,7 +168,7 @@ type HealthCheck struct {
 
 // ProviderLimits bound what a provider is asked at once. What is beyond them goes to the next target, or is refused.
 type ProviderLimits struct {
-	// Connections are how many there may be; 0: as many as are needed.
+	// Connections are how many there may be, and one for each of Envoy's workers at the least; 0: as many as are needed.
 	Connections int `yaml:"connections" json:"connections,omitempty" jsonschema:"minimum=0"`
 	// Requests are how many may be under way; 0: any number.
 	Requests int `yaml:"requests" json:"requests,omitempty" jsonschema:"minimum=0"`
