@@ -11,28 +11,30 @@ import (
 	"github.com/leash-gateway/leash/mock"
 )
 
-// TestModuleOfTheReadme builds the example as the README says and puts it into a pipeline.
-func TestModuleOfTheReadme(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		if code, err := os.ReadFile(filepath.Join(root(t), "examples", "hello", "hello.go")); err != nil || !strings.Contains(string(code), readme(t, "```go\n", "```")) {
-			t.Errorf("the README's module is not that of examples/hello (%v)", err)
-		}
-		file := filepath.Join(t.TempDir(), "hello.wasm")
-		build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./examples/hello") //nolint:gosec // our own
-		build.Dir, build.Env = root(t), append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build examples/hello: %v\n%s", err, out)
-		}
-		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-		g := start(t, policies+"  - {module: hello, file: "+file+", kind: inspector}\n", p.of(url))
-		if a := g.chat("say: hi"); a.Status != 200 {
-			t.Fatalf("got %d %s", a.Status, a.Body)
-		}
-		if got := received(t, url); !strings.Contains(got, "hello from demo") {
-			t.Errorf("the provider did not read the module's header: %s", got)
-		}
-	})
+var exampleTests = []changeTest{{"the module of the README runs", testModuleOfTheReadme}}
+
+// testModuleOfTheReadme builds the example as the README says and puts it into a pipeline.
+func testModuleOfTheReadme(t *testing.T, g *gateway) {
+	if code, err := os.ReadFile(filepath.Join(root(t), "examples", "hello", "hello.go")); err != nil || !strings.Contains(string(code), readme(t, "```go\n", "```")) {
+		t.Errorf("the README's module is not that of examples/hello (%v)", err)
+	}
+	file := filepath.Join(g.dir(), "hello.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./examples/hello") //nolint:gosec // our own
+	build.Dir, build.Env = root(t), append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build examples/hello: %v\n%s", err, out)
+	}
+	if out, err := compiledAhead(file); err != nil {
+		t.Fatalf("compile examples/hello: %v\n%s", err, out)
+	}
+	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	g.change(policies+"  - {module: hello, file: "+file+", kind: inspector}\n", url)
+	if a := g.chat("say: hi"); a.Status != 200 {
+		t.Fatalf("got %d %s", a.Status, a.Body)
+	}
+	if got := received(t, url); !strings.Contains(got, "hello from demo") {
+		t.Errorf("the provider did not read the module's header: %s", got)
+	}
 }
 
 // quickstart is what make run runs, on other ports.

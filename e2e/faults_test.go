@@ -137,34 +137,32 @@ func testTooLarge(t *testing.T, g *gateway, _ *mock.Provider) {
 	}
 }
 
-// TestProviderIsDown needs a provider of its own: nothing listens there.
-func TestProviderIsDown(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		g := start(t, policies, p.of("http://127.0.0.1:1/v1"))
-		a := g.chat("hi")
-		if a.Status != 503 || a.errorCode() != "provider_unavailable" {
-			t.Errorf("got %d %s, want 503 provider_unavailable", a.Status, a.Body)
-		}
-		if r := g.exchange(a.Header.Get("X-Request-Id")); r["status"] != 503.0 || r["outcome"] != "error" {
-			t.Errorf("logged as %v", r)
-		}
-	})
+// unreachableTests come first: nothing listens where the provider should be.
+var unreachableTests = []changeTest{
+	{"the provider is down", testProviderIsDown},
+	{"the provider takes too long", testProviderTimeout},
 }
 
-// TestProviderTimeout needs timeouts that are short.
-func TestProviderTimeout(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		provider, url := startProvider(t, mock.Options{})
-		config := strings.Replace(policies, "api_key: {env: LEASH_TEST_KEY}", "timeouts: {total: 300ms, idle: 300ms}", 1)
-		g := start(t, config, p.of(url))
-		provider.SetFaults(mock.Behavior{Hang: true})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		a := do(t, g.request(chatBody("hi", false)).WithContext(ctx))
-		if a.Status != 504 || a.errorCode() != "provider_timeout" {
-			t.Errorf("got %d %s, want 504 provider_timeout", a.Status, a.Body)
-		}
-	})
+func testProviderIsDown(t *testing.T, g *gateway) {
+	a := g.chat("hi")
+	if a.Status != 503 || a.errorCode() != "provider_unavailable" {
+		t.Errorf("got %d %s, want 503 provider_unavailable", a.Status, a.Body)
+	}
+	if r := g.exchange(a.Header.Get("X-Request-Id")); r["status"] != 503.0 || r["outcome"] != "error" {
+		t.Errorf("logged as %v", r)
+	}
+}
+
+// testProviderTimeout needs timeouts that are short.
+func testProviderTimeout(t *testing.T, g *gateway) {
+	provider, url := startProvider(t, mock.Options{})
+	config := strings.Replace(policies, "api_key: {env: LEASH_TEST_KEY}", "timeouts: {total: 300ms, idle: 300ms}", 1)
+	g.change(config, url)
+	provider.SetFaults(mock.Behavior{Hang: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	a := do(t, g.request(chatBody("hi", false)).WithContext(ctx))
+	if a.Status != 504 || a.errorCode() != "provider_timeout" {
+		t.Errorf("got %d %s, want 504 provider_timeout", a.Status, a.Body)
+	}
 }

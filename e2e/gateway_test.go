@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,6 +238,31 @@ func (g *gateway) write(config string) {
 		g.t.Fatal(err)
 	}
 }
+
+// change puts another configuration in force, with another provider, while the gateway runs.
+func (g *gateway) change(config, provider string) {
+	g.t.Helper()
+	g.ports.Provider = provider
+	g.write(config)
+	// Changes before this one may be told of later: only what began afterwards has read it, a watcher's pause after it was written.
+	written := time.Now().Add(10 * time.Millisecond)
+	eventually(g.t, "the changed configuration to be in force", func() bool {
+		for _, line := range inForce.FindAllStringSubmatch(g.stderr(), -1) {
+			told, err := time.Parse(time.RFC3339, line[1])
+			took, wrong := time.ParseDuration(line[2])
+			if err != nil || wrong != nil {
+				g.t.Fatalf("read %q: %v, %v", line[0], err, wrong)
+			}
+			if told.Add(-took).After(written) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// inForce is what leash says of a change: when, and how long it took.
+var inForce = regexp.MustCompile(`time=(\S+) .*msg="the changed configuration is in force".* after=(\S+)`)
 
 // Write takes standard error.
 func (g *output) Write(b []byte) (int, error) {

@@ -58,93 +58,88 @@ func wantAll(t testing.TB, text string, pieces []string) {
 	}
 }
 
-func TestAnyClientReachesAnyProvider(t *testing.T) {
+func TestAnyClientAndAnyProvider(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, p ports) {
 		p.Fleet = startFleet(t, "openai", "anthropic", "google")
 		g := start(t, three, p)
-		for _, d := range dialects {
-			for provider, model := range models {
-				if !p.Fleet[provider].serves(d) {
-					continue
-				}
-				t.Run(d.name+" to "+provider, func(t *testing.T) {
-					g := g.with(t)
-					a := do(t, d.request(g, model, "say: well done", false))
-					if a.Status != 200 {
-						t.Fatalf("got %d %s", a.Status, a.Body)
-					}
-					wantAll(t, a.Body, d.answers)
-					a = do(t, d.request(g, model, "say: well done", true))
-					if kind := a.Header.Get("Content-Type"); a.Status != 200 || !strings.HasPrefix(kind, "text/event-stream") {
-						t.Fatalf("stream: got %d %s %s", a.Status, kind, a.Body)
-					}
-					wantAll(t, a.Body, d.events)
-				})
-			}
+		t.Run("any client reaches any provider", func(t *testing.T) { testAnyClientReachesAnyProvider(t, g.with(t)) })
+		if p.Separate {
+			return // the rest is the business of one module
 		}
-		p.Fleet.wantKeysKept(t)
+		t.Run("models are renamed", func(t *testing.T) { testModelsAreRenamedForAnyProvider(t, g.with(t)) })
+		t.Run("what a provider cannot be told is refused", func(t *testing.T) { testWhatAProviderCannotBeToldIsRefused(t, g.with(t)) })
+		t.Run("errors have the client's form", func(t *testing.T) { testErrorsOfProvidersHaveTheClientsForm(t, g.with(t)) })
 	})
 }
 
-func TestErrorsOfProvidersHaveTheClientsForm(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		p.Fleet = startFleet(t, "openai", "anthropic", "google")
-		g := start(t, three, p)
+func testAnyClientReachesAnyProvider(t *testing.T, g *gateway) {
+	for _, d := range dialects {
 		for provider, model := range models {
-			p.Fleet[provider].SetFaults(mock.Behavior{Status: 429, RetryAfter: 7e9})
-			for _, d := range dialects {
-				if !p.Fleet[provider].serves(d) {
-					continue
-				}
-				t.Run(d.name+" of "+provider, func(t *testing.T) {
-					a := do(t, d.request(g.with(t), model, "say: hi", false))
-					if a.Status != 429 || a.Header.Get("Retry-After") != "7" || a.Header.Get("Content-Type") != "application/json" {
-						t.Errorf("got %d %v", a.Status, a.Header)
-					}
-					wantAll(t, a.Body, d.failure)
-				})
+			if !g.ports.Fleet[provider].serves(d) {
+				continue
 			}
-			p.Fleet[provider].ClearFaults()
+			t.Run(d.name+" to "+provider, func(t *testing.T) {
+				g := g.with(t)
+				a := do(t, d.request(g, model, "say: well done", false))
+				if a.Status != 200 {
+					t.Fatalf("got %d %s", a.Status, a.Body)
+				}
+				wantAll(t, a.Body, d.answers)
+				a = do(t, d.request(g, model, "say: well done", true))
+				if kind := a.Header.Get("Content-Type"); a.Status != 200 || !strings.HasPrefix(kind, "text/event-stream") {
+					t.Fatalf("stream: got %d %s %s", a.Status, kind, a.Body)
+				}
+				wantAll(t, a.Body, d.events)
+			})
 		}
-		p.Fleet["anthropic"].kill()
+	}
+	g.ports.Fleet.wantKeysKept(t)
+}
+
+func testModelsAreRenamedForAnyProvider(t *testing.T, g *gateway) {
+	for _, d := range dialects {
+		for alias, provider := range map[string]string{"sonnet": "anthropic", "flash": "google"} {
+			a := do(t, d.request(g, alias, "say: "+d.name+" renamed", false))
+			if got := g.ports.Fleet[provider].received(t); a.Status != 200 || !strings.Contains(got, models[provider]) || strings.Contains(got, `"`+alias+`"`) {
+				t.Errorf("%s: got %d %s, the provider received %s", d.name, a.Status, a.Body, got)
+			}
+		}
+	}
+}
+
+func testWhatAProviderCannotBeToldIsRefused(t *testing.T, g *gateway) {
+	a := do(t, g.request(`{"model":"claude-sonnet-4-5","logit_bias":{"1":2},"messages":[{"role":"user","content":"hi"}]}`))
+	if a.Status != 400 || a.errorCode() != "not_translatable" || !strings.Contains(a.Body, "logit_bias") {
+		t.Errorf("got %d %s", a.Status, a.Body)
+	}
+}
+
+func testErrorsOfProvidersHaveTheClientsForm(t *testing.T, g *gateway) {
+	for provider, model := range models {
+		g.ports.Fleet[provider].SetFaults(mock.Behavior{Status: 429, RetryAfter: 7e9})
 		for _, d := range dialects {
-			t.Run(d.name+" of a provider that is dead", func(t *testing.T) {
-				a := do(t, d.request(g.with(t), models["anthropic"], "say: hi", false))
-				if a.Status != 503 {
-					t.Errorf("got %d, want 503", a.Status)
+			if !g.ports.Fleet[provider].serves(d) {
+				continue
+			}
+			t.Run(d.name+" of "+provider, func(t *testing.T) {
+				a := do(t, d.request(g.with(t), model, "say: hi", false))
+				if a.Status != 429 || a.Header.Get("Retry-After") != "7" || a.Header.Get("Content-Type") != "application/json" {
+					t.Errorf("got %d %v", a.Status, a.Header)
 				}
 				wantAll(t, a.Body, d.failure)
 			})
 		}
-	})
-}
-
-func TestModelsAreRenamedForAnyProvider(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		p.Fleet = startFleet(t, "openai", "anthropic", "google")
-		g := start(t, three, p)
-		for _, d := range dialects {
-			for alias, provider := range map[string]string{"sonnet": "anthropic", "flash": "google"} {
-				a := do(t, d.request(g, alias, "say: "+d.name+" renamed", false))
-				if got := p.Fleet[provider].received(t); a.Status != 200 || !strings.Contains(got, models[provider]) || strings.Contains(got, `"`+alias+`"`) {
-					t.Errorf("%s: got %d %s, the provider received %s", d.name, a.Status, a.Body, got)
-				}
+		g.ports.Fleet[provider].ClearFaults()
+	}
+	g.ports.Fleet["anthropic"].kill()
+	for _, d := range dialects {
+		t.Run(d.name+" of a provider that is dead", func(t *testing.T) {
+			a := do(t, d.request(g.with(t), models["anthropic"], "say: hi", false))
+			if a.Status != 503 {
+				t.Errorf("got %d, want 503", a.Status)
 			}
-		}
-	})
-}
-
-func TestWhatAProviderCannotBeToldIsRefused(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		p.Fleet = startFleet(t, "openai", "anthropic", "google")
-		g := start(t, three, p)
-		a := do(t, g.request(`{"model":"claude-sonnet-4-5","logit_bias":{"1":2},"messages":[{"role":"user","content":"hi"}]}`))
-		if a.Status != 400 || a.errorCode() != "not_translatable" || !strings.Contains(a.Body, "logit_bias") {
-			t.Errorf("got %d %s", a.Status, a.Body)
-		}
-	})
+			wantAll(t, a.Body, d.failure)
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,132 +81,127 @@ func changedConfiguration(t *testing.T, p ports) {
 	}
 }
 
-func TestStreamsEndUnderTheConfigurationTheyBeganWith(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		provider, url := startProvider(t, mock.Options{Key: upstreamKey})
-		g := start(t, policies, p.of(url))
-		provider.SetFaults(mock.Behavior{Pace: 100 * time.Millisecond, Times: 1})
-		const text = "one two three four five six seven eight nine ten goldcrest"
-		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: "+text, true)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close() //nolint:errcheck // read to its end
-		if _, err := io.ReadFull(response.Body, make([]byte, 6)); err != nil {
-			t.Fatal(err)
-		}
-		g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
-		eventually(t, "the new rule for new exchanges", func() bool { return g.chat("say: goldcrest").Status == 400 })
-		rest, err := io.ReadAll(response.Body)
-		if err != nil || !strings.Contains(string(rest), "goldcrest") || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
-			t.Errorf("the stream ended with %v: %s", err, rest)
-		}
-		if r := g.exchange(response.Header.Get("X-Request-Id")); r["outcome"] != "ok" {
-			t.Errorf("logged as %v, want ok", r)
-		}
-	})
+var reloadTests = []changeTest{
+	{"streams end under the configuration they began with", testStreamsEndUnderTheConfigurationTheyBeganWith},
+	{"SIGHUP reads the secrets again", testSIGHUPReadsTheSecretsAgain},
+	{"an invalid configuration is never deployed", testInvalidConfigurationIsNeverDeployed},
+	{"the gateway moves to another address", testGatewayMovesToAnotherAddress}, // which the others do not know
 }
 
-func TestSIGHUPReadsTheSecretsAgain(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		provider, url := startProvider(t, mock.Options{Control: true})
-		_ = provider
-		key := t.TempDir() + "/key"
-		if err := os.WriteFile(key, []byte("sk-first-key\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		g := start(t, strings.Replace(policies, "{env: LEASH_TEST_KEY}", "{file: "+key+"}", 1), p.of(url))
+func testStreamsEndUnderTheConfigurationTheyBeganWith(t *testing.T, g *gateway) {
+	provider, url := startProvider(t, mock.Options{Key: upstreamKey})
+	g.change(policies, url)
+	provider.SetFaults(mock.Behavior{Pace: 100 * time.Millisecond, Times: 1})
+	const text = "one two three four five six seven eight nine ten goldcrest"
+	response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: "+text, true)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	if _, err := io.ReadFull(response.Body, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
+	eventually(t, "the new rule for new exchanges", func() bool { return g.chat("say: goldcrest").Status == 400 })
+	rest, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(rest), "goldcrest") || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+		t.Errorf("the stream ended with %v: %s", err, rest)
+	}
+	if r := g.exchange(response.Header.Get("X-Request-Id")); r["outcome"] != "ok" {
+		t.Errorf("logged as %v, want ok", r)
+	}
+}
+
+func testSIGHUPReadsTheSecretsAgain(t *testing.T, g *gateway) {
+	provider, url := startProvider(t, mock.Options{Control: true})
+	_ = provider
+	key := filepath.Join(g.dir(), "key")
+	if err := os.WriteFile(key, []byte("sk-first-key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.change(strings.Replace(policies, "{env: LEASH_TEST_KEY}", "{file: "+key+"}", 1), url)
+	g.chat("say: hi")
+	if err := os.WriteFile(key, []byte("sk-second-key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = g.command.Process.Signal(syscall.SIGHUP)
+	eventually(t, "the second key at the provider", func() bool {
 		g.chat("say: hi")
-		if err := os.WriteFile(key, []byte("sk-second-key\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_ = g.command.Process.Signal(syscall.SIGHUP)
-		eventually(t, "the second key at the provider", func() bool {
-			g.chat("say: hi")
-			return strings.Contains(received(t, url), "sk-second-key")
-		})
+		return strings.Contains(received(t, url), "sk-second-key")
 	})
 }
 
-func TestInvalidConfigurationIsNeverDeployed(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		_, url := startProvider(t, mock.Options{Key: upstreamKey})
-		file, err := buildModule()
-		if err != nil {
-			t.Fatalf("build the module crash: %v\n%s", err, file)
-		}
-		taken, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer taken.Close() //nolint:errcheck // nobody connects
-		g := start(t, policies, p.of(url))
-		stop := underLoad(t, g)
-		for name, tc := range map[string]struct{ old, changed, want string }{
-			"an unknown field":          {"limits: {request_bytes", "limits: {request_bites", ":19:10: limits.request_bites: unknown field (did you mean request_bytes?)"},
-			"a wrong type":              {"request_bytes: 1MiB", "request_bytes: [1]", "limits.request_bytes"},
-			"an unknown provider":       {"provider: openai}", "provider: opnai}", "did you mean openai?"},
-			"a module's own complaint":  {"action: block}", "action: blok}", "pipeline[4].config.rules[0]"},
-			"a broken pattern":          {`\bseal-`, `(seal-`, "pipeline[4].config.rules[3]"},
-			"a module that cannot load": {"pipeline:", "pipeline:\n  - {module: crash-policy, file: " + file + ", kind: policy, config: {fail: true}}", "pipeline[0]"},
-			"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + g.Config + ", kind: policy}", "pipeline[0]"},
-			"a certificate that is none": {`{base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}`,
-				`{base_url: "https://127.0.0.1:1/v1", ca_file: ` + g.Config + `}`, "providers.openai"},
-			"an address that is taken": {"listen: 127.0.0.1:{{.Listen}}", "listen: " + taken.Addr().String(), ":2:9: listen: "},
-			"a fixed address":          {"admin: 127.0.0.1:{{.Admin}}", "admin: 127.0.0.1:9", "cannot change while leash runs"},
-			"no file at all":           {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
-		} {
-			t.Run(name, func(t *testing.T) {
-				changed := strings.Replace(policies, tc.old, tc.changed, 1)
-				if changed == policies {
-					t.Fatalf("%q is not in the configuration", tc.old)
-				}
-				before := len(g.stderr())
-				g.write(changed)
-				eventually(t, "the error on standard error", func() bool {
-					return strings.Contains(g.stderr()[before:], "the old one goes on") && strings.Contains(g.stderr()[before:], g.Config+":")
-				})
-				if got := g.stderr()[before:]; !strings.Contains(got, tc.want) {
-					t.Errorf("the error is %s, want it to contain %q", got, tc.want)
-				}
-				if a := g.with(t).chat("say: project bluebird"); a.Status != 400 {
-					t.Errorf("the old configuration: got %d, want its rule in force", a.Status)
-				}
+func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
+	_, url := startProvider(t, mock.Options{Key: upstreamKey})
+	file, err := buildModule()
+	if err != nil {
+		t.Fatalf("build the module crash: %v\n%s", err, file)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck // nobody connects
+	g.change(policies, url)
+	stop := underLoad(t, g)
+	for name, tc := range map[string]struct{ old, changed, want string }{
+		"an unknown field":          {"limits: {request_bytes", "limits: {request_bites", ":19:10: limits.request_bites: unknown field (did you mean request_bytes?)"},
+		"a wrong type":              {"request_bytes: 1MiB", "request_bytes: [1]", "limits.request_bytes"},
+		"an unknown provider":       {"provider: openai}", "provider: opnai}", "did you mean openai?"},
+		"a module's own complaint":  {"action: block}", "action: blok}", "pipeline[4].config.rules[0]"},
+		"a broken pattern":          {`\bseal-`, `(seal-`, "pipeline[4].config.rules[3]"},
+		"a module that cannot load": {"pipeline:", "pipeline:\n  - {module: crash-policy, file: " + file + ", kind: policy, config: {fail: true}}", "pipeline[0]"},
+		"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + g.Config + ", kind: policy}", "pipeline[0]"},
+		"a certificate that is none": {`{base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}`,
+			`{base_url: "https://127.0.0.1:1/v1", ca_file: ` + g.Config + `}`, "providers.openai"},
+		"an address that is taken": {"listen: 127.0.0.1:{{.Listen}}", "listen: " + taken.Addr().String(), ":2:9: listen: "},
+		"a fixed address":          {"admin: 127.0.0.1:{{.Admin}}", "admin: 127.0.0.1:9", "cannot change while leash runs"},
+		"no file at all":           {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.Replace(policies, tc.old, tc.changed, 1)
+			if changed == policies {
+				t.Fatalf("%q is not in the configuration", tc.old)
+			}
+			before := len(g.stderr())
+			g.write(changed)
+			eventually(t, "the error on standard error", func() bool {
+				return strings.Contains(g.stderr()[before:], "the old one goes on") && strings.Contains(g.stderr()[before:], g.Config+":")
 			})
-		}
-		g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
-		eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
-		stop()
-	})
+			if got := g.stderr()[before:]; !strings.Contains(got, tc.want) {
+				t.Errorf("the error is %s, want it to contain %q", got, tc.want)
+			}
+			if a := g.with(t).chat("say: project bluebird"); a.Status != 400 {
+				t.Errorf("the old configuration: got %d, want its rule in force", a.Status)
+			}
+		})
+	}
+	g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
+	eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
+	stop()
 }
 
-func TestGatewayMovesToAnotherAddress(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
-		g := start(t, policies, p)
-		old := g.URL
-		g.ports.Listen = freePort(t)
-		g.URL = fmt.Sprintf("http://127.0.0.1:%d", g.ports.Listen)
-		g.write(policies)
-		eventually(t, "the gateway at its new address", func() bool {
-			response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: hi", false)))
-			if err != nil {
-				return false
-			}
+func testGatewayMovesToAnotherAddress(t *testing.T, g *gateway) {
+	_, url := startProvider(t, mock.Options{Key: upstreamKey})
+	g.change(policies, url)
+	old := g.URL
+	g.ports.Listen = freePort(t)
+	g.URL = fmt.Sprintf("http://127.0.0.1:%d", g.ports.Listen)
+	g.write(policies)
+	eventually(t, "the gateway at its new address", func() bool {
+		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: hi", false)))
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	eventually(t, "the old address to be free", func() bool {
+		response, err := http.Get(old)
+		if err == nil {
 			_ = response.Body.Close()
-			return response.StatusCode == http.StatusOK
-		})
-		eventually(t, "the old address to be free", func() bool {
-			response, err := http.Get(old)
-			if err == nil {
-				_ = response.Body.Close()
-			}
-			return err != nil
-		})
+		}
+		return err != nil
 	})
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	"github.com/leash-gateway/leash/mock"
@@ -40,6 +41,28 @@ func TestPolicies(t *testing.T) {
 	t.Parallel()
 	everyWay(t, testPolicies)
 }
+
+// A changeTest runs on a gateway that others have used before it, with a configuration of its own and what it refers to in
+// the gateway's folder: a change in a running gateway costs nothing next to a start.
+type changeTest struct {
+	name string
+	run  func(t *testing.T, g *gateway)
+}
+
+func TestConfigurationsOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		g := start(t, policies, p.of("http://127.0.0.1:1/v1"))
+		for _, group := range [][]changeTest{unreachableTests, routeTests, certificateTests, exampleTests, reloadTests} {
+			for _, test := range group {
+				t.Run(test.name, func(t *testing.T) { test.run(t, g.with(t)) })
+			}
+		}
+	})
+}
+
+// dir is the gateway's folder, which is there as long as it runs.
+func (g *gateway) dir() string { return filepath.Dir(g.Config) }
 
 func testPolicies(t *testing.T, p ports) {
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})

@@ -22,8 +22,9 @@ import (
 	"github.com/leash-gateway/leash/mock"
 )
 
-func TestProvidersCertificateAndNameAreVerified(t *testing.T) {
-	t.Parallel()
+var certificateTests = []changeTest{{"a provider's certificate and name are verified", testProvidersCertificateAndNameAreVerified}}
+
+func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 	now := time.Now()
 	ours, theirs := newAuthority(t), newAuthority(t)
 	tests := []struct {
@@ -56,15 +57,13 @@ func TestProvidersCertificateAndNameAreVerified(t *testing.T) {
 		routes += fmt.Sprintf("  - {model: case-%d, provider: p%d}\n", i, i)
 	}
 	config := strings.NewReplacer("tenants:", providers+"tenants:", "routes:\n", "routes:\n"+routes).Replace(policies)
-	onEngines(t, func(t *testing.T, p ports) {
-		g := start(t, config, p.of("http://127.0.0.1:1/v1"))
-		for i, tc := range tests {
-			a := do(t, g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", fmt.Sprintf("case-%d", i), 1)))
-			if a.Status != tc.want || tc.want != 200 && a.errorCode() != "provider_unavailable" {
-				t.Errorf("%s: got %d %s, want %d", tc.name, a.Status, a.Body, tc.want)
-			}
+	g.change(config, "http://127.0.0.1:1/v1")
+	for i, tc := range tests {
+		a := do(t, g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", fmt.Sprintf("case-%d", i), 1)))
+		if a.Status != tc.want || tc.want != 200 && a.errorCode() != "provider_unavailable" {
+			t.Errorf("%s: got %d %s, want %d", tc.name, a.Status, a.Body, tc.want)
 		}
-	})
+	}
 }
 
 // An authority issues certificates.
