@@ -209,9 +209,19 @@ func (p *Provider) settle(x *module.Exchange, a *attempt) {
 		}
 		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) { s.Cool(x.Now(), d) })
 	case x.Status >= 500, x.Status == 401, x.Status == 403, x.Status == 408:
-		p.fail(x, a, llm.ErrorClass(x.Status))
+		asked := retryAfter(x)
+		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) {
+			if s.Fail(x.Now(), p.breaker); asked > 0 {
+				s.Cool(x.Now(), asked)
+			}
+		})
 	default:
-		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) { s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started)) })
+		used := usedUp(x)
+		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) {
+			if s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started)); used > 0 {
+				s.Cool(x.Now(), used)
+			}
+		})
 	}
 }
 
