@@ -171,7 +171,7 @@ func (u *upload) broken(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		answer = slowRequest
 	}
-	x.up.fail(err)
 	x.reply(answer)
+	x.up.fail(err) // behind the answer: what fails with it is answered as the provider's fault
 	x.attend()
 }
