@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,12 +20,11 @@ type source func(ctx context.Context, number int) (credential.Token, error)
 
 type counted struct {
 	source source
-	n      int
+	n      atomic.Int64
 }
 
 func (c *counted) Token(ctx context.Context) (credential.Token, error) {
-	c.n++
-	return c.source(ctx, c.n)
+	return c.source(ctx, int(c.n.Add(1)))
 }
 
 func hour(_ context.Context, n int) (credential.Token, error) {
@@ -87,8 +87,8 @@ func TestATokenOfAShortLifeIsReplacedAtHalfOfIt(t *testing.T) {
 	keep(t, func(_ context.Context, n int) (credential.Token, error) {
 		return credential.NewToken(fmt.Sprint("token-", n), time.Now().Add(time.Minute)), nil
 	}, credential.Options{}, func(k *credential.Keeper, c *counted) {
-		if after(31 * time.Second); value(t, k) != "token-2" || c.n != 2 {
-			t.Errorf("got %s after %d", value(t, k), c.n)
+		if after(31 * time.Second); value(t, k) != "token-2" || c.n.Load() != 2 {
+			t.Errorf("got %s after %d", value(t, k), c.n.Load())
 		}
 	})
 }
@@ -101,8 +101,8 @@ func TestFailuresAreTriedAgainAndTheOldTokenServesUntilItsEnd(t *testing.T) {
 		return hour(ctx, n)
 	}, credential.Options{MaxRetry: time.Minute}, func(k *credential.Keeper, c *counted) {
 		after(59 * time.Minute)
-		if got := value(t, k); got != "token-1" || c.n < 10 {
-			t.Errorf("after 59 minutes and %d attempts got %s", c.n, got)
+		if got := value(t, k); got != "token-1" || c.n.Load() < 10 {
+			t.Errorf("after 59 minutes and %d attempts got %s", c.n.Load(), got)
 		}
 		after(2 * time.Minute)
 		if got := value(t, k); got != "there is no token: refused" {

@@ -125,27 +125,26 @@ func TestShareOfEnvoysIsWhatWasSaidAndStaysTheSame(t *testing.T) {
 	r.promote("1.0.0")
 	all := simulate(t, r, 200, "leash/acme/greeter@stable")
 	all.waitAll("1.0.0")
-	trying := func() (ids []string) {
+	// At one moment: who is to try it is found out for all at once, and they are sent it one by one.
+	trying := func() (n int, settled bool) {
+		settled = true
 		for _, s := range r.Envoys() {
+			settled = settled && s.State == distribution.Current
 			if s.Canary && s.Version == "1.1.0" && s.State == distribution.Current {
-				ids = append(ids, s.Node)
+				n++
 			}
 		}
-		return ids
+		return n, settled
 	}
 	counts := map[int]int{}
 	previous := 0
 	for _, percent := range []int{10, 50, 100} {
 		r.canary(catalog.Canary{Version: "1.1.0", Percent: percent})
 		eventually(t, fmt.Sprintf("%d%% of the envoys", percent), func() bool {
-			settled := true
-			for _, s := range r.Envoys() {
-				settled = settled && s.State == distribution.Current
-			}
-			n := len(trying())
+			n, settled := trying()
+			counts[percent] = n
 			return settled && n > previous
 		})
-		counts[percent] = len(trying())
 		previous = counts[percent]
 	}
 	if counts[10] < 8 || counts[10] > 35 || counts[50] < 80 || counts[50] > 120 || counts[100] != 200 {
