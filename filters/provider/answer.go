@@ -28,8 +28,7 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	a.answer.failed = x.Status < 200 || x.Status > 299
 	if a.answer.failed {
 		p.settle(x, a)
-	}
-	if !a.answer.failed {
+	} else {
 		a.traced.pass(x)
 	}
 	if a.translation == nil && (a.last || a.answer.failed) {

@@ -13,13 +13,12 @@ import (
 // traced is an attempt's place in the trace of its exchange. An answer that goes on takes it along, so that the module tracer, which sees the
 // whole of it, tells of both in one record; of all other attempts this module tells.
 type traced struct {
-	parent  trace.Context // its zero value where nothing is traced
-	span    uint64
-	number  int
-	model   string
-	class   string // of what went wrong
-	goesOn  bool
-	started bool
+	parent trace.Context
+	span   uint64 // 0 where nothing is traced
+	number int
+	model  string
+	class  string // of what went wrong
+	goesOn bool
 }
 
 // begin takes the attempt's place: the first one's has been chosen by the module tracer.
@@ -28,35 +27,34 @@ func (t *traced) begin(x *module.Exchange, number int, model string, body []byte
 	if !ok || !parent.Sampled {
 		return
 	}
-	t.started, t.parent, t.span, t.number, t.model = true, parent, parent.Span, max(number, 1), model
+	t.parent, t.span, t.number, t.model = parent, parent.Span, max(number, 1), model
 	if model == "" {
 		t.model = clientModel(x, body)
 	}
 	if number > 1 {
-		own := parent
-		own.Span = rand.Uint64() | 2 //nolint:gosec // ids are no secrets
-		t.span = own.Span
-		x.SetRequestHeader(trace.Header, own.String())
+		parent.Span = rand.Uint64() | 2 //nolint:gosec // ids are no secrets
+		t.span = parent.Span
+		x.SetRequestHeader(trace.Header, parent.String())
 	}
 }
 
 // pass lets an answer that may go on take the attempt's place along.
 func (t *traced) pass(x *module.Exchange) {
-	if t.started {
+	if t.span != 0 {
 		x.SetResponseHeader(trace.SpanHeader, trace.Attempt{Span: t.span, Began: x.Started.UnixNano(), Number: t.number}.String())
 	}
 }
 
 // keep does not: it turned out to be none.
 func (t *traced) keep(x *module.Exchange) {
-	if t.started {
+	if t.span != 0 {
 		x.RemoveResponseHeader(trace.SpanHeader)
 	}
 }
 
 // finish writes the record of an attempt that nobody else tells of.
 func (t *traced) finish(x *module.Exchange, provider string) {
-	if !t.started || t.goesOn {
+	if t.span == 0 || t.goesOn {
 		return
 	}
 	failed := t.class
