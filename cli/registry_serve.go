@@ -102,7 +102,10 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 	if envoys != nil {
 		defer envoys.Close() //nolint:errcheck // as above
 	}
-	o := setup.Options{Data: c.Path("data"), Env: os.LookupEnv, Log: log, Version: c.App.Version, Again: hangups(c.Context)}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	o := setup.Options{Data: c.Path("data"), Env: os.LookupEnv, Log: log, Version: c.App.Version, Again: hangups}
 	if !c.Bool("no-scenarios") {
 		pool, err := newTryouts(c)
 		if err != nil {
@@ -126,28 +129,6 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 		err = closed
 	}
 	return err
-}
-
-// hangups are SIGHUPs, until ctx ends.
-func hangups(ctx context.Context) <-chan struct{} {
-	signals, told := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(signals)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-signals:
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case told <- struct{}{}:
-			}
-		}
-	}()
-	return told
 }
 
 // listenForEnvoys opens their address, nil for none.

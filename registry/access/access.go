@@ -100,10 +100,7 @@ type rules struct {
 
 // New is a Control. It asks the issuers of OIDC tokens for their keys only when the first token of theirs comes.
 func New(o Options) (*Control, error) {
-	const keyBytes = 32
-	key := make([]byte, keyBytes)
-	_, _ = rand.Read(key) // never fails
-	r, err := newRules(o, key)
+	r, err := newRules(o, newKey())
 	if err != nil {
 		return nil, err
 	}
@@ -116,18 +113,22 @@ func New(o Options) (*Control, error) {
 // in again, which they do by themselves.
 func (c *Control) Replace(o Options) error {
 	before := c.now.Load()
+	key := before.key
 	if !slices.Equal(before.options.Issuers, o.Issuers) {
-		fresh, err := New(o)
-		if err == nil {
-			c.now.Store(fresh.now.Load())
-		}
-		return err
+		key = newKey()
 	}
-	r, err := newRules(o, before.key)
+	r, err := newRules(o, key)
 	if err == nil {
 		c.now.Store(r)
 	}
 	return err
+}
+
+func newKey() []byte {
+	const keyBytes = 32
+	key := make([]byte, keyBytes)
+	_, _ = rand.Read(key) // never fails
+	return key
 }
 
 func newRules(o Options, key []byte) (*rules, error) {

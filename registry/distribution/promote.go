@@ -3,6 +3,7 @@ package distribution
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -118,23 +119,18 @@ func (s *Server) prepared(to release) (ready, waiting int, reason string) {
 	if reason := s.unfit[to]; reason != "" {
 		return 0, 0, reason
 	}
-	for st := range s.streams {
-		for name, sub := range st.slots {
-			t := s.targets[name]
-			if !t.slot.Standby || t.slot.Module != to.module || t.slot.Channel != to.channel || sub.denied {
-				continue
-			}
-			_, running := digestOf(sub.running)
-			_, refused := digestOf(sub.refused)
-			switch {
-			case running == to.digest:
-				ready++
-			case refused == to.digest: // by an Envoy that is no witness
-			case t.ahead == to.digest && t.problem != nil:
-				return ready, waiting, t.problem.Error()
-			case s.beside(st.id(), t.slot):
-				waiting++
-			}
+	for st, name := range s.slotsOf(to, true) {
+		sub, t := st.slots[name], s.targets[name]
+		_, running := digestOf(sub.running)
+		_, refused := digestOf(sub.refused)
+		switch {
+		case running == to.digest:
+			ready++
+		case refused == to.digest: // by an Envoy that is no witness
+		case t.ahead == to.digest && t.problem != nil:
+			return ready, waiting, t.problem.Error()
+		case s.isBeside(st.id(), t.slot):
+			waiting++
 		}
 	}
 	for who, left := range s.away {
@@ -145,13 +141,24 @@ func (s *Server) prepared(to release) (ready, waiting int, reason string) {
 	return ready, waiting, ""
 }
 
-// beside says whether a node has the slot that one on standby is for: without it, it is never filled. s.mu is held.
-func (s *Server) beside(node string, standby Slot) bool {
-	standby.Standby = false
-	for st := range s.nodes[node] {
-		if st.slots[standby.String()] != nil {
-			return true
+// slotsOf are the slots of connected Envoys for a channel, those on standby or the others, but for what is denied them. s.mu is held.
+func (s *Server) slotsOf(to release, standby bool) iter.Seq2[*stream, string] {
+	return func(yield func(*stream, string) bool) {
+		for st := range s.streams {
+			for name, sub := range st.slots {
+				slot := s.targets[name].slot
+				if slot.Standby == standby && slot.line() == (line{to.module, to.channel}) && !sub.denied && !yield(st, name) {
+					return
+				}
+			}
 		}
+	}
+}
+
+// isBeside says whether a node has the slot that one on standby is for: without it, it is never filled. s.mu is held.
+func (s *Server) isBeside(node string, standby Slot) bool {
+	for range s.beside(node, standby) {
+		return true
 	}
 	return false
 }
@@ -179,16 +186,10 @@ func (s *Server) follow(ctx context.Context, to release) (slots, running int) {
 
 // running counts slots of a channel, and those that run a version. s.mu is held.
 func (s *Server) running(to release) (slots, running int) {
-	for st := range s.streams {
-		for name, sub := range st.slots {
-			t := s.targets[name]
-			if t.slot.Standby || t.slot.Module != to.module || t.slot.Channel != to.channel || sub.denied {
-				continue
-			}
-			slots++
-			if _, d := digestOf(sub.running); d == to.digest {
-				running++
-			}
+	for st, name := range s.slotsOf(to, false) {
+		slots++
+		if _, d := digestOf(st.slots[name].running); d == to.digest {
+			running++
 		}
 	}
 	return slots, running

@@ -3,6 +3,7 @@ package distribution
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -117,16 +118,23 @@ func (s *Server) shelve(r release) {
 	s.wake()
 }
 
-// settled says whether a node has, in the slot beside one on standby, what it should, or has refused it. s.mu is held.
-func (s *Server) settled(node string, standby Slot) bool {
+// beside are a node's subscriptions to the slot that one on standby is for, which all have the same name. s.mu is held.
+func (s *Server) beside(node string, standby Slot) iter.Seq2[string, *subscription] {
 	standby.Standby = false
 	name := standby.String()
-	there := false
-	for st := range s.nodes[node] {
-		sub := st.slots[name]
-		if sub == nil {
-			continue
+	return func(yield func(string, *subscription) bool) {
+		for st := range s.nodes[node] {
+			if sub := st.slots[name]; sub != nil && !yield(name, sub) {
+				return
+			}
 		}
+	}
+}
+
+// settled says whether a node has, in the slot beside one on standby, what it should, or has refused it. s.mu is held.
+func (s *Server) settled(node string, standby Slot) bool {
+	there := false
+	for name, sub := range s.beside(node, standby) {
 		there = true
 		if !sub.verified {
 			return false
@@ -140,13 +148,13 @@ func (s *Server) settled(node string, standby Slot) bool {
 
 // runs is the version that a node runs in the slot beside one on standby, or did when it was last connected; "" for none. s.mu is held.
 func (s *Server) runs(node string, standby Slot) digest.Digest {
-	standby.Standby = false
-	for st := range s.nodes[node] {
-		if sub := st.slots[standby.String()]; sub != nil && sub.running != "" {
+	for _, sub := range s.beside(node, standby) {
+		if sub.running != "" {
 			_, d := digestOf(sub.running)
 			return d
 		}
 	}
+	standby.Standby = false
 	return s.past[subject{node, standby.String()}].Digest
 }
 

@@ -169,7 +169,7 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	// Again has everything read again that [Config.Follow] follows. nil: only changes of the files do.
-	Again <-chan struct{}
+	Again <-chan os.Signal
 }
 
 // Open makes a registry. Close it once.
