@@ -3,20 +3,17 @@
 package conformance_test
 
 import (
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/leash-gateway/leash/registry/access"
-	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/server"
-	"github.com/leash-gateway/leash/registry/store"
+	"github.com/leash-gateway/leash/registry/server/servertest"
 )
 
 // suite is the program.
@@ -53,25 +50,8 @@ func TestTheRegistryConformsToOCIDistribution(t *testing.T) {
 
 func serve(t *testing.T, control *access.Control) string {
 	t.Helper()
-	dir := t.TempDir()
-	kept, err := store.OpenDirectory(filepath.Join(dir, "oci"), store.DirectoryOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Options{
-		Name: "registry.example.com", CatalogFile: filepath.Join(dir, "catalog.db"), Store: kept, Cache: blobs.In(filepath.Join(dir, "cache")), Access: control,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewServer(s)
-	t.Cleanup(func() {
-		web.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return strings.TrimPrefix(web.URL, "http://")
+	_, address := servertest.Start(t, func(o *server.Options) { o.Access = control })
+	return address
 }
 
 // verdict is a line of the suite's report, such as "Tag listing...: Pass".

@@ -2,10 +2,8 @@ package cosign_test
 
 import (
 	"bytes"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 	"github.com/leash-gateway/leash/registry/registrytest"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/server"
-	"github.com/leash-gateway/leash/registry/store"
+	"github.com/leash-gateway/leash/registry/server/servertest"
 	"github.com/leash-gateway/leash/registry/trust"
 )
 
@@ -98,22 +96,6 @@ func guarded(t *testing.T, dir string) (address, token string, c *catalog.Catalo
 	if err != nil {
 		t.Fatal(err)
 	}
-	oci, err := store.OpenDirectory(t.TempDir(), store.DirectoryOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Options{
-		Name: "registry.example.com", CatalogFile: filepath.Join(t.TempDir(), "catalog.db"), Store: oci, Cache: blobs.In(t.TempDir()), Access: control, Trust: policy,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewServer(s)
-	t.Cleanup(func() {
-		web.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return strings.TrimPrefix(web.URL, "http://"), token, s.Catalog()
+	s, address := servertest.Start(t, func(o *server.Options) { o.Access, o.Trust = control, policy })
+	return address, token, s.Catalog()
 }

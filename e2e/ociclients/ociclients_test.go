@@ -4,7 +4,6 @@ package ociclients_test
 
 import (
 	"bytes"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,16 +12,14 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/registry/access"
-	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/server"
-	"github.com/leash-gateway/leash/registry/store"
+	"github.com/leash-gateway/leash/registry/server/servertest"
 )
 
 // guarded is a registry with a publisher and a reader of team/*.
 func guarded(t *testing.T) (address, publisher, reader string) {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "tokens.yaml")
+	file := filepath.Join(t.TempDir(), "tokens.yaml")
 	secrets := map[string]string{}
 	for _, name := range []string{"ci", "prod"} {
 		secret, kept, err := access.NewToken(name, time.Time{})
@@ -41,24 +38,8 @@ func guarded(t *testing.T) (address, publisher, reader string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := store.OpenDirectory(filepath.Join(dir, "oci"), store.DirectoryOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Options{
-		Name: "registry.example.com", CatalogFile: filepath.Join(dir, "catalog.db"), Store: kept, Cache: blobs.In(filepath.Join(dir, "cache")), Access: control,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewServer(s)
-	t.Cleanup(func() {
-		web.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return strings.TrimPrefix(web.URL, "http://"), secrets["ci"], secrets["prod"]
+	_, address = servertest.Start(t, func(o *server.Options) { o.Access = control })
+	return address, secrets["ci"], secrets["prod"]
 }
 
 // A program is crane or oras, with a folder for its credentials.

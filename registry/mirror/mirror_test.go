@@ -16,8 +16,8 @@ import (
 	"github.com/leash-gateway/leash/registry/registrytest"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/server"
+	"github.com/leash-gateway/leash/registry/server/servertest"
 	"github.com/leash-gateway/leash/registry/signing"
-	"github.com/leash-gateway/leash/registry/store"
 	"github.com/leash-gateway/leash/registry/trust"
 )
 
@@ -70,21 +70,7 @@ func push(t *testing.T, c *remote.Client, ref, version, content string) remote.R
 func TestAMirrorCopiesWhatIsNewAndTrustsNothing(t *testing.T) {
 	t.Parallel()
 	key, policy := signer(t)
-	kept, err := store.OpenDirectory(filepath.Join(t.TempDir(), "oci"), store.DirectoryOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Options{
-		Name: "registry.example.com", CatalogFile: filepath.Join(t.TempDir(), "catalog.db"), Store: kept, Cache: blobs.In(t.TempDir()), Trust: policy,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s, _ := servertest.Start(t, func(o *server.Options) { o.Trust = policy })
 	folder := blobs.In(t.TempDir())
 	client, err := remote.New(remote.Options{Blobs: &folder, Local: s.Local("mirror")})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,31 +17,23 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/leash-gateway/leash/registry/access"
-	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/distribution"
 	"github.com/leash-gateway/leash/registry/server"
-	"github.com/leash-gateway/leash/registry/store"
 )
 
 // withEnvoys is a registry on the disk that also serves Envoys, at an address.
 func withEnvoys(t testing.TB, change func(*server.Options)) (r *registry, envoys string) {
 	t.Helper()
-	dir := t.TempDir()
-	kept, err := store.OpenDirectory(filepath.Join(dir, "oci"), store.DirectoryOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := server.Options{Name: "registry.example.com", CatalogFile: filepath.Join(dir, "catalog.db"), Store: kept, Cache: blobs.In(filepath.Join(dir, "cache"))}
-	if change != nil {
-		change(&o)
-	}
-	s, err := server.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := distribution.New(distribution.Options{Catalogue: s.Catalog(), Access: o.Access})
-	s.ServeEnvoys(d)
+	var control *access.Control
+	r = start(t, func(o *server.Options) {
+		if change != nil {
+			change(o)
+		}
+		control = o.Access
+	})
+	d := distribution.New(distribution.Options{Catalogue: r.Catalog(), Access: control})
+	r.ServeEnvoys(d)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -50,18 +41,13 @@ func withEnvoys(t testing.TB, change func(*server.Options)) (r *registry, envoys
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.ServeOn(ctx, l, nil) }()
-	web := httptest.NewServer(s)
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		web.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
 	})
-	return &registry{s, strings.TrimPrefix(web.URL, "http://"), dir}, l.Addr().String()
+	return r, l.Addr().String()
 }
 
 // anEnvoy is one, as the registry sees it: what it was sent, it takes. The end of the test ends it.
