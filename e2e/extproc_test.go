@@ -64,16 +64,16 @@ func (g *gateway) renderExtProc(flags ...string) string {
 	return string(out)
 }
 
-// envoy runs an Envoy on a bootstrap until the end of the test, and waits until it is ready.
-func (g *gateway) envoy(bootstrap string) {
+// envoy runs an Envoy on a bootstrap until the end of the test, with these environment variables besides, and waits until it is ready.
+func (g *gateway) envoy(bootstrap string, variables ...string) {
 	g.t.Helper()
 	file := filepath.Join(g.t.TempDir(), "envoy.yaml")
 	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
-	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "error", "--use-dynamic-base-id", //nolint:gosec // Envoy
+	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id", //nolint:gosec // Envoy
 		"--file-flush-interval-msec", "50")
-	command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
+	command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey), variables...)
 	command.Stdout, command.Stderr = g.output, g.output
 	if err := command.Start(); err != nil {
 		g.t.Fatal(err)
@@ -92,12 +92,7 @@ func (g *gateway) envoy(bootstrap string) {
 			g.t.Fatalf("Envoy ended before it was ready:\n%s", g.stderr())
 		default:
 		}
-		response, err := http.Get(g.Admin + "/ready")
-		if err != nil {
-			return false
-		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusOK
+		return isReady(g.Admin + "/ready")
 	})
 }
 

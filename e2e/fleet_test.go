@@ -147,6 +147,16 @@ func (f fleet) wantKeysKept(t testing.TB) {
 	}
 }
 
+// wantAsked fails where a provider was never asked for something.
+func (f fleet) wantAsked(t testing.TB, text string) {
+	t.Helper()
+	for name, m := range f {
+		if !strings.Contains(m.received(t), text) {
+			t.Errorf("%s was never asked", name)
+		}
+	}
+}
+
 // A dialect is an API as a client speaks it.
 type dialect struct {
 	name        string

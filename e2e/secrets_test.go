@@ -75,6 +75,16 @@ func envoyBinary(t testing.TB) string {
 	return found[0]
 }
 
+// isReady asks whoever answers 200 when ready.
+func isReady(url string) bool {
+	response, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
 // TestRenderedBootstrapRuns does what an operator does who runs Envoy without leash up. It is for Envoy alone: nothing is rendered for the
 // embedded gateway, which reads leash.yaml itself.
 func TestRenderedBootstrapRuns(t *testing.T) {
@@ -82,30 +92,7 @@ func TestRenderedBootstrapRuns(t *testing.T) {
 	bothWays(t, func(t *testing.T, p ports) {
 		_, p.Provider = startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := prepare(t, policies, p)
-		file := filepath.Join(t.TempDir(), "envoy.yaml")
-		if err := os.WriteFile(file, []byte(render(t, g)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		envoy := func(args ...string) *exec.Cmd {
-			command := exec.CommandContext(t.Context(), envoyBinary(t), append([]string{"-c", file}, args...)...) //nolint:gosec // Envoy
-			command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
-			return command
-		}
-		running := envoy("--concurrency", "2", "-l", "warning", "--use-dynamic-base-id")
-		running.Stderr = g.output
-		running.Cancel = func() error { return running.Process.Signal(os.Interrupt) }
-		if err := running.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = running.Wait() }) // the context has ended by then
-		eventually(t, "Envoy to be ready", func() bool {
-			response, err := http.Get(g.Admin + "/ready")
-			if err != nil {
-				return false
-			}
-			_ = response.Body.Close()
-			return response.StatusCode == http.StatusOK
-		})
+		g.envoy(render(t, g))
 		if a := g.chat("say: my card is 4111 1111 1111 1111"); content(t, a) != "my card is [card]" {
 			t.Errorf("got %d %s", a.Status, a.Body)
 		}
