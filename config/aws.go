@@ -15,23 +15,24 @@ type AWSKey struct {
 	Token  SecretValue // of a key that expires; else empty
 }
 
-// secrets are what an access key is made of, by the fields that refer to it.
-func (a *AWS) secrets() []namedSecret {
-	return []namedSecret{{"access_key_id", a.AccessKeyID}, {"secret_access_key", a.SecretAccessKey}, {"session_token", a.SessionToken}}
+// Secrets are what an access key is made of, by the fields that refer to it.
+func (a *AWS) Secrets() []NamedSecret {
+	return []NamedSecret{{"access_key_id", a.AccessKeyID}, {"secret_access_key", a.SecretAccessKey}, {"session_token", a.SessionToken}}
 }
 
-type namedSecret struct {
-	field  string
-	secret *Secret
+// A NamedSecret is the secret that a field refers to; nil where it refers to none.
+type NamedSecret struct {
+	Field  string
+	Secret *Secret
 }
 
 func (a *AWS) check(path string, fail failer) {
 	const both = "access_key_id and secret_access_key, such as {env: AWS_ACCESS_KEY_ID} and {env: AWS_SECRET_ACCESS_KEY}; or credentials_file"
 	given := 0
-	for _, s := range a.secrets() {
-		if s.secret != nil {
+	for _, s := range a.Secrets() {
+		if s.Secret != nil {
 			given++
-			checkKey(path+"."+s.field, s.secret, fail)
+			checkKey(path+"."+s.Field, s.Secret, fail)
 		}
 	}
 	switch {
@@ -49,15 +50,15 @@ func (a *AWS) Resolve(env func(string) (string, bool)) (key AWSKey, err error) {
 	if a.CredentialsFile != "" {
 		return a.fromFile()
 	}
-	for _, s := range a.secrets() {
-		if s.secret == nil {
+	for _, s := range a.Secrets() {
+		if s.Secret == nil {
 			continue
 		}
-		value, err := s.secret.Resolve(env)
+		value, err := s.Secret.Resolve(env)
 		if err != nil {
-			return AWSKey{}, fmt.Errorf("%s: %w", s.field, err)
+			return AWSKey{}, fmt.Errorf("%s: %w", s.Field, err)
 		}
-		key.set(s.field, value)
+		key.set(s.Field, value)
 	}
 	return key, nil
 }

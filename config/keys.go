@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // spread makes a provider of each key of those that have several: PROVIDER#2 is the one with the second key. Where a route leads to
@@ -74,3 +75,8 @@ func (c *Config) keyCount(t Target) int {
 	}
 	return 1
 }
+
+// StatName is what Envoy calls a provider in its statistics, whose names it cuts at dots.
+func StatName(provider string) string { return statName.Replace(provider) }
+
+var statName = strings.NewReplacer(".", "_", "#", "_")

@@ -77,9 +77,9 @@ func (p *Provider) secrets() (all []*Secret) {
 		}
 	}
 	if p.AWS != nil {
-		for _, s := range p.AWS.secrets() {
-			if s.secret != nil {
-				all = append(all, s.secret)
+		for _, s := range p.AWS.Secrets() {
+			if s.Secret != nil {
+				all = append(all, s.Secret)
 			}
 		}
 	}

@@ -67,3 +67,15 @@ func (u *URL) UnmarshalText(text []byte) error {
 
 // MarshalText writes the URL.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// HostPort are where a URL leads, with the port that its scheme has where it names none.
+func HostPort(u *url.URL) (host string, port uint16) {
+	host = u.Hostname()
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		return host, uint16(n)
+	}
+	if u.Scheme == "https" {
+		return host, 443
+	}
+	return host, 80
+}

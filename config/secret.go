@@ -38,43 +38,43 @@ func (s *Secret) Resolve(env func(string) (string, bool)) (SecretValue, error) {
 // ResolveDocument is Resolve for a secret that may have several lines, and does not go into an HTTP header.
 func (s *Secret) ResolveDocument(env func(string) (string, bool)) (SecretValue, error) {
 	text, source, err := s.read(env)
-	switch {
-	case err != nil:
+	if err != nil {
 		return SecretValue{}, err
-	case text == "":
-		return SecretValue{}, fmt.Errorf("%w: %s", ErrNoSecret, source)
-	case len(text) > maxSecret:
-		return SecretValue{}, fmt.Errorf("read secret: %s holds more than %d bytes", source, maxSecret)
 	}
-	return SecretValue{text}, nil
+	return documentOf(text, source)
 }
 
 // read is the secret as it is there, and where that is.
 func (s *Secret) read(env func(string) (string, bool)) (text, source string, err error) {
 	if s.Env != "" {
 		text, _ = env(s.Env)
-		return strings.TrimSpace(text), "environment variable " + s.Env, nil
+		return text, "environment variable " + s.Env, nil
 	}
 	data, err := readSecret(s.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", "", fmt.Errorf("read secret: %w", err)
 	}
-	return strings.TrimSpace(string(data)), "file " + s.File, nil
+	return string(data), "file " + s.File, nil
 }
 
-// secretOf makes a secret of a text that was found in a source.
-func secretOf(text, source string) (SecretValue, error) {
-	text = strings.TrimSpace(text)
-	switch {
+// documentOf makes a secret of a text that was found in a source.
+func documentOf(text, source string) (SecretValue, error) {
+	switch text = strings.TrimSpace(text); {
 	case text == "":
 		return SecretValue{}, fmt.Errorf("%w: %s", ErrNoSecret, source)
 	case len(text) > maxSecret:
 		return SecretValue{}, fmt.Errorf("read secret: %s holds more than %d bytes", source, maxSecret)
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }):
-		// It goes into an HTTP header.
-		return SecretValue{}, fmt.Errorf("read secret: %s holds more than one line, or other than ASCII characters", source)
 	}
 	return SecretValue{text}, nil
+}
+
+// secretOf makes one that goes into an HTTP header.
+func secretOf(text, source string) (SecretValue, error) {
+	secret, err := documentOf(text, source)
+	if err == nil && strings.ContainsFunc(secret.text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return SecretValue{}, fmt.Errorf("read secret: %s holds more than one line, or other than ASCII characters", source)
+	}
+	return secret, err
 }
 
 // NewSecretValue keeps a secret that was got elsewhere.

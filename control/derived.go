@@ -3,11 +3,12 @@ package control
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // States of a breaker, as numbers that grow with the trouble.
@@ -67,7 +68,7 @@ func stateUntil(until, now float64, then int) int {
 // what the modules call the provider.
 func stateOf(states map[string]int, envoyName string) (name string, state int) {
 	for name, state := range states {
-		if strings.NewReplacer(".", "_", "#", "_").Replace(name) == envoyName {
+		if config.StatName(name) == envoyName {
 			return name, state
 		}
 	}

@@ -2,9 +2,6 @@ package envoy
 
 import (
 	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -30,10 +27,10 @@ const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // cluster is a provider.
 func (t *translation) cluster(name string) *cluster.Cluster {
 	provider, base := t.c.Providers[name], t.baseURL(name)
-	host, port := hostPort(base)
+	host, port := config.HostPort(base)
 	c := &cluster.Cluster{
 		Name:                 clusterName(name),
-		AltStatName:          strings.NewReplacer(".", "_", "#", "_").Replace(name), // Envoy cuts a name in its statistics at dots
+		AltStatName:          config.StatName(name),
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
 		ConnectTimeout:       durationpb.New(time.Duration(provider.Timeouts.Connect)),
 		DnsLookupFamily:      cluster.Cluster_V4_PREFERRED,
@@ -41,7 +38,7 @@ func (t *translation) cluster(name string) *cluster.Cluster {
 			ClusterName: clusterName(name),
 			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
 				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{
-					Hostname: host, Address: address(host, port),
+					Hostname: host, Address: address(host, uint32(port)),
 				}},
 			}}}},
 		},
@@ -114,17 +111,6 @@ func limited(l config.ProviderLimits) *cluster.CircuitBreakers {
 
 // maxExchanges bounds what one provider may have open.
 const maxExchanges = 50_000
-
-func hostPort(u *url.URL) (host string, port uint32) {
-	host = u.Hostname()
-	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
-		return host, uint32(n)
-	}
-	if u.Scheme == "https" {
-		return host, 443
-	}
-	return host, 80
-}
 
 func address(host string, port uint32) *core.Address {
 	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"path/filepath"
+	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	aws "github.com/envoyproxy/go-control-plane/envoy/extensions/common/aws/v3"
@@ -12,8 +13,6 @@ import (
 	generic "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/generic/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-
-	"github.com/leash-gateway/leash/config"
 )
 
 // Envoy itself puts the provider's key into each request, or signs it, behind all modules: none of them ever sees a key.
@@ -112,15 +111,9 @@ func (t *translation) checkStatic(name string) error {
 	if p.AWS == nil || p.AWS.CredentialsFile != "" {
 		return nil
 	}
-	for _, s := range []struct {
-		field, variable string
-		secret          *config.Secret
-	}{
-		{"access_key_id", "AWS_ACCESS_KEY_ID", p.AWS.AccessKeyID}, {"secret_access_key", "AWS_SECRET_ACCESS_KEY", p.AWS.SecretAccessKey},
-		{"session_token", "AWS_SESSION_TOKEN", p.AWS.SessionToken},
-	} {
-		if s.secret != nil && s.secret.Env != s.variable {
-			return t.c.Errorf("providers."+name+".aws."+s.field, "an Envoy of your own reads it from the environment variable %s only: name that, or a credentials_file", s.variable)
+	for _, s := range p.AWS.Secrets() {
+		if variable := "AWS_" + strings.ToUpper(s.Field); s.Secret != nil && s.Secret.Env != variable {
+			return t.c.Errorf("providers."+name+".aws."+s.Field, "an Envoy of your own reads it from the environment variable %s only: name that, or a credentials_file", variable)
 		}
 	}
 	return nil

@@ -8,20 +8,16 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-)
 
-// record is how a line of the module logger begins, and span how one does that is to become a span.
-const (
-	record = `{"event":"exchange",`
-	span   = `{"event":"span.`
+	"github.com/leash-gateway/leash/config"
 )
 
 // records are what such lines are written to.
 func (r *Runner) records(begins string) io.Writer {
 	switch {
-	case strings.HasPrefix(begins, record):
+	case strings.HasPrefix(begins, config.Record):
 		return r.Records
-	case strings.HasPrefix(begins, span) && r.Spans != nil:
+	case strings.HasPrefix(begins, config.SpanRecord) && r.Spans != nil:
 		return r.Spans
 	}
 	return nil

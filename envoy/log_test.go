@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // FuzzLog reads what an Envoy writes, in whatever pieces it comes: lines are whole, and no key stays in one.
@@ -11,7 +13,7 @@ func FuzzLog(f *testing.F) {
 	const key = "sk-planted-0123456789"
 	f.Add("info\twasm\twasm log leash: hello\n\nwarning\tmain\tcaught SIGINT\n", 7)
 	f.Add("debug\thttp\t'authorization', 'Bearer "+key+"'\n", 1)
-	f.Add(record+`"x":1}`+"\n"+record+`"x":2}`, 3)
+	f.Add(config.Record+`"x":1}`+"\n"+config.Record+`"x":2}`, 3)
 	f.Add("trace\thttp\tcompleted header: key=authorization value="+key, 2)
 	f.Fuzz(func(t *testing.T, text string, size int) {
 		server := &Server{keys: []string{key}}

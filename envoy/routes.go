@@ -63,9 +63,6 @@ var clientsOwn = []string{
 // notForClients is what a provider tells about the operator's account, and what only Envoy is to know.
 var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", nextHeader}
 
-// ofTraces are the headers of W3C's trace context.
-var ofTraces = []string{"traceparent", "tracestate", "baggage"}
-
 // notForProviders is what only Leash and Envoy need to know.
 func (t *translation) notForProviders() []string {
 	names := []string{routeHeader, patienceHeader, labelHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
@@ -73,7 +70,7 @@ func (t *translation) notForProviders() []string {
 		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
 	}
 	if !t.c.Tracing.Propagate {
-		names = append(names, ofTraces...)
+		names = append(names, config.TraceHeaders...)
 	}
 	return names
 }

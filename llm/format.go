@@ -150,14 +150,15 @@ func cutGooglePath(path string) (prefix, model string, f Format) {
 
 func googleMethod(name string) Format {
 	for f := GoogleGenerate; f <= GoogleBatchEmbed; f++ {
-		if name == f.googleMethod() {
+		if name == f.GoogleMethod() {
 			return f
 		}
 	}
 	return None
 }
 
-func (f Format) googleMethod() string {
+// GoogleMethod is what a path of Google's names behind the model; "" for all other formats.
+func (f Format) GoogleMethod() string {
 	switch f {
 	case GoogleGenerate:
 		return "generateContent"
@@ -232,7 +233,7 @@ func googlePath(prefix, model string, f Format) string {
 		}
 	}
 	path = append(path, ':')
-	return string(append(path, f.googleMethod()...))
+	return string(append(path, f.GoogleMethod()...))
 }
 
 // Query keeps of a query what means something to the format: Google's "alt=sse". Whatever else clients put there, keys

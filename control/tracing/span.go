@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -133,13 +131,8 @@ func routeOf(r *record) string {
 	case format == llm.GoogleModels || format.Family() != llm.Google:
 		return r.Path
 	default:
-		return "/v1beta/models/{model}:" + googleMethods[format]
+		return "/v1beta/models/{model}:" + format.GoogleMethod()
 	}
-}
-
-var googleMethods = map[llm.Format]string{
-	llm.GoogleGenerate: "generateContent", llm.GoogleStream: "streamGenerateContent", llm.GoogleCountTokens: "countTokens",
-	llm.GoogleEmbed: "embedContent", llm.GoogleBatchEmbed: "batchEmbedContents",
 }
 
 // attempt is the span of an attempt at a provider:
@@ -299,20 +292,6 @@ func targetOf(p *config.Provider, mock *url.URL) target {
 	if mock != nil {
 		base = mock
 	}
-	host, port, _ := net.SplitHostPort(address(base))
-	number, _ := strconv.Atoi(port)
-	return target{cmp.Or(systems[p.Kind], p.Kind), host, number}
-}
-
-// address is host and port of a URL.
-func address(u *url.URL) string {
-	port := u.Port()
-	switch {
-	case port != "":
-	case u.Scheme == "https":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
+	host, port := config.HostPort(base)
+	return target{cmp.Or(systems[p.Kind], p.Kind), host, int(port)}
 }

@@ -6,15 +6,15 @@ package tracing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/url"
-	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,9 +29,6 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 )
-
-// RecordPrefix is how the records begin that become spans.
-const RecordPrefix = `{"event":"span.`
 
 // A Tracer takes records and sends spans. Its zero value takes them to nowhere; it is safe for concurrent use.
 //
@@ -104,20 +101,11 @@ const (
 )
 
 func exporter(ctx context.Context, t *config.Tracing, o Options) (sdk.SpanExporter, error) {
-	secure := t.Endpoint.Scheme == "https"
-	var trusted *tls.Config
-	if secure {
-		file := t.CAFile
-		if file == "" {
-			file = o.CAFile
-		}
-		pem, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	var trusted *tls.Config // nil: without TLS
+	if t.Endpoint.Scheme == "https" {
+		pool, err := config.Certificates(cmp.Or(t.CAFile, o.CAFile))
 		if err != nil {
-			return nil, fmt.Errorf("read certificates: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read certificates: %s holds none in PEM form", file)
+			return nil, err
 		}
 		trusted = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
@@ -125,27 +113,21 @@ func exporter(ctx context.Context, t *config.Tracing, o Options) (sdk.SpanExport
 	for name, value := range o.Headers {
 		headers[strings.ToLower(name)] = value.Reveal()
 	}
+	host, port := config.HostPort(&t.Endpoint.URL)
+	address := net.JoinHostPort(host, strconv.Itoa(int(port)))
 	if t.Protocol == "http" {
-		path := t.Endpoint.Path
-		if path == "" {
-			path = "/v1/traces"
+		security := otlptracehttp.WithInsecure()
+		if trusted != nil {
+			security = otlptracehttp.WithTLSClientConfig(trusted)
 		}
-		options := []otlptracehttp.Option{
-			otlptracehttp.WithEndpoint(address(&t.Endpoint.URL)), otlptracehttp.WithURLPath(path), otlptracehttp.WithHeaders(headers),
-			otlptracehttp.WithTimeout(sendTimeout),
-		}
-		if secure {
-			return otlptracehttp.New(ctx, append(options, otlptracehttp.WithTLSClientConfig(trusted))...)
-		}
-		return otlptracehttp.New(ctx, append(options, otlptracehttp.WithInsecure())...)
+		return otlptracehttp.New(ctx, security, otlptracehttp.WithEndpoint(address), otlptracehttp.WithURLPath(cmp.Or(t.Endpoint.Path, "/v1/traces")),
+			otlptracehttp.WithHeaders(headers), otlptracehttp.WithTimeout(sendTimeout))
 	}
-	options := []otlptracegrpc.Option{
-		otlptracegrpc.WithEndpoint(address(&t.Endpoint.URL)), otlptracegrpc.WithHeaders(headers), otlptracegrpc.WithTimeout(sendTimeout),
+	security := otlptracegrpc.WithInsecure()
+	if trusted != nil {
+		security = otlptracegrpc.WithTLSCredentials(credentials.NewTLS(trusted))
 	}
-	if secure {
-		return otlptracegrpc.New(ctx, append(options, otlptracegrpc.WithTLSCredentials(credentials.NewTLS(trusted)))...)
-	}
-	return otlptracegrpc.New(ctx, append(options, otlptracegrpc.WithInsecure())...)
+	return otlptracegrpc.New(ctx, security, otlptracegrpc.WithEndpoint(address), otlptracegrpc.WithHeaders(headers), otlptracegrpc.WithTimeout(sendTimeout))
 }
 
 // Use puts a Sender in force, nil too, and returns the one before, which is to be closed.

@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
-
-// recordPrefix is how a line of the module logger begins.
-const recordPrefix = `{"event":"exchange",`
 
 // moduleLog takes what modules write: records to one place, everything else to the log.
 type moduleLog struct {
@@ -25,7 +23,7 @@ var _ abi.Logger = (*moduleLog)(nil)
 func (l *moduleLog) Log(r abi.Record) {
 	for line := range strings.Lines(r.Message) {
 		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, recordPrefix) {
+		if strings.HasPrefix(line, config.Record) {
 			_, _ = io.WriteString(l.records, line+"\n")
 			continue
 		}

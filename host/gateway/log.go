@@ -6,13 +6,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
-)
-
-// record is how a line of the module logger begins, and span how one does that is to become a span.
-const (
-	record = `{"event":"exchange",`
-	span   = `{"event":"span.`
 )
 
 // logger takes what modules log: records to their own place, all else to the log.
@@ -25,7 +20,7 @@ func (*logger) Level() abi.Level { return abi.Info }
 
 // Log writes a line, or records, of which several may come together.
 func (l *logger) Log(r abi.Record) {
-	if strings.HasPrefix(r.Message, record) || strings.HasPrefix(r.Message, span) {
+	if strings.HasPrefix(r.Message, config.Record) || strings.HasPrefix(r.Message, config.SpanRecord) {
 		l.records(r.Message)
 		return
 	}
@@ -44,9 +39,9 @@ func (l *logger) Log(r abi.Record) {
 // records brings each to its place. Neighbours for the same one go there together.
 func (l *logger) records(lines string) {
 	for lines != "" {
-		to, begins, other := l.settings.Records, record, span
-		if strings.HasPrefix(lines, span) {
-			to, begins, other = l.settings.Spans, span, record
+		to, begins, other := l.settings.Records, config.Record, config.SpanRecord
+		if strings.HasPrefix(lines, config.SpanRecord) {
+			to, begins, other = l.settings.Spans, config.SpanRecord, config.Record
 		}
 		some := lines
 		if at := strings.Index(lines[len(begins):], "\n"+other); at >= 0 {

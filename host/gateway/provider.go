@@ -3,13 +3,10 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -62,24 +59,12 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	if file == "" {
 		file = o.CAFile
 	}
-	pool, err := certificates(file)
+	pool, err := config.Certificates(file)
 	if err != nil {
 		return nil, err
 	}
 	p.transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, ServerName: base.Hostname()}
 	return p, nil
-}
-
-func certificates(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read certificates: %s holds none in PEM form", file)
-	}
-	return pool, nil
 }
 
 // A dialError says that no connection came about, and so that nothing has reached the provider.

@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
 
@@ -143,7 +145,7 @@ func (p *provider) upstreamRequest(h *abi.Headers, to string) *http.Request {
 	values := make([]string, 0, h.Len()+2)
 	agent := false
 	for name, value := range h.All() {
-		if name == "" || name[0] == ':' || name == "host" || name == "content-length" || dropped(name) || isHopByHop(name) || !p.propagate && ofTraces(name) {
+		if name == "" || name[0] == ':' || name == "host" || name == "content-length" || dropped(name) || isHopByHop(name) || !p.propagate && slices.Contains(config.TraceHeaders, name) {
 			continue
 		}
 		// Names stay in lower case, which net/http sends as it is: its own rules for an Idempotency-Key (it would send such
@@ -179,11 +181,6 @@ func dropped(name string) bool {
 		}
 	}
 	return false
-}
-
-// ofTraces says that a header is one of W3C's trace context.
-func ofTraces(name string) bool {
-	return name == "traceparent" || name == "tracestate" || name == "baggage"
 }
 
 // responseHeaders are a provider's headers as the modules see them.
