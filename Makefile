@@ -129,6 +129,7 @@ bench: build envoy build/tools/fortio ## Measure against plain Envoy and other g
 	$(GO) run ./e2e/bench -o docs/benchmarks.md $(BENCH_FLAGS)
 	$(GO) run ./e2e/bench/registry -o docs/registry-benchmarks.md
 	$(GO) test -run '^$$' -bench Promotion -benchtime 1x ./registry/distribution
+	$(GO) test -run '^$$' -bench ANewModule -benchtime 1x ./e2e
 
 build/tools/fortio: Tools.mk
 	GOBIN=$(CURDIR)/build/tools $(GO) install $(fortio)

@@ -84,7 +84,7 @@ type gateway struct {
 }
 
 // startTimeout is how long an engine may take to be ready, compiling the modules included.
-const startTimeout = 60 * time.Second
+const startTimeout = 3 * time.Minute
 
 func (g *gateway) run(ctx context.Context, engineName string) error {
 	loaded, err := load(ctx, g.path, g.log)

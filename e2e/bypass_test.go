@@ -144,7 +144,7 @@ func (g *gateway) raw(request string) string {
 		g.t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // read to its end or deadline
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.WriteString(c, request); err != nil {
 		g.t.Fatal(err)
 	}

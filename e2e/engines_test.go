@@ -31,7 +31,7 @@ func (g *gateway) verdict(t *testing.T, request string) (status int, ends bool) 
 		t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // read to its end or deadline
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}

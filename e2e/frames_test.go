@@ -27,7 +27,7 @@ func (g *gateway) frames(headers []header, pieces ...string) string {
 		g.t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // read to its end or deadline
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	_, _ = io.WriteString(c, http2.ClientPreface)
 	f := http2.NewFramer(c, c)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
