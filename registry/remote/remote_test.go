@@ -187,6 +187,24 @@ func TestADownloadThatStandsStillIsTakenUpAgain(t *testing.T) {
 	}
 }
 
+func TestAPushWaitsForARegistryThatTriesTheModule(t *testing.T) {
+	registry := registrytest.Olareg(t)
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+			select {
+			case <-time.After(300 * time.Millisecond):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		registry.ServeHTTP(w, r)
+	})
+	ref := reference(t, registrytest.Serve(t, slow)+"/team/greeter:1.0.0")
+	if _, err := client(t, remote.Options{IdleTimeout: 100 * time.Millisecond}).Push(ctx, ref, pack(t, module(t), artifact.Image)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestADownloadThatNeverEndsLeavesNoFileUnderItsName(t *testing.T) {
 	registry := registrytest.Olareg(t)
 	ref := reference(t, registrytest.Serve(t, registry)+"/team/greeter:1.0.0")

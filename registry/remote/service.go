@@ -10,7 +10,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// serviceTimeout is how long an answer may take: a promotion waits until Envoys have loaded a module.
+// serviceTimeout is how long an answer may take: a promotion waits until Envoys have loaded a module, and a push until it has been tried.
 const serviceTimeout = 5 * time.Minute
 
 // Service is how a registry's other APIs are spoken to: a client that sends the credentials of the registry, and the
