@@ -130,6 +130,7 @@ bench: build envoy build/tools/fortio ## Measure against plain Envoy and other g
 	$(GO) run ./e2e/bench/registry -o docs/registry-benchmarks.md
 	$(GO) test -run '^$$' -bench Promotion -benchtime 1x ./registry/distribution
 	$(GO) test -run '^$$' -bench ANewModule -benchtime 1x ./e2e
+	$(GO) test -run '^$$' -bench AChangedConfiguration -benchtime 5x ./e2e
 
 build/tools/fortio: Tools.mk
 	GOBIN=$(CURDIR)/build/tools $(GO) install $(fortio)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,30 +57,43 @@ func underLoad(t *testing.T, g *gateway) (stop func() int64) {
 	}
 }
 
-func TestChangedConfigurationIsAppliedWithinASecondAndWithoutAFailedRequest(t *testing.T) {
+func TestChangedConfigurationIsAppliedWithoutAFailedRequest(t *testing.T) {
 	everyWay(t, changedConfiguration)
 }
 
 func changedConfiguration(t *testing.T, p ports) {
 	_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
-	p.Timed = true
 	g := start(t, policies, p)
 	stop := underLoad(t, g)
-	best := time.Hour // others' work on the machine takes time too
 	for _, word := range []string{"nightingale", "kingfisher", "goldcrest"} {
 		if a := g.chat("say: " + word); a.Status != 200 {
 			t.Fatalf("%s before the change: got %d %s", word, a.Status, a.Body)
 		}
-		g.write(strings.Replace(policies, "project bluebird", word, 1))
-		began := time.Now()
-		eventually(t, "the new rule", func() bool { return g.chat("say: "+word).Status == 400 })
-		best = min(best, time.Since(began))
-	}
-	if best > time.Second {
-		t.Errorf("the quickest of three changes took %s, want at most 1s", best)
+		g.block(word)
 	}
 	if n := stop(); n < 100 {
 		t.Errorf("only %d requests were sent under load", n)
+	}
+}
+
+// block changes the rule of policies, and waits until that holds.
+func (g *gateway) block(word string) {
+	g.t.Helper()
+	g.write(strings.Replace(policies, "project bluebird", word, 1))
+	eventually(g.t, "the new rule", func() bool { return g.chat("say: "+word).Status == 400 })
+}
+
+// BenchmarkAChangedConfigurationIsApplied measures from the moment in which the file is written.
+func BenchmarkAChangedConfigurationIsApplied(b *testing.B) {
+	for _, engine := range []string{"envoy", "embedded"} {
+		b.Run(engine, func(b *testing.B) {
+			p := ports{Engine: engine, Timed: true}
+			_, p.Provider = startProvider(b, mock.Options{Key: upstreamKey})
+			g := start(b, policies, p)
+			for i := 0; b.Loop(); i++ {
+				g.block("nightingale" + strconv.Itoa(i))
+			}
+		})
 	}
 }
 
