@@ -126,7 +126,7 @@ func TestAHealthCheckThatIsTakenAwayHoldsNothingBack(t *testing.T) {
 	if a := b.do(b.request("POST", "/v1/chat/completions", chat)); !strings.Contains(a.body, "from the first") {
 		t.Errorf("without a check: got %d %s", a.status, a.body)
 	}
-	if n := h.checks.Load() - from; n != 0 {
+	if n := h.checks.Load() - from; n > 1 { // one may have been under way
 		t.Errorf("it is still checked: %d times", n)
 	}
 }
