@@ -85,12 +85,12 @@ func New(o Options) (*Client, error) {
 	patient := transport.Clone()
 	patient.ResponseHeaderTimeout = serviceTimeout
 	transport.ResponseHeaderTimeout = o.IdleTimeout
-	c := &Client{service: routed{o.Local, patient, patient}, options: o, blobs: blobs.In(blobs.DefaultDir()), plain: map[string]bool{}}
+	c := &Client{service: routed{o.Local, patient}, options: o, blobs: blobs.In(blobs.DefaultDir()), plain: map[string]bool{}}
 	if o.Blobs != nil {
 		c.blobs = *o.Blobs
 	}
 	c.auth = &auth.Client{
-		Client: &http.Client{Transport: retry.NewTransport(routed{o.Local, transport, patient})},
+		Client: &http.Client{Transport: retry.NewTransport(routed{o.Local, tried{transport, patient}})},
 		Header: http.Header{"User-Agent": {o.UserAgent}},
 		Cache:  auth.NewCache(),
 	}
@@ -104,7 +104,6 @@ func New(o Options) (*Client, error) {
 type routed struct {
 	local   map[string]http.RoundTripper
 	network http.RoundTripper
-	patient http.RoundTripper // for what a registry may have to think about: Leash's tries a module when its manifest comes
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -112,10 +111,21 @@ func (t routed) RoundTrip(r *http.Request) (*http.Response, error) {
 	if local := t.local[r.URL.Host]; local != nil {
 		return local.RoundTrip(r)
 	}
-	if r.Method == http.MethodPut {
-		return t.patient.RoundTrip(r)
-	}
 	return t.network.RoundTrip(r)
+}
+
+// tried waits longer for the answer to a manifest, at which Leash's registry tries the module.
+type tried struct {
+	http.RoundTripper
+	manifests http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t tried) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+		return t.manifests.RoundTrip(r)
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // repository is a reference's, over HTTP or TLS as the registry speaks.
