@@ -136,15 +136,22 @@ func bypassEncodings(t *testing.T, g *gateway, _ *mock.Provider) {
 	wantBlocked(t, "another content type", do(t, r))
 }
 
-// raw sends bytes as they are and reads what comes back.
-func (g *gateway) raw(request string) string {
+// dial is a connection of its own to the gateway, which fails where nothing comes for long.
+func (g *gateway) dial() net.Conn {
 	g.t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // read to its end or deadline
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return c
+}
+
+// raw sends bytes as they are and reads what comes back.
+func (g *gateway) raw(request string) string {
+	g.t.Helper()
+	c := g.dial()
+	defer c.Close() //nolint:errcheck // read to its end or deadline
 	if _, err := io.WriteString(c, request); err != nil {
 		g.t.Fatal(err)
 	}

@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/leash-gateway/leash/mock"
 )
@@ -26,12 +24,8 @@ type spelling struct {
 // verdict is what an engine makes of a request: the status, and whether the connection ends.
 func (g *gateway) verdict(t *testing.T, request string) (status int, ends bool) {
 	t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := g.with(t).dial()
 	defer c.Close() //nolint:errcheck // read to its end or deadline
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -22,12 +20,8 @@ type header [2]string
 // answer, or how it was ended.
 func (g *gateway) frames(headers []header, pieces ...string) string {
 	g.t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	c := g.dial()
 	defer c.Close() //nolint:errcheck // read to its end or deadline
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	_, _ = io.WriteString(c, http2.ClientPreface)
 	f := http2.NewFramer(c, c)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

@@ -85,7 +85,7 @@ func (g *gateway) block(word string) {
 
 // BenchmarkAChangedConfigurationIsApplied measures from the moment in which the file is written.
 func BenchmarkAChangedConfigurationIsApplied(b *testing.B) {
-	for _, engine := range []string{"envoy", "embedded"} {
+	for _, engine := range []string{"envoy", "embedded", moduleHost} {
 		b.Run(engine, func(b *testing.B) {
 			p := ports{Engine: engine, Timed: true}
 			_, p.Provider = startProvider(b, mock.Options{Key: upstreamKey})
