@@ -25,7 +25,7 @@ func TestWhatCarriesSharesNothingWithModulesOfOnesOwn(t *testing.T) {
 				for module, allowed := range map[string]string{"auth": "a", "logger": "l", "route": "r", "provider": "p", "mine": "all-that-mine-may"} {
 					c.Admit(module, config.Admitted{Allow: []string{allowed}})
 				}
-				got := c.Carrier("local", "/v1")
+				got := c.Carrier("local", "/v1", true)
 				if slices.Contains(got.Allow, "all-that-mine-may") || !slices.Contains(got.Allow, "p") || got.Own {
 					t.Errorf("it may %v, in %s", got.Allow, got.File)
 				}

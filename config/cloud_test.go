@@ -46,7 +46,7 @@ func TestProvidersInCloudsAreFoundByWhatIsSaidOfThem(t *testing.T) {
 				Config struct{ Paths, Streams map[string]string }
 			}
 		}
-		if err := json.Unmarshal(c.Carrier(provider, "").Config, &filter); err != nil {
+		if err := json.Unmarshal(c.Carrier(provider, "", false).Config, &filter); err != nil {
 			t.Fatal(err)
 		}
 		format, path, _ := strings.Cut(want.path, " ")

@@ -228,6 +228,9 @@ type Route struct {
 	Timeouts RouteTimeouts `yaml:"timeouts" json:"timeouts,omitzero"`
 	// Failover says when the next target is asked.
 	Failover Failover `yaml:"failover" json:"failover,omitzero"`
+	// StreamErrors ends a stream that breaks off with an error in the client's form also where its only provider is sent requests as they
+	// come, and where else the connection ends. It costs a step more in the gateway for each event. All other routes have it.
+	StreamErrors bool `yaml:"stream_errors" json:"stream_errors,omitempty"`
 }
 
 // Target is one of the providers that a route leads to.

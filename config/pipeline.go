@@ -57,6 +57,7 @@ type plugin struct {
 	MaxResponseBytes int64    `json:"max_response_bytes"`
 	Passthrough      []string `json:"passthrough,omitempty"`
 	Handover         bool     `json:"handover,omitempty"`
+	Wire             bool     `json:"wire,omitempty"`
 }
 
 // step is a module in a .wasm.
@@ -142,8 +143,8 @@ const carrierModule = "provider"
 
 // Carrier is the filter that takes exchanges to a provider, once for each attempt, and translates where the client has
 // another API. In one file with the other modules it shares their VM, and always what workers share: what it finds out about the provider the
-// module route wants to know. base is the path of the base URL.
-func (c *Config) Carrier(provider, base string) Filter {
+// module route wants to know. base is the path of the base URL; wire says that it is to send requests as bytes.
+func (c *Config) Carrier(provider, base string, wire bool) Filter {
 	kind := c.Providers[provider].Description()
 	f := Filter{
 		Name: "leash." + carrierModule + "." + provider, VM: "leash.route", File: carrierModule + ".wasm", Policy: true, Kit: true,
@@ -167,7 +168,7 @@ func (c *Config) Carrier(provider, base string) Filter {
 	}{provider, kind.API, kind.Formats, base, p.expandedAll(kind.Paths), p.expandedAll(kind.Streams), kind.Quirks, breakerOf(p), c.Tracing.On()}) // strings and numbers only
 	f.Config, _ = json.Marshal(plugin{
 		Modules:         []step{{Name: carrierModule, Config: own}},
-		MaxRequestBytes: int64(c.Limits.RequestBytes) + carrierSlack, MaxResponseBytes: int64(c.Limits.ResponseBytes),
+		MaxRequestBytes: int64(c.Limits.RequestBytes) + carrierSlack, MaxResponseBytes: int64(c.Limits.ResponseBytes), Wire: wire,
 	})
 	return f
 }

@@ -42,7 +42,7 @@ func (c *Config) names(r *Route) (direct, carried string) {
 		sum := sha256.Sum256(encoded)
 		own = hex.EncodeToString(sum[:4])
 	}
-	if targets := r.AllTargets(); len(targets) == 1 && c.Providers[targets[0].Provider].Description().Plain() {
+	if targets := r.AllTargets(); len(targets) == 1 && !r.StreamErrors && c.Providers[targets[0].Provider].Description().Plain() {
 		direct = targets[0].Provider
 		if own != "" {
 			direct += through + own
@@ -173,8 +173,8 @@ func (c *Config) checkRoutes(fail failer) {
 			fail(path+".path", "", "this path is routed by model")
 		case r.Path != "" && r.UpstreamModel != "":
 			fail(path+".upstream_model", "", "is for routes by model")
-		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || len(r.Failover.On) > 0 || r.Failover.Attempts > 0):
-			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers and failover are for routes by model")
+		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || len(r.Failover.On) > 0 || r.Failover.Attempts > 0 || r.StreamErrors):
+			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
 		c.checkTargets(r, path, fail)
 		// Only one of the two is set, and no model begins with a slash and is a path too.

@@ -46,7 +46,7 @@ var catalog = []description{
 	{"leash_attempts_total", dto.MetricType_COUNTER, []string{"provider", "model", "status"},
 		"Attempts at a provider that went by the module provider, by the status of its answer; 0 is none in time. The model is the provider's name for it, or the route's pattern where it is the client's.", fromModule},
 	{"leash_attempt_errors_total", dto.MetricType_COUNTER, []string{"provider", "model", "class"},
-		"Such attempts that failed, whether another one followed or not, by the same classes, error_in_answer (of which the status says nothing) and timeout.", fromModule},
+		"Such attempts that failed, whether another one followed or not, by the same classes, error_in_answer (of which the status says nothing), stream_cut (it ended in its midst) and timeout.", fromModule},
 	{"leash_retries_total", dto.MetricType_COUNTER, []string{"provider", "model"},
 		"Such attempts that were made because another one had failed.", fromModule},
 	{"leash_attempt_first_byte_milliseconds", dto.MetricType_HISTOGRAM, []string{"provider", "model"},

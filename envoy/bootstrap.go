@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
 
 	"github.com/leash-gateway/leash/config"
@@ -119,6 +120,12 @@ func base(c *config.Config) (*bootstrap.Bootstrap, error) {
 		BootstrapExtensions: []*core.TypedExtensionConfig{{
 			Name: "envoy.bootstrap.internal_listener", TypedConfig: pack(&internal.InternalListener{}),
 		}},
+		// What breaks off between two internal listeners ends like all else there, or no answer would reach the module to its end: exit.go.
+		LayeredRuntime: &bootstrap.LayeredRuntime{Layers: []*bootstrap.RuntimeLayer{{
+			Name: "leash", LayerSpecifier: &bootstrap.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
+				"envoy.reloadable_features.enable_send_rst_on_user_space_socket": structpb.NewBoolValue(false),
+			}}},
+		}}},
 		// Histograms are merged at each flush: a page of metrics is at most this old.
 		StatsFlushInterval: durationpb.New(time.Second),
 		OverloadManager: &overload.OverloadManager{ResourceMonitors: []*overload.ResourceMonitor{{

@@ -22,9 +22,9 @@ import (
 )
 
 // A request that is to be translated, or may have to go to several providers, takes a second step within Envoy: to an internal
-// listener of the provider, which holds the module that carries exchanges and from which it goes on to the provider's cluster. So
-// each attempt begins with the request as the modules have left it: what one provider was sent, its key above all, is nowhere
-// for the next one to see (docs/decisions/070-attempts-by-internal-listeners.md).
+// listener of the provider, which holds the module that carries exchanges. So each attempt begins with the request as the modules have
+// left it: what one provider was sent, its key above all, is nowhere for the next one to see
+// (docs/decisions/070-attempts-by-internal-listeners.md). From there it goes on as bytes, by a second one (exit.go), to the provider's cluster.
 
 // carrierName is a provider's internal listener, and the cluster that leads to it.
 func carrierName(provider string) string { return "carry." + provider }
@@ -41,16 +41,16 @@ const (
 	retriesHeader  = "x-envoy-max-retries"
 )
 
-// toCarrier is the cluster that leads to a provider's internal listener. It always has its endpoint, so that a provider without one
+// toInternal is the cluster that leads to the internal listener of its name. It always has its endpoint, so that a provider without one
 // is an answer like any other, after which the next one is asked.
-func toCarrier(provider string) *cluster.Cluster {
+func toInternal(name string) *cluster.Cluster {
 	return &cluster.Cluster{
-		Name:                 carrierName(provider),
+		Name:                 name,
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: carrierName(provider), Endpoints: []*endpoint.LocalityLbEndpoints{{
+		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{
 			LbEndpoints: []*endpoint.LbEndpoint{{HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{
 				Address: &core.Address{Address: &core.Address_EnvoyInternalAddress{EnvoyInternalAddress: &core.EnvoyInternalAddress{
-					AddressNameSpecifier: &core.EnvoyInternalAddress_ServerListenerName{ServerListenerName: carrierName(provider)},
+					AddressNameSpecifier: &core.EnvoyInternalAddress_ServerListenerName{ServerListenerName: name},
 				}}},
 			}}}},
 		}}},
@@ -68,46 +68,50 @@ func unlimited() *cluster.CircuitBreakers {
 
 // carrier is a provider's internal listener.
 func (t *translation) carrier(provider string) (*listener.Listener, error) {
-	module, err := t.module(t.c.Carrier(provider, t.basePath(provider)))
+	module, err := t.module(t.c.Carrier(provider, t.basePath(provider), true))
 	if err != nil {
 		return nil, err
 	}
-	m := &hcm.HttpConnectionManager{
+	return t.internalListener(&hcm.HttpConnectionManager{
 		StatPrefix: carrierName(provider),
 		HttpFilters: []*hcm.HttpFilter{
 			{Name: module.GetName(), ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: module.GetTypedConfig()}},
 			httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true}),
 		},
-		RouteSpecifier:             &hcm.HttpConnectionManager_RouteConfig{RouteConfig: t.carrierRoutes(provider)},
-		GenerateRequestId:          wrapperspb.Bool(false),
-		StreamIdleTimeout:          durationpb.New(0), // the route's holds
-		ServerHeaderTransformation: hcm.HttpConnectionManager_PASS_THROUGH,
-		LocalReplyConfig:           t.carrierReplies(provider),
-	}
+		RouteSpecifier: onlyRoute(carrierName(provider), &route.RouteAction{
+			ClusterSpecifier: &route.RouteAction_Cluster{Cluster: exitName(provider)},
+			Timeout:          durationpb.New(0), // that of what is behind it holds
+		}),
+		LocalReplyConfig: t.carrierReplies(provider),
+	}), nil
+}
+
+// internalListener is the listener that is named like the prefix of its statistics. It changes no headers of its own.
+func (t *translation) internalListener(m *hcm.HttpConnectionManager) *listener.Listener {
+	m.GenerateRequestId = wrapperspb.Bool(false)
+	m.StreamIdleTimeout = durationpb.New(0) // routes have theirs
+	m.ServerHeaderTransformation = hcm.HttpConnectionManager_PASS_THROUGH
 	return &listener.Listener{
-		Name:                          carrierName(provider),
+		Name:                          m.GetStatPrefix(),
 		ListenerSpecifier:             &listener.Listener_InternalListener{InternalListener: &listener.Listener_InternalListenerConfig{}},
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))),
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(m)},
 		}}}},
-	}, nil
+	}
 }
 
-func (t *translation) carrierRoutes(provider string) *route.RouteConfiguration {
-	to := t.toProvider(provider)
-	return &route.RouteConfiguration{
-		Name:             carrierName(provider),
-		ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
+// onlyRoute is a route table of one.
+func onlyRoute(name string, action *route.RouteAction) *hcm.HttpConnectionManager_RouteConfig {
+	return &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
+		Name:             name,
+		ValidateClusters: wrapperspb.Bool(false), // it may come at the same time
 		VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: []*route.Route{{
 			Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
-			Action: to,
+			Action: &route.Route_Route{Route: action},
 		}}}},
-		RequestHeadersToRemove:  t.notForProviders(),
-		RequestHeadersToAdd:     t.headersOf(provider),
-		ResponseHeadersToRemove: append([]string{spanHeader}, notForClients...),
-	}
+	}}
 }
 
 // maxAttempts is how many targets a request may have.
@@ -133,6 +137,9 @@ func (t *translation) carriedRoute(lane config.Lane) *route.Route {
 		RetryPolicy: failover(lane.On),
 	}
 	within(action, lane.Timeouts)
+	// What is behind is bounded likewise, and has to be the first: it can still end a stream with an error.
+	action.Timeout = durationpb.New(action.GetTimeout().AsDuration() + exitSlack)
+	action.IdleTimeout = durationpb.New(action.GetIdleTimeout().AsDuration() + exitSlack)
 	return &route.Route{
 		Name: lane.Name,
 		Match: &route.RouteMatch{

@@ -85,8 +85,8 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 			if err != nil {
 				return nil, err
 			}
-			r.Carriers = append(r.Carriers, carrier)
-			r.Clusters = append(r.Clusters, toCarrier(name))
+			r.Carriers = append(r.Carriers, carrier, t.exit(name))
+			r.Clusters = append(r.Clusters, toInternal(carrierName(name)), toExit(name))
 		}
 		if secret := t.secret(name); secret != nil {
 			r.Secrets = append(r.Secrets, secret)

@@ -265,7 +265,7 @@ func build(t *testing.T, file string) {
 		moduletest.New(t, string(filter.Config))
 	}
 	for provider := range c.Providers {
-		moduletest.New(t, string(c.Carrier(provider, "").Config))
+		moduletest.New(t, string(c.Carrier(provider, "", false).Config))
 	}
 }
 

@@ -14,10 +14,11 @@ import (
 //
 // CarryRequest returns what the provider reads in place of the body. It may set headers, :path among them.
 //
-// CarryAnswer says what becomes of the answer, whose status and headers have come. It may change headers.
+// CarryAnswer says what becomes of the answer, whose status and headers have come. It may change headers. x.Status is 0 where they
+// have not, because the answer broke off before.
 //
 // CarryBody is given the answer's body: all of it, or what has come of it since the last call; end says that nothing
-// follows. It returns what the client reads instead. Until it has once returned false for wait nothing of the answer goes on, its
+// follows, be it that this is all or that the answer broke off, which only its content can tell. It returns what the client reads instead. Until it has once returned false for wait nothing of the answer goes on, its
 // status and headers neither, and an error still takes its place; later errors only cut it off.
 type Carrier interface {
 	CarryRequest(x *Exchange, body []byte) ([]byte, error)
@@ -37,9 +38,10 @@ const (
 
 // carriage is what a Flow knows of an exchange with a carrier.
 type carriage struct {
-	manner Manner
-	gone   bool // the answer's headers have
-	taken  int  // bytes of the body that is held back which the carrier has seen
+	manner   Manner
+	headless bool // the answer comes as bytes, and its head is not complete
+	gone     bool // the answer's headers have
+	taken    int  // bytes of the body that is held back which the carrier has seen, or which are the head
 }
 
 // carryRequest gives the request to the carrier, once it is there.
@@ -58,6 +60,9 @@ func (f *Flow) carryRequest() Action {
 		f.fail(0, err)
 		return Pause
 	}
+	if f.p.Wire {
+		return f.sendWire(out)
+	}
 	f.s.SetBody(Requests, out)
 	f.setHeader(Requests, "content-length", strconv.Itoa(len(out)))
 	f.request = forwarded
@@ -66,6 +71,10 @@ func (f *Flow) carryRequest() Action {
 
 // carryHeaders asks the carrier what becomes of an answer.
 func (f *Flow) carryHeaders(end bool) Action {
+	if f.p.Wire && f.x.Status == 200 && !end { // the host's, for the bytes that come: what else it says is an error of its own
+		f.response, f.carried.headless = carries, true
+		return Pause
+	}
 	f.begin(PhaseResponseHeader)
 	if err := f.call(0, func() (err error) {
 		f.carried.manner, err = f.p.carrier.CarryAnswer(&f.x)
@@ -114,6 +123,11 @@ func (f *Flow) carryBody(size int, end bool) Action {
 		f.border(502, "answer_too_large", "the provider's answer is larger than the %d bytes that this gateway takes", f.p.MaxResponseBytes)
 		return Continue
 	}
+	if c.headless {
+		if action, done := f.carryHead(end); done {
+			return action
+		}
+	}
 	if c.manner == Whole && !end {
 		return Pause
 	}
@@ -151,6 +165,35 @@ func (f *Flow) carryBody(size int, end bool) Action {
 	}
 	f.s.SetBody(Responses, out)
 	return Continue
+}
+
+// carryHead reads the head of an answer that comes as bytes, and asks the carrier what becomes of it. done says that there is nothing else
+// to do for now.
+func (f *Flow) carryHead(end bool) (action Action, done bool) {
+	in := f.s.Body(Responses)
+	size, readable := f.readHead(in)
+	if size == 0 && readable && !end {
+		return Pause, true
+	}
+	f.carried.headless, f.carried.taken = false, size
+	if size == 0 {
+		f.x.Status = 0
+	}
+	err := f.call(0, func() (err error) {
+		f.carried.manner, err = f.p.carrier.CarryAnswer(&f.x)
+		return err
+	})
+	switch {
+	case err != nil:
+		f.fail(0, err)
+		return Continue, true
+	case f.carried.manner == Untouched:
+		f.response = passes
+		f.removeHeader(Responses, "content-length") // should it break off
+		f.s.SetBody(Responses, in[size:])
+		return Continue, true
+	}
+	return 0, false
 }
 
 // Frames says how the events of the answer stand one behind the other at the client's, for the error that ends one which a

@@ -29,6 +29,9 @@ func (c *courier) CarryRequest(x *module.Exchange, body []byte) ([]byte, error) 
 }
 
 func (c *courier) CarryAnswer(x *module.Exchange) (module.Manner, error) {
+	if x.Status == 0 {
+		return 0, module.Refuse(502, "unreadable_answer", "broken off")
+	}
 	x.SetResponseHeader("x-carried", c.manner)
 	switch c.manner {
 	case "whole":

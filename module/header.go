@@ -4,10 +4,11 @@ package module
 // Wasm costs more than looking through them (BenchmarkPipelineChat, docs/benchmarks.md), and nobody else changes them
 // while this filter holds them.
 type headers struct {
-	loaded  bool
-	pairs   [][2]string
-	changes []change // that the host has not been told of yet
-	few     [fewChanges]change
+	loaded   bool
+	pairs    [][2]string
+	changes  []change // that the host has not been told of yet
+	few      [fewChanges]change
+	replaced bool // the host has others
 }
 
 // change is a header that is set or removed.
@@ -80,8 +81,9 @@ const fewChanges = 8
 // flushHeaders tells the host what has been changed. It is called before a side goes on.
 func (f *Flow) flushHeaders(side Side) {
 	h := &f.headers[side]
-	if len(h.changes) > fewChanges {
+	if len(h.changes) > fewChanges || h.replaced {
 		f.s.ReplaceHeaders(side, h.pairs)
+		h.replaced = false
 	} else {
 		for _, c := range h.changes {
 			if c.remove {

@@ -22,6 +22,8 @@ type settings struct {
 	// allow_on_headers_stop_iteration): headers then leave before the body has been looked at, so modules can refuse
 	// but not change headers, and a refused answer keeps its status.
 	NoHeaderPause bool `json:"no_header_pause"`
+	// Wire is for a carrier whose host takes requests as bytes, and gives answers so.
+	Wire bool `json:"wire"`
 }
 
 type moduleSettings struct {

@@ -88,6 +88,9 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 	if f.ended {
 		return Pause
 	}
+	if f.request == forwarded && f.p.Wire {
+		return Pause // all of it has gone on, but for its end
+	}
 	if f.request == forwarded || f.request == atStart {
 		return Continue
 	}
@@ -95,7 +98,13 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 		f.tooLarge()
 		return Pause
 	}
-	if !end {
+	switch {
+	case f.p.Wire && !f.wireWhole(size):
+		if end {
+			f.border(411, "length_required", "the length of the request is not known any more: what stands behind Leash's modules must leave content-length as it is")
+		}
+		return Pause
+	case !end && !f.p.Wire:
 		return Pause
 	}
 	return f.endRequest()
@@ -105,6 +114,8 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 func (f *Flow) OnRequestTrailers() Action {
 	switch {
 	case f.ended:
+		return Pause
+	case f.request == forwarded && f.p.Wire:
 		return Pause
 	case f.request == forwarded || f.request == atStart:
 		return Continue
@@ -209,7 +220,11 @@ func (f *Flow) sendBody() {
 	switch {
 	case f.x.Request != nil && f.x.Request.Edited():
 		f.body = f.x.Request.Bytes()
-	case !f.bodySet:
+	case f.bodySet:
+	case f.header(Requests, "content-length") == "" && !f.p.NoHeaderPause: // it came in chunks, which not every provider reads
+		f.setHeader(Requests, "content-length", strconv.Itoa(len(f.body)))
+		return
+	default:
 		return
 	}
 	f.s.SetBody(Requests, f.body)

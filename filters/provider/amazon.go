@@ -16,26 +16,30 @@ func (p *Provider) amazons(contentType string) bool {
 // amazonStream is stream for answers in Amazon's framing: what has come in whole messages goes on.
 func (p *Provider) amazonStream(x *module.Exchange, attempt *attempt, body []byte, end bool) (out []byte, wait bool, err error) {
 	a := &attempt.answer
-	a.held, err = a.events.Feed(a.held, body)
-	if end {
-		a.held = a.events.End(a.held)
+	before := a.failure
+	if a.held, err = a.events.Feed(a.held, body); err != nil {
+		a.failure = unreadableAnswer
 	}
-	if !a.begun {
-		failure := a.events.Failure()
-		switch {
-		case !a.events.Begun() && failure == "":
-			return nil, true, nil
-		case !a.events.Begun() && !attempt.last && err != nil:
-			return nil, false, p.unreadable(x, attempt, err.Error())
-		case !a.events.Begun() && !attempt.last:
-			return nil, false, p.notAnAnswer(x, attempt, failure)
-		case !a.events.Begun() && err != nil:
-			p.fail(x, attempt, unreadableAnswer)
-		case !a.events.Begun():
-			p.fail(x, attempt, errorInAnswer)
+	a.told()
+	if end {
+		if a.held = a.events.End(a.held); a.failure == "" && a.events.Failure() != "" {
+			a.failure = streamCut
 		}
-		a.begun = true
+	}
+	switch {
+	case !a.events.Begun() && a.failure == "":
+		return nil, true, nil
+	case !a.events.Begun() && err != nil:
+		return nil, false, p.unreadable(x, attempt, err.Error())
+	case !a.events.Begun() && a.failure == streamCut:
+		return nil, false, p.unreadable(x, attempt, "its stream ended before it began")
+	case !a.events.Begun():
+		return nil, false, p.notAnAnswer(x, attempt, a.events.Failure())
+	}
+	if a.begun = true; a.failure == "" {
 		p.settle(x, attempt)
+	} else if a.failure != before {
+		p.broken(x, attempt)
 	}
 	out, a.held = a.held, a.held[:0]
 	return out, false, nil

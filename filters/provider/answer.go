@@ -17,25 +17,34 @@ type answer struct {
 	streams bool
 	events  *translate.Stream // nil where nothing is translated
 	decoder llm.Decoder
-	begun   bool   // the stream has shown that it is one
-	held    []byte // what has come before
+	encoder llm.Encoder // of a stream that is not translated
+	begun   bool        // the stream has shown that it is one
+	ended   bool        // an event has come behind which it may end; of one that is not translated
+	over    bool        // it has been ended with an error
+	failure string      // the class of what a stream ended with, where that was no good end
+	held    []byte      // what has come before
 	out     []byte
 }
 
 // CarryAnswer decides what becomes of the answer.
 func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	a := module.Local[attempt](x)
+	if x.Status == 0 {
+		return 0, p.unreadable(x, a, "it broke off before it began")
+	}
 	a.answer.failed = x.Status < 200 || x.Status > 299
 	if a.answer.failed {
 		p.settle(x, a)
 	} else {
 		a.traced.pass(x)
 	}
-	if a.translation == nil && (a.last || a.answer.failed) {
+	encoding := x.ResponseHeader("content-encoding")
+	plain := encoding == "" || strings.EqualFold(encoding, "identity")
+	switch {
+	case a.translation == nil && (a.answer.failed || a.last && !plain):
 		p.settle(x, a)
 		return module.Untouched, nil // there is nobody else to be asked, whatever it is
-	}
-	if encoding := x.ResponseHeader("content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	case !plain:
 		return 0, p.unreadable(x, a, "it is encoded though it was asked for plain")
 	}
 	kind, _, _ := strings.Cut(x.ResponseHeader("content-type"), ";")
@@ -52,7 +61,8 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	case a.answer.streams:
 		return module.Pieces, nil
 	case a.translation == nil && x.Format == llm.GoogleStream:
-		a.answer.streams, a.answer.decoder.Framing = true, llm.JSONArray
+		a.answer.streams, a.answer.decoder.Framing, a.answer.encoder.Framing = true, llm.JSONArray, llm.JSONArray
+		x.Frames(llm.JSONArray)
 		return module.Pieces, nil
 	case a.translation != nil:
 		x.SetResponseHeader("content-type", "application/json")
@@ -69,8 +79,10 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	case a.answer.streams:
 		return p.stream(x, a, body, end)
 	}
-	if message, failed := failureIn(body); failed {
+	if message, failed := failureIn(body); failed && (a.translation != nil || !a.last) {
 		return nil, false, p.notAnAnswer(x, a, message)
+	} else if failed {
+		p.fail(x, a, errorInAnswer) // as the provider has said it
 	}
 	if a.translation == nil {
 		_, err = llm.ParseResponse(x.Format, body)
@@ -83,74 +95,6 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	}
 	p.settle(x, a)
 	return out, false, nil
-}
-
-// stream translates what has come of a stream. Nothing of it goes on before its first event has come and is no error: until then
-// another provider may be asked.
-func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end bool) (out []byte, wait bool, err error) {
-	a := &attempt.answer
-	if a.begun && a.events == nil {
-		return body, false, nil
-	}
-	if p.api == translate.Converse {
-		return p.amazonStream(x, attempt, body, end)
-	}
-	a.out = a.out[:0]
-	err = a.decoder.Feed(body, func(f llm.Frame) error { return p.event(x, attempt, f) })
-	if err == nil && end {
-		err = a.decoder.Flush(func(f llm.Frame) error { return p.event(x, attempt, f) })
-	}
-	switch {
-	case err != nil && !a.begun:
-		if _, ok := err.(*module.Refusal); ok { //nolint:errorlint // event wraps nothing
-			return nil, false, err
-		}
-		return nil, false, p.unreadable(x, attempt, err.Error())
-	case end && !a.begun && !attempt.last:
-		return nil, false, p.unreadable(x, attempt, "its stream ended before it began")
-	case a.events == nil:
-		a.held = append(a.held, body...)
-		return a.held, !a.begun, nil
-	case err != nil:
-		a.out = a.events.Fail(a.out, 502, "unreadable_answer", "the provider's stream cannot be read: "+err.Error())
-	}
-	if end {
-		a.out = a.events.End(a.out)
-	}
-	a.held = append(a.held, a.out...)
-	if out = a.held; !a.begun && !end {
-		return nil, true, nil
-	}
-	a.held = a.held[:0]
-	return out, false, nil
-}
-
-// event takes one event of a stream.
-func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err error) {
-	a := &attempt.answer
-	if f.Data == nil {
-		return nil
-	}
-	if !a.begun {
-		format := x.Format
-		if a.events != nil {
-			format = attempt.translation.Format()
-		}
-		first, err := llm.ParseEvent(format, f.Data)
-		if err != nil {
-			return err
-		}
-		if first.Error && !attempt.last {
-			message, _ := failureIn(f.Data)
-			return p.notAnAnswer(x, attempt, message)
-		}
-		a.begun = true
-		p.settle(x, attempt)
-	}
-	if a.events != nil {
-		a.out, err = a.events.Event(a.out, f.Data)
-	}
-	return err
 }
 
 // unreadable is the error where an answer is none.
@@ -190,6 +134,7 @@ var (
 const (
 	unreadableAnswer = "unreadable_answer"
 	errorInAnswer    = "error_in_answer" // that the status says nothing of
+	streamCut        = "stream_cut"      // an answer that had begun well
 	timedOut         = "timeout"
 )
 
@@ -234,13 +179,7 @@ func (p *Provider) tell(x *module.Exchange, a *attempt, class string, change fun
 		return
 	}
 	a.settled, a.traced.class, a.traced.goesOn = true, class, class == ""
-	var now breaker.State
-	breaker.Update(x.Shared(), p.name, func(s *breaker.State) {
-		change(s)
-		now = *s
-	})
-	x.Observe(openUntil, now.OpenUntil(), p.name)
-	x.Observe(coolUntil, now.CoolUntil(), p.name)
+	p.change(x, change)
 	x.Count(attempts, 1, p.name, a.label, strconv.Itoa(x.Status))
 	if class != "" {
 		x.Count(errorsOf, 1, p.name, a.label, class)
@@ -248,6 +187,17 @@ func (p *Provider) tell(x *module.Exchange, a *attempt, class string, change fun
 	if x.Status != 0 {
 		x.Observe(firstByte, x.Now().Sub(x.Started).Milliseconds(), p.name, a.label)
 	}
+}
+
+// change tells the breaker, and of its state.
+func (p *Provider) change(x *module.Exchange, change func(*breaker.State)) {
+	var now breaker.State
+	breaker.Update(x.Shared(), p.name, func(s *breaker.State) {
+		change(s)
+		now = *s
+	})
+	x.Observe(openUntil, now.OpenUntil(), p.name)
+	x.Observe(coolUntil, now.CoolUntil(), p.name)
 }
 
 // retryAfter is how long the provider wants to be left alone; 0 where it does not say. OpenAI says it in milliseconds too.

@@ -145,7 +145,7 @@ func TestAnswersOfAmazonsThatAreNone(t *testing.T) {
 		"an error":                              {chatRequest, first(), moduletest.Exchange{Status: 429, Answer: `{"message":"Too many requests"}`}, 429, "Too many requests", false},
 		"garbage":                               {chatRequest, first(), moduletest.Exchange{Answer: `{"outp`}, 502, "unreadable_answer", true},
 		"an error that begins a stream":         {chatStream, first(), moduletest.Exchange{AnswerHeader: amazons, AnswerChunks: []string{broken}}, 502, "slow down", true},
-		"likewise, and nobody else":             {chatStream, nil, moduletest.Exchange{AnswerHeader: amazons, AnswerChunks: []string{broken}}, 200, "slow down", false},
+		"likewise, and nobody else":             {chatStream, nil, moduletest.Exchange{AnswerHeader: amazons, AnswerChunks: []string{broken}}, 502, "slow down", true},
 		"a stream that is none":                 {chatStream, first(), moduletest.Exchange{AnswerHeader: amazons, AnswerChunks: []string{strings.Repeat("no stream ", 9)}}, 502, "unreadable_answer", true},
 		"a stream that ends before it begins":   {chatStream, first(), moduletest.Exchange{AnswerHeader: amazons, AnswerChunks: []string{amazonsStream()[:30]}}, 502, "ended before", true},
 		"a stream that breaks off in its midst": {chatStream, first(), moduletest.Exchange{AnswerHeader: amazons, AnswerChunks: []string{amazonsStream()[:300]}}, 200, "stream_cut", false},

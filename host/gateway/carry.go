@@ -26,7 +26,9 @@ func (x *exchange) carry(headers *abi.Headers, to target) bool {
 	if !x.keep() {
 		return x.gaveUp()
 	}
-	x.clock.bound(to.timeouts.total, to.timeouts.idle)
+	// An attempt is bounded likewise, and has to be the first: it can still end a stream with an error.
+	const slack = time.Second
+	x.clock.bound(to.timeouts.total+slack, to.timeouts.idle+slack)
 	for number := 1; ; number++ {
 		p := x.generation.providers[headers.Value(targetHeader+strconv.Itoa(number))]
 		if p == nil { // only the first can be missing: who would have asked for the next one?
@@ -97,6 +99,7 @@ type attempt struct {
 	cancel     context.CancelCauseFunc
 	clock      watch
 
+	over    bool          // the end of its answer has come
 	decided chan struct{} // closed when it is known whether the answer goes on; guards missed
 	missed  bool          // it does not: the next provider is asked
 }
@@ -179,7 +182,8 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 		return a.unanswered()
 	}
 	defer p.end()
-	a.clock.bound(p.total, p.idle)
+	bounds := timeouts{idle: p.idle, total: p.total}.within(a.to.own)
+	a.clock.bound(bounds.total, bounds.idle)
 	response, err := p.roundTrip(r)
 	if err != nil {
 		return a.unanswered()
@@ -190,10 +194,11 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	h := responseHeaders(response)
 	if shortBody(a.x.request, response) {
 		body := make([]byte, response.ContentLength)
-		if _, err := io.ReadFull(response.Body, body); err != nil {
+		n, err := io.ReadFull(response.Body, body)
+		if err != nil && a.ctx.Err() != nil {
 			return a.broken()
 		}
-		a.answer(h, body)
+		a.answer(h, body[:n]) // whether that is all of it, the module finds out
 		return a.ended()
 	}
 	a.x.do(func() {
@@ -272,6 +277,7 @@ func (a *attempt) late() bool {
 
 // ended waits, where the provider has said all, for what becomes of it.
 func (a *attempt) ended() bool {
+	a.over = true
 	select {
 	case <-a.decided:
 		return !a.missed && a.x.await()
@@ -282,26 +288,27 @@ func (a *attempt) ended() bool {
 
 // broken is an attempt that has come to an end in its course. Where nothing of its answer has gone on, another takes its place.
 func (a *attempt) broken() bool {
-	select {
-	case <-a.decided:
-		if a.missed {
-			return false
-		}
-		a.late()
-		return a.x.deliver()
-	default:
-	}
 	x := a.x
+	late := a.late()
 	if x.ctx.Err() != nil { // the exchange itself is over: its time is up, or the client has left
-		a.late()
 		return x.gaveUp()
 	}
-	instead := unavailable
-	if a.late() {
-		instead = timedOut
+	x.do(func() {
+		if a.attributes.response != nil && !a.over { // its beginning has come: the module ends it for the client, or says what becomes of it
+			a.chain.OnResponseData(nil, true)
+		}
+	})
+	select {
+	case <-a.decided:
+		return !a.missed && x.await()
+	default:
 	}
 	if a.last {
-		x.reply(instead)
+		if late {
+			x.reply(timedOut)
+		} else {
+			x.reply(unavailable)
+		}
 		return x.await()
 	}
 	x.do(func() {

@@ -68,7 +68,7 @@ func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options
 			}
 		}
 		n.carriers[name] = len(n.plugins)
-		n.plugins = append(n.plugins, c.Carrier(name, strings.TrimRight(p.base.EscapedPath(), "/")))
+		n.plugins = append(n.plugins, c.Carrier(name, strings.TrimRight(p.base.EscapedPath(), "/"), false))
 	}
 	if err := n.findMachines(ctx, o.ModulesDir); err != nil {
 		return nil, err

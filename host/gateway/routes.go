@@ -38,7 +38,8 @@ type lane struct {
 	kind     *config.Kind
 	base     string // path of the base URL
 	timeouts timeouts
-	on       []int // the statuses after which the next target is asked; none: the usual ones
+	own      config.RouteTimeouts // what of them the route says
+	on       []int                // the statuses after which the next target is asked; none: the usual ones
 }
 
 // A target is where an exchange goes.
@@ -46,6 +47,7 @@ type target struct {
 	provider string // "": to where the headers of the module route say, by the module provider
 	path     string // at the provider
 	timeouts timeouts
+	own      config.RouteTimeouts
 	on       []int
 }
 
@@ -69,7 +71,7 @@ func newRoutes(c *config.Config, o Options) *routes {
 		}
 	}
 	for _, l := range c.Lanes() {
-		one := lane{provider: l.Provider, timeouts: longest.within(l.Timeouts), on: l.On}
+		one := lane{provider: l.Provider, timeouts: longest.within(l.Timeouts), own: l.Timeouts, on: l.On}
 		if p := c.Providers[l.Provider]; p != nil {
 			one.kind, one.base, one.timeouts = p.Description(), baseURL(l.Provider, c, o).EscapedPath(), ofProvider(p).within(l.Timeouts)
 		}
@@ -100,7 +102,7 @@ func (t *routes) find(method, path, chosen string) (target, bool) {
 	if method != "POST" || !ok {
 		return target{}, false
 	}
-	to := target{provider: l.provider, timeouts: l.timeouts, on: l.on}
+	to := target{provider: l.provider, timeouts: l.timeouts, own: l.own, on: l.on}
 	if l.provider != "" {
 		to.path = l.kind.PathAt(l.base, path)
 	}

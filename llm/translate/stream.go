@@ -104,8 +104,8 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 	return s.dst, nil
 }
 
-// errCut is what a client reads of a stream that broke off.
-const errCut = "the provider's stream ended before its answer did"
+// ErrCut is what a client reads of a stream that broke off.
+const ErrCut = "the provider's stream ended before its answer did"
 
 // End appends what ends the stream for the client, once the provider's has: after an answer that was not ended an error, so
 // that no client takes a part for the whole.
@@ -122,7 +122,7 @@ func (s *Stream) End(dst []byte) []byte {
 // complete ends an answer whose last event has come.
 func (s *Stream) complete(dst []byte) []byte {
 	if !s.finished {
-		return s.Fail(dst, 502, "stream_cut", errCut)
+		return s.Fail(dst, 502, "stream_cut", ErrCut)
 	}
 	s.dst = dst
 	s.start()

@@ -1,0 +1,138 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/mock"
+)
+
+// breaks are the ways in which a provider may leave a stream in its midst.
+var breaks = map[string]mock.Behavior{
+	"closing the connection":    {CutAfter: 2},
+	"in the middle of an event": {CutBytes: 700},
+	"resetting the connection":  {CutAfter: 2, Reset: true},
+	"falling silent":            {HangAfter: 2},
+	"telling an error":          {ErrorAfter: 2},
+}
+
+// cutErrors are pieces of the event with which a stream ends that broke off, by dialect.
+var cutErrors = map[string][]string{
+	"chat":      {`data: {"error":{"message":`, `"type":"server_error"`},
+	"responses": {"event: error", `"type":"error"`, `"message":`},
+	"messages":  {"event: error", `"type":"error","error":{"type":"api_error"`, `"message":`},
+	"gemini":    {`data: {"error":{"code":50`, `"status":"`},
+}
+
+// breaking is pairs with short patience, and routes to each provider alone.
+func breaking() string {
+	var routes strings.Builder
+	for provider, model := range models {
+		fmt.Fprintf(&routes, "  - {model: %s-alone, stream_errors: true, timeouts: {idle: 1s}, provider: %s, upstream_model: %s}\n", provider, provider, model)
+		fmt.Fprintf(&routes, "  - {model: %s-first, timeouts: {idle: 1s}, targets: [{provider: %s, model: %s}, {provider: %s, model: %s}]}\n",
+			provider, provider, model, after[provider], models[after[provider]])
+	}
+	return strings.Replace(three, "routes:\n", "routes:\n"+routes.String(), 1)
+}
+
+// TestAStreamThatBreaksOffIsNeverCutSilently breaks streams of each provider in each way, and reads what each client does.
+func TestAStreamThatBreaksOffIsNeverCutSilently(t *testing.T) {
+	t.Parallel()
+	onEngines(t, testAStreamThatBreaksOffIsNeverCutSilently)
+}
+
+func testAStreamThatBreaksOffIsNeverCutSilently(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
+	g := start(t, breaking(), p)
+	for name, behavior := range breaks {
+		for _, m := range p.Fleet {
+			m.SetFaults(behavior)
+		}
+		t.Run(name, func(t *testing.T) {
+			for provider := range models {
+				for _, d := range dialects {
+					for _, route := range []string{"alone", "first"} {
+						if !p.Fleet[provider].serves(d) || route == "first" && d.name == "responses" {
+							continue // the mock has none
+						}
+						t.Run(d.name+" of "+provider+" "+route, func(t *testing.T) {
+							t.Parallel()
+							status, body := outcome(d.request(g.with(t), provider+"-"+route, "say: one two three four five six seven eight nine ten", true))
+							if status != 200 {
+								t.Fatalf("got %d %s", status, body)
+							}
+							wantEvents(t, body)
+							wantAll(t, body, cutErrors[d.name])
+						})
+					}
+				}
+			}
+		})
+		for _, m := range p.Fleet {
+			m.ClearFaults()
+		}
+	}
+	// Then the same streams are whole.
+	for provider := range models {
+		for _, d := range dialects {
+			if p.Fleet[provider].serves(d) {
+				a := do(t, d.request(g, provider+"-alone", "say: well done", true))
+				wantEvents(t, a.Body)
+				wantAll(t, a.Body, d.events)
+				if strings.Contains(a.Body, `"error":{`) {
+					t.Errorf("%s of %s: got %s", d.name, provider, a.Body)
+				}
+			}
+		}
+	}
+	page := get(t, g.Control+"/metrics").Body
+	eventually(t, "the streams that broke off to be counted", func() bool {
+		page = get(t, g.Control+"/metrics").Body
+		return sum(t, page, "leash_attempt_errors_total", `provider="openai"`, `class="stream_cut"`) > 0
+	})
+}
+
+// wantEvents fails where an event of a stream is not complete.
+func wantEvents(t testing.TB, stream string) {
+	t.Helper()
+	if !strings.HasSuffix(stream, "\n\n") && !strings.HasSuffix(stream, "\r\n\r\n") {
+		t.Errorf("the last event is not complete in %q", stream)
+	}
+	for line := range strings.Lines(stream) {
+		data, found := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "data: ")
+		if found && data != "[DONE]" && !json.Valid([]byte(data)) {
+			t.Errorf("event %q is no JSON", data)
+		}
+	}
+}
+
+// TestAStreamThatBreaksOffBeforeItBeganIsAnError has no answer of which half has gone on.
+func TestAStreamThatBreaksOffBeforeItBeganIsAnError(t *testing.T) {
+	t.Parallel()
+	onEngines(t, testAStreamThatBreaksOffBeforeItBeganIsAnError)
+}
+
+func testAStreamThatBreaksOffBeforeItBeganIsAnError(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
+	g := start(t, breaking(), p)
+	for _, m := range p.Fleet {
+		m.SetFaults(mock.Behavior{CutBytes: 5})
+	}
+	for provider := range models {
+		for _, d := range dialects {
+			if !p.Fleet[provider].serves(d) {
+				continue
+			}
+			for _, stream := range []bool{true, false} {
+				a := do(t, d.request(g, provider+"-alone", "say: well done", stream))
+				if a.Status != http.StatusBadGateway && a.Status != http.StatusServiceUnavailable {
+					t.Errorf("%s of %s: got %d %s", d.name, provider, a.Status, a.Body)
+				}
+				wantAll(t, a.Body, d.failure)
+			}
+		}
+	}
+}

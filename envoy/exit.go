@@ -1,0 +1,75 @@
+package envoy
+
+import (
+	"time"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/tcp/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// Where an answer breaks off, Envoy ends the exchange, and no filter can say a word. So the module that carries it sends the request as
+// the bytes of HTTP/1.0, whose answers end with their connection, to this internal listener, which sends it to the provider's
+// cluster: what becomes of that, the module sees an answer that ends (docs/decisions/105-answers-that-break-off.md).
+
+// exitName is the listener behind a provider's carrier, and the cluster that leads to it.
+func exitName(provider string) string { return "exit." + provider }
+
+// exitSlack is how much later than here what stands before ends an exchange that takes too long.
+const exitSlack = time.Second
+
+// toExit is the cluster that takes bytes to the listener.
+func toExit(provider string) *cluster.Cluster {
+	c := toInternal(exitName(provider))
+	c.UpstreamConfig = &core.TypedExtensionConfig{Name: "envoy.filters.connection_pools.tcp.generic", TypedConfig: pack(&tcp.TcpConnectionPoolProto{})}
+	return c
+}
+
+// exit is the listener.
+func (t *translation) exit(provider string) *listener.Listener {
+	return t.internalListener(&hcm.HttpConnectionManager{
+		StatPrefix:          exitName(provider),
+		HttpFilters:         []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
+		RouteSpecifier:      &hcm.HttpConnectionManager_RouteConfig{RouteConfig: t.exitRoutes(provider)},
+		HttpProtocolOptions: &core.Http1ProtocolOptions{AcceptHttp_10: true},
+		DelayedCloseTimeout: durationpb.New(0), // the end of an answer is the end of the connection
+		LocalReplyConfig:    t.carrierReplies(provider),
+	})
+}
+
+// exitRoutes lead to the provider's cluster, within the bounds of the route that the request has come by.
+func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
+	var routes []*route.Route
+	for _, lane := range t.c.Lanes() {
+		if lane.Provider != "" || lane.Timeouts.Idle == 0 && lane.Timeouts.Total == 0 {
+			continue
+		}
+		to := t.toProvider(provider)
+		within(to.Route, lane.Timeouts)
+		to.Route.RetryPolicy.PerTryTimeout = nil // that is for the attempt as a whole
+		routes = append(routes, &route.Route{
+			Match: &route.RouteMatch{
+				PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
+				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name)},
+			},
+			Action: to,
+		})
+	}
+	return &route.RouteConfiguration{
+		Name:             exitName(provider),
+		ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
+		VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: append(routes, &route.Route{
+			Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
+			Action: t.toProvider(provider),
+		})}},
+		RequestHeadersToRemove:  t.notForProviders(),
+		RequestHeadersToAdd:     t.headersOf(provider),
+		ResponseHeadersToRemove: append([]string{spanHeader}, notForClients...),
+	}
+}

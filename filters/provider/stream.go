@@ -1,0 +1,182 @@
+package provider
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/breaker"
+)
+
+// Whole events of a stream go on and nothing of one that is not: behind it an error must stand that a client can read. Nothing of a
+// stream goes on before its first event has come and is no error: until then another provider may be asked.
+
+// stream takes what has come of a stream.
+func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end bool) (out []byte, wait bool, err error) {
+	if p.api == translate.Converse {
+		return p.amazonStream(x, attempt, body, end)
+	}
+	a := &attempt.answer
+	before := a.failure
+	a.out = a.out[:0]
+	err = a.decoder.Feed(body, func(f llm.Frame) error { return p.event(x, attempt, f) })
+	switch {
+	case err != nil && !a.begun:
+		if _, ok := err.(*module.Refusal); ok { //nolint:errorlint // event wraps nothing
+			return nil, false, err
+		}
+		return nil, false, p.unreadable(x, attempt, err.Error())
+	case err != nil:
+		a.fail(x, unreadableAnswer, "the provider's stream cannot be read: "+err.Error())
+	case end:
+		if err := p.endStream(x, attempt); err != nil {
+			return nil, false, err
+		}
+	}
+	if a.held = append(a.held, a.out...); !a.begun {
+		return nil, true, nil
+	}
+	if a.told(); a.failure != before {
+		p.broken(x, attempt)
+	}
+	out, a.held = a.held, a.held[:0]
+	return out, false, nil
+}
+
+// event takes one event of a stream.
+func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err error) {
+	a := &attempt.answer
+	if f.Data != nil && !a.begun {
+		if err := p.begin(x, attempt, f.Data); err != nil {
+			return err
+		}
+	}
+	switch {
+	case a.over: // nothing can follow
+	case a.events == nil:
+		if f.Data != nil && !a.ended {
+			err = a.look(x.Format, f.Data)
+		}
+		a.out = a.encoder.Frame(a.out, f)
+	case f.Data != nil:
+		a.out, err = a.events.Event(a.out, f.Data)
+	}
+	return err
+}
+
+// begin looks at the first event, which may be an error.
+func (p *Provider) begin(x *module.Exchange, attempt *attempt, data []byte) error {
+	format := x.Format
+	if attempt.translation != nil {
+		format = attempt.translation.Format()
+	}
+	first, err := llm.ParseEvent(format, data)
+	if err != nil {
+		return err
+	}
+	if first.Error && (!attempt.last || attempt.translation != nil) {
+		message, _ := failureIn(data)
+		return p.notAnAnswer(x, attempt, message)
+	}
+	if attempt.answer.begun = true; !first.Error {
+		p.settle(x, attempt)
+	}
+	return nil
+}
+
+// endStream ends a stream for the client as the provider has ended it, or with an error where that broke off.
+func (p *Provider) endStream(x *module.Exchange, attempt *attempt) error {
+	a := &attempt.answer
+	// What stands last without the blank line behind it may be an event, as clients take it for one, or a part of one.
+	last := func(f llm.Frame) error {
+		format := x.Format
+		if attempt.translation != nil {
+			format = attempt.translation.Format()
+		}
+		if f.Data == nil {
+			return nil
+		}
+		if _, err := llm.ParseEvent(format, f.Data); err != nil {
+			return nil //nolint:nilerr // it was cut
+		}
+		if a.events == nil && a.decoder.Framing == llm.ServerSentEvents {
+			f.Raw = llm.AppendFrame(nil, f.Name, f.Data)
+		}
+		return p.event(x, attempt, f)
+	}
+	if err := a.decoder.Flush(last); err != nil && !a.begun {
+		return err
+	}
+	switch {
+	case !a.begun:
+		return p.unreadable(x, attempt, "its stream ended before it began")
+	case a.events != nil:
+		a.told()
+		if a.out = a.events.End(a.out); a.failure == "" && a.events.Failure() != "" {
+			a.failure = streamCut
+		}
+	case a.over:
+	case !a.ended:
+		a.fail(x, streamCut, translate.ErrCut)
+	default:
+		a.out = a.encoder.End(a.out)
+	}
+	return nil
+}
+
+// fail ends a stream with an error.
+func (a *answer) fail(x *module.Exchange, code, message string) {
+	if a.over, a.failure = true, code; a.events != nil {
+		a.out = a.events.Fail(a.out, 502, code, message)
+	} else {
+		a.out = a.encoder.Error(a.out, x.Format, 502, code, message)
+	}
+}
+
+// endings are what an event holds, as a name or a value, that ends a stream, or a choice of it, in each format. (In a text these would stand
+// between escaped quotes.) Most events hold none, and need not be parsed.
+var endings = map[llm.Format][][]byte{
+	llm.OpenAIChat:        {[]byte("[DONE]"), []byte(`"finish_reason"`)},
+	llm.OpenAICompletions: {[]byte("[DONE]"), []byte(`"finish_reason"`)},
+	llm.OpenAIResponses:   {[]byte(`"response.completed"`), []byte(`"response.incomplete"`), []byte(`"response.failed"`)},
+	llm.AnthropicMessages: {[]byte(`"message_stop"`)},
+	llm.GoogleStream:      {[]byte(`"finishReason"`), []byte(`"blockReason"`)},
+}
+
+var blockReason = []byte(`"blockReason"`)
+
+// look finds out whether a stream that ends behind an event is whole. Of several choices one that has ended is enough: some providers send
+// no [DONE].
+func (a *answer) look(f llm.Format, data []byte) error {
+	ends := slices.ContainsFunc(endings[f], func(ending []byte) bool { return bytes.Contains(data, ending) })
+	if !ends && !bytes.Contains(data, errorName) {
+		return nil
+	}
+	e, err := llm.ParseEvent(f, data)
+	if err != nil {
+		return err
+	}
+	if a.ended = e.Done || e.Error || len(e.Finish) > 0 || bytes.Contains(data, blockReason); e.Error {
+		a.failure = errorInAnswer
+	}
+	return nil
+}
+
+// told notes an error that the provider has told in a stream that is translated.
+func (a *answer) told() {
+	if a.events != nil && a.failure == "" && a.events.Failure() != "" {
+		a.failure = errorInAnswer
+	}
+}
+
+// broken tells of a stream that did not end well.
+func (p *Provider) broken(x *module.Exchange, a *attempt) {
+	if !a.settled {
+		p.fail(x, a, a.answer.failure)
+		return
+	}
+	p.change(x, func(s *breaker.State) { s.Fail(x.Now(), p.breaker) })
+	x.Count(errorsOf, 1, p.name, a.label, a.answer.failure)
+}

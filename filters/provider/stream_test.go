@@ -1,0 +1,98 @@
+package provider
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module/moduletest"
+)
+
+// wholeStreams are streams as their providers send them, by the format of their clients.
+var wholeStreams = map[string]struct {
+	config, path, request, stream, failure string
+	json                                   bool // the client reads a JSON array
+}{
+	"chat": {
+		openai, "/v1/chat/completions", chatStream,
+		"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"well \"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"}}]}\n\n" +
+			"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+		`data: {"error":{"message":"the provider's stream ended before its answer did"`, false,
+	},
+	"messages":      {claude, "/v1/messages", claudeStreamed, claudeStream, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"", false},
+	"Google's":      {gemini, geminiSSE, geminiRequest, "data: " + geminiChunk + "\r\n\r\ndata: " + geminiLast + "\r\n\r\n", `data: {"error":{"code":502`, false},
+	"Google's JSON": {gemini, "/v1beta/models/m:streamGenerateContent", geminiRequest, "[" + geminiChunk + "\r\n,\r\n" + geminiLast + "\r\n]", `{"error":{"code":502`, true},
+	"translated":    {claude, "/v1/chat/completions", chatStream, claudeStream, `data: {"error":{"message":"the provider's stream ended before its answer did"`, false},
+}
+
+const (
+	geminiChunk = `{"candidates":[{"content":{"parts":[{"text":"well "}],"role":"model"},"index":0}]}`
+	geminiLast  = `{"candidates":[{"content":{"parts":[{"text":"done"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}}`
+)
+
+// TestAStreamThatBreaksOffEndsWithAnError cuts streams at every byte: what the client reads is whole events, and behind them an error in its own
+// form, unless the answer was complete.
+func TestAStreamThatBreaksOffEndsWithAnError(t *testing.T) {
+	for name, tc := range wholeStreams {
+		t.Run(name, func(t *testing.T) {
+			header := sse
+			if tc.json {
+				header = map[string]string{"content-type": "application/json"}
+			}
+			complete := false
+			for cut := 0; cut <= len(tc.stream); cut++ {
+				got := newHost(t, tc.config).Do(moduletest.Exchange{
+					Path: tc.path, Request: tc.request, AnswerHeader: header, AnswerChunks: []string{tc.stream[:cut/2], tc.stream[cut/2 : cut]},
+				})
+				switch {
+				case got.Status == 502 && !complete:
+				case got.Status != 200:
+					t.Fatalf("cut at %d: got %d %q", cut, got.Status, got.Body)
+				case !strings.Contains(got.Body, tc.failure):
+					complete = true
+				case complete:
+					t.Fatalf("cut at %d: got %q, though it was complete before", cut, got.Body)
+				}
+				readable(t, tc.json, got.Body)
+			}
+			if !complete {
+				t.Error("the whole stream is taken for one that was cut")
+			}
+		})
+	}
+}
+
+// readable fails where an event of a stream holds no JSON.
+func readable(t *testing.T, array bool, stream string) {
+	t.Helper()
+	var d llm.Decoder
+	if array && strings.HasPrefix(stream, "[") {
+		d.Framing = llm.JSONArray
+	}
+	check := func(f llm.Frame) error {
+		if f.Data != nil && string(f.Data) != "[DONE]" {
+			return llm.Check(f.Data)
+		}
+		return nil
+	}
+	err := d.Feed([]byte(stream), check)
+	if err == nil {
+		err = d.Flush(check)
+	}
+	if err != nil {
+		t.Fatalf("%v in %q", err, stream)
+	}
+}
+
+func TestStreamsThatBreakOffAreCounted(t *testing.T) {
+	const began = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"well \"}}]}\n\n"
+	for class, rest := range map[string]string{
+		"stream_cut": "data: {\"choi", "error_in_answer": "data: {\"error\":{\"message\":\"broken\"}}\n\n", "unreadable_answer": "data: {\"finish_reason\"\n\n",
+	} {
+		h := newHost(t, openai)
+		h.Do(moduletest.Exchange{Request: chatStream, AnswerHeader: sse, AnswerChunks: []string{began, rest}, Header: first(LabelHeader, "gpt-*")})
+		if series := "leash_attempt_errors_total.[provider=openai].[model=gpt-*].[class=" + class + "]"; h.Metrics[series] != 1 {
+			t.Errorf("%s: got %v", class, h.Metrics)
+		}
+	}
+}
