@@ -44,9 +44,8 @@ build/modules/all.wasm: FORCE
 $(examples:%=build/modules/%.wasm): build/modules/%.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/$*
 
-# What these modules never look at, their hosts need not call them for.
+# What this module never looks at, its hosts need not call it for.
 build/modules/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
-build/modules/route.wasm: tags := leash_no_response_body
 
 # Tells what of it has run: leash module test --cover.
 build/modules/hello.cover.wasm: FORCE

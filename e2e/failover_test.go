@@ -89,7 +89,7 @@ func testNoKeyReachesAnotherProvider(t *testing.T, p ports) {
 
 func TestTheProviderThatAnswersIsLogged(t *testing.T) {
 	t.Parallel()
-	onEngines(t, testTheProviderThatAnswersIsLogged)
+	everyWay(t, testTheProviderThatAnswersIsLogged)
 }
 
 func testTheProviderThatAnswersIsLogged(t *testing.T, p ports) {
