@@ -124,6 +124,7 @@ func isModelRoute(r *route.Route) bool {
 func (t *translation) pathRoute(r config.Route) *route.Route {
 	to := t.toProvider(r.Provider)
 	to.Route.PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
+	within(to.Route, r.Timeouts)
 	return &route.Route{
 		Name:                    r.Path,
 		Match:                   &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},
