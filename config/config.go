@@ -252,6 +252,8 @@ type Target struct {
 
 // RouteTimeouts bound a route's exchanges.
 type RouteTimeouts struct {
+	// Connect is for the connection, TLS included, in place of the provider's own; one that does not come about is tried once more.
+	Connect Duration `yaml:"connect" json:"connect,omitempty"`
 	// FirstByte is for the beginning of an answer; after it the next target is asked.
 	FirstByte Duration `yaml:"first_byte" json:"first_byte,omitempty"`
 	// Idle is for the next piece of an answer.

@@ -176,6 +176,9 @@ func (c *Config) checkRoutes(fail failer) {
 		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || len(r.Failover.On) > 0 || r.Failover.Attempts > 0 || r.StreamErrors):
 			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
+		if connect := r.Timeouts.Connect; connect > 0 && connect < leastConnect {
+			fail(path+".timeouts.connect", "such as 500ms", "is less than a millisecond")
+		}
 		c.checkTargets(r, path, fail)
 		// Only one of the two is set, and no model begins with a slash and is a path too.
 		if len(r.Tenants) > 0 || len(r.Headers) > 0 {

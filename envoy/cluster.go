@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"net"
 	"time"
 
@@ -24,18 +25,18 @@ func clusterName(provider string) string { return "provider." + provider }
 // protocolOptions is the name under which a cluster's HTTP options are found.
 const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-// cluster is a provider.
-func (t *translation) cluster(name string) *cluster.Cluster {
+// cluster is a provider, to which connections come about within a bound; 0 is the provider's own.
+func (t *translation) cluster(name string, connect config.Duration) *cluster.Cluster {
 	provider, base := t.c.Providers[name], t.baseURL(name)
 	host, port := config.HostPort(base)
 	c := &cluster.Cluster{
-		Name:                 clusterName(name),
+		Name:                 clusterWithin(name, connect),
 		AltStatName:          config.StatName(name),
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
-		ConnectTimeout:       durationpb.New(time.Duration(provider.Timeouts.Connect)),
+		ConnectTimeout:       durationpb.New(time.Duration(cmp.Or(connect, provider.Timeouts.Connect))),
 		DnsLookupFamily:      cluster.Cluster_V4_PREFERRED,
 		LoadAssignment: &endpoint.ClusterLoadAssignment{
-			ClusterName: clusterName(name),
+			ClusterName: clusterWithin(name, connect),
 			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
 				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{
 					Hostname: host, Address: address(host, uint32(port)),

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"slices"
 	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -47,10 +48,14 @@ func (t *translation) exit(provider string) *listener.Listener {
 func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 	var routes []*route.Route
 	for _, lane := range t.c.Lanes() {
-		if lane.Provider != "" || lane.Timeouts.Idle == 0 && lane.Timeouts.Total == 0 {
+		connect := t.c.ConnectBound(provider, lane.Timeouts)
+		if !slices.Contains(t.c.ConnectBounds(provider), connect) {
+			connect = 0 // the lane does not lead there
+		}
+		if lane.Provider != "" || lane.Timeouts.Idle == 0 && lane.Timeouts.Total == 0 && connect == 0 {
 			continue
 		}
-		to := t.toProvider(provider)
+		to := t.toProvider(provider, connect)
 		within(to.Route, lane.Timeouts)
 		to.Route.RetryPolicy.PerTryTimeout = nil // that is for the attempt as a whole
 		routes = append(routes, &route.Route{
@@ -66,7 +71,7 @@ func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 		ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
 		VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: append(routes, &route.Route{
 			Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
-			Action: t.toProvider(provider),
+			Action: t.toProvider(provider, 0),
 		})}},
 		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(provider),

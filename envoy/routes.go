@@ -85,7 +85,7 @@ func (t *translation) directRoutes(lane config.Lane) []*route.Route {
 	}
 	var routes []*route.Route
 	for _, prefix := range prefixes {
-		to := t.toProvider(lane.Provider)
+		to := t.toProvider(lane.Provider, t.c.ConnectBound(lane.Provider, lane.Timeouts))
 		to.Route.PrefixRewrite = kind.PathAt(t.basePath(lane.Provider), prefix)
 		within(to.Route, lane.Timeouts)
 		routes = append(routes, &route.Route{
@@ -122,7 +122,7 @@ func isModelRoute(r *route.Route) bool {
 }
 
 func (t *translation) pathRoute(r config.Route) *route.Route {
-	to := t.toProvider(r.Provider)
+	to := t.toProvider(r.Provider, t.c.ConnectBound(r.Provider, r.Timeouts))
 	to.Route.PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
 	within(to.Route, r.Timeouts)
 	return &route.Route{
@@ -158,10 +158,11 @@ func exactHeader(name, value string) *route.HeaderMatcher {
 	}}
 }
 
-func (t *translation) toProvider(name string) *route.Route_Route {
+// toProvider leads to a provider, to which a connection comes about within a bound; 0 is the provider's own.
+func (t *translation) toProvider(name string, connect config.Duration) *route.Route_Route {
 	provider, base := t.c.Providers[name], t.baseURL(name)
 	return &route.Route_Route{Route: &route.RouteAction{
-		ClusterSpecifier:     &route.RouteAction_Cluster{Cluster: clusterName(name)},
+		ClusterSpecifier:     &route.RouteAction_Cluster{Cluster: clusterWithin(name, connect)},
 		HostRewriteSpecifier: &route.RouteAction_HostRewriteLiteral{HostRewriteLiteral: authority(base)},
 		Timeout:              durationpb.New(time.Duration(provider.Timeouts.Total)),
 		IdleTimeout:          durationpb.New(time.Duration(provider.Timeouts.Idle)),

@@ -79,7 +79,10 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		if err := t.checkStatic(name); err != nil {
 			return nil, err
 		}
-		r.Clusters = append(r.Clusters, t.cluster(name))
+		r.Clusters = append(r.Clusters, t.cluster(name, 0))
+		for _, bound := range c.ConnectBounds(name) {
+			r.Clusters = append(r.Clusters, t.cluster(name, bound))
+		}
 		if !o.withoutCarriers {
 			carrier, err := t.carrier(name)
 			if err != nil {

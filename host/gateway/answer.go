@@ -32,7 +32,7 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 	}
 	p := x.generation.providers[to.provider]
 	x.attributes.provider = p
-	r := p.upstreamRequest(headers, to.path).WithContext(x.ctx)
+	r := p.upstreamRequest(headers, to.path).WithContext(connectWithin(x.ctx, to.timeouts.connect))
 	var body []byte
 	if _, whole := x.up.begun(); whole || p.proof != nil && p.proof.ofBody() {
 		if !x.keep() { // which does not wait where it is whole; providers get no trailers

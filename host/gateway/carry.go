@@ -172,7 +172,7 @@ func (a *attempt) send() bool {
 func (a *attempt) exchange(sent *abi.Headers) bool {
 	p := a.provider
 	path, _, _ := strings.Cut(sent.Value(":path"), "?")
-	r := p.upstreamRequest(sent, path).WithContext(a.ctx)
+	r := p.upstreamRequest(sent, path).WithContext(connectWithin(a.ctx, a.to.timeouts.connect))
 	body, _, _ := a.up.take()
 	setBody(r, body)
 	if !p.prove(r, body) {

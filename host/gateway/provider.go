@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -42,13 +40,9 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
 		propagate: c.Tracing.Propagate,
 	}
-	connect := time.Duration(configured.Timeouts.Connect)
-	dialer := &net.Dialer{Timeout: connect}
+	to := &dialer{connect: time.Duration(configured.Timeouts.Connect), failures: &p.counts.connectFailures}
 	p.transport = &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return p.dialed(dialer.DialContext(ctx, network, address))
-		},
-		DisableCompression: true, ForceAttemptHTTP2: true, TLSHandshakeTimeout: connect,
+		DialContext: to.dial, DialTLSContext: to.dialTLS, DisableCompression: true, ForceAttemptHTTP2: true,
 		MaxConnsPerHost: configured.Limits.Connections, MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleConnectionsTime,
 		WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
@@ -63,22 +57,8 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	if err != nil {
 		return nil, err
 	}
-	p.transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, ServerName: base.Hostname()}
+	to.tls = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, ServerName: base.Hostname(), NextProtos: []string{"h2", "http/1.1"}}
 	return p, nil
-}
-
-// A dialError says that no connection came about, and so that nothing has reached the provider.
-type dialError struct{ error }
-
-// Unwrap is why.
-func (e dialError) Unwrap() error { return e.error }
-
-func (p *provider) dialed(c net.Conn, err error) (net.Conn, error) {
-	if err != nil {
-		p.counts.connectFailures.Add(1)
-		return nil, dialError{err}
-	}
-	return c, nil
 }
 
 // begin takes a request into account, until end. It is false where as many as may be are under way, or the provider does not answer its

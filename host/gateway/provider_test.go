@@ -53,7 +53,8 @@ func (b *bench) interceptDial(f func(attempt int32) error) *atomic.Int32 {
 	dial, count := p.transport.DialContext, new(atomic.Int32)
 	p.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if err := f(count.Add(1)); err != nil {
-			return p.dialed(nil, err)
+			p.counts.connectFailures.Add(1)
+			return nil, dialError{err}
 		}
 		return dial(ctx, network, address)
 	}

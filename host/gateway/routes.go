@@ -51,8 +51,9 @@ type target struct {
 	on       []int
 }
 
-// timeouts bound an exchange: until its answer begins (0: no bound of its own), between two pieces of it, and in all.
-type timeouts struct{ first, idle, total time.Duration }
+// timeouts bound an exchange: until there is a connection (0: the provider's own bound), until its answer begins (0: no bound of its own),
+// between two pieces of it, and in all.
+type timeouts struct{ connect, first, idle, total time.Duration }
 
 func newRoutes(c *config.Config, o Options) *routes {
 	t := &routes{paths: map[string]target{}, lanes: map[string]lane{}}
@@ -87,7 +88,7 @@ func ofProvider(p *config.Provider) timeouts {
 // within sets those that a route gives.
 func (t timeouts) within(r config.RouteTimeouts) timeouts {
 	return timeouts{
-		first: time.Duration(r.FirstByte),
+		connect: time.Duration(r.Connect), first: time.Duration(r.FirstByte),
 		idle:  cmp.Or(time.Duration(r.Idle), t.idle),
 		total: cmp.Or(time.Duration(r.Total), t.total),
 	}
