@@ -212,6 +212,7 @@ func (c *Config) checkHealth(path string, p *Provider, fail failer) {
 	if h := p.HealthCheck; h.Path != "" && !plainPath(h.Path) {
 		fail(path+".health_check.path", "such as /models", "%q is not a plain path", h.Path)
 	}
+	p.Limits.RetryBudget.check(path+".limits.retry_budget", fail)
 	for _, l := range []struct {
 		field string
 		value int

@@ -172,6 +172,16 @@ type ProviderLimits struct {
 	Connections int `yaml:"connections" json:"connections,omitempty" jsonschema:"minimum=0"`
 	// Requests are how many may be under way; 0: any number.
 	Requests int `yaml:"requests" json:"requests,omitempty" jsonschema:"minimum=0"`
+	// RetryBudget bounds how many of the requests under way are there once more, because no connection came about the first time.
+	RetryBudget Budget `yaml:"retry_budget" json:"retry_budget,omitzero"`
+}
+
+// Budget bounds what is tried again, so that an outage does not multiply what is asked for. Without percent nothing is bounded.
+type Budget struct {
+	// Percent is how many tries there may be to a hundred requests.
+	Percent int `yaml:"percent" json:"percent,omitempty" jsonschema:"minimum=1,maximum=100"`
+	// Least is how many there may be in any case; by default 3 of retry_budget, and 10 of failover.
+	Least int `yaml:"least" json:"least,omitempty" jsonschema:"minimum=1"`
 }
 
 // Timeouts bound waiting for a provider.
@@ -269,6 +279,8 @@ type Failover struct {
 	On []int `yaml:"on" json:"on,omitempty"`
 	// Attempts is how many targets are asked at the most; by default all.
 	Attempts int `yaml:"attempts" json:"attempts,omitempty" jsonschema:"minimum=0"`
+	// Budget bounds the attempts after the first ones by the requests of the last seconds. Beyond it a request is sent to one target only.
+	Budget Budget `yaml:"budget" json:"budget,omitzero"`
 }
 
 // Module is one step of the pipeline.
@@ -318,6 +330,7 @@ func (p *Provider) setDefaults() {
 			*d.at = Duration(d.def)
 		}
 	}
+	p.Limits.RetryBudget.setDefault(leastRetries)
 	for _, d := range []struct {
 		at  *int
 		def int

@@ -44,6 +44,9 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	for _, p := range c.Providers {
 		p.setDefaults()
 	}
+	for i := range c.Routes {
+		c.Routes[i].Failover.Budget.setDefault(leastFailovers)
+	}
 	if root != nil {
 		c.check(d)
 	}

@@ -96,6 +96,7 @@ func (c *Config) routeConfig() Raw {
 		Tenants   []string          `json:"tenants,omitempty"`
 		Headers   map[string]string `json:"headers,omitempty"`
 		Attempts  int               `json:"attempts,omitempty"`
+		Budget    *Budget           `json:"budget,omitempty"`
 		FirstByte string            `json:"first_byte,omitempty"`
 		Fastest   bool              `json:"fastest,omitempty"`
 		Affinity  string            `json:"affinity,omitempty"`
@@ -112,6 +113,9 @@ func (c *Config) routeConfig() Raw {
 		}
 		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts, Fastest: r.Prefer == "latency", Affinity: r.Affinity}
 		one.Name, one.Through = c.names(r)
+		if r.Failover.Budget.Percent > 0 {
+			one.Budget = &r.Failover.Budget
+		}
 		if r.Timeouts.FirstByte > 0 {
 			one.FirstByte = time.Duration(r.Timeouts.FirstByte).String()
 		}
@@ -173,7 +177,7 @@ func (c *Config) checkRoutes(fail failer) {
 			fail(path+".path", "", "this path is routed by model")
 		case r.Path != "" && r.UpstreamModel != "":
 			fail(path+".upstream_model", "", "is for routes by model")
-		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || len(r.Failover.On) > 0 || r.Failover.Attempts > 0 || r.StreamErrors):
+		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || !r.Failover.none() || r.StreamErrors):
 			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
 		if connect := r.Timeouts.Connect; connect > 0 && connect < leastConnect {
@@ -242,6 +246,7 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 			fail(path+".failover.on["+strconv.Itoa(i)+"]", "", "%d is not a status of errors, 400 to 599", status)
 		}
 	}
+	r.Failover.Budget.check(path+".failover.budget", fail)
 	if r.Failover.Attempts < 0 || r.Failover.Attempts > MaxTargets {
 		fail(path+".failover.attempts", "", "must be 0 to %d", MaxTargets)
 	}

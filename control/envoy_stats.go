@@ -33,7 +33,7 @@ const (
 // https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
 const envoyFilter = `^(wasmcustom\.leash_` +
 	`|http\..*\.downstream_rq_([1-5]xx|active)$` +
-	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout|upstream_rq_retry)$` +
+	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout|upstream_rq_retry(_overflow)?)$` +
 	`|wasm\..*\.vm_reload_` +
 	`|wasm\.envoy\.wasm\.runtime\.v8\.active$` +
 	`|server\.memory_allocated$)`
@@ -114,6 +114,7 @@ var translations = []translation{
 	ofProvider("upstream_cx_connect_fail", "leash_envoy_upstream_connect_failures_total"),
 	ofProvider("upstream_rq_timeout", "leash_envoy_upstream_timeouts_total"),
 	ofProvider("upstream_rq_retry", "leash_envoy_upstream_retries_total"),
+	ofProvider("upstream_rq_retry_overflow", "leash_envoy_upstream_retries_refused_total"),
 	ofProvider("membership_total", "leash_envoy_endpoints"),
 	ofProvider("membership_healthy", "leash_envoy_endpoints_healthy"),
 	{regexp.MustCompile(`^envoy_wasm_envoy_wasm_runtime_v8_active$`), "leash_envoy_wasm_vms", nil, nil},

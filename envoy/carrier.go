@@ -37,6 +37,7 @@ const (
 	nextHeader     = "x-leash-next"
 	patienceHeader = "x-leash-patience"
 	labelHeader    = "x-leash-label"
+	budgetHeader   = "x-leash-budget"
 	spanHeader     = "x-leash-span" // of answers: from the module provider to the module tracer
 	retriesHeader  = "x-envoy-max-retries"
 )

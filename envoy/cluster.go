@@ -107,6 +107,11 @@ func limited(l config.ProviderLimits) *cluster.CircuitBreakers {
 		c.GetThresholds()[0].MaxRequests = wrapperspb.UInt32(uint32(l.Requests))        //nolint:gosec // likewise
 		c.GetThresholds()[0].MaxPendingRequests = wrapperspb.UInt32(uint32(l.Requests)) //nolint:gosec // likewise
 	}
+	if b := l.RetryBudget; b.Percent > 0 {
+		c.GetThresholds()[0].RetryBudget = &cluster.CircuitBreakers_Thresholds_RetryBudget{
+			BudgetPercent: &typev3.Percent{Value: float64(b.Percent)}, MinRetryConcurrency: wrapperspb.UInt32(uint32(b.Least)), //nolint:gosec // likewise
+		}
+	}
 	return c
 }
 

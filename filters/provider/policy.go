@@ -15,6 +15,7 @@ import (
 	"github.com/leash-gateway/leash/llm/translate"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/breaker"
+	"github.com/leash-gateway/leash/module/budget"
 )
 
 func init() { module.Register("provider", module.Policy, New) }
@@ -31,6 +32,8 @@ const (
 	PatienceHeader = "x-leash-patience"
 	// LabelHeader is what the model is counted as where it is the client's: the pattern of the route, of which there are few.
 	LabelHeader = "x-leash-label"
+	// BudgetHeader is what attempts after the first are counted as (package budget), where they are bounded.
+	BudgetHeader = "x-leash-budget"
 	// NextHeader is in an answer that another provider may do better on, though its status does not say so.
 	NextHeader = "x-leash-next"
 )
@@ -184,6 +187,9 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 	}
 	if n > 1 {
 		x.Count(retries, 1, p.name, a.label)
+		if name := x.RequestHeader(BudgetHeader); name != "" {
+			budget.Further(x.Shared(), name, x.Now())
+		}
 	}
 	if p.trace {
 		a.traced.begin(x, n, a.model, body)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/breaker"
+	"github.com/leash-gateway/leash/module/budget"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
 
@@ -299,5 +300,25 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		if _, err := definition.New([]byte(config)); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", config, err, want)
 		}
+	}
+}
+
+func TestFurtherAttemptsAreCountedForTheBudgetOfTheirRoute(t *testing.T) {
+	tests := map[string]struct {
+		attempt, budget string
+		want            bool
+	}{
+		"a first attempt":           {"1", "best", true},
+		"a further one":             {"2", "best", false},
+		"of a route without budget": {"2", "", true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, openai)
+			h.Do(moduletest.Exchange{Request: chatRequest, Answer: chatAnswer, Header: map[string]string{AttemptHeader: tc.attempt, BudgetHeader: tc.budget}})
+			if got := budget.Request(h.Shared(), "best", budget.Settings{Percent: 1, Least: 1}, h.Clock); got != tc.want {
+				t.Errorf("there may be further attempts: %t, want %t", got, tc.want)
+			}
+		})
 	}
 }

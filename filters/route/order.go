@@ -11,8 +11,8 @@ import (
 
 // order is the order in which targets are tried: theirs in the configuration, neighbours with weights at random, and last those
 // whose breaker is open, for they are better than nothing. A provider that may work again is first for the one exchange that
-// finds it so.
-func (r *Router) order(x *module.Exchange, route *Route, targets []Target) []Target {
+// finds it so, if that may be asked of it: probes.
+func (r *Router) order(x *module.Exchange, route *Route, targets []Target, probes bool) []Target {
 	ordered, random := slices.Clone(targets), r.random
 	if value := x.RequestHeader(route.Affinity); route.Affinity != "" && value != "" {
 		random = always(value)
@@ -35,7 +35,7 @@ func (r *Router) order(x *module.Exchange, route *Route, targets []Target) []Tar
 	var closed, open []Target
 	for _, t := range ordered {
 		s := breaker.Of(x.Shared(), t.Provider)
-		if s.Open(now) || s.HalfOpen(now) && !breaker.Probe(x.Shared(), t.Provider, now) {
+		if s.Open(now) || s.HalfOpen(now) && (!probes || !breaker.Probe(x.Shared(), t.Provider, now)) {
 			open = append(open, t)
 		} else {
 			closed = append(closed, t)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/budget"
 )
 
 func init() { module.Register("route", module.Policy, New) }
@@ -33,12 +34,17 @@ const (
 	LabelHeader = "x-leash-label"
 	// PatienceHeader is how many milliseconds an attempt may take until its answer begins, where that is bounded.
 	PatienceHeader = "x-leash-patience"
+	// BudgetHeader is what attempts after the first are counted as (package budget), where they are bounded.
+	BudgetHeader = "x-leash-budget"
 	// RetriesHeader tells Envoy how many attempts may follow the first.
 	RetriesHeader = "x-envoy-max-retries"
 )
 
 // failovers counts exchanges that were answered by another provider than the first that was asked.
 var failovers = module.Counter("leash_failovers_total", "provider", "model")
+
+// withheld counts exchanges that had one target only, because a budget was used up.
+var withheld = module.Counter("leash_failovers_withheld_total", "model")
 
 // maxTargets is how many attempts there are headers for.
 const maxTargets = 8
@@ -76,12 +82,22 @@ type Route struct {
 	Headers map[string]string `json:"headers"`
 	// Attempts is how many targets are tried at the most; 0: all.
 	Attempts int `json:"attempts"`
+	// Budget bounds the attempts after the first.
+	Budget Budget `json:"budget"`
 	// FirstByte is how long an attempt may take until its answer begins, as Envoy bounds it; 0: unbounded.
 	FirstByte time.Duration `json:"first_byte"`
 	// Fastest puts the target first that has begun its answers the soonest of late.
 	Fastest bool `json:"fastest"`
 	// Affinity is the name of a header by whose value the same of several weighted targets is chosen each time.
 	Affinity string `json:"affinity"`
+}
+
+// Budget bounds attempts after the first ones by the requests of the last seconds. Beyond it a request has one target only.
+type Budget struct {
+	// Percent is how many there may be to a hundred requests; 0: any number.
+	Percent int `json:"percent"`
+	// Least is how many there may be in any case.
+	Least int `json:"least"`
 }
 
 // Target is a provider, and the model there.
@@ -114,6 +130,8 @@ func (r *Route) Validate() error {
 		return fmt.Errorf("targets: are more than %d", maxTargets)
 	case r.Attempts < 0:
 		return errors.New("attempts: is negative")
+	case r.Budget.Percent < 0 || r.Budget.Least < 0:
+		return errors.New("budget: holds a negative number")
 	}
 	return nil
 }
@@ -249,7 +267,11 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 		return
 	}
 	if len(targets) > 1 {
-		targets = r.order(x, route, targets)
+		further := r.further(x, route)
+		targets = r.order(x, route, targets, further)
+		if !further {
+			targets = targets[:1]
+		}
 		if route.Attempts > 0 {
 			targets = targets[:min(route.Attempts, len(targets))]
 		}
@@ -267,9 +289,21 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 			x.SetRequestHeader(LabelHeader, route.Model)
 		}
 	}
+	if route.Budget.Percent > 0 && len(targets) > 1 {
+		x.SetRequestHeader(BudgetHeader, route.Model)
+	}
 	if route.FirstByte > 0 {
 		x.SetRequestHeader(PatienceHeader, strconv.FormatInt(route.FirstByte.Milliseconds(), 10))
 	}
+}
+
+// further tells whether there may be attempts after the first.
+func (r *Router) further(x *module.Exchange, route *Route) bool {
+	if route.Budget.Percent == 0 || budget.Request(x.Shared(), route.Model, budget.Settings(route.Budget), x.Now()) {
+		return true
+	}
+	x.Count(withheld, 1, route.Model)
+	return false
 }
 
 // attempts are the targets that an exchange is sent to, one after the other.

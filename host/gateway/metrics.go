@@ -38,9 +38,9 @@ type seriesKey struct {
 
 // upstreamCounts are a provider's.
 type upstreamCounts struct {
-	connectFailures, timeouts, retries atomic.Int64
-	byType                             [6]atomic.Int64
-	absent                             atomic.Bool // it does not answer its health check
+	connectFailures, timeouts, retries, refusedRetries atomic.Int64
+	byType                                             [6]atomic.Int64
+	absent                                             atomic.Bool // it does not answer its health check
 }
 
 func newMetrics() *metrics {
@@ -208,6 +208,7 @@ func (m *metrics) gather() families {
 		f.count("envoy_cluster_upstream_cx_connect_fail", u.connectFailures.Load(), cluster)
 		f.count("envoy_cluster_upstream_rq_timeout", u.timeouts.Load(), cluster)
 		f.count("envoy_cluster_upstream_rq_retry", u.retries.Load(), cluster)
+		f.count("envoy_cluster_upstream_rq_retry_overflow", u.refusedRetries.Load(), cluster)
 		f.gauge("envoy_cluster_membership_total", 1, cluster)
 		healthy := int64(1)
 		if u.absent.Load() {

@@ -25,6 +25,8 @@ type provider struct {
 	propagate bool  // passes the trace context on
 	most      int64 // requests that may be under way; 0: any number
 	underWay  atomic.Int64
+	budget    config.Budget // of those that are sent once more
+	again     atomic.Int64  // of those under way: sent once more
 }
 
 const (
@@ -38,7 +40,7 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	p := &provider{
 		name: name, base: base, host: authority(base), counts: m.upstream(name), proof: newProof(configured, o, name), needed: kind.Headers,
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
-		propagate: c.Tracing.Propagate,
+		propagate: c.Tracing.Propagate, budget: configured.Limits.RetryBudget,
 	}
 	to := &dialer{connect: time.Duration(configured.Timeouts.Connect), failures: &p.counts.connectFailures}
 	p.transport = &http.Transport{
@@ -84,6 +86,21 @@ func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
 	if _, unreached := errors.AsType[dialError](err); !unreached || r.Context().Err() != nil {
 		return response, err
 	}
+	if !p.mayAgain() {
+		p.counts.refusedRetries.Add(1)
+		return response, err
+	}
+	defer p.again.Add(-1)
 	p.counts.retries.Add(1)
 	return p.transport.RoundTrip(r)
+}
+
+// mayAgain takes a request that is sent once more into account, as Envoy does. It is false where there are as many as may be.
+func (p *provider) mayAgain() bool {
+	n := p.again.Add(1)
+	if p.budget.Percent == 0 || n <= max(int64(p.budget.Least), p.underWay.Load()*int64(p.budget.Percent)/100) {
+		return true
+	}
+	p.again.Add(-1)
+	return false
 }
