@@ -279,6 +279,9 @@ type Failover struct {
 	On []int `yaml:"on" json:"on,omitempty"`
 	// Attempts is how many targets are asked at the most; by default all.
 	Attempts int `yaml:"attempts" json:"attempts,omitempty" jsonschema:"minimum=0"`
+	// MidStream lets a stream that breaks off after its first words go on at the next target, which is told what has been said. Else, and where
+	// that is not possible, it ends with an error.
+	MidStream bool `yaml:"mid_stream" json:"mid_stream,omitempty"`
 	// Budget bounds the attempts after the first ones by the requests of the last seconds. Beyond it a request is sent to one target only.
 	Budget Budget `yaml:"budget" json:"budget,omitzero"`
 }

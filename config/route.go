@@ -97,6 +97,7 @@ func (c *Config) routeConfig() Raw {
 		Headers   map[string]string `json:"headers,omitempty"`
 		Attempts  int               `json:"attempts,omitempty"`
 		Budget    *Budget           `json:"budget,omitempty"`
+		MidStream bool              `json:"mid_stream,omitempty"`
 		FirstByte string            `json:"first_byte,omitempty"`
 		Fastest   bool              `json:"fastest,omitempty"`
 		Affinity  string            `json:"affinity,omitempty"`
@@ -116,6 +117,7 @@ func (c *Config) routeConfig() Raw {
 		if r.Failover.Budget.Percent > 0 {
 			one.Budget = &r.Failover.Budget
 		}
+		one.MidStream = r.Failover.MidStream
 		if r.Timeouts.FirstByte > 0 {
 			one.FirstByte = time.Duration(r.Timeouts.FirstByte).String()
 		}
@@ -247,6 +249,9 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 		}
 	}
 	r.Failover.Budget.check(path+".failover.budget", fail)
+	if r.Failover.MidStream && attempts < 2 {
+		fail(path+".failover.mid_stream", "name further targets", "has no other target to go on at")
+	}
 	if r.Failover.Attempts < 0 || r.Failover.Attempts > MaxTargets {
 		fail(path+".failover.attempts", "", "must be 0 to %d", MaxTargets)
 	}

@@ -45,6 +45,8 @@ var catalog = []description{
 		"Failures of modules, panics among them. A policy then refused the exchange, an inspector let it pass.", fromModule},
 	{"leash_attempts_total", dto.MetricType_COUNTER, []string{"provider", "model", "status"},
 		"Attempts at a provider that went by the module provider, by the status of its answer; 0 is none in time. The model is the provider's name for it, or the route's pattern where it is the client's.", fromModule},
+	{"leash_resumed_streams_total", dto.MetricType_COUNTER, []string{"provider", "model"},
+		"Streams that had broken off and went on at this provider (failover.mid_stream); the model is its own name for it, where the route has one.", fromModule},
 	{"leash_attempt_errors_total", dto.MetricType_COUNTER, []string{"provider", "model", "class"},
 		"Such attempts that failed, whether another one followed or not, by the same classes, error_in_answer (of which the status says nothing), stream_cut (it ended in its midst) and timeout.", fromModule},
 	{"leash_retries_total", dto.MetricType_COUNTER, []string{"provider", "model"},

@@ -136,3 +136,83 @@ func testAStreamThatBreaksOffBeforeItBeganIsAnError(t *testing.T, p ports) {
 		}
 	}
 }
+
+// resuming is pairs whose streams go on at the other provider.
+func resuming() string {
+	return strings.ReplaceAll(pairs(), "timeouts: {first_byte: 1s}", "failover: {mid_stream: true}")
+}
+
+// said is the text of a stream in any dialect.
+func said(stream string) string {
+	var text strings.Builder
+	for line := range strings.Lines(stream) {
+		data, found := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "data: ")
+		if !found || data == "[DONE]" {
+			continue
+		}
+		var event struct {
+			Choices    []struct{ Delta struct{ Content string } }
+			Delta      struct{ Text string }
+			Candidates []struct {
+				Content struct{ Parts []struct{ Text string } }
+			}
+		}
+		_ = json.Unmarshal([]byte(data), &event)
+		for _, c := range event.Choices {
+			text.WriteString(c.Delta.Content)
+		}
+		text.WriteString(event.Delta.Text)
+		for _, c := range event.Candidates {
+			for _, p := range c.Content.Parts {
+				text.WriteString(p.Text)
+			}
+		}
+	}
+	return text.String()
+}
+
+// TestAStreamThatBreaksOffGoesOnElsewhere breaks the stream of each provider and reads on from each other one.
+func TestAStreamThatBreaksOffGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
+	onEngines(t, testAStreamThatBreaksOffGoesOnElsewhere)
+}
+
+func testAStreamThatBreaksOffGoesOnElsewhere(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
+	g := start(t, resuming(), p)
+	for first := range models {
+		p.Fleet[first].SetFaults(mock.Behavior{CutAfter: 4})
+		for second := range models {
+			if first == second {
+				continue
+			}
+			for _, d := range dialects {
+				if d.name == "responses" {
+					continue // whose events tell of all that came before
+				}
+				t.Run(d.name+" of "+first+", then "+second, func(t *testing.T) {
+					status, body := outcome(d.request(g.with(t), first+"-or-"+second, "say: one two three four five six", true))
+					if status != 200 {
+						t.Fatalf("got %d %s", status, body)
+					}
+					wantEvents(t, body)
+					wantAll(t, body, d.events)
+					// The mock says the same again, whatever has been said: the second one's text stands behind the first one's.
+					text := said(body)
+					if before, ok := strings.CutSuffix(text, "one two three four five six"); !ok || !strings.HasPrefix("one two three four five six", before) || before == "" {
+						t.Errorf("got %q of %s", text, body)
+					}
+					got := strings.ToLower(p.Fleet[second].received(t))
+					if !strings.Contains(got, "one two three") || strings.Contains(got, "x-leash") || strings.Contains(got, "x-envoy") || strings.Contains(got, "x-forwarded") {
+						t.Errorf("the second one got %s", got)
+					}
+				})
+			}
+		}
+		p.Fleet[first].ClearFaults()
+	}
+	p.Fleet.wantKeysKept(t)
+	eventually(t, "the streams that went on to be counted", func() bool {
+		return sum(t, get(t, g.Control+"/metrics").Body, "leash_resumed_streams_total", `provider="google"`) > 0
+	})
+}

@@ -55,7 +55,7 @@ func TestEnvoyKeepsAModuleToItsManifest(t *testing.T) {
 // may together.
 func TestEveryFunctionOfEveryModuleIsAllowedByItsManifest(t *testing.T) {
 	var all []*manifest.Manifest
-	for _, name := range []string{"auth", "contentfilter", "costtracker", "logger", "ratelimit", "route", "tracer"} {
+	for _, name := range []string{"auth", "contentfilter", "costtracker", "logger", "provider", "ratelimit", "route", "tracer"} {
 		m, err := manifest.Load("../filters/" + name + "/" + manifest.FileName)
 		if err != nil {
 			t.Fatal(err)

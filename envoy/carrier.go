@@ -31,15 +31,17 @@ func carrierName(provider string) string { return "carry." + provider }
 
 // What the modules route and provider have agreed on.
 const (
-	targetHeader   = "x-leash-target-"
-	modelHeader    = "x-leash-model-"
-	attemptHeader  = "x-envoy-attempt-count"
-	nextHeader     = "x-leash-next"
-	patienceHeader = "x-leash-patience"
-	labelHeader    = "x-leash-label"
-	budgetHeader   = "x-leash-budget"
-	spanHeader     = "x-leash-span" // of answers: from the module provider to the module tracer
-	retriesHeader  = "x-envoy-max-retries"
+	targetHeader    = "x-leash-target-"
+	modelHeader     = "x-leash-model-"
+	attemptHeader   = "x-envoy-attempt-count"
+	nextHeader      = "x-leash-next"
+	patienceHeader  = "x-leash-patience"
+	labelHeader     = "x-leash-label"
+	budgetHeader    = "x-leash-budget"
+	midStreamHeader = "x-leash-mid-stream"
+	restHeader      = "x-leash-rest"
+	spanHeader      = "x-leash-span" // of answers: from the module provider to the module tracer
+	retriesHeader   = "x-envoy-max-retries"
 )
 
 // toInternal is the cluster that leads to the internal listener of its name. It always has its endpoint, so that a provider without one

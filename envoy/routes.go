@@ -65,7 +65,7 @@ var notForClients = []string{"openai-organization", "openai-project", "anthropic
 
 // notForProviders is what only Leash and Envoy need to know.
 func (t *translation) notForProviders() []string {
-	names := []string{routeHeader, patienceHeader, labelHeader, budgetHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
+	names := []string{routeHeader, patienceHeader, labelHeader, budgetHeader, midStreamHeader, restHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
 	for attempt := 1; attempt <= maxAttempts; attempt++ {
 		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
 	}

@@ -19,7 +19,8 @@ import (
 //
 // CarryBody is given the answer's body: all of it, or what has come of it since the last call; end says that nothing
 // follows, be it that this is all or that the answer broke off, which only its content can tell. It returns what the client reads instead. Until it has once returned false for wait nothing of the answer goes on, its
-// status and headers neither, and an error still takes its place; later errors only cut it off.
+// status and headers neither, and an error still takes its place; later errors only cut it off. Where it returns true at the end it has
+// asked somebody else for the rest, with [Exchange.Elsewhere].
 type Carrier interface {
 	CarryRequest(x *Exchange, body []byte) ([]byte, error)
 	CarryAnswer(x *Exchange) (Manner, error)
@@ -142,18 +143,26 @@ func (f *Flow) carryBody(size int, end bool) Action {
 		out, wait, err = f.p.carrier.CarryBody(&f.x, in[min(c.taken, len(in)):], end)
 		return err
 	})
+	if err == nil && wait && (end || !c.gone) {
+		c.taken = len(in)
+		return Pause
+	}
+	f.letGo(out, end, err)
+	return Continue
+}
+
+// letGo gives the client what the carrier has made of the answer.
+func (f *Flow) letGo(out []byte, end bool, err error) {
+	c := &f.carried
 	switch {
 	case err != nil && c.gone:
 		f.out, f.phase = f.out[:0], PhaseEvent
 		f.fail(0, err)
 		f.s.SetBody(Responses, f.out)
-		return Continue
+		return
 	case err != nil:
 		f.fail(0, err)
-		return Continue
-	case wait && !end && !c.gone:
-		c.taken = len(in)
-		return Pause
+		return
 	}
 	if !c.gone {
 		c.gone, c.taken = true, 0
@@ -164,7 +173,30 @@ func (f *Flow) carryBody(size int, end bool) Action {
 		}
 	}
 	f.s.SetBody(Responses, out)
-	return Continue
+}
+
+// Elsewhere sends a request for the rest of an answer while the end of that is held back. done is told what came of it, and returns as
+// CarryBody does. It is for carriers, which have no phase in which they could wait otherwise.
+func (x *Exchange) Elsewhere(call Call, done func(CallResult) (out []byte, wait bool, err error)) error {
+	f := x.flow
+	return f.s.Call(call, func(result CallResult) {
+		if f.done || f.cutOff {
+			return
+		}
+		f.phase = PhaseResponse
+		var out []byte
+		wait := false
+		err := f.call(0, func() (err error) {
+			out, wait, err = done(result)
+			return err
+		})
+		if err == nil && wait {
+			return
+		}
+		f.letGo(out, true, err)
+		f.flushHeaders(Responses)
+		f.s.Resume(Responses)
+	})
 }
 
 // carryHead reads the head of an answer that comes as bytes, and asks the carrier what becomes of it. done says that there is nothing else

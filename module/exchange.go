@@ -2,6 +2,7 @@ package module
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,11 @@ func Local[T any](x *Exchange) *T {
 // names makes no difference.
 func (x *Exchange) RequestHeader(name string) string {
 	return x.flow.header(Requests, strings.ToLower(name))
+}
+
+// RequestHeaders returns all headers of the request, with names in lower case and pseudo headers such as ":path".
+func (x *Exchange) RequestHeaders() [][2]string {
+	return slices.Clone(x.flow.headersOf(Requests).pairs)
 }
 
 // SetRequestHeader sets a header of the request that goes to the provider. After the request phase it has no effect.

@@ -17,30 +17,29 @@ func (p *Provider) amazons(contentType string) bool {
 func (p *Provider) amazonStream(x *module.Exchange, attempt *attempt, body []byte, end bool) (out []byte, wait bool, err error) {
 	a := &attempt.answer
 	before := a.failure
-	if a.held, err = a.events.Feed(a.held, body); err != nil {
+	if a.out, err = a.events.Feed(a.out[:0], body); err != nil {
 		a.failure = unreadableAnswer
 	}
-	a.told()
-	if end {
-		if a.held = a.events.End(a.held); a.failure == "" && a.events.Failure() != "" {
-			a.failure = streamCut
-		}
+	switch a.told(); {
+	case end && a.failure == "" && !a.events.Complete():
+		a.failure = streamCut // nothing is said of it yet
+	case end:
+		a.out = a.events.End(a.out)
 	}
 	switch {
-	case !a.events.Begun() && a.failure == "":
-		return nil, true, nil
-	case !a.events.Begun() && err != nil:
+	case a.events.Begun() && a.failure == "":
+		a.begun = true
+		p.settle(x, attempt)
+	case a.events.Begun() && a.failure != before:
+		a.begun = true
+		p.broken(x, attempt)
+	case a.events.Begun() || a.failure == "":
+	case err != nil:
 		return nil, false, p.unreadable(x, attempt, err.Error())
-	case !a.events.Begun() && a.failure == streamCut:
+	case a.failure == streamCut:
 		return nil, false, p.unreadable(x, attempt, "its stream ended before it began")
-	case !a.events.Begun():
+	default:
 		return nil, false, p.notAnAnswer(x, attempt, a.events.Failure())
 	}
-	if a.begun = true; a.failure == "" {
-		p.settle(x, attempt)
-	} else if a.failure != before {
-		p.broken(x, attempt)
-	}
-	out, a.held = a.held, a.held[:0]
-	return out, false, nil
+	return p.deliver(x, attempt, end)
 }

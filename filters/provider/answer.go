@@ -125,6 +125,7 @@ var (
 	attempts  = module.Counter("leash_attempts_total", "provider", "model", "status")
 	errorsOf  = module.Counter("leash_attempt_errors_total", "provider", "model", "class")
 	retries   = module.Counter("leash_retries_total", "provider", "model")
+	resumed   = module.Counter("leash_resumed_streams_total", "provider", "model")
 	firstByte = module.Histogram("leash_attempt_first_byte_milliseconds", "provider", "model")
 	openUntil = module.Gauge("leash_breaker_open_until_milliseconds", "provider")
 	coolUntil = module.Gauge("leash_cool_down_until_milliseconds", "provider")

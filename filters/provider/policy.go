@@ -34,6 +34,12 @@ const (
 	LabelHeader = "x-leash-label"
 	// BudgetHeader is what attempts after the first are counted as (package budget), where they are bounded.
 	BudgetHeader = "x-leash-budget"
+	// MidStreamHeader is there where a stream that breaks off is to go on at the next target.
+	MidStreamHeader = "x-leash-mid-stream"
+	// RestHeader is in a request for the rest of an answer that another provider has begun.
+	RestHeader = "x-leash-rest"
+	// CarrierUpstream and the name of a target is what the host knows as the way to it that attempts take.
+	CarrierUpstream = "carry."
 	// NextHeader is in an answer that another provider may do better on, though its status does not say so.
 	NextHeader = "x-leash-next"
 )
@@ -170,6 +176,7 @@ type attempt struct {
 	settled     bool // what the breaker is to know has been told
 	traced      traced
 	answer      answer
+	rest        *rest // nil where a stream that breaks off does not go on elsewhere
 }
 
 // CarryRequest makes the request that the provider reads.
@@ -193,6 +200,10 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 	}
 	if p.trace {
 		a.traced.begin(x, n, a.model, body)
+		a.traced.alone = x.RequestHeader(RestHeader) != ""
+	}
+	if !a.last && x.RequestHeader(MidStreamHeader) != "" {
+		a.rest = wantsRest(x, body, n)
 	}
 	out, err := p.request(x, a.model, body)
 	a.sent = err == nil

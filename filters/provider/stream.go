@@ -35,11 +35,28 @@ func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end
 			return nil, false, err
 		}
 	}
+	if a.told(); a.failure != before {
+		p.broken(x, attempt)
+	}
+	return p.deliver(x, attempt, end)
+}
+
+// deliver lets go what the client may have of a stream. Where that has broken off it goes on elsewhere, or ends with an error.
+func (p *Provider) deliver(x *module.Exchange, attempt *attempt, end bool) (out []byte, wait bool, err error) {
+	a := &attempt.answer
 	if a.held = append(a.held, a.out...); !a.begun {
 		return nil, true, nil
 	}
-	if a.told(); a.failure != before {
-		p.broken(x, attempt)
+	if attempt.rest != nil {
+		attempt.rest.note(a.out)
+	}
+	if end && a.failure == streamCut {
+		if p.goOn(x, attempt) {
+			return nil, true, nil
+		}
+		a.out = a.out[:0]
+		a.cutOff(x)
+		a.held = append(a.held, a.out...)
 	}
 	out, a.held = a.held, a.held[:0]
 	return out, false, nil
@@ -113,18 +130,22 @@ func (p *Provider) endStream(x *module.Exchange, attempt *attempt) error {
 	case !a.begun:
 		return p.unreadable(x, attempt, "its stream ended before it began")
 	case a.events != nil:
-		a.told()
-		if a.out = a.events.End(a.out); a.failure == "" && a.events.Failure() != "" {
-			a.failure = streamCut
+		if a.told(); a.failure == "" && !a.events.Complete() {
+			a.failure = streamCut // nothing is said of it yet
+		} else {
+			a.out = a.events.End(a.out)
 		}
 	case a.over:
 	case !a.ended:
-		a.fail(x, streamCut, translate.ErrCut)
+		a.failure = streamCut
 	default:
 		a.out = a.encoder.End(a.out)
 	}
 	return nil
 }
+
+// cutOff tells the client that nothing follows of a stream that has broken off.
+func (a *answer) cutOff(x *module.Exchange) { a.fail(x, streamCut, translate.ErrCut) }
 
 // fail ends a stream with an error.
 func (a *answer) fail(x *module.Exchange, code, message string) {

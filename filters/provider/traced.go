@@ -19,6 +19,7 @@ type traced struct {
 	model  string
 	class  string // of what went wrong
 	goesOn bool
+	alone  bool // the answer goes on behind another one, which the module tracer tells of
 }
 
 // begin takes the attempt's place: the first one's has been chosen by the module tracer.
@@ -40,7 +41,7 @@ func (t *traced) begin(x *module.Exchange, number int, model string, body []byte
 
 // pass lets an answer that may go on take the attempt's place along.
 func (t *traced) pass(x *module.Exchange) {
-	if t.span != 0 {
+	if t.span != 0 && !t.alone {
 		x.SetResponseHeader(trace.SpanHeader, trace.Attempt{Span: t.span, Began: x.Started.UnixNano(), Number: t.number}.String())
 	}
 }
@@ -54,11 +55,12 @@ func (t *traced) keep(x *module.Exchange) {
 
 // finish writes the record of an attempt that nobody else tells of.
 func (t *traced) finish(x *module.Exchange, provider string) {
-	if t.span == 0 || t.goesOn {
+	if t.span == 0 || t.goesOn && !t.alone {
 		return
 	}
 	failed := t.class
 	switch {
+	case t.goesOn:
 	case failed == "":
 		failed = "canceled" // the client left, or somebody else has answered
 	case x.Status >= 400 && failed == llm.ErrorClass(x.Status) && failed != timedOut:

@@ -36,6 +36,8 @@ const (
 	PatienceHeader = "x-leash-patience"
 	// BudgetHeader is what attempts after the first are counted as (package budget), where they are bounded.
 	BudgetHeader = "x-leash-budget"
+	// MidStreamHeader is there where a stream that breaks off is to go on at the next target.
+	MidStreamHeader = "x-leash-mid-stream"
 	// RetriesHeader tells Envoy how many attempts may follow the first.
 	RetriesHeader = "x-envoy-max-retries"
 )
@@ -84,6 +86,8 @@ type Route struct {
 	Attempts int `json:"attempts"`
 	// Budget bounds the attempts after the first.
 	Budget Budget `json:"budget"`
+	// MidStream lets a stream that breaks off go on at the next target.
+	MidStream bool `json:"mid_stream"`
 	// FirstByte is how long an attempt may take until its answer begins, as Envoy bounds it; 0: unbounded.
 	FirstByte time.Duration `json:"first_byte"`
 	// Fastest puts the target first that has begun its answers the soonest of late.
@@ -291,6 +295,9 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 	}
 	if route.Budget.Percent > 0 && len(targets) > 1 {
 		x.SetRequestHeader(BudgetHeader, route.Model)
+	}
+	if route.MidStream && len(targets) > 1 {
+		x.SetRequestHeader(MidStreamHeader, "1")
 	}
 	if route.FirstByte > 0 {
 		x.SetRequestHeader(PatienceHeader, strconv.FormatInt(route.FirstByte.Milliseconds(), 10))

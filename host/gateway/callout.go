@@ -10,11 +10,13 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
 )
 
-// caller lets modules call the providers of their generation, by the name provider.NAME, as they call clusters in Envoy.
+// caller lets modules call the providers of their generation, by the name provider.NAME, as they call clusters in Envoy, and the module provider
+// also by the way that attempts take.
 // The provider's key is put into these calls too.
 type caller generation
 
@@ -30,6 +32,14 @@ var (
 
 // HTTPCall makes a call and tells done its answer.
 func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*abi.HTTPAnswer)) error {
+	if name, found := strings.CutPrefix(call.Cluster, restPrefix); found && c.providers[name] != nil {
+		c.calls.Go(func() {
+			limited, cancel := within(ctx, call.Timeout)
+			defer cancel()
+			done(c.rest(limited, call, c.providers[name]))
+		})
+		return nil
+	}
 	name, _ := strings.CutPrefix(call.Cluster, "provider.")
 	p := c.providers[name]
 	if p == nil || clusterName(name) != call.Cluster {
@@ -55,10 +65,7 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
 	c.calls.Go(func() {
-		limited, cancel := ctx, context.CancelFunc(func() {})
-		if call.Timeout > 0 {
-			limited, cancel = context.WithTimeout(ctx, call.Timeout)
-		}
+		limited, cancel := within(ctx, call.Timeout)
 		defer cancel()
 		if !p.prove(r, call.Body) {
 			done(noAnswer(errNoProof))
@@ -67,6 +74,14 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 		done(p.call(r.WithContext(limited)))
 	})
 	return nil
+}
+
+// within bounds a call; 0 does not.
+func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
 }
 
 // call is a provider's answer, or one that says why there is none, as Envoy's.

@@ -136,6 +136,9 @@ func (s *Stream) complete(dst []byte) []byte {
 	return s.dst
 }
 
+// Complete tells whether the stream may end now: a reason for its end has come, or an error has ended it.
+func (s *Stream) Complete() bool { return s.finished || s.ended }
+
 // Begun tells whether the client has been told anything of the answer. Until then another provider can answer instead.
 func (s *Stream) Begun() bool { return s.begun }
 

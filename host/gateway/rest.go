@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/abi/chain"
+)
+
+// restPrefix and the name of a provider is where the module provider of another one asks for the rest of a stream that has broken off: the way
+// that an attempt takes, which is an internal listener of this name in Envoy.
+const restPrefix = "carry."
+
+// rest makes one attempt of a call, beside the exchange that waits for it.
+func (c *caller) rest(ctx context.Context, call *abi.HTTPCall, p *provider) *abi.HTTPAnswer {
+	n := (*generation)(c)
+	target, err := url.ParseRequestURI(call.Headers.Value(":path"))
+	if err != nil {
+		return noAnswer(err)
+	}
+	answer := &keptAnswer{header: http.Header{}}
+	x := &exchange{
+		generation: n, writer: answer, controller: http.NewResponseController(answer), kept: call.Body,
+		request: (&http.Request{Method: call.Headers.Value(":method"), URL: target, ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx),
+	}
+	x.upload.open(x)
+	x.worker = n.worker()
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.up.init(x.ctx.Done(), nil)
+	x.down.init(x.ctx.Done(), x.look)
+	x.attributes = attributes{x: x, began: time.Now(), request: call.Headers}
+	x.clock.start(func() { x.stop(errTimeout) })
+	x.clock.bound(0, n.idle)
+	whole := false
+	defer func() { x.end(whole) }()
+	x.do(func() {
+		x.worker.mend()
+		x.chain = chain.New(nil, chain.Config{Upstream: &x.up, Downstream: &x.down, Reset: func() { x.stop(errReset) }, Properties: &x.attributes})
+		x.chain.OnRequestHeaders(call.Headers, true)
+	})
+	to, _ := n.routes.find(http.MethodPost, target.Path, call.Headers.Value(routeHeader))
+	number, _ := strconv.Atoi(call.Headers.Value(attemptHeader))
+	a := &attempt{x: x, to: to, provider: p, number: number, last: true, decided: make(chan struct{})}
+	if whole, _ = a.run(call.Headers.Clone()); !whole || answer.tooLong {
+		return noAnswer(context.Cause(x.ctx))
+	}
+	h := abi.NewHeaders(":status", strconv.Itoa(x.status))
+	for name, values := range answer.header {
+		for _, value := range values {
+			h.Add(strings.ToLower(name), value)
+		}
+	}
+	return &abi.HTTPAnswer{Headers: h, Body: answer.body.Bytes()}
+}
+
+// A keptAnswer is one for the module that waits for it.
+type keptAnswer struct {
+	header  http.Header
+	body    bytes.Buffer
+	tooLong bool
+}
+
+var _ http.ResponseWriter = (*keptAnswer)(nil)
+
+// Header is the answer's.
+func (a *keptAnswer) Header() http.Header { return a.header }
+
+// WriteHeader does nothing: the exchange knows its status.
+func (*keptAnswer) WriteHeader(int) {}
+
+// Write keeps a piece of the body.
+func (a *keptAnswer) Write(b []byte) (int, error) {
+	if a.tooLong = a.tooLong || a.body.Len()+len(b) > maxCallBytes; a.tooLong {
+		return 0, errLongAnswer
+	}
+	return a.body.Write(b)
+}
