@@ -25,9 +25,9 @@ const (
 	goalEmbeddedP50 = 300 * time.Microsecond // added to the reverse proxy's
 )
 
-func embedded(modules []string) func(ctx context.Context, dir, provider string) (*server, error) {
+func embedded(p pipeline) func(ctx context.Context, dir, provider string) (*server, error) {
 	return func(ctx context.Context, dir, provider string) (*server, error) {
-		return up(ctx, dir, provider, "embedded", false, modules)
+		return up(ctx, dir, provider, "embedded", p)
 	}
 }
 
@@ -77,7 +77,7 @@ func reverseProxy(address, of string) error {
 
 // embeddedGoals tells whether the embedded gateway meets its goals.
 func (r report) embeddedGoals(row func(goal, asked, measured string, met bool)) {
-	one, envoy, proxy := r.find(embeddedName), r.find("Envoy, six modules, one file"), r.find(reverseProxyName)
+	one, envoy, proxy := r.find(embeddedName), r.find(oneFileName), r.find(reverseProxyName)
 	ratio, added := one.throughput/envoy.throughput, one.latency[0]-proxy.latency[0]
 	row("embedded gateway: throughput", fmt.Sprintf("≥ %.2f of Envoy with the same pipeline", goalEmbedded), fmt.Sprintf("%.2f", ratio), ratio >= goalEmbedded)
 	row("embedded gateway: added at p50, to a plain net/http reverse proxy", "≤ "+ms(goalEmbeddedP50), ms(added), added <= goalEmbeddedP50)

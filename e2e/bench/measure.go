@@ -27,8 +27,31 @@ const (
 var chat = `{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant that answers briefly."},` +
 	`{"role":"user","content":"` + strings.Repeat("The quick brown fox jumps over the lazy dog. ", 9) + `"}],"temperature":0.2,"max_tokens":64}`
 
-// stream asks for a short stream.
-const stream = `{"stream":true,"model":"gpt-4o-mini","messages":[{"role":"user","content":"lorem: 8"}]}`
+// A probe is a short stream that is asked for, and the line of it that is waited for.
+type probe struct {
+	path, body string
+	first      func(line string) bool
+}
+
+var (
+	// firstEvent is that of a chat's.
+	firstEvent = probe{
+		"/chat/completions", `{"stream":true,"model":"gpt-4o-mini","messages":[{"role":"user","content":"lorem: 8"}]}`,
+		func(string) bool { return true },
+	}
+	// firstText is the first word of the same. A stream that is translated begins with it.
+	firstText = probe{
+		firstEvent.path, firstEvent.body,
+		func(line string) bool {
+			return strings.Contains(line, `"content":"`) && !strings.Contains(line, `"content":""`)
+		},
+	}
+	// firstTextOfMessages is what that is translated from: other events come before it, at the provider's pace.
+	firstTextOfMessages = probe{
+		"/messages", `{"stream":true,"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"lorem: 8"}]}`,
+		func(line string) bool { return strings.Contains(line, `"text_delta"`) },
+	}
+)
 
 // The mock answers streams at a model's pace: without one the whole stream is there at once, and the first event waits for
 // the last.
@@ -42,7 +65,8 @@ type result struct {
 	name       string
 	throughput float64          // requests/s at 8 connections
 	latency    [3]time.Duration // p50, p95, p99 at 1 connection
-	firstToken time.Duration    // p50 at 1 connection, from the request to the first event of a stream
+	firstToken time.Duration    // p50 at 1 connection, from the request to the first event of a stream, or to its first text where that is translated
+	ofMessages time.Duration    // likewise to the first text of one of Anthropic's; for plain Envoy
 	rss        int64            // bytes, after the load; 0 for the direct way
 	errors     int64
 }
@@ -76,8 +100,17 @@ func measure(ctx context.Context, o options, v variant, provider string) (result
 	if err != nil {
 		return r, err
 	}
-	if r.firstToken, err = firstTokens(ctx, s, 50*o.seconds); err != nil {
+	asked := firstEvent
+	if v.translated {
+		asked = firstText
+	}
+	if r.firstToken, err = firstTokens(ctx, s, 50*o.seconds, asked); err != nil {
 		return r, err
+	}
+	if v.name == plainName {
+		if r.ofMessages, err = firstTokens(ctx, s, 50*o.seconds, firstTextOfMessages); err != nil {
+			return r, err
+		}
 	}
 	r.throughput, r.errors = many.ActualQPS, many.failed()+one.failed()
 	r.latency = one.latencies()
@@ -136,12 +169,12 @@ func load(ctx context.Context, o options, s *server, flags ...string) (loaded, e
 	return l, nil
 }
 
-// firstTokens measures how long the first event of a stream takes, and returns the median of n.
-func firstTokens(ctx context.Context, s *server, n int) (time.Duration, error) {
+// firstTokens measures how long the first event of a stream takes that a probe waits for, and returns the median of n.
+func firstTokens(ctx context.Context, s *server, n int, p probe) (time.Duration, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
 	var times []time.Duration
 	for range n {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/chat/completions", strings.NewReader(stream))
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+p.path, strings.NewReader(p.body))
 		if err != nil {
 			return 0, err
 		}
@@ -157,11 +190,12 @@ func firstTokens(ctx context.Context, s *server, n int) (time.Duration, error) {
 			return 0, err
 		}
 		lines := bufio.NewReader(response.Body)
-		line, err := lines.ReadString('\n')
-		times = append(times, time.Since(began))
-		if err != nil || !strings.HasPrefix(line, "data:") {
-			return 0, fmt.Errorf("the first line of a stream is %q (status %d, %w)", line, response.StatusCode, err)
+		for line := ""; !strings.HasPrefix(line, "data:") || !p.first(line); {
+			if line, err = lines.ReadString('\n'); err != nil {
+				return 0, fmt.Errorf("a stream ends with %q (status %d, %w)", line, response.StatusCode, err)
+			}
 		}
+		times = append(times, time.Since(began))
 		if _, err := io.Copy(io.Discard, lines); err != nil {
 			return 0, err
 		}
@@ -192,7 +226,7 @@ func soak(ctx context.Context, o options, provider string) (soaked, error) {
 		return r, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	s, err := leash(false, modules)(ctx, filepath.Clean(dir), provider)
+	s, err := leash(pipeline{modules: modules})(ctx, filepath.Clean(dir), provider)
 	if err != nil {
 		return r, err
 	}

@@ -27,7 +27,7 @@ func moduleHost(ctx context.Context, dir, provider string) (*server, error) {
 			return nil, err
 		}
 	}
-	file, err := writeConfig(dir, port, false, modules, provider)
+	file, err := pipeline{modules: modules}.writeConfig(dir, port, provider)
 	if err != nil {
 		return nil, err
 	}

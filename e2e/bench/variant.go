@@ -22,22 +22,38 @@ type variant struct {
 	name string
 	// start runs what is measured; nil is the direct way.
 	start func(ctx context.Context, dir, provider string) (*server, error)
+	// translated says that the provider has another API than the client.
+	translated bool
 	// optional is what the report may lack: it says why.
 	optional bool
 }
 
-// plainName is what the others are compared with.
-const plainName = "plain Envoy"
+const (
+	// plainName is what the others are compared with.
+	plainName   = "plain Envoy"
+	oneFileName = "Envoy, six modules, one file"
+	// translatedName is added to the names of those whose provider has another API than the client.
+	translatedName = ", chats translated to messages"
+)
+
+// A pipeline is what is measured of Leash.
+type pipeline struct {
+	modules    []string // none: the module route alone, without keys
+	separate   bool     // a file each
+	translated bool     // the provider is spoken to as Anthropic's
+}
 
 func variants(onlyLeash bool) []variant {
 	list := []variant{
 		{name: "direct connection"},
 		{name: plainName, start: plainEnvoy},
-		{name: "Envoy, one module (route)", start: leash(false, nil)},
-		{name: "Envoy, six modules, a file each", start: leash(true, modules)},
-		{name: "Envoy, six modules, one file", start: leash(false, modules)},
+		{name: "Envoy, one module (route)", start: leash(pipeline{})},
+		{name: "Envoy, six modules, a file each", start: leash(pipeline{modules: modules, separate: true})},
+		{name: oneFileName, start: leash(pipeline{modules: modules})},
+		{name: oneFileName + translatedName, start: leash(pipeline{modules: modules, translated: true}), translated: true},
 		{name: reverseProxyName, start: startReverseProxy},
-		{name: embeddedName, start: embedded(modules)},
+		{name: embeddedName, start: embedded(pipeline{modules: modules})},
+		{name: embeddedName + translatedName, start: embedded(pipeline{modules: modules, translated: true}), translated: true},
 		{name: emptyHostName, start: emptyHost},
 		{name: moduleHostName, start: moduleHost},
 	}
@@ -170,10 +186,10 @@ func startMock(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
-// leash starts the product on modules, in one file or a file each, with Envoy.
-func leash(separate bool, modules []string) func(ctx context.Context, dir, provider string) (*server, error) {
+// leash starts the product with Envoy.
+func leash(p pipeline) func(ctx context.Context, dir, provider string) (*server, error) {
 	return func(ctx context.Context, dir, provider string) (*server, error) {
-		s, err := up(ctx, dir, provider, "envoy", separate, modules)
+		s, err := up(ctx, dir, provider, "envoy", p)
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +202,7 @@ func leash(separate bool, modules []string) func(ctx context.Context, dir, provi
 }
 
 // up runs `leash up` with an engine.
-func up(ctx context.Context, dir, provider, engine string, separate bool, modules []string) (*server, error) {
+func up(ctx context.Context, dir, provider, engine string, p pipeline) (*server, error) {
 	var port [3]int
 	for i := range port {
 		var err error
@@ -194,7 +210,7 @@ func up(ctx context.Context, dir, provider, engine string, separate bool, module
 			return nil, err
 		}
 	}
-	file, err := writeConfig(dir, port, separate, modules, provider)
+	file, err := p.writeConfig(dir, port, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -206,20 +222,24 @@ func up(ctx context.Context, dir, provider, engine string, separate bool, module
 	return s, nil
 }
 
-// writeConfig writes the leash.yaml of modules; port are those of gateway, control service and admin.
-func writeConfig(dir string, port [3]int, separate bool, modules []string, provider string) (file string, err error) {
+// writeConfig writes the leash.yaml; port are those of gateway, control service and admin.
+func (p pipeline) writeConfig(dir string, port [3]int, provider string) (file string, err error) {
+	kind, model := "openai", ""
+	if p.translated {
+		kind, model, provider = "anthropic", ", upstream_model: claude-sonnet-4-5", strings.TrimSuffix(provider, "/v1")
+	}
 	config := fmt.Sprintf(`listen: 127.0.0.1:%d
 control: {listen: 127.0.0.1:%d}
 envoy: {admin: 127.0.0.1:%d, concurrency: 2}
 modules: {separate: %t}
-providers: {openai: {base_url: %q}}
-routes: [{model: "gpt-*", provider: openai}]
-`, port[0], port[1], port[2], separate, provider)
-	if modules == nil {
+providers: {mock: {kind: %s, base_url: %q}}
+routes: [{model: "gpt-*", provider: mock%s}]
+`, port[0], port[1], port[2], p.separate, kind, provider, model)
+	if p.modules == nil {
 		config += "allow_anonymous: true\npipeline: [{module: route}]\n"
 	} else {
 		// the SHA-256 of sk-leash-demo
-		config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(modules, "\n  - ") + "\n"
+		config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(p.modules, "\n  - ") + "\n"
 	}
 	file = filepath.Join(dir, "leash.yaml")
 	return file, os.WriteFile(file, []byte(config), 0o600)
