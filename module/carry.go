@@ -73,7 +73,7 @@ func (f *Flow) carryRequest() Action {
 // carryHeaders asks the carrier what becomes of an answer.
 func (f *Flow) carryHeaders(end bool) Action {
 	if f.p.Wire && f.x.Status == 200 && !end { // the host's, for the bytes that come: what else it says is an error of its own
-		f.response, f.carried.headless = carries, true
+		f.response, f.carried.headless, f.x.Status = carries, true, 0
 		return Pause
 	}
 	f.begin(PhaseResponseHeader)
