@@ -25,5 +25,5 @@ func (b Budget) check(path string, fail failer) {
 
 // none says that nothing is said of failover.
 func (f *Failover) none() bool {
-	return len(f.On) == 0 && f.Attempts == 0 && !f.MidStream && f.Budget == Budget{}
+	return len(f.On) == 0 && f.Attempts == 0 && !f.MidStream && f.Hedge == 0 && f.Budget == Budget{}
 }

@@ -282,6 +282,9 @@ type Failover struct {
 	// MidStream lets a stream that breaks off after its first words go on at the next target, which is told what has been said. Else, and where
 	// that is not possible, it ends with an error.
 	MidStream bool `yaml:"mid_stream" json:"mid_stream,omitempty"`
+	// Hedge is after how long without the beginning of an answer the next target is asked too. The first answer goes to the client, and the other
+	// attempts are given up. Without it one is asked after the other.
+	Hedge Duration `yaml:"hedge" json:"hedge,omitempty"`
 	// Budget bounds the attempts after the first ones by the requests of the last seconds. Beyond it a request is sent to one target only.
 	Budget Budget `yaml:"budget" json:"budget,omitzero"`
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// leastConnect is the shortest time that Envoy can be told to wait for a connection.
-const leastConnect = Duration(time.Millisecond)
+// leastWait is the shortest time that Envoy can be told to wait.
+const leastWait = Duration(time.Millisecond)
 
 // ConnectBounds are the times within which routes connect to a provider, but for the provider's own; sorted.
 func (c *Config) ConnectBounds(provider string) []Duration {

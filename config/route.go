@@ -34,11 +34,12 @@ const through = "~"
 // route table are not replaced at the same instant, and in between a place could be another route's.
 func (c *Config) names(r *Route) (direct, carried string) {
 	own := ""
-	if r.Timeouts != (RouteTimeouts{}) || len(r.Failover.On) > 0 {
+	if r.Timeouts != (RouteTimeouts{}) || len(r.Failover.On) > 0 || r.Failover.Hedge > 0 {
 		encoded, _ := json.Marshal(struct { // numbers only
 			T RouteTimeouts
 			F []int
-		}{r.Timeouts, r.Failover.On})
+			H Duration `json:",omitempty"`
+		}{r.Timeouts, r.Failover.On, r.Failover.Hedge})
 		sum := sha256.Sum256(encoded)
 		own = hex.EncodeToString(sum[:4])
 	}
@@ -59,6 +60,8 @@ type Lane struct {
 	Timeouts RouteTimeouts
 	// On are the statuses after which the next target is asked.
 	On []int
+	// Hedge is after how long the next target is asked too; 0: only when one has failed.
+	Hedge Duration
 }
 
 // Lanes are Envoy's routes for models, sorted by name.
@@ -73,7 +76,7 @@ func (c *Config) Lanes() []Lane {
 		if direct != "" {
 			lanes[direct] = Lane{Name: direct, Provider: r.AllTargets()[0].Provider, Timeouts: r.Timeouts}
 		}
-		lanes[carried] = Lane{Name: carried, Timeouts: r.Timeouts, On: r.Failover.On}
+		lanes[carried] = Lane{Name: carried, Timeouts: r.Timeouts, On: r.Failover.On, Hedge: r.Failover.Hedge}
 	}
 	return slices.SortedFunc(maps.Values(lanes), func(a, b Lane) int { return cmp.Compare(a.Name, b.Name) })
 }
@@ -96,6 +99,7 @@ func (c *Config) routeConfig() Raw {
 		Tenants   []string          `json:"tenants,omitempty"`
 		Headers   map[string]string `json:"headers,omitempty"`
 		Attempts  int               `json:"attempts,omitempty"`
+		Hedged    bool              `json:"hedged,omitempty"`
 		Budget    *Budget           `json:"budget,omitempty"`
 		MidStream bool              `json:"mid_stream,omitempty"`
 		FirstByte string            `json:"first_byte,omitempty"`
@@ -112,7 +116,7 @@ func (c *Config) routeConfig() Raw {
 		if r.Model == "" {
 			continue
 		}
-		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts, Fastest: r.Prefer == "latency", Affinity: r.Affinity}
+		one := route{Model: r.Model, Tenants: r.Tenants, Headers: r.Headers, Attempts: r.Failover.Attempts, Hedged: r.Failover.Hedge > 0, Fastest: r.Prefer == "latency", Affinity: r.Affinity}
 		one.Name, one.Through = c.names(r)
 		if r.Failover.Budget.Percent > 0 {
 			one.Budget = &r.Failover.Budget
@@ -182,7 +186,7 @@ func (c *Config) checkRoutes(fail failer) {
 		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || !r.Failover.none() || r.StreamErrors):
 			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
-		if connect := r.Timeouts.Connect; connect > 0 && connect < leastConnect {
+		if connect := r.Timeouts.Connect; connect > 0 && connect < leastWait {
 			fail(path+".timeouts.connect", "such as 500ms", "is less than a millisecond")
 		}
 		c.checkTargets(r, path, fail)
@@ -247,6 +251,14 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 		if status < 400 || status > 599 {
 			fail(path+".failover.on["+strconv.Itoa(i)+"]", "", "%d is not a status of errors, 400 to 599", status)
 		}
+	}
+	switch h := r.Failover.Hedge; {
+	case h > 0 && (attempts < 2 || r.Failover.Attempts == 1):
+		fail(path+".failover.hedge", "", "needs another target to ask")
+	case h > 0 && r.Timeouts.FirstByte > 0 && h >= r.Timeouts.FirstByte:
+		fail(path+".failover.hedge", "", "is not less than timeouts.first_byte, after which the attempt is given up")
+	case h > 0 && h < leastWait:
+		fail(path+".failover.hedge", "such as 2s", "is less than a millisecond")
 	}
 	r.Failover.Budget.check(path+".failover.budget", fail)
 	if r.Failover.MidStream && attempts < 2 {

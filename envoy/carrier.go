@@ -37,6 +37,7 @@ const (
 	nextHeader      = "x-leash-next"
 	patienceHeader  = "x-leash-patience"
 	labelHeader     = "x-leash-label"
+	hedgeHeader     = "x-leash-hedge"
 	budgetHeader    = "x-leash-budget"
 	midStreamHeader = "x-leash-mid-stream"
 	restHeader      = "x-leash-rest"
@@ -127,22 +128,18 @@ func (t *translation) carriedRoute(lane config.Lane) *route.Route {
 		byAttempt[strconv.Itoa(attempt)] = t.targetOf(attempt + 1)
 	}
 	action := &route.RouteAction{
-		ClusterSpecifier: &route.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: &route.ClusterSpecifierPlugin{
-			Extension: &core.TypedExtensionConfig{
-				Name: "envoy.router.cluster_specifier_plugin.matcher",
-				TypedConfig: pack(&specifier.MatcherClusterSpecifier{ClusterMatcher: &xdsmatcher.Matcher{
-					MatcherType: tree(attemptHeader, byAttempt), OnNoMatch: t.targetOf(1),
-				}}),
-			},
-		}},
-		Timeout:     durationpb.New(t.longestTotal()),
-		IdleTimeout: durationpb.New(t.longestIdle()),
-		RetryPolicy: failover(lane.On),
+		ClusterSpecifier: byMatch(attemptHeader, byAttempt, t.targetOf(1)),
+		Timeout:          durationpb.New(t.longestTotal()),
+		IdleTimeout:      durationpb.New(t.longestIdle()),
+		RetryPolicy:      failover(lane.On),
 	}
 	within(action, lane.Timeouts)
 	// What is behind is bounded likewise, and has to be the first: it can still end a stream with an error.
 	action.Timeout = durationpb.New(action.GetTimeout().AsDuration() + exitSlack)
 	action.IdleTimeout = durationpb.New(action.GetIdleTimeout().AsDuration() + exitSlack)
+	if lane.Hedge > 0 {
+		hedged(action, lane.Hedge)
+	}
 	return &route.Route{
 		Name: lane.Name,
 		Match: &route.RouteMatch{
@@ -151,6 +148,18 @@ func (t *translation) carriedRoute(lane config.Lane) *route.Route {
 		},
 		Action: &route.Route_Route{Route: action},
 	}
+}
+
+// byMatch chooses the cluster by the value of a header.
+func byMatch(header string, values map[string]*xdsmatcher.Matcher_OnMatch, otherwise *xdsmatcher.Matcher_OnMatch) *route.RouteAction_InlineClusterSpecifierPlugin {
+	return &route.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: &route.ClusterSpecifierPlugin{
+		Extension: &core.TypedExtensionConfig{
+			Name: "envoy.router.cluster_specifier_plugin.matcher",
+			TypedConfig: pack(&specifier.MatcherClusterSpecifier{ClusterMatcher: &xdsmatcher.Matcher{
+				MatcherType: tree(header, values), OnNoMatch: otherwise,
+			}}),
+		},
+	}}
 }
 
 // missed are statuses, besides those of the provider's own errors, that say nothing about the request: another provider may serve it.

@@ -75,6 +75,6 @@ func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 		})}},
 		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(provider),
-		ResponseHeadersToRemove: append([]string{spanHeader}, notForClients...),
+		ResponseHeadersToRemove: append([]string{spanHeader, answeredHeader}, notForClients...),
 	}
 }

@@ -65,7 +65,7 @@ var notForClients = []string{"openai-organization", "openai-project", "anthropic
 
 // notForProviders is what only Leash and Envoy need to know.
 func (t *translation) notForProviders() []string {
-	names := []string{routeHeader, patienceHeader, labelHeader, budgetHeader, midStreamHeader, restHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
+	names := []string{routeHeader, patienceHeader, labelHeader, budgetHeader, hedgeHeader, midStreamHeader, restHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
 	for attempt := 1; attempt <= maxAttempts; attempt++ {
 		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
 	}
@@ -97,7 +97,7 @@ func (t *translation) directRoutes(lane config.Lane) []*route.Route {
 			Action:                  to,
 			RequestHeadersToRemove:  t.notForProviders(),
 			RequestHeadersToAdd:     t.headersOf(lane.Provider),
-			ResponseHeadersToRemove: []string{spanHeader},
+			ResponseHeadersToRemove: []string{spanHeader, answeredHeader},
 		})
 	}
 	return routes
@@ -131,7 +131,7 @@ func (t *translation) pathRoute(r config.Route) *route.Route {
 		Action:                  to,
 		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(r.Provider),
-		ResponseHeadersToRemove: []string{spanHeader},
+		ResponseHeadersToRemove: []string{spanHeader, answeredHeader},
 	}
 }
 

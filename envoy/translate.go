@@ -98,6 +98,9 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 			r.hidden = append(r.hidden, key.Secret.Reveal(), key.Token.Reveal())
 		}
 	}
+	if t.hedges() && !o.withoutCarriers {
+		r.Carriers, r.Clusters = append(r.Carriers, t.hedge()), append(r.Clusters, toInternal(hedgeName))
+	}
 	r.Listener = t.listener(r)
 	return r, nil
 }

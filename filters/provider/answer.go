@@ -137,6 +137,7 @@ const (
 	errorInAnswer    = "error_in_answer" // that the status says nothing of
 	streamCut        = "stream_cut"      // an answer that had begun well
 	timedOut         = "timeout"
+	canceled         = "canceled" // before its answer began: the client has left, or another provider has answered
 )
 
 // coolDown is for a provider that is asked too often and does not say for how long it wants to be left alone.
@@ -217,13 +218,24 @@ func retryAfter(x *module.Exchange) time.Duration {
 	return 0
 }
 
+// giveUp counts an attempt of which nobody knows how it would have gone, but that it would not have been quicker than it was up to then.
+func (p *Provider) giveUp(x *module.Exchange, a *attempt) {
+	x.Count(attempts, 1, p.name, a.label, strconv.Itoa(x.Status))
+	x.Count(errorsOf, 1, p.name, a.label, canceled)
+	breaker.Update(x.Shared(), p.name, func(s *breaker.State) { s.GiveUp(x.Now(), x.Now().Sub(x.Started)) })
+}
+
 // Finish looks at attempts that were given up before an answer began. Where the host has waited as long as it may, that is the
-// provider's fault; else the client has left.
+// provider's fault; else the client has left, or another provider has answered.
 func (p *Provider) Finish(x *module.Exchange) {
 	a := module.Local[attempt](x)
 	const slack = 50 * time.Millisecond // between two clocks
-	if a.sent && !a.settled && a.patience != 0 && x.Now().Sub(x.Started) >= a.patience-slack {
+	switch {
+	case !a.sent || a.settled:
+	case a.patience != 0 && x.Now().Sub(x.Started) >= a.patience-slack:
 		p.fail(x, a, timedOut)
+	default:
+		p.giveUp(x, a)
 	}
 	if a.sent {
 		a.traced.finish(x, p.name)

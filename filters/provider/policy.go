@@ -40,6 +40,8 @@ const (
 	RestHeader = "x-leash-rest"
 	// CarrierUpstream and the name of a target is what the host knows as the way to it that attempts take.
 	CarrierUpstream = "carry."
+	// HedgeHeader says that several attempts may be under way, so that none is the last one to answer.
+	HedgeHeader = "x-leash-hedge"
 	// NextHeader is in an answer that another provider may do better on, though its status does not say so.
 	NextHeader = "x-leash-next"
 )
@@ -168,7 +170,7 @@ func byFormat(field string, named map[string]string) (map[llm.Format]string, err
 type attempt struct {
 	translation *translate.Exchange // nil where the provider speaks what the client does
 	framing     llm.Framing         // of the client's streams
-	last        bool                // no other provider is asked after it
+	last        bool                // no other provider is asked after it, or with it
 	patience    time.Duration       // how long the host waits for an answer to begin; 0: no matter
 	model       string              // that the provider is asked for, where the client names another
 	label       string              // that the model is counted as
@@ -184,7 +186,7 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 	a := module.Local[attempt](x)
 	number := x.RequestHeader(AttemptHeader)
 	n, err := strconv.Atoi(number)
-	a.last = err != nil || x.RequestHeader(TargetHeader+strconv.Itoa(n+1)) == ""
+	a.last = err != nil || x.RequestHeader(TargetHeader+strconv.Itoa(n+1)) == "" && x.RequestHeader(HedgeHeader) == ""
 	if ms, err := strconv.ParseInt(x.RequestHeader(PatienceHeader), 10, 32); err == nil {
 		a.patience = time.Duration(ms) * time.Millisecond
 	}

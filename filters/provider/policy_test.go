@@ -265,6 +265,10 @@ func TestAttemptsAreCounted(t *testing.T) {
 			[]string{series("leash_attempt_errors_total", "gpt-*", ".[class=unreadable_answer]")}, "retries"},
 		"an error with 200": {moduletest.Exchange{Answer: `{"error":{"message":"broken"}}`, Header: first(LabelHeader, "gpt-*")},
 			[]string{series("leash_attempt_errors_total", "gpt-*", ".[class=error_in_answer]")}, "retries"},
+		"given up": {moduletest.Exchange{Leaves: moduletest.BeforeAnswer, Header: first(LabelHeader, "gpt-*")},
+			[]string{series("leash_attempts_total", "gpt-*", ".[status=0]"), series("leash_attempt_errors_total", "gpt-*", ".[class=canceled]")}, "retries"},
+		"garbage of the last one, while another may answer": {moduletest.Exchange{Answer: `{`, Header: second(HedgeHeader, "1")},
+			[]string{series("leash_attempt_errors_total", "gpt-*", ".[class=unreadable_answer]")}, "canceled"},
 		"none in time": {moduletest.Exchange{Leaves: moduletest.BeforeAnswer, Header: first(PatienceHeader, "1", LabelHeader, "gpt-*")},
 			[]string{series("leash_attempts_total", "gpt-*", ".[status=0]"), series("leash_attempt_errors_total", "gpt-*", ".[class=timeout]")}, "retries"},
 	}

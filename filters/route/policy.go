@@ -38,6 +38,10 @@ const (
 	BudgetHeader = "x-leash-budget"
 	// MidStreamHeader is there where a stream that breaks off is to go on at the next target.
 	MidStreamHeader = "x-leash-mid-stream"
+	// HedgeHeader says that several attempts may be under way, so that none is the last one to answer.
+	HedgeHeader = "x-leash-hedge"
+	// AnsweredHeader is in an answer to such a request: the number of the attempt that it is of.
+	AnsweredHeader = "x-leash-answered"
 	// RetriesHeader tells Envoy how many attempts may follow the first.
 	RetriesHeader = "x-envoy-max-retries"
 )
@@ -84,6 +88,8 @@ type Route struct {
 	Headers map[string]string `json:"headers"`
 	// Attempts is how many targets are tried at the most; 0: all.
 	Attempts int `json:"attempts"`
+	// Hedged says that the next target is asked too where one takes long, as Envoy finds out.
+	Hedged bool `json:"hedged"`
 	// Budget bounds the attempts after the first.
 	Budget Budget `json:"budget"`
 	// MidStream lets a stream that breaks off go on at the next target.
@@ -293,6 +299,9 @@ func (r *Router) send(x *module.Exchange, route *Route, targets []Target) {
 			x.SetRequestHeader(LabelHeader, route.Model)
 		}
 	}
+	if route.Hedged && len(targets) > 1 {
+		x.SetRequestHeader(HedgeHeader, "1")
+	}
 	if route.Budget.Percent > 0 && len(targets) > 1 {
 		x.SetRequestHeader(BudgetHeader, route.Model)
 	}
@@ -332,18 +341,27 @@ func (r *Router) speaks(provider string, f llm.Format) bool {
 
 // ResponseHeader finds out who has answered.
 func (r *Router) ResponseHeader(x *module.Exchange) error {
-	targets := *module.Local[attempts](x)
-	count, ok := x.Property("upstream", "request_attempt_count")
-	if len(targets) == 0 || !ok || len(count) != 8 {
-		return nil
-	}
-	n := binary.LittleEndian.Uint64(count)
+	targets, n := *module.Local[attempts](x), answered(x)
 	if n < 2 || n > uint64(len(targets)) {
 		return nil
 	}
 	setFacts(x, targets[n-1])
 	x.Count(failovers, 1, x.Fact(module.FactProvider), targets[n-1].Model)
 	return nil
+}
+
+// answered is the number of the attempt that an answer is of: the last one, unless several were under way. 0 where nobody knows.
+func answered(x *module.Exchange) uint64 {
+	if number := x.ResponseHeader(AnsweredHeader); number != "" {
+		x.RemoveResponseHeader(AnsweredHeader)
+		n, _ := strconv.ParseUint(number, 10, 8) // Envoy's
+		return n
+	}
+	count, ok := x.Property("upstream", "request_attempt_count")
+	if !ok || len(count) != 8 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(count)
 }
 
 // matches compares a name with a pattern in which * stands for any characters. Each piece between two stars is taken

@@ -113,7 +113,7 @@ func TestTheListOfModelsHoldsEachNameOnceAndNoPattern(t *testing.T) {
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
 		"an unknown field":               {`{"route":[]}`, `route: unknown field; the known ones are routes, providers`},
-		"an unknown field of a route":    {`{"routes":[{"upstream":"x"}]}`, `routes[0].upstream: unknown field; the known ones are name, through, model, provider, upstream_model, targets, tenants, headers, attempts, budget, mid_stream, first_byte, fastest, affinity`},
+		"an unknown field of a route":    {`{"routes":[{"upstream":"x"}]}`, `routes[0].upstream: unknown field; the known ones are name, through, model, provider, upstream_model, targets, tenants, headers, attempts, hedged, budget, mid_stream, first_byte, fastest, affinity`},
 		"routes is no list":              {`{"routes":{}}`, `routes: {} is not a list`},
 		"a route is no map":              {`{"routes":["gpt-4o"]}`, `routes[0]: "gpt-4o" is not a map of fields`},
 		"no name":                        {`{"routes":[{"model":"m"}]}`, `routes[0].name: is empty`},

@@ -36,7 +36,7 @@ func (c *caller) HTTPCall(ctx context.Context, call *abi.HTTPCall, done func(*ab
 		c.calls.Go(func() {
 			limited, cancel := within(ctx, call.Timeout)
 			defer cancel()
-			done(c.rest(limited, call, c.providers[name]))
+			done(c.rest(limited, call))
 		})
 		return nil
 	}

@@ -29,14 +29,20 @@ func (x *exchange) carry(headers *abi.Headers, to target) bool {
 	// An attempt is bounded likewise, and has to be the first: it can still end a stream with an error.
 	const slack = time.Second
 	x.clock.bound(to.timeouts.total+slack, to.timeouts.idle+slack)
+	if to.hedge > 0 {
+		return x.hedge(headers, to)
+	}
 	for number := 1; ; number++ {
-		p := x.generation.providers[headers.Value(targetHeader+strconv.Itoa(number))]
-		if p == nil { // only the first can be missing: who would have asked for the next one?
+		a := x.newAttempt(headers, to, number)
+		if a == nil { // only the first can be missing: who would have asked for the next one?
 			x.reply(unknownURL)
 			return x.await()
 		}
-		a := &attempt{x: x, to: to, provider: p, number: number, last: headers.Value(targetHeader+strconv.Itoa(number+1)) == "", decided: make(chan struct{})}
-		whole, next := a.run(headers.Clone())
+		body := x.kept
+		if !a.last {
+			body = bytes.Clone(body) // it becomes the chain's
+		}
+		whole, next := a.run(headers.Clone(), body)
 		if !next {
 			return whole
 		}
@@ -48,8 +54,7 @@ func (x *exchange) carry(headers *abi.Headers, to target) bool {
 
 // pause keeps many requests from coming to the next provider at the same instant, as in Envoy. It is false when the exchange is over meanwhile.
 func (x *exchange) pause(attempt int) bool {
-	const base, most = 5 * time.Millisecond, 50 * time.Millisecond
-	timer := time.NewTimer(rand.N(min(base<<(attempt-1), most))) //nolint:gosec // not a secret
+	timer := time.NewTimer(jitter(attempt))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -57,6 +62,11 @@ func (x *exchange) pause(attempt int) bool {
 	case <-x.ctx.Done():
 		return false
 	}
+}
+
+func jitter(attempt int) time.Duration {
+	const base, most = 5 * time.Millisecond, 50 * time.Millisecond
+	return rand.N(min(base<<(attempt-1), most)) //nolint:gosec // not a secret
 }
 
 // keep waits until the whole body of the request is there, and keeps it for the attempts. It is false when something else has ended the
@@ -90,7 +100,8 @@ type attempt struct {
 	to       target
 	provider *provider
 	number   int
-	last     bool // nobody else is asked after it
+	last     bool  // nobody else is asked after it
+	race     *race // of which it is; nil where one is made after the other
 
 	chain      *chain.Exchange
 	attributes attributes
@@ -106,21 +117,30 @@ type attempt struct {
 
 var _ chain.Sink = (*attempt)(nil)
 
-// run is true when the client has a whole answer, or when the next provider is to be asked.
-func (a *attempt) run(headers *abi.Headers) (whole, next bool) {
-	x := a.x
+// newAttempt is nil where there is no target of that number.
+func (x *exchange) newAttempt(headers *abi.Headers, to target, number int) *attempt {
+	p := x.generation.providers[headers.Value(targetHeader+strconv.Itoa(number))]
+	if p == nil {
+		return nil
+	}
+	a := &attempt{x: x, to: to, provider: p, number: number, last: headers.Value(targetHeader+strconv.Itoa(number+1)) == "", decided: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancelCause(x.ctx)
 	a.up.init(a.ctx.Done(), nil)
+	return a
+}
+
+// run is true when the client has a whole answer, or when the next provider is to be asked.
+func (a *attempt) run(headers *abi.Headers, body []byte) (whole, next bool) {
+	x := a.x
 	a.clock.start(func() { a.cancel(errTimeout) })
 	defer a.clock.end()
 	defer after(a.to.timeouts.first, a.silent)()
 	headers.Set(attemptHeader, strconv.Itoa(a.number))
 	a.attributes = attributes{x: x, began: time.Now(), request: headers, provider: a.provider}
-	body := x.kept
-	if !a.last {
-		body = bytes.Clone(body) // it becomes the chain's
-	}
 	x.do(func() {
+		if a.race != nil && a.race.winner != nil { // meanwhile
+			return
+		}
 		x.worker.mend()
 		x.attempt, x.attributes.provider = a, a.provider
 		at := x.generation.carriers[a.provider.name]
@@ -303,26 +323,50 @@ func (a *attempt) broken() bool {
 		return !a.missed && x.await()
 	default:
 	}
-	if a.last {
-		if late {
-			x.reply(timedOut)
-		} else {
-			x.reply(unavailable)
-		}
-		return x.await()
-	}
+	alone := false
 	x.do(func() {
 		select {
 		case <-a.decided: // meanwhile
 		default:
-			a.decide(true)
+			if alone = a.alone(); !alone {
+				a.decide(true)
+			}
 		}
 	})
-	return !a.missed && x.await()
+	if !alone {
+		return !a.missed && x.await()
+	}
+	if late {
+		x.reply(timedOut)
+	} else {
+		x.reply(unavailable)
+	}
+	return x.await()
+}
+
+// alone tells, on the worker, that nobody else can answer any more.
+func (a *attempt) alone() bool {
+	if a.race != nil {
+		return a.race.alone(a)
+	}
+	return a.last
+}
+
+// isMissed tells that the answer does not go on, as far as is known.
+func (a *attempt) isMissed() bool {
+	select {
+	case <-a.decided:
+		return a.missed
+	default:
+		return false
+	}
 }
 
 // decide settles, on the worker, whether the answer goes on. Then no attempt needs the request any more.
 func (a *attempt) decide(missed bool) {
+	if a.race != nil {
+		missed = a.race.settle(a, missed)
+	}
 	a.missed = missed
 	if !missed {
 		a.x.kept = nil
@@ -341,7 +385,7 @@ func (a *attempt) close() {
 // Headers takes what the module has made of the answer's, and decides whether it goes on.
 func (a *attempt) Headers(h *abi.Headers, end bool) {
 	x := a.x
-	a.decide(!a.last && again(h, a.to.on))
+	a.decide(!a.alone() && again(h, a.to.on))
 	if a.missed {
 		return
 	}

@@ -18,7 +18,7 @@ import (
 const restPrefix = "carry."
 
 // rest makes one attempt of a call, beside the exchange that waits for it.
-func (c *caller) rest(ctx context.Context, call *abi.HTTPCall, p *provider) *abi.HTTPAnswer {
+func (c *caller) rest(ctx context.Context, call *abi.HTTPCall) *abi.HTTPAnswer {
 	n := (*generation)(c)
 	target, err := url.ParseRequestURI(call.Headers.Value(":path"))
 	if err != nil {
@@ -26,7 +26,7 @@ func (c *caller) rest(ctx context.Context, call *abi.HTTPCall, p *provider) *abi
 	}
 	answer := &keptAnswer{header: http.Header{}}
 	x := &exchange{
-		generation: n, writer: answer, controller: http.NewResponseController(answer), kept: call.Body,
+		generation: n, writer: answer, controller: http.NewResponseController(answer),
 		request: (&http.Request{Method: call.Headers.Value(":method"), URL: target, ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx),
 	}
 	x.upload.open(x)
@@ -46,8 +46,12 @@ func (c *caller) rest(ctx context.Context, call *abi.HTTPCall, p *provider) *abi
 	})
 	to, _ := n.routes.find(http.MethodPost, target.Path, call.Headers.Value(routeHeader))
 	number, _ := strconv.Atoi(call.Headers.Value(attemptHeader))
-	a := &attempt{x: x, to: to, provider: p, number: number, last: true, decided: make(chan struct{})}
-	if whole, _ = a.run(call.Headers.Clone()); !whole || answer.tooLong {
+	a := x.newAttempt(call.Headers, to, number)
+	if a == nil {
+		return noAnswer(abi.ErrUnknownCluster)
+	}
+	a.last = true // whoever has asked asks the next one
+	if whole, _ = a.run(call.Headers.Clone(), call.Body); !whole || answer.tooLong {
 		return noAnswer(context.Cause(x.ctx))
 	}
 	h := abi.NewHeaders(":status", strconv.Itoa(x.status))

@@ -24,6 +24,8 @@ const (
 	nextHeader = "x-leash-next"
 	// spanHeader tells the module tracer which attempt an answer is of. A provider's own is no such.
 	spanHeader = "x-leash-span"
+	// answeredHeader tells the module route, in Envoy, which attempt an answer is of. Likewise.
+	answeredHeader = "x-leash-answered"
 )
 
 // routes is the route table. What it does not know is answered with unknownURL.
@@ -40,6 +42,7 @@ type lane struct {
 	timeouts timeouts
 	own      config.RouteTimeouts // what of them the route says
 	on       []int                // the statuses after which the next target is asked; none: the usual ones
+	hedge    time.Duration        // after which that is asked too; 0: never
 }
 
 // A target is where an exchange goes.
@@ -49,6 +52,7 @@ type target struct {
 	timeouts timeouts
 	own      config.RouteTimeouts
 	on       []int
+	hedge    time.Duration
 }
 
 // timeouts bound an exchange: until there is a connection (0: the provider's own bound), until its answer begins (0: no bound of its own),
@@ -72,7 +76,7 @@ func newRoutes(c *config.Config, o Options) *routes {
 		}
 	}
 	for _, l := range c.Lanes() {
-		one := lane{provider: l.Provider, timeouts: longest.within(l.Timeouts), own: l.Timeouts, on: l.On}
+		one := lane{provider: l.Provider, timeouts: longest.within(l.Timeouts), own: l.Timeouts, on: l.On, hedge: time.Duration(l.Hedge)}
 		if p := c.Providers[l.Provider]; p != nil {
 			one.kind, one.base, one.timeouts = p.Description(), baseURL(l.Provider, c, o).EscapedPath(), ofProvider(p).within(l.Timeouts)
 		}
@@ -103,7 +107,7 @@ func (t *routes) find(method, path, chosen string) (target, bool) {
 	if method != "POST" || !ok {
 		return target{}, false
 	}
-	to := target{provider: l.provider, timeouts: l.timeouts, own: l.own, on: l.on}
+	to := target{provider: l.provider, timeouts: l.timeouts, own: l.own, on: l.on, hedge: l.hedge}
 	if l.provider != "" {
 		to.path = l.kind.PathAt(l.base, path)
 	}
@@ -134,7 +138,7 @@ var notForProviders = []string{
 }
 
 // What a provider tells about the operator's account, or about itself, is not for clients.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server", nextHeader, spanHeader}
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server", nextHeader, spanHeader, answeredHeader}
 
 // hopByHop are headers for one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 var hopByHop = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect"}

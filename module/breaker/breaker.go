@@ -104,6 +104,11 @@ func (s *State) count(now time.Time, set Settings, failed int64) {
 func (s *State) Succeed(now time.Time, set Settings, firstByte time.Duration) {
 	s.count(now, set, 0)
 	s.failures, s.until, s.openFor, s.probed = 0, 0, 0, 0
+	s.measure(now, firstByte)
+}
+
+// measure notes the time to a first byte.
+func (s *State) measure(now time.Time, firstByte time.Duration) {
 	const decay = 8 // the weight of the past, against 1
 	took := max(firstByte.Microseconds(), 1)
 	if s.firstByte == 0 {
@@ -111,6 +116,13 @@ func (s *State) Succeed(now time.Time, set Settings, firstByte time.Duration) {
 	}
 	s.firstByte += (took - s.firstByte) / decay
 	s.measured = now.UnixMilli()
+}
+
+// GiveUp notes an attempt that was given up after a time in which no answer had begun: nobody knows whether it would have failed.
+func (s *State) GiveUp(now time.Time, waited time.Duration) {
+	if waited > s.FirstByte(now) {
+		s.measure(now, waited)
+	}
 }
 
 // Fail notes an attempt that failed.

@@ -139,6 +139,17 @@ func TestTheTimeToTheFirstByteDecays(t *testing.T) {
 	if got := s.FirstByte(now.Add(time.Hour)); got > time.Millisecond {
 		t.Errorf("after long: got %s, want none", got)
 	}
+	before := s.FirstByte(now)
+	if s.GiveUp(now, time.Millisecond); s.FirstByte(now) != before {
+		t.Errorf("given up soon: got %s, want %s as before", s.FirstByte(now), before)
+	}
+	if s.GiveUp(now, time.Minute); s.FirstByte(now) < 2*before {
+		t.Errorf("given up late: got %s, want much more than %s", s.FirstByte(now), before)
+	}
+	var unknown State
+	if unknown.GiveUp(now, time.Second); unknown.FirstByte(now) != time.Second || unknown.Open(now) {
+		t.Errorf("given up for the first time: got %s, want 1s and a closed breaker", unknown.FirstByte(now))
+	}
 }
 
 func TestWhatIsNoStateIsANewOne(t *testing.T) {
