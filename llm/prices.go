@@ -20,16 +20,22 @@ type priceName struct{ provider, model string }
 //go:embed prices.json
 var builtIn []byte
 
-var defaultPrices = sync.OnceValue(func() *Prices {
-	p, err := ParsePrices(builtIn)
-	if err != nil {
-		panic("llm: prices.json: " + err.Error()) // a test reads it
-	}
-	return p
-})
+// defaultPrices is filled by DefaultPrices, so that modules that ask for no price do not hold what reads them.
+var defaultPrices struct {
+	parsed sync.Once
+	list   *Prices
+}
 
 // DefaultPrices returns the prices that are built in: the public list prices of prices.json. They are parsed once.
-func DefaultPrices() *Prices { return defaultPrices() }
+func DefaultPrices() *Prices {
+	defaultPrices.parsed.Do(func() {
+		var err error
+		if defaultPrices.list, err = ParsePrices(builtIn); err != nil {
+			panic("llm: prices.json: " + err.Error()) // a test reads it
+		}
+	})
+	return defaultPrices.list
+}
 
 // Find returns the price of a provider's model. Where the provider is empty or not in the list, as with servers that
 // offer other makers' models, the model's price at any provider is taken. A name that ends with a date and is not in

@@ -56,7 +56,7 @@ func (t *Text) noLogprobs() []byte {
 // splice applies the edits to src, all at once.
 func splice[T string | []byte](src T, list edits) []byte {
 	sorted := slices.Clone(list)
-	slices.SortFunc(sorted, func(a, b edit) int { return int(a.at.start) - int(b.at.start) })
+	slices.SortStableFunc(sorted, func(a, b edit) int { return int(a.at.start) - int(b.at.start) })
 	size := len(src)
 	for _, e := range sorted {
 		size += len(e.json)

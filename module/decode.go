@@ -2,13 +2,13 @@ package module
 
 import (
 	"encoding"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // Decode reads a module's JSON configuration into the struct that target points to. Fields are named by their json
@@ -43,7 +43,7 @@ func Decode(config []byte, target any) error {
 // checked is a whole configuration, if it is JSON that everybody reads alike.
 func checked(config []byte) (value, error) {
 	if err := llm.Check(config); err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, printf.Errorf("configuration: %w", err)
 	}
 	return llm.NewCursor(config, true).Raw(), nil
 }
@@ -58,7 +58,7 @@ type RawConfig []byte
 
 func decodeValue(in value, out reflect.Value, path string) error {
 	wrong := func(want string) error {
-		return fmt.Errorf("%s: %s is not %s", pathName(path), brief(in.String()), want)
+		return printf.Errorf("%s: %s is not %s", pathName(path), brief(in.String()), want)
 	}
 	if out.Type() == rawType {
 		out.SetBytes([]byte(in.String()))
@@ -86,7 +86,7 @@ func decodeValue(in value, out reflect.Value, path string) error {
 			return wrong("a string")
 		}
 		if err := u.UnmarshalText([]byte(in.text())); err != nil {
-			return fmt.Errorf("%s: %w", pathName(path), err)
+			return printf.Errorf("%s: %w", pathName(path), err)
 		}
 		return nil
 	}
@@ -127,7 +127,7 @@ func decodeValue(in value, out reflect.Value, path string) error {
 		out.Set(list)
 	case reflect.Map:
 		if out.Type().Key().Kind() != reflect.String {
-			return fmt.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+			return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
 		}
 		if !in.is('{') {
 			return wrong("a map")
@@ -138,13 +138,15 @@ func decodeValue(in value, out reflect.Value, path string) error {
 			if err := decodeItem(m.value, item, join(path, m.name)); err != nil {
 				return err
 			}
-			table.SetMapIndex(reflect.ValueOf(m.name).Convert(out.Type().Key()), item)
+			key := reflect.New(out.Type().Key()).Elem()
+			key.SetString(m.name)
+			table.SetMapIndex(key, item)
 		}
 		out.Set(table)
 	case reflect.Struct:
 		return decodeStruct(in, out, path)
 	default:
-		return fmt.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+		return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
 	}
 	return nil
 }
@@ -161,9 +163,9 @@ func decodeItem(in value, out reflect.Value, path string) error {
 	if v, ok := out.Addr().Interface().(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
 			if path != "" && aboutField(out, err) {
-				return fmt.Errorf("%s.%w", path, err)
+				return printf.Errorf("%s.%w", path, err)
 			}
-			return fmt.Errorf("%s: %w", pathName(path), err)
+			return printf.Errorf("%s: %w", pathName(path), err)
 		}
 	}
 	return nil
@@ -184,12 +186,12 @@ func aboutField(value reflect.Value, err error) bool {
 
 func decodeStruct(in value, out reflect.Value, path string) error {
 	if !in.is('{') {
-		return fmt.Errorf("%s: %s is not a map of fields", pathName(path), brief(in.String()))
+		return printf.Errorf("%s: %s is not a map of fields", pathName(path), brief(in.String()))
 	}
 	for _, m := range in.members() {
 		field, known := fieldNamed(out, m.name)
 		if !known {
-			return fmt.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, m.name)), strings.Join(fieldNames(out.Type()), ", "))
+			return printf.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, m.name)), strings.Join(fieldNames(out.Type()), ", "))
 		}
 		if m.value != nil || field.Type() == rawType {
 			if err := decodeItem(m.value, field, join(path, m.name)); err != nil {

@@ -1,12 +1,12 @@
 package module
 
 import (
-	"fmt"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // A Flow takes one exchange through a pipeline. Its host calls the On methods in the order of HTTP, from one goroutine,
@@ -165,7 +165,7 @@ func panicError(cause any) error {
 			break
 		}
 	}
-	return fmt.Errorf("panic in %s: %s", place, strings.ReplaceAll(fmt.Sprint(cause), "\n", " "))
+	return printf.Errorf("panic in %s: %s", place, strings.ReplaceAll(printf.Sprintf("%v", cause), "\n", " "))
 }
 
 // fail decides what a module's error means and says whether the exchange ends with it.

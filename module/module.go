@@ -14,10 +14,10 @@
 package module
 
 import (
-	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // Kind says what happens to an exchange when a module cannot do its work.
@@ -167,9 +167,9 @@ func Lookup(name string) (Definition, bool) {
 func Names() []string {
 	names := make([]string, 0, len(registry))
 	for name := range registry {
-		names = append(names, name)
+		at, _ := slices.BinarySearch(names, name)
+		names = slices.Insert(names, at, name)
 	}
-	sort.Strings(names)
 	return names
 }
 
@@ -229,7 +229,7 @@ func newInstance(m any) (instance, error) {
 		in.needs |= PhaseUsage
 	}
 	if in.needs == 0 && want != 0 {
-		return in, fmt.Errorf("%T implements no phase: give it a Request, Response, Event or Finish method", m)
+		return in, printf.Errorf("%T implements no phase: give it a Request, Response, Event or Finish method", m)
 	}
 	return in, nil
 }

@@ -2,8 +2,9 @@ package module
 
 import (
 	"errors"
-	"fmt"
 	"slices"
+
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // settings is the configuration that a Leash .wasm gets from its host.
@@ -87,7 +88,7 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 	for i, m := range p.Modules {
 		s, err := newSlot(m)
 		if err != nil {
-			return nil, fmt.Errorf("modules[%d] (%s): %w", i, m.Name, err)
+			return nil, printf.Errorf("modules[%d] (%s): %w", i, m.Name, err)
 		}
 		if s.kind == Policy && !p.policy {
 			p.policy, p.first = true, i
@@ -114,16 +115,16 @@ func namesModules(config []byte) bool {
 func newSlot(m moduleSettings) (slot, error) {
 	definition, known := Lookup(m.Name)
 	if !known {
-		return slot{}, fmt.Errorf("is not in this .wasm, which holds %v", Names())
+		return slot{}, printf.Errorf("is not in this .wasm, which holds %v", Names())
 	}
 	s := slot{name: m.Name, kind: definition.Kind, tenants: map[string]*instance{}}
 	var err error
 	if s.base, err = build(definition, m.Config); err != nil {
-		return s, fmt.Errorf("config: %w", err)
+		return s, printf.Errorf("config: %w", err)
 	}
 	for tenant, config := range m.Tenants {
 		if s.tenants[tenant], err = build(definition, config); err != nil {
-			return s, fmt.Errorf("config for tenant %s: %w", tenant, err)
+			return s, printf.Errorf("config for tenant %s: %w", tenant, err)
 		}
 	}
 	return s, nil

@@ -2,9 +2,10 @@ package module
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // A Refusal ends an exchange with an error that the client reads in its own API's form. Handlers return it as their
@@ -22,11 +23,11 @@ type Refusal struct {
 	Header [][2]string
 }
 
-// Refuse makes a Refusal; format and args are its message.
+// Refuse makes a Refusal; format and args are its message, for the verbs of package printf.
 func Refuse(status int, code, format string, args ...any) *Refusal {
 	message := format
 	if len(args) > 0 {
-		message = fmt.Sprintf(format, args...)
+		message = printf.Sprintf(format, args...)
 	}
 	return &Refusal{Status: status, Code: code, Message: message}
 }

@@ -7,12 +7,12 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 func init() { module.Register("auth", module.Policy, New) }
@@ -43,7 +43,7 @@ func (k *Key) Validate() error {
 	}
 	for _, field := range [...]struct{ name, value string }{{"tenant", k.Tenant}, {"name", k.Name}, {"user", k.User}} {
 		if strings.ContainsFunc(field.value, unicode.IsControl) {
-			return fmt.Errorf("%s: holds a control character", field.name)
+			return printf.Errorf("%s: holds a control character", field.name)
 		}
 	}
 	return nil
@@ -69,10 +69,10 @@ func New(c Config) (*Auth, error) {
 	for i, k := range c.Keys {
 		e := entry{caller: module.Caller{Tenant: k.Tenant, Key: k.Name, User: k.User}}
 		if _, err := hex.Decode(e.sum[:], []byte(k.SHA256)); err != nil {
-			return nil, fmt.Errorf("keys[%d].sha256: %w", i, err)
+			return nil, printf.Errorf("keys[%d].sha256: %w", i, err)
 		}
 		if _, taken := a.find(e.sum); taken {
-			return nil, fmt.Errorf("keys[%d].sha256: stands twice", i)
+			return nil, printf.Errorf("keys[%d].sha256: stands twice", i)
 		}
 		prefix := [prefixBytes]byte(e.sum[:])
 		a.byPrefix[prefix] = append(a.byPrefix[prefix], e)

@@ -5,13 +5,13 @@ package contentfilter
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 func init() { module.Register("contentfilter", module.Policy, New) }
@@ -70,9 +70,9 @@ func (r *Rule) Validate() error {
 	case len(r.Keywords)+len(r.Regexps)+len(r.Builtins) == 0:
 		return errors.New("has neither keywords nor regexps nor builtins")
 	case r.In != "" && r.In != "request" && r.In != "response":
-		return fmt.Errorf("in: %q is neither request nor response", r.In)
+		return printf.Errorf("in: %q is neither request nor response", r.In)
 	case r.Action != Block && r.Action != Redact && r.Action != Flag:
-		return fmt.Errorf("action: %q is not one of block, redact, flag", r.Action)
+		return printf.Errorf("action: %q is not one of block, redact, flag", r.Action)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (r *Rule) patterns() (patterns []match.Pattern, err error) {
 			if cause := errors.Unwrap(wrong); cause != nil {
 				wrong = cause
 			}
-			err = fmt.Errorf("%s[%d]: %w", list, i, wrong)
+			err = printf.Errorf("%s[%d]: %w", list, i, wrong)
 		}
 		patterns = append(patterns, p)
 	}
@@ -100,7 +100,7 @@ func (r *Rule) patterns() (patterns []match.Pattern, err error) {
 	for i, name := range r.Builtins {
 		p, known := match.Builtin(name)
 		if !known {
-			return nil, fmt.Errorf("builtins[%d]: %q is not one of %s", i, name, strings.Join(match.BuiltinNames(), ", "))
+			return nil, printf.Errorf("builtins[%d]: %q is not one of %s", i, name, strings.Join(match.BuiltinNames(), ", "))
 		}
 		add("builtins", i, p)
 	}
@@ -137,7 +137,7 @@ func compileRules(rules []Rule, takes func(*Rule) bool) (*ruleSet, error) {
 		}
 		patterns, err := rule.patterns()
 		if err != nil {
-			return nil, fmt.Errorf("rules[%d].%w", i, err)
+			return nil, printf.Errorf("rules[%d].%w", i, err)
 		}
 		for range patterns {
 			s.rules = append(s.rules, rule)

@@ -4,13 +4,13 @@
 package costtracker
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 func init() { module.Register("costtracker", module.Inspector, New) }
@@ -55,7 +55,7 @@ func (p *Price) Validate() error {
 			continue
 		}
 		if _, err := llm.ParseUSDPerMillion(part.decimal); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
+			return printf.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return nil
@@ -94,7 +94,7 @@ func New(c Config) (*Tracker, error) {
 	for model, p := range c.Prices {
 		price, err := p.parse(model)
 		if err != nil {
-			return nil, fmt.Errorf("prices.%s: %w", model, err)
+			return nil, printf.Errorf("prices.%s: %w", model, err)
 		}
 		t.own[model] = price
 	}

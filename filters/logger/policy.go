@@ -4,7 +4,6 @@ package logger
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
+	"github.com/leash-gateway/leash/module/printf"
 	"github.com/leash-gateway/leash/module/record"
 )
 
@@ -50,14 +50,14 @@ func New(c Config) (*Logger, error) {
 	for i, name := range c.Redact {
 		p, known := match.Builtin(name)
 		if !known {
-			return nil, fmt.Errorf("redact[%d]: %q is not one of %s", i, name, strings.Join(match.BuiltinNames(), ", "))
+			return nil, printf.Errorf("redact[%d]: %q is not one of %s", i, name, strings.Join(match.BuiltinNames(), ", "))
 		}
 		patterns = append(patterns, p)
 	}
 	for i, word := range c.Keywords {
 		p := match.Pattern{Name: "keyword", Keyword: word}
 		if _, err := match.Compile([]match.Pattern{p}); err != nil {
-			return nil, fmt.Errorf("keywords[%d]: %w", i, err)
+			return nil, printf.Errorf("keywords[%d]: %w", i, err)
 		}
 		patterns = append(patterns, p)
 	}

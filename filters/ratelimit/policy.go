@@ -4,7 +4,6 @@ package ratelimit
 
 import (
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"math"
 	"math/bits"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 func init() { module.Register("ratelimit", module.Policy, New) }
@@ -52,7 +52,7 @@ func (l *Limit) Validate() error {
 	case "key", "tenant", "user", "address", "model", "all":
 	default:
 		if name, ok := strings.CutPrefix(l.By, "header:"); !ok || name == "" {
-			return fmt.Errorf("by: %q is not one of key, tenant, user, address, model, all, header:NAME", l.By)
+			return printf.Errorf("by: %q is not one of key, tenant, user, address, model, all, header:NAME", l.By)
 		}
 	}
 	switch {
@@ -105,7 +105,7 @@ func New(c Config) (*Limiter, error) {
 		}
 		for j := range c.Limits[:i] {
 			if one.sharesBucket(&c.Limits[j]) {
-				return nil, fmt.Errorf("limits[%d].name: %q is the name of limits[%d] too, so that they would count in one bucket: name them apart", i, one.Name, j)
+				return nil, printf.Errorf("limits[%d].name: %q is the name of limits[%d] too, so that they would count in one bucket: name them apart", i, one.Name, j)
 			}
 		}
 		l.tokens = l.tokens || one.Tokens > 0
@@ -262,7 +262,7 @@ func (l *Limiter) takeAll(x *module.Exchange, of func(*limit) counts) error {
 		key := one.key(x)
 		s, short, decided := one.pair.take(x.Shared(), key, now, n, l.owed[account{one, key}])
 		if !decided {
-			return fmt.Errorf("count limit %s: the shared data could not be written", one.Name)
+			return printf.Errorf("count limit %s: the shared data could not be written", one.Name)
 		}
 		if short != none {
 			l.giveBack(x, u)

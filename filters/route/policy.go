@@ -7,7 +7,6 @@ package route
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/budget"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 func init() { module.Register("route", module.Policy, New) }
@@ -137,7 +137,7 @@ func (r *Route) Validate() error {
 	case len(r.Targets) == 0 && r.Name == "":
 		return errors.New("name: is empty")
 	case len(r.Targets) > maxTargets:
-		return fmt.Errorf("targets: are more than %d", maxTargets)
+		return printf.Errorf("targets: are more than %d", maxTargets)
 	case r.Attempts < 0:
 		return errors.New("attempts: is negative")
 	case r.Budget.Percent < 0 || r.Budget.Least < 0:
@@ -150,7 +150,7 @@ func (r *Route) Validate() error {
 func (t *Target) Validate() error {
 	for _, what := range t.Without {
 		if what != "tools" && what != "media" {
-			return fmt.Errorf("without: %q is not tools or media", what)
+			return printf.Errorf("without: %q is not tools or media", what)
 		}
 	}
 	if t.Weight < 0 || t.Context < 0 {
@@ -175,7 +175,7 @@ func New(c Config) (*Router, error) {
 		for j, name := range p.Formats {
 			f := llm.FormatNamed(name)
 			if f == llm.None {
-				return nil, fmt.Errorf("providers[%d].formats[%d]: there is no format %q", i, j, name)
+				return nil, printf.Errorf("providers[%d].formats[%d]: there is no format %q", i, j, name)
 			}
 			r.formats[p.Name] = append(r.formats[p.Name], f)
 		}

@@ -7,7 +7,6 @@ package tracer
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
+	"github.com/leash-gateway/leash/module/printf"
 	"github.com/leash-gateway/leash/module/record"
 	"github.com/leash-gateway/leash/module/trace"
 )
@@ -39,7 +39,7 @@ func (c *Config) SetDefaults() { c.Percent, c.MaxTextBytes = 100, 4096 }
 func (c *Config) Validate() error {
 	switch {
 	case c.Percent < 0 || c.Percent > 100:
-		return fmt.Errorf("percent: %d is not 0 to 100", c.Percent)
+		return printf.Errorf("percent: %d is not 0 to 100", c.Percent)
 	case c.MaxTextBytes < 0:
 		return errors.New("max_text_bytes: must not be negative")
 	}

@@ -11,13 +11,14 @@ package match
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // A Pattern is one thing to look for: a keyword or a regular expression.
@@ -51,23 +52,23 @@ func Compile(patterns []Pattern) (*Set, error) {
 	for i, p := range patterns {
 		switch {
 		case (p.Keyword == "") == (p.Regexp == ""):
-			return nil, fmt.Errorf("pattern %d (%s): must be either a keyword or a regular expression", i, p.Name)
+			return nil, printf.Errorf("pattern %d (%s): must be either a keyword or a regular expression", i, p.Name)
 		case p.Keyword != "":
 			if !utf8.ValidString(p.Keyword) {
-				return nil, fmt.Errorf("pattern %d (%s): the keyword is not valid UTF-8", i, p.Name)
+				return nil, printf.Errorf("pattern %d (%s): the keyword is not valid UTF-8", i, p.Name)
 			}
 			var f folded
 			f.fold(p.Keyword)
 			word := slices.Clone(f.text)
 			if len(word) == 0 {
-				return nil, fmt.Errorf("pattern %d (%s): the keyword has no visible characters", i, p.Name)
+				return nil, printf.Errorf("pattern %d (%s): the keyword has no visible characters", i, p.Name)
 			}
 			s.lengths[i] = len(word)
 			words, owners = append(words, word), append(owners, i)
 		default:
 			e, err := compileExpression(p.Regexp, i)
 			if err != nil {
-				return nil, fmt.Errorf("pattern %d (%s): %w", i, p.Name, err)
+				return nil, printf.Errorf("pattern %d (%s): %w", i, p.Name, err)
 			}
 			s.exprs = append(s.exprs, e)
 		}

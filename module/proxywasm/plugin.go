@@ -3,13 +3,13 @@
 package proxywasm
 
 import (
-	"fmt"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // garbage is the VM's, which may hold several plugins.
@@ -181,5 +181,5 @@ func logPanic(cause any) {
 	if len(stack) > head+frames {
 		stack = stack[head : head+frames]
 	}
-	log(levelCritical, fmt.Sprintf("leash: panic: %v; %s", cause, strings.ReplaceAll(strings.Join(stack, "; "), "\t", "")))
+	log(levelCritical, printf.Sprintf("leash: panic: %v; %s", cause, strings.ReplaceAll(strings.Join(stack, "; "), "\t", "")))
 }
