@@ -5,8 +5,8 @@ package auth
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -35,8 +35,8 @@ type Key struct {
 // Validate refuses a key without owner, with something else than a SHA-256, or with a name that holds control characters:
 // hosts hand names on with such characters between them.
 func (k *Key) Validate() error {
-	if b, err := hex.DecodeString(k.SHA256); err != nil || len(b) != sha256.Size {
-		return errors.New(`sha256: is not 64 hexadecimal digits: make it with printf %s "$KEY" | sha256sum`)
+	if _, err := k.sum(); err != nil {
+		return err
 	}
 	if k.Tenant == "" {
 		return errors.New("tenant: is empty")
@@ -47,6 +47,22 @@ func (k *Key) Validate() error {
 		}
 	}
 	return nil
+}
+
+// sum is the SHA-256 itself.
+func (k *Key) sum() (sum [sha256.Size]byte, err error) {
+	wrong := errors.New(`sha256: is not 64 hexadecimal digits: make it with printf %s "$KEY" | sha256sum`)
+	if len(k.SHA256) != 2*len(sum) {
+		return sum, wrong
+	}
+	for i := range sum {
+		b, err := strconv.ParseUint(k.SHA256[2*i:2*i+2], 16, 8)
+		if err != nil {
+			return sum, wrong
+		}
+		sum[i] = byte(b)
+	}
+	return sum, nil
 }
 
 // Auth refuses who has no valid key.
@@ -68,8 +84,9 @@ func New(c Config) (*Auth, error) {
 	a := &Auth{byPrefix: make(map[[prefixBytes]byte][]entry, len(c.Keys))}
 	for i, k := range c.Keys {
 		e := entry{caller: module.Caller{Tenant: k.Tenant, Key: k.Name, User: k.User}}
-		if _, err := hex.Decode(e.sum[:], []byte(k.SHA256)); err != nil {
-			return nil, printf.Errorf("keys[%d].sha256: %w", i, err)
+		var err error
+		if e.sum, err = k.sum(); err != nil {
+			return nil, printf.Errorf("keys[%d].%w", i, err)
 		}
 		if _, taken := a.find(e.sum); taken {
 			return nil, printf.Errorf("keys[%d].sha256: stands twice", i)
