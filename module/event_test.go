@@ -187,7 +187,7 @@ func TestFirstTokenIsTheTimeOfTheFirstText(t *testing.T) {
 	var h *moduletest.Host
 	h = run(t, policy(script{
 		event:  func(*module.Exchange, *module.Event) error { h.Clock = h.Clock.Add(time.Second); return nil },
-		finish: func(x *module.Exchange) { first, started, streamed = x.FirstToken, x.Started, x.Streamed },
+		finish: func(x *module.Exchange) { first, started, streamed = x.FirstToken(), x.Started(), x.Streamed },
 	}))
 	h.Do(streamOf(delta(""), delta("a"), delta("b"), done))
 	if got := first.Sub(started); got != time.Second || !streamed {

@@ -23,8 +23,6 @@ type Exchange struct {
 	Format llm.Format
 	// Method and Path are the client's; Path is without the query.
 	Method, Path string
-	// Started is when the request's headers arrived, FirstToken when the first text of a stream did (or the zero time).
-	Started, FirstToken time.Time
 	// Request is the parsed request: nil before the request phase and for paths that are not LLM traffic.
 	Request *llm.Request
 	// Response is the parsed answer in the response phase; nil for streams and errors.
@@ -41,7 +39,9 @@ type Exchange struct {
 	// Completed is true in Finish if the whole answer reached the client.
 	Completed bool
 
-	flow    *Flow
+	flow                *Flow
+	started, firstToken moment
+
 	caller  Caller
 	known   bool // caller has been looked up
 	refused *Refusal
@@ -204,7 +204,18 @@ func (x *Exchange) Property(path ...string) (value []byte, ok bool) {
 }
 
 // Now is the time.
-func (x *Exchange) Now() time.Time { return x.flow.p.host.Now() }
+func (x *Exchange) Now() time.Time { return x.flow.p.now().time() }
+
+// Started is when the request's headers arrived.
+func (x *Exchange) Started() time.Time { return x.started.time() }
+
+// FirstToken is when the first text of a stream arrived: the zero time before, and for answers that are not streamed.
+func (x *Exchange) FirstToken() time.Time {
+	if x.firstToken == (moment{}) {
+		return time.Time{}
+	}
+	return x.firstToken.time()
+}
 
 // Log writes one line. Never log what a client or a provider sent without bounding it.
 func (x *Exchange) Log(level Level, message string) { x.flow.p.host.Log(level, message) }

@@ -48,7 +48,7 @@ func fuzzed() []string {
 		},
 		event: upper.event,
 		finish: func(x *module.Exchange) {
-			x.Log(module.Info, fmt.Sprint(x.Status, x.Usage, x.UsageEstimated, x.Completed, x.Streamed, x.FirstToken.IsZero()))
+			x.Log(module.Info, fmt.Sprint(x.Status, x.Usage, x.UsageEstimated, x.Completed, x.Streamed, x.FirstToken().IsZero()))
 		},
 		usage: true,
 	}

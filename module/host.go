@@ -15,8 +15,8 @@ const (
 
 // A Host is what a pipeline runs in: the adapter to proxy-wasm, or the fake of package moduletest.
 type Host interface {
-	// Now is the wall clock.
-	Now() time.Time
+	// Unix is the wall clock: the seconds since 1970 and the nanoseconds since then, as time.Unix takes them.
+	Unix() (seconds, nanoseconds int64)
 	// Log writes one line.
 	Log(level Level, message string)
 	// Metric adds to a counter, sets a gauge or records into a histogram. The host may drop a metric that it cannot take;

@@ -13,7 +13,7 @@ import (
 func (f *Flow) OnRequestHeaders(end bool) Action {
 	defer f.flushHeaders(Requests)
 	x := &f.x
-	x.Started = f.p.host.Now()
+	x.started = f.p.now()
 	x.ID = f.header(Requests, "x-request-id")
 	x.Method = f.header(Requests, ":method")
 	path := f.header(Requests, ":path")

@@ -103,8 +103,8 @@ func (f *Flow) note(event *llm.Event) {
 		}
 		f.textBytes += int64(len(event.Texts[i].Value))
 	}
-	if f.x.FirstToken.IsZero() && f.textBytes > 0 {
-		f.x.FirstToken = f.p.host.Now()
+	if f.x.firstToken == (moment{}) && f.textBytes > 0 {
+		f.x.firstToken = f.p.now()
 	}
 }
 

@@ -106,7 +106,7 @@ func TestTheNextModuleWaitsForAllCallsAndTimers(t *testing.T) {
 		})
 	}
 	second := func(x *module.Exchange) error {
-		order = append(order, "next at "+x.Now().Sub(x.Started).String())
+		order = append(order, "next at "+x.Now().Sub(x.Started()).String())
 		return nil
 	}
 	h := run(t, policy(script{request: first}), policy(script{request: second}))

@@ -97,6 +97,16 @@ func TestAModuleCarriesWhatItIs(t *testing.T) {
 	}
 }
 
+// TestASmallModuleHoldsNothingForText: what the kit links, Envoy compiles at every build. What it has of time is durations
+// and the clock; writing and reading times as text is three times that.
+func TestASmallModuleHoldsNothingForText(t *testing.T) {
+	for _, share := range built(t, made(t, "minimal")).Packages {
+		if share.Name == "fmt" || share.Name == "time" && share.Bytes > 40_000 {
+			t.Errorf("it holds %d bytes of the package %s", share.Bytes, share.Name)
+		}
+	}
+}
+
 func TestTheRevisionIsToldInARepository(t *testing.T) {
 	dir := made(t, "minimal")
 	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "first"}} {

@@ -128,9 +128,9 @@ func (t *Tracker) Finish(x *module.Exchange) {
 		return // it never left
 	}
 	now := x.Now()
-	x.Add(k.latency, now.Sub(x.Started).Milliseconds())
-	if !x.FirstToken.IsZero() {
-		x.Add(k.ttft, x.FirstToken.Sub(x.Started).Milliseconds())
+	x.Add(k.latency, now.Sub(x.Started()).Milliseconds())
+	if !x.FirstToken().IsZero() {
+		x.Add(k.ttft, x.FirstToken().Sub(x.Started()).Milliseconds())
 	}
 	if class := errorClass(x); class != "" {
 		x.Count(failed, 1, provider, labelOf(model, route, priced), class)
@@ -172,9 +172,9 @@ func errorClass(x *module.Exchange) string {
 // tokensPerSecond is how fast the model wrote: of a stream from its first text on, else over the whole time. 0 is what cannot be
 // told: a single token, or no time that could be measured.
 func tokensPerSecond(x *module.Exchange, now time.Time) int64 {
-	since, written := x.Started, x.Usage.Output
-	if !x.FirstToken.IsZero() {
-		since, written = x.FirstToken, written-1
+	since, written := x.Started(), x.Usage.Output
+	if !x.FirstToken().IsZero() {
+		since, written = x.FirstToken(), written-1
 	}
 	took := now.Sub(since).Milliseconds()
 	if took <= 0 || written <= 0 || x.UsageEstimated {

@@ -196,7 +196,7 @@ func (l *Logger) Finish(x *module.Exchange) {
 	refusedBy, code := x.Refusal()
 
 	w := record.Of("exchange")
-	w = w.Text("time", x.Started.UTC().Format(time.RFC3339Nano))
+	w = w.Text("time", x.Started().UTC().Format(time.RFC3339Nano))
 	w = w.Text("request_id", record.Cut(x.ID))
 	w = w.Text("tenant", caller.Tenant)
 	w = w.Text("key", caller.Key)
@@ -213,9 +213,9 @@ func (l *Logger) Finish(x *module.Exchange) {
 	w = w.Text("trace_id", x.Fact(module.FactTrace))
 	w = w.Text("flags", x.Fact(module.FactFlags))
 	w = w.Flag("stream", r.stream)
-	w = w.Number("latency_ms", now.Sub(x.Started).Milliseconds())
-	if !x.FirstToken.IsZero() {
-		w = w.Number("time_to_first_token_ms", x.FirstToken.Sub(x.Started).Milliseconds())
+	w = w.Number("latency_ms", now.Sub(x.Started()).Milliseconds())
+	if !x.FirstToken().IsZero() {
+		w = w.Number("time_to_first_token_ms", x.FirstToken().Sub(x.Started()).Milliseconds())
 	}
 	if x.Usage != (llm.Usage{}) {
 		w = w.Number("input_tokens", x.Usage.Input)

@@ -164,7 +164,7 @@ func (p *Provider) settle(x *module.Exchange, a *attempt) {
 	default:
 		used := usedUp(x)
 		p.tell(x, a, llm.ErrorClass(x.Status), func(s *breaker.State) {
-			if s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started)); used > 0 {
+			if s.Succeed(x.Now(), p.breaker, x.Now().Sub(x.Started())); used > 0 {
 				s.Cool(x.Now(), used)
 			}
 		})
@@ -187,7 +187,7 @@ func (p *Provider) tell(x *module.Exchange, a *attempt, class string, change fun
 		x.Count(errorsOf, 1, p.name, a.label, class)
 	}
 	if x.Status != 0 {
-		x.Observe(firstByte, x.Now().Sub(x.Started).Milliseconds(), p.name, a.label)
+		x.Observe(firstByte, x.Now().Sub(x.Started()).Milliseconds(), p.name, a.label)
 	}
 }
 
@@ -222,7 +222,7 @@ func retryAfter(x *module.Exchange) time.Duration {
 func (p *Provider) giveUp(x *module.Exchange, a *attempt) {
 	x.Count(attempts, 1, p.name, a.label, strconv.Itoa(x.Status))
 	x.Count(errorsOf, 1, p.name, a.label, canceled)
-	breaker.Update(x.Shared(), p.name, func(s *breaker.State) { s.GiveUp(x.Now(), x.Now().Sub(x.Started)) })
+	breaker.Update(x.Shared(), p.name, func(s *breaker.State) { s.GiveUp(x.Now(), x.Now().Sub(x.Started())) })
 }
 
 // Finish looks at attempts that were given up before an answer began. Where the host has waited as long as it may, that is the
@@ -232,7 +232,7 @@ func (p *Provider) Finish(x *module.Exchange) {
 	const slack = 50 * time.Millisecond // between two clocks
 	switch {
 	case !a.sent || a.settled:
-	case a.patience != 0 && x.Now().Sub(x.Started) >= a.patience-slack:
+	case a.patience != 0 && x.Now().Sub(x.Started()) >= a.patience-slack:
 		p.fail(x, a, timedOut)
 	default:
 		p.giveUp(x, a)

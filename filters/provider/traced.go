@@ -42,7 +42,7 @@ func (t *traced) begin(x *module.Exchange, number int, model string, body []byte
 // pass lets an answer that may go on take the attempt's place along.
 func (t *traced) pass(x *module.Exchange) {
 	if t.span != 0 && !t.alone {
-		x.SetResponseHeader(trace.SpanHeader, trace.Attempt{Span: t.span, Began: x.Started.UnixNano(), Number: t.number}.String())
+		x.SetResponseHeader(trace.SpanHeader, trace.Attempt{Span: t.span, Began: x.Started().UnixNano(), Number: t.number}.String())
 	}
 }
 
@@ -68,7 +68,7 @@ func (t *traced) finish(x *module.Exchange, provider string) {
 	}
 	w := record.Of("span.attempt").Text("trace", t.parent.Trace()).Text("parent", trace.Digits(t.parent.Exchange())).
 		Text("attempt", trace.Digits(t.span)).Text("format", x.Format.String()).
-		Number("attempt_start", x.Started.UnixNano()).Number("end", x.Now().UnixNano()).Number("number", int64(t.number)).
+		Number("attempt_start", x.Started().UnixNano()).Number("end", x.Now().UnixNano()).Number("number", int64(t.number)).
 		Text("provider", provider).Text("asked_model", record.Cut(t.model)).Number("status", int64(x.Status)).Text("attempt_error", failed)
 	x.Log(module.Info, w.String())
 }

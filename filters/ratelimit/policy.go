@@ -383,7 +383,7 @@ func sum(a, b int64) int64 {
 // Flush settles what is owed.
 func (l *Limiter) Flush(h module.Host) {
 	for at, n := range l.owed {
-		at.limit.pair.settle(h.Shared(), at.key, h.Now(), n)
+		at.limit.pair.settle(h.Shared(), at.key, time.Unix(h.Unix()), n)
 	}
 	clear(l.owed)
 }

@@ -173,7 +173,7 @@ func (t *Tracer) Finish(x *module.Exchange) {
 	refusedBy, code := x.Refusal()
 	w := record.Of("span.exchange").
 		Text("trace", e.context.Trace()).Text("span", trace.Digits(e.context.Exchange())).Text("state", record.Cut(e.state)).
-		Number("start", x.Started.UnixNano()).Number("end", x.Now().UnixNano())
+		Number("start", x.Started().UnixNano()).Number("end", x.Now().UnixNano())
 	if e.parent != 0 {
 		w = w.Text("parent", trace.Digits(e.parent))
 	}
@@ -213,7 +213,7 @@ func (t *Tracer) attempt(w record.Line, x *module.Exchange, e *exchange) record.
 	direct := x.Fact(module.FactRoute) != "" && x.Fact(module.FactCarried) == ""
 	switch {
 	case direct:
-		e.attempt = trace.Attempt{Span: e.context.Span, Began: x.Started.UnixNano(), Number: 1}
+		e.attempt = trace.Attempt{Span: e.context.Span, Began: x.Started().UnixNano(), Number: 1}
 	case e.attempt.Span == 0:
 		return w
 	}
@@ -228,8 +228,8 @@ func (t *Tracer) attempt(w record.Line, x *module.Exchange, e *exchange) record.
 	if !slices.Contains(e.finish, "") {
 		w = w.Texts("finish", e.finish)
 	}
-	if !x.FirstToken.IsZero() {
-		w = w.Number("first", x.FirstToken.UnixNano())
+	if !x.FirstToken().IsZero() {
+		w = w.Number("first", x.FirstToken().UnixNano())
 	}
 	if x.Usage != (llm.Usage{}) && !x.UsageEstimated {
 		w = w.Number("input", x.Usage.Input).Number("output", x.Usage.Output).Positive("cached", x.Usage.CachedInput).

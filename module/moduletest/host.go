@@ -109,8 +109,10 @@ func (h *Host) add(config string) {
 	h.noHeaderPause = h.noHeaderPause || host.NoHeaderPause
 }
 
-// Now is the fake clock.
-func (h *Host) Now() time.Time { return h.Clock }
+// Unix is the fake clock.
+func (h *Host) Unix() (seconds, nanoseconds int64) {
+	return h.Clock.Unix(), int64(h.Clock.Nanosecond())
+}
 
 // Log keeps the line.
 func (h *Host) Log(_ module.Level, message string) { h.Logs = append(h.Logs, message) }

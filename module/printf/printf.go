@@ -114,34 +114,58 @@ func (p *printer) value(verb rune, precision int, value any) {
 // plain writes a value that does not say itself what it is called.
 func (p *printer) plain(verb rune, precision int, value any) {
 	v := reflect.ValueOf(value)
-	kind, plain := v.Kind(), verb == 'v'
-	switch {
-	case kind == reflect.String && (plain || verb == 's' || verb == 'q'):
-		p.quoted(verb, v.String())
-	case kind == reflect.Bool && (plain || verb == 't'):
-		p.text = strconv.AppendBool(p.text, v.Bool())
-	case v.CanInt() && (plain || verb == 'd'):
-		p.text = strconv.AppendInt(p.text, v.Int(), 10)
-	case v.CanUint() && (plain || verb == 'd'):
-		p.text = strconv.AppendUint(p.text, v.Uint(), 10)
-	case v.CanFloat() && plain:
-		p.text = strconv.AppendFloat(p.text, v.Float(), 'g', precision, v.Type().Bits())
-	case v.CanFloat() && verb == 'f':
-		if precision < 0 {
+	switch v.Kind() {
+	case reflect.String:
+		if verb == 'v' || verb == 's' || verb == 'q' {
+			p.quoted(verb, v.String())
+			return
+		}
+	case reflect.Bool:
+		if verb == 'v' || verb == 't' {
+			p.text = strconv.AppendBool(p.text, v.Bool())
+			return
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		if verb == 'v' || verb == 'd' {
+			p.text = strconv.AppendInt(p.text, v.Int(), 10)
+			return
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		if verb == 'v' || verb == 'd' {
+			p.text = strconv.AppendUint(p.text, v.Uint(), 10)
+			return
+		}
+	case reflect.Float32, reflect.Float64:
+		if verb == 'v' || verb == 'f' {
+			p.float(verb, precision, v)
+			return
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 && (verb == 's' || verb == 'q') {
+			p.quoted(verb, string(v.Bytes()))
+		} else {
+			p.list(verb, precision, v)
+		}
+		return
+	default:
+		if verb == 'v' {
+			p.add("(", typeOf(value), ")")
+			return
+		}
+	}
+	p.add("%!", string(verb), "(", typeOf(value), "=")
+	p.value('v', -1, value)
+	p.add(")")
+}
+
+func (p *printer) float(verb rune, precision int, v reflect.Value) {
+	form := byte('g')
+	if verb == 'f' {
+		if form = 'f'; precision < 0 {
 			precision = 6
 		}
-		p.text = strconv.AppendFloat(p.text, v.Float(), 'f', precision, v.Type().Bits())
-	case kind == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 && (verb == 's' || verb == 'q'):
-		p.quoted(verb, string(v.Bytes()))
-	case kind == reflect.Slice:
-		p.list(verb, precision, v)
-	case plain:
-		p.add("(", typeOf(value), ")")
-	default:
-		p.add("%!", string(verb), "(", typeOf(value), "=")
-		p.value('v', -1, value)
-		p.add(")")
 	}
+	p.text = strconv.AppendFloat(p.text, v.Float(), form, precision, v.Type().Bits())
 }
 
 // quoted writes a text, between quotes if the verb is %q.

@@ -24,13 +24,13 @@ var (
 
 // clock is the time of the callback that is running, asked of the host once.
 var clock struct {
-	now   time.Time
+	now   int64 // nanoseconds since 1970
 	known bool
 }
 
-func now() time.Time {
+func now() int64 {
 	if !clock.known {
-		clock.now, clock.known = time.Now(), true
+		clock.now, clock.known = time.Now().UnixNano(), true
 	}
 	return clock.now
 }

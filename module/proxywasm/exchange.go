@@ -161,7 +161,7 @@ func (e callError) Error() string { return "call " + e.upstream + ": " + e.statu
 
 // After calls f once, d from now.
 func (x *exchange) After(d time.Duration, f func()) {
-	x.plugin.later.after(now().Add(d), func() {
+	x.plugin.later.after(now()+int64(d), func() {
 		if !x.done {
 			_ = hostSetEffectiveContext(x.id)
 			f()

@@ -22,7 +22,7 @@ type later struct {
 }
 
 type timer struct {
-	at time.Time
+	at int64 // by the host's clock
 	f  func()
 }
 
@@ -55,7 +55,7 @@ func (l *later) idle() {
 	}
 }
 
-func (l *later) after(at time.Time, f func()) {
+func (l *later) after(at int64, f func()) {
 	l.timers = append(l.timers, timer{at, f})
 	l.tick(timerTick)
 }
@@ -77,10 +77,10 @@ func (l *later) line(text string) {
 }
 
 // fire runs the timers that are due.
-func (l *later) fire(now time.Time) {
+func (l *later) fire(now int64) {
 	var due []timer
 	l.timers = slices.DeleteFunc(l.timers, func(one timer) bool {
-		if one.at.After(now) {
+		if one.at > now {
 			return false
 		}
 		due = append(due, one)

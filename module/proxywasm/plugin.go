@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/printf"
@@ -126,8 +125,8 @@ func (p *plugin) answered(number, bodySize uint32) {
 	c.done(result)
 }
 
-// Now is the host's clock.
-func (p *plugin) Now() time.Time { return now() }
+// Unix is the host's clock.
+func (p *plugin) Unix() (seconds, nanoseconds int64) { return now() / 1e9, now() % 1e9 }
 
 // Log writes one line into the host's log. Records (JSON objects at level info) are collected and written together.
 func (p *plugin) Log(level module.Level, message string) {
