@@ -139,7 +139,7 @@ func testAStreamThatBreaksOffBeforeItBeganIsAnError(t *testing.T, p ports) {
 
 // resuming is pairs whose streams go on at the other provider.
 func resuming() string {
-	return strings.ReplaceAll(pairs(), "timeouts: {first_byte: 1s}", "failover: {mid_stream: true}")
+	return strings.ReplaceAll(pairs(), "timeouts: {first_byte: 2s}", "failover: {mid_stream: true}")
 }
 
 // said is the text of a stream in any dialect.

@@ -20,7 +20,7 @@ func pairs() string {
 	for first, model := range models {
 		for second, other := range models {
 			if first != second {
-				fmt.Fprintf(&routes, "  - {model: %s-or-%s, timeouts: {first_byte: 1s}, targets: [{provider: %s, model: %s}, {provider: %s, model: %s}]}\n",
+				fmt.Fprintf(&routes, "  - {model: %s-or-%s, timeouts: {first_byte: 2s}, targets: [{provider: %s, model: %s}, {provider: %s, model: %s}]}\n",
 					first, second, first, model, second, other)
 			}
 		}

@@ -48,7 +48,7 @@ var matrix = map[string]fault{
 func alone() string {
 	var routes strings.Builder
 	for provider, model := range models {
-		fmt.Fprintf(&routes, "  - {model: %s-alone, timeouts: {first_byte: 1s}, provider: %s, upstream_model: %s}\n", provider, provider, model)
+		fmt.Fprintf(&routes, "  - {model: %s-alone, timeouts: {first_byte: 2s}, provider: %s, upstream_model: %s}\n", provider, provider, model)
 	}
 	config := strings.Replace(pairs(), "routes:\n", "routes:\n"+routes.String(), 1)
 	return config + "  - {module: contentfilter, config: {rules: [{name: osprey, keywords: [osprey], in: response, action: block}]}}\n"

@@ -116,8 +116,8 @@ func TestFiltersAreToldWhatTheirModulesMay(t *testing.T) {
 	if all[0].Policy || slices.Contains(all[0].Allow, "proxy_set_shared_data") || !slices.Contains(all[0].Allow, "proxy_define_metric") {
 		t.Errorf("got %+v for greeter, want an inspector without shared data", all[0])
 	}
-	if !all[1].Policy || !slices.Contains(all[1].Allow, "proxy_set_shared_data") || slices.Contains(all[1].Allow, "proxy_http_call") {
-		t.Errorf("got %+v for Leash's own, want shared data and no calls", all[1].Allow)
+	if !all[1].Policy || !slices.Contains(all[1].Allow, "proxy_set_shared_data") || slices.Contains(all[1].Allow, "proxy_grpc_call") {
+		t.Errorf("got %+v for Leash's own, want shared data and no gRPC", all[1].Allow)
 	}
 }
 
