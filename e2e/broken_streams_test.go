@@ -137,9 +137,11 @@ func testAStreamThatBreaksOffBeforeItBeganIsAnError(t *testing.T, p ports) {
 	}
 }
 
-// resuming is pairs whose streams go on at the other provider.
+// resuming is pairs whose streams go on at the other provider, with a route on which that may have been asked already.
 func resuming() string {
-	return strings.ReplaceAll(pairs(), "timeouts: {first_byte: 2s}", "failover: {mid_stream: true}")
+	const hedged = "  - {model: hedged, failover: {mid_stream: true, hedge: 10s}, targets: [{provider: openai, model: gpt-4o-mini}, {provider: google, model: gemini-2.5-flash}]}\n"
+	config := strings.Replace(pairs(), "routes:\n", "routes:\n"+hedged, 1)
+	return strings.ReplaceAll(config, "timeouts: {first_byte: 2s}", "failover: {mid_stream: true}")
 }
 
 // said is the text of a stream in any dialect.
@@ -211,6 +213,15 @@ func testAStreamThatBreaksOffGoesOnElsewhere(t *testing.T, p ports) {
 		}
 		p.Fleet[first].ClearFaults()
 	}
+	t.Run("hedged", func(t *testing.T) {
+		p.Fleet["openai"].SetFaults(mock.Behavior{CutAfter: 4})
+		defer p.Fleet["openai"].ClearFaults()
+		status, body := outcome(dialectNamed("chat").request(g.with(t), "hedged", "say: one two three four five six", true))
+		if text := said(body); status != 200 || !strings.HasSuffix(text, "one two three four five six") || text == "one two three four five six" {
+			t.Errorf("got %d %s", status, body)
+		}
+		wantEvents(t, body)
+	})
 	p.Fleet.wantKeysKept(t)
 	eventually(t, "the streams that went on to be counted", func() bool {
 		return sum(t, get(t, g.Control+"/metrics").Body, "leash_resumed_streams_total", `provider="google"`) > 0
