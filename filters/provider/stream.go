@@ -19,6 +19,9 @@ func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end
 		return p.amazonStream(x, attempt, body, end)
 	}
 	a := &attempt.answer
+	if a.over {
+		return nil, false, nil // nothing can follow
+	}
 	before := a.failure
 	a.out = a.out[:0]
 	err = a.decoder.Feed(body, func(f llm.Frame) error { return p.event(x, attempt, f) })
@@ -71,10 +74,11 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 		}
 	}
 	switch {
-	case a.over: // nothing can follow
 	case a.events == nil:
 		if f.Data != nil && !a.ended {
-			err = a.look(x.Format, f.Data)
+			if err := a.look(x.Format, f.Data); err != nil {
+				return err
+			}
 		}
 		a.out = a.encoder.Frame(a.out, f)
 	case f.Data != nil:
@@ -83,13 +87,17 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 	return err
 }
 
+// format is that of the provider's answer.
+func (a *attempt) format(x *module.Exchange) llm.Format {
+	if a.translation != nil {
+		return a.translation.Format()
+	}
+	return x.Format
+}
+
 // begin looks at the first event, which may be an error.
 func (p *Provider) begin(x *module.Exchange, attempt *attempt, data []byte) error {
-	format := x.Format
-	if attempt.translation != nil {
-		format = attempt.translation.Format()
-	}
-	first, err := llm.ParseEvent(format, data)
+	first, err := llm.ParseEvent(attempt.format(x), data)
 	if err != nil {
 		return err
 	}
@@ -108,14 +116,10 @@ func (p *Provider) endStream(x *module.Exchange, attempt *attempt) error {
 	a := &attempt.answer
 	// What stands last without the blank line behind it may be an event, as clients take it for one, or a part of one.
 	last := func(f llm.Frame) error {
-		format := x.Format
-		if attempt.translation != nil {
-			format = attempt.translation.Format()
-		}
 		if f.Data == nil {
 			return nil
 		}
-		if _, err := llm.ParseEvent(format, f.Data); err != nil {
+		if _, err := llm.ParseEvent(attempt.format(x), f.Data); err != nil {
 			return nil //nolint:nilerr // it was cut
 		}
 		if a.events == nil && a.decoder.Framing == llm.ServerSentEvents {
@@ -135,7 +139,6 @@ func (p *Provider) endStream(x *module.Exchange, attempt *attempt) error {
 		} else {
 			a.out = a.events.End(a.out)
 		}
-	case a.over:
 	case !a.ended:
 		a.failure = streamCut
 	default:

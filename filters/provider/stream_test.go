@@ -84,6 +84,20 @@ func readable(t *testing.T, array bool, stream string) {
 	}
 }
 
+// TestAStreamThatCannotBeReadEndsOnce goes on sending behind what cannot be read.
+func TestAStreamThatCannotBeReadEndsOnce(t *testing.T) {
+	for name, tc := range map[string]struct{ config, event string }{
+		"native": {openai, chatText("one")}, "translated": {claude, messageStart + blockStart + blockText("one")},
+	} {
+		got := newHost(t, tc.config).Do(moduletest.Exchange{
+			Request: chatStream, AnswerHeader: sse, AnswerChunks: []string{tc.event, "data: {\"error\"\n\n", tc.event, tc.event},
+		})
+		if n := strings.Count(got.Body, "unreadable_answer"); got.Status != 200 || n != 1 || strings.Count(got.Body, `"content":"one"`) != 1 || strings.Contains(got.Body, "{\"error\"\n") {
+			t.Errorf("%s: got %d %q, want one error and nothing behind it", name, got.Status, got.Body)
+		}
+	}
+}
+
 func TestStreamsThatBreakOffAreCounted(t *testing.T) {
 	const began = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"well \"}}]}\n\n"
 	for class, rest := range map[string]string{
