@@ -47,9 +47,10 @@ func (t *translation) exit(provider string) *listener.Listener {
 // exitRoutes lead to the provider's cluster, within the bounds of the route that the request has come by.
 func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 	var routes []*route.Route
+	bounds := t.c.ConnectBounds(provider)
 	for _, lane := range t.c.Lanes() {
 		connect := t.c.ConnectBound(provider, lane.Timeouts)
-		if !slices.Contains(t.c.ConnectBounds(provider), connect) {
+		if !slices.Contains(bounds, connect) {
 			connect = 0 // the lane does not lead there
 		}
 		if lane.Provider != "" || lane.Timeouts.Idle == 0 && lane.Timeouts.Total == 0 && connect == 0 {

@@ -18,9 +18,10 @@ import (
 // have not, because the answer broke off before.
 //
 // CarryBody is given the answer's body: all of it, or what has come of it since the last call; end says that nothing
-// follows, be it that this is all or that the answer broke off, which only its content can tell. It returns what the client reads instead. Until it has once returned false for wait nothing of the answer goes on, its
-// status and headers neither, and an error still takes its place; later errors only cut it off. Where it returns true at the end it has
-// asked somebody else for the rest, with [Exchange.Elsewhere].
+// follows, be it that this is all or that the answer broke off, which only its content can tell. It returns what the client reads
+// instead. Until it has once returned false for wait nothing of the answer goes on, its status and headers neither, and an error still
+// takes its place; later errors only cut it off. Where it returns true at the end it has asked somebody else for the rest, with
+// [Exchange.Elsewhere].
 type Carrier interface {
 	CarryRequest(x *Exchange, body []byte) ([]byte, error)
 	CarryAnswer(x *Exchange) (Manner, error)
@@ -77,10 +78,7 @@ func (f *Flow) carryHeaders(end bool) Action {
 		return Pause
 	}
 	f.begin(PhaseResponseHeader)
-	if err := f.call(0, func() (err error) {
-		f.carried.manner, err = f.p.carrier.CarryAnswer(&f.x)
-		return err
-	}); err != nil {
+	if err := f.carryAnswer(); err != nil {
 		f.fail(0, err)
 		return f.headersOfReplacement(end)
 	}
@@ -92,6 +90,14 @@ func (f *Flow) carryHeaders(end bool) Action {
 	}
 	f.response = carries
 	return Pause
+}
+
+// carryAnswer asks the carrier, once the answer's headers are known.
+func (f *Flow) carryAnswer() error {
+	return f.call(0, func() (err error) {
+		f.carried.manner, err = f.p.carrier.CarryAnswer(&f.x)
+		return err
+	})
 }
 
 // carryNothing is an answer without a body. What the carrier makes of it has to be an answer of our own.
@@ -211,11 +217,7 @@ func (f *Flow) carryHead(end bool) (action Action, done bool) {
 	if size == 0 {
 		f.x.Status = 0
 	}
-	err := f.call(0, func() (err error) {
-		f.carried.manner, err = f.p.carrier.CarryAnswer(&f.x)
-		return err
-	})
-	switch {
+	switch err := f.carryAnswer(); {
 	case err != nil:
 		f.fail(0, err)
 		return Continue, true

@@ -64,8 +64,10 @@ func (r *rest) note(sent []byte) {
 	r.barred = r.barred || err != nil
 }
 
+var toolCalls = []byte(`"tool_calls"`)
+
 // calls are what events hold of which a part cannot be told to another model.
-var calls = [][]byte{[]byte(`"tool_calls"`), []byte(`"function_call"`), []byte(`"functionCall"`)}
+var calls = [][]byte{toolCalls, []byte(`"function_call"`), []byte(`"functionCall"`)}
 
 var textBlock = []byte(`"type":"text"`)
 
@@ -234,7 +236,7 @@ func (r *rest) opens(e *llm.Event, data []byte) (bool, error) {
 		return false, nil
 	case r.format == llm.OpenAIChat && first:
 		empty := len(e.Texts) == 0 || len(e.Texts) == 1 && e.Texts[0].Value == ""
-		opens := empty && len(e.Finish) == 0 && !e.HasUsage && !e.Done && !bytes.Contains(data, calls[0])
+		opens := empty && len(e.Finish) == 0 && !e.HasUsage && !e.Done && !bytes.Contains(data, toolCalls)
 		r.started = !opens
 		return opens, nil
 	}

@@ -98,13 +98,18 @@ func (p *provider) call(r *http.Request) *abi.HTTPAnswer {
 	if err != nil {
 		return noAnswer(err)
 	}
-	h := abi.NewHeaders(":status", strconv.Itoa(response.StatusCode))
-	for name, values := range response.Header {
+	return &abi.HTTPAnswer{Headers: allHeaders(response.StatusCode, response.Header), Body: body, Trailers: trailersOf(response.Trailer)}
+}
+
+// allHeaders are those of an answer to a module's call: it is told all.
+func allHeaders(status int, header http.Header) *abi.Headers {
+	h := abi.NewHeaders(":status", strconv.Itoa(status))
+	for name, values := range header {
 		for _, value := range values {
 			h.Add(lowerCase(name), value)
 		}
 	}
-	return &abi.HTTPAnswer{Headers: h, Body: body, Trailers: trailersOf(response.Trailer)}
+	return h
 }
 
 func noAnswer(err error) *abi.HTTPAnswer {

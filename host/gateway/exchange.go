@@ -66,15 +66,9 @@ func serve(n *generation, w http.ResponseWriter, r *http.Request) {
 		x.upload.discard()
 		return
 	}
-	x.worker = n.worker()
-	x.ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	x.begin(context.WithoutCancel(r.Context()), headers)
 	stop := context.AfterFunc(r.Context(), x.left)
 	defer stop()
-	x.up.init(x.ctx.Done(), nil)
-	x.down.init(x.ctx.Done(), x.look)
-	x.attributes = attributes{x: x, began: time.Now(), request: headers}
-	x.clock.start(func() { x.stop(errTimeout) })
-	x.clock.bound(0, n.idle)
 	whole := false
 	defer func() { // also where a part of this program panics, which net/http contains
 		x.end(whole)
@@ -83,6 +77,17 @@ func serve(n *generation, w http.ResponseWriter, r *http.Request) {
 	if whole = x.run(headers); !whole && r.Context().Err() == nil {
 		panic(http.ErrAbortHandler) // the client must not take what it has for the whole answer
 	}
+}
+
+// begin gives the exchange a worker, and bounds it. It is over when ctx is, or by end.
+func (x *exchange) begin(ctx context.Context, headers *abi.Headers) {
+	x.worker = x.generation.worker()
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.up.init(x.ctx.Done(), nil)
+	x.down.init(x.ctx.Done(), x.look)
+	x.attributes = attributes{x: x, began: time.Now(), request: headers}
+	x.clock.start(func() { x.stop(errTimeout) })
+	x.clock.bound(0, x.generation.idle)
 }
 
 // left ends an exchange whose client has left. net/http says so also of one that it waits for in vain: that is told that it is late.

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
@@ -30,13 +28,7 @@ func (c *caller) rest(ctx context.Context, call *abi.HTTPCall) *abi.HTTPAnswer {
 		request: (&http.Request{Method: call.Headers.Value(":method"), URL: target, ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx),
 	}
 	x.upload.open(x)
-	x.worker = n.worker()
-	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	x.up.init(x.ctx.Done(), nil)
-	x.down.init(x.ctx.Done(), x.look)
-	x.attributes = attributes{x: x, began: time.Now(), request: call.Headers}
-	x.clock.start(func() { x.stop(errTimeout) })
-	x.clock.bound(0, n.idle)
+	x.begin(ctx, call.Headers)
 	whole := false
 	defer func() { x.end(whole) }()
 	x.do(func() {
@@ -54,13 +46,7 @@ func (c *caller) rest(ctx context.Context, call *abi.HTTPCall) *abi.HTTPAnswer {
 	if whole, _ = a.run(call.Headers.Clone(), call.Body); !whole || answer.tooLong {
 		return noAnswer(context.Cause(x.ctx))
 	}
-	h := abi.NewHeaders(":status", strconv.Itoa(x.status))
-	for name, values := range answer.header {
-		for _, value := range values {
-			h.Add(strings.ToLower(name), value)
-		}
-	}
-	return &abi.HTTPAnswer{Headers: h, Body: answer.body.Bytes()}
+	return &abi.HTTPAnswer{Headers: allHeaders(x.status, answer.header), Body: answer.body.Bytes()}
 }
 
 // A keptAnswer is one for the module that waits for it.
