@@ -101,9 +101,8 @@ func wantEvents(t testing.TB, stream string) {
 	if !strings.HasSuffix(stream, "\n\n") && !strings.HasSuffix(stream, "\r\n\r\n") {
 		t.Errorf("the last event is not complete in %q", stream)
 	}
-	for line := range strings.Lines(stream) {
-		data, found := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "data: ")
-		if found && data != "[DONE]" && !json.Valid([]byte(data)) {
+	for data := range eventData(stream) {
+		if data != "[DONE]" && !json.Valid([]byte(data)) {
 			t.Errorf("event %q is no JSON", data)
 		}
 	}
@@ -147,11 +146,7 @@ func resuming() string {
 // said is the text of a stream in any dialect.
 func said(stream string) string {
 	var text strings.Builder
-	for line := range strings.Lines(stream) {
-		data, found := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "data: ")
-		if !found || data == "[DONE]" {
-			continue
-		}
+	for data := range eventData(stream) {
 		var event struct {
 			Choices    []struct{ Delta struct{ Content string } }
 			Delta      struct{ Text string }
@@ -159,7 +154,7 @@ func said(stream string) string {
 				Content struct{ Parts []struct{ Text string } }
 			}
 		}
-		_ = json.Unmarshal([]byte(data), &event)
+		_ = json.Unmarshal([]byte(data), &event) // [DONE] is none
 		for _, c := range event.Choices {
 			text.WriteString(c.Delta.Content)
 		}

@@ -1,10 +1,10 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -58,13 +58,7 @@ func (g *gateway) stream(message string) streamed {
 func readStream(t testing.TB, a answer) streamed {
 	t.Helper()
 	s := streamed{answer: a}
-	lines := bufio.NewScanner(strings.NewReader(a.Body))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
+	for data := range eventData(a.Body) {
 		s.Events = append(s.Events, data)
 		var event struct {
 			Choices []struct {
@@ -81,6 +75,18 @@ func readStream(t testing.TB, a answer) streamed {
 		}
 	}
 	return s
+}
+
+// eventData are the data of a stream's events, each of one line.
+func eventData(stream string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(stream) {
+			data, found := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "data: ")
+			if found && !yield(data) {
+				return
+			}
+		}
+	}
 }
 
 func testChat(t *testing.T, g *gateway, _ *mock.Provider) {

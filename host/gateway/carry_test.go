@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -107,14 +106,7 @@ func TestNobodyElseIsAskedForAClientThatHasLeft(t *testing.T) {
 		asked <- struct{}{}
 		<-r.Context().Done()
 	})
-	ctx, leave := context.WithCancel(t.Context())
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		if response, err := b.client.Do(b.request("POST", "/v1/chat/completions", chat).WithContext(ctx)); err == nil {
-			_ = response.Body.Close()
-		}
-	}()
+	leave, left := b.askInVain(t)
 	receive(t, asked, "the first provider")
 	leave()
 	receive(t, left, "the client")

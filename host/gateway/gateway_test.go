@@ -174,6 +174,20 @@ func checkGoroutines(t *testing.T) {
 	})
 }
 
+// askInVain sends a chat whose client leaves when it is told to; left is closed when it has.
+func (b *bench) askInVain(t *testing.T) (leave context.CancelFunc, left chan struct{}) {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	left = make(chan struct{})
+	go func() {
+		defer close(left)
+		if response, err := b.client.Do(b.request("POST", "/v1/chat/completions", chat).WithContext(ctx)); err == nil {
+			_ = response.Body.Close()
+		}
+	}()
+	return leave, left
+}
+
 func (b *bench) request(method, path, body string) *http.Request {
 	r, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, strings.NewReader(body))
 	if err != nil {

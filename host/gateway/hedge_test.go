@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -69,14 +68,7 @@ func TestAClientThatLeavesEndsAllAttempts(t *testing.T) {
 		<-r.Context().Done()
 		ended <- struct{}{}
 	})
-	ctx, leave := context.WithCancel(t.Context())
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		if response, err := b.client.Do(b.request("POST", "/v1/chat/completions", chat).WithContext(ctx)); err == nil {
-			_ = response.Body.Close()
-		}
-	}()
+	leave, left := b.askInVain(t)
 	receive(t, asked, "the first provider")
 	receive(t, asked, "the second provider")
 	leave()
