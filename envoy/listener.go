@@ -41,6 +41,11 @@ func (t *translation) listener(r *Resources) *listener.Listener {
 		Name:                          listenerName,
 		Address:                       address(host, uint32(number)),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))),
+		// Clients of LLMs keep few connections for long: where the kernel gives most of them to one worker, that one is busy
+		// while the others have nothing to do.
+		ConnectionBalanceConfig: &listener.Listener_ConnectionBalanceConfig{
+			BalanceType: &listener.Listener_ConnectionBalanceConfig_ExactBalance_{ExactBalance: &listener.Listener_ConnectionBalanceConfig_ExactBalance{}},
+		},
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(t.connectionManager(r))},
