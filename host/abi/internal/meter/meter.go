@@ -17,6 +17,8 @@ package meter
 import (
 	"bytes"
 	"errors"
+
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
 )
 
 // The function that a rewritten module imports: it has one parameter, one of the reasons, and no result.
@@ -117,27 +119,27 @@ func (m *module) read(wasm []byte) error {
 	if !bytes.HasPrefix(wasm, magic) {
 		return ErrMalformed
 	}
-	r := reader{data: wasm[len(magic):]}
-	for !r.empty() {
-		id := r.byte()
+	r := code.Reader{Data: wasm[len(magic):]}
+	for !r.Empty() {
+		id := r.Byte()
 		if int(id) >= len(order) {
 			return ErrMalformed
 		}
-		m.sections = append(m.sections, section{id, r.take(r.u32())})
+		m.sections = append(m.sections, section{id, r.Take(r.U32())})
 	}
 	m.readTypes()
-	if r.bad || !m.readImports() {
+	if r.Bad || !m.readImports() {
 		return ErrMalformed
 	}
 	if s := m.section(functionSection); s != nil {
-		r := reader{data: s.body}
-		for n := r.u32(); n > 0 && !r.empty(); n-- {
-			m.functionTypes = append(m.functionTypes, r.u32())
+		r := code.Reader{Data: s.body}
+		for n := r.U32(); n > 0 && !r.Empty(); n-- {
+			m.functionTypes = append(m.functionTypes, r.U32())
 		}
 	}
 	if s := m.section(globalSection); s != nil {
-		r := reader{data: s.body}
-		m.globals = r.u32()
+		r := code.Reader{Data: s.body}
+		m.globals = r.U32()
 	}
 	return nil
 }
@@ -147,13 +149,13 @@ func (m *module) readTypes() {
 	if s == nil {
 		return
 	}
-	r := reader{data: s.body}
-	for n := r.u32(); n > 0 && !r.empty(); n-- {
-		before := r.data
-		r.byte()
-		r.take(r.u32())
-		r.take(r.u32())
-		m.types = append(m.types, r.since(before))
+	r := code.Reader{Data: s.body}
+	for n := r.U32(); n > 0 && !r.Empty(); n-- {
+		before := r.Data
+		r.Byte()
+		r.Take(r.U32())
+		r.Take(r.U32())
+		m.types = append(m.types, r.Since(before))
 	}
 }
 
@@ -163,38 +165,38 @@ func (m *module) readImports() bool {
 	if s == nil {
 		return true
 	}
-	r := reader{data: s.body}
-	for n := r.u32(); n > 0 && !r.empty(); n-- {
-		from := string(r.take(r.u32()))
-		r.take(r.u32())
-		switch r.byte() {
+	r := code.Reader{Data: s.body}
+	for n := r.U32(); n > 0 && !r.Empty(); n-- {
+		from := string(r.Take(r.U32()))
+		r.Take(r.U32())
+		switch r.Byte() {
 		case 0:
-			r.u32()
+			r.U32()
 			m.importedFuncs++
 			if from == Module {
 				return false
 			}
 		case 1:
-			r.byte()
-			r.limits()
+			r.Byte()
+			skipLimits(&r)
 		case 2:
-			r.limits()
+			skipLimits(&r)
 		case 3:
-			r.byte()
-			r.byte()
+			r.Byte()
+			r.Byte()
 			m.importedGlobals++
 		default:
 			return false
 		}
 	}
-	return !r.bad
+	return !r.Bad
 }
 
-func (r *reader) limits() {
-	flags := r.byte()
-	r.skipLEB()
+func skipLimits(r *code.Reader) {
+	flags := r.Byte()
+	r.SkipLEB()
 	if flags&1 != 0 {
-		r.skipLEB()
+		r.SkipLEB()
 	}
 }
 
@@ -223,7 +225,7 @@ func (m *module) write() ([]byte, error) {
 	// The code first, because it may need more types.
 	for _, change := range []struct {
 		id byte
-		do func(*reader) []byte
+		do func(*code.Reader) []byte
 	}{
 		{codeSection, m.code}, {typeSection, m.typesSection}, {importSection, m.imports}, {functionSection, m.functions},
 		{globalSection, m.globalsSection}, {exportSection, m.exports}, {startSection, m.start}, {elementSection, m.elements},
@@ -232,9 +234,9 @@ func (m *module) write() ([]byte, error) {
 		if s == nil {
 			continue
 		}
-		r := &reader{data: s.body}
+		r := &code.Reader{Data: s.body}
 		body := change.do(r)
-		if r.bad {
+		if r.Bad {
 			return nil, ErrMalformed
 		}
 		s.body = body
@@ -244,7 +246,7 @@ func (m *module) write() ([]byte, error) {
 		if s.id == customSection && !m.custom(&s) {
 			continue
 		}
-		out = append(u32(append(out, s.id), uint32(len(s.body))), s.body...) //nolint:gosec // a module has not that many
+		out = append(code.U32(append(out, s.id), uint32(len(s.body))), s.body...) //nolint:gosec // a module has not that many
 	}
 	return out, nil
 }
@@ -257,87 +259,87 @@ func (m *module) shifted(f uint32) uint32 {
 	return f
 }
 
-func (m *module) typesSection(r *reader) []byte {
-	r.data = nil
-	out := u32(nil, uint32(len(m.types))) //nolint:gosec // a module has not that many
+func (m *module) typesSection(r *code.Reader) []byte {
+	r.Data = nil
+	out := code.U32(nil, uint32(len(m.types))) //nolint:gosec // a module has not that many
 	for _, t := range m.types {
 		out = append(out, t...)
 	}
 	return out
 }
 
-func (m *module) imports(r *reader) []byte {
-	out := append(u32(nil, r.u32()+1), r.data...)
+func (m *module) imports(r *code.Reader) []byte {
+	out := append(code.U32(nil, r.U32()+1), r.Data...)
 	out = append(append(out, byte(len(Module))), Module...)
 	out = append(append(out, byte(len(Function))), Function...)
-	return u32(append(out, 0), m.askType)
+	return code.U32(append(out, 0), m.askType)
 }
 
-func (m *module) functions(r *reader) []byte {
-	return u32(u32(append(u32(nil, r.u32()+2), r.data...), m.chargeType), m.settleType)
+func (m *module) functions(r *code.Reader) []byte {
+	return code.U32(code.U32(append(code.U32(nil, r.U32()+2), r.Data...), m.chargeType), m.settleType)
 }
 
-func (m *module) globalsSection(r *reader) []byte {
-	n := r.u32()
-	out := u32(nil, n+1)
-	for ; n > 0 && !r.empty(); n-- {
-		out = append(out, r.take(2)...)
+func (m *module) globalsSection(r *code.Reader) []byte {
+	n := r.U32()
+	out := code.U32(nil, n+1)
+	for ; n > 0 && !r.Empty(); n-- {
+		out = append(out, r.Take(2)...)
 		out = m.expression(out, r)
 	}
 	const variable = 1
-	return append(i64Const(append(out, i64, variable), int64(m.maxDepth)*oneDeeper+Step), opEnd)
+	return append(i64Const(append(out, i64, variable), int64(m.maxDepth)*oneDeeper+Step), code.End)
 }
 
-func (m *module) exports(r *reader) []byte {
-	n := r.u32()
-	out := u32(nil, n)
-	for ; n > 0 && !r.empty(); n-- {
-		name := r.take(r.u32())
-		kind, index := r.byte(), r.u32()
+func (m *module) exports(r *code.Reader) []byte {
+	n := r.U32()
+	out := code.U32(nil, n)
+	for ; n > 0 && !r.Empty(); n-- {
+		name := r.Take(r.U32())
+		kind, index := r.Byte(), r.U32()
 		if kind == 0 {
 			index = m.shifted(index)
 		}
-		out = append(u32(out, uint32(len(name))), name...) //nolint:gosec // part of the module
-		out = u32(append(out, kind), index)
+		out = append(code.U32(out, uint32(len(name))), name...) //nolint:gosec // part of the module
+		out = code.U32(append(out, kind), index)
 	}
 	return out
 }
 
-func (m *module) start(r *reader) []byte { return u32(nil, m.shifted(r.u32())) }
+func (m *module) start(r *code.Reader) []byte { return code.U32(nil, m.shifted(r.U32())) }
 
 // elements are lists of functions, in the eight forms of
 // https://webassembly.github.io/spec/core/binary/modules.html#element-section
-func (m *module) elements(r *reader) []byte {
+func (m *module) elements(r *code.Reader) []byte {
 	const (
 		passiveOrDeclared = 1 << iota
 		explicit
 		expressions
 	)
-	n := r.u32()
-	out := u32(nil, n)
-	for ; n > 0 && !r.empty(); n-- {
-		flags := r.u32()
-		out = u32(out, flags)
+	n := r.U32()
+	out := code.U32(nil, n)
+	for ; n > 0 && !r.Empty(); n-- {
+		flags := r.U32()
+		out = code.U32(out, flags)
 		if flags > passiveOrDeclared|explicit|expressions {
-			r.bad = true
+			r.Bad = true
 			return nil
 		}
 		if flags&passiveOrDeclared == 0 {
 			if flags&explicit != 0 {
-				out = u32(out, r.u32())
+				out = code.U32(out, r.U32())
 			}
 			out = m.expression(out, r)
 		}
 		if flags&(passiveOrDeclared|explicit) != 0 {
-			out = append(out, r.byte())
+			out = append(out, r.Byte())
 		}
-		count := r.u32()
-		out = u32(out, count)
-		for ; count > 0 && !r.empty(); count-- {
+		count := r.U32()
+		out = code.U32(out, count)
+		for ; count > 0 && !r.Empty(); count-- {
 			if flags&expressions != 0 {
 				out = m.expression(out, r)
 			} else {
-				out = u32(out, m.shifted(r.u32()))
+				out = code.U32(out, m.shifted(r.U32()))
 			}
 		}
 	}
@@ -346,29 +348,29 @@ func (m *module) elements(r *reader) []byte {
 
 // custom keeps a custom section, with the functions' names at their new indices, or drops one that it cannot read.
 func (m *module) custom(s *section) bool {
-	r := reader{data: s.body}
-	if string(r.take(r.u32())) != "name" {
+	r := code.Reader{Data: s.body}
+	if string(r.Take(r.U32())) != "name" {
 		return true
 	}
 	out := append([]byte{4}, "name"...)
-	for !r.empty() {
+	for !r.Empty() {
 		const functionNames = 1
-		id, names := r.byte(), reader{}
-		if names.data = r.take(r.u32()); id != functionNames {
+		id, names := r.Byte(), code.Reader{}
+		if names.Data = r.Take(r.U32()); id != functionNames {
 			continue
 		}
-		n := names.u32()
-		list := u32(nil, n)
-		for ; n > 0 && !names.empty(); n-- {
-			list = u32(list, m.shifted(names.u32()))
-			name := names.take(names.u32())
-			list = append(u32(list, uint32(len(name))), name...) //nolint:gosec // part of the module
+		n := names.U32()
+		list := code.U32(nil, n)
+		for ; n > 0 && !names.Empty(); n-- {
+			list = code.U32(list, m.shifted(names.U32()))
+			name := names.Take(names.U32())
+			list = append(code.U32(list, uint32(len(name))), name...) //nolint:gosec // part of the module
 		}
-		if names.bad {
+		if names.Bad {
 			return false
 		}
-		out = append(u32(append(out, id), uint32(len(list))), list...) //nolint:gosec // part of the module
+		out = append(code.U32(append(out, id), uint32(len(list))), list...) //nolint:gosec // part of the module
 	}
 	s.body = out
-	return !r.bad
+	return !r.Bad
 }

@@ -1,0 +1,63 @@
+// Package code goes through the instructions of WebAssembly 2.0 modules, for what rewrites them.
+package code
+
+import "encoding/binary"
+
+// A Reader reads a part of a module. After something that is not there, Bad is set and everything reads as zero.
+type Reader struct {
+	Data []byte
+	Bad  bool
+}
+
+// Empty says whether nothing more can be read.
+func (r *Reader) Empty() bool { return len(r.Data) == 0 || r.Bad }
+
+// Byte is the next one.
+func (r *Reader) Byte() byte {
+	if len(r.Data) == 0 {
+		r.Bad = true
+		return 0
+	}
+	b := r.Data[0]
+	r.Data = r.Data[1:]
+	return b
+}
+
+// Take is the next n bytes.
+func (r *Reader) Take(n uint32) []byte {
+	if uint64(n) > uint64(len(r.Data)) {
+		r.Bad = true
+		return nil
+	}
+	part := r.Data[:n]
+	r.Data = r.Data[n:]
+	return part
+}
+
+// U32 is an unsigned LEB128 number.
+func (r *Reader) U32() uint32 {
+	n, size := binary.Uvarint(r.Data)
+	if size <= 0 || n > 1<<32-1 {
+		r.Bad = true
+		return 0
+	}
+	r.Data = r.Data[size:]
+	return uint32(n)
+}
+
+// SkipLEB skips a number of any size and sign.
+func (r *Reader) SkipLEB() {
+	for r.Byte()&0x80 != 0 {
+	}
+}
+
+// Since is what has been read since the reader stood at before.
+func (r *Reader) Since(before []byte) []byte { return before[:len(before)-len(r.Data)] }
+
+// U32 appends an unsigned LEB128 number.
+func U32(to []byte, n uint32) []byte { return binary.AppendUvarint(to, uint64(n)) }
+
+// Bytes appends bytes with their length ahead.
+func Bytes(to, part []byte) []byte {
+	return append(U32(to, uint32(len(part))), part...) //nolint:gosec // part of a module
+}
