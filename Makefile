@@ -29,8 +29,10 @@ run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for a
 
 build: leash modules ## Build bin/leash and build/modules/*.wasm
 
-leash:
-	CGO_ENABLED=0 $(GO) build $(leash_flags) -o bin/leash ./cmd/leash
+leash: bin/leash
+
+bin/leash: FORCE
+	CGO_ENABLED=0 $(GO) build $(leash_flags) -o $@ ./cmd/leash
 
 # A token's library is loaded through C: needs a C compiler, which nothing else of Leash does.
 pkcs11: ## Build bin/sigstore-kms-pkcs11, with which leash signs by a key on a PKCS#11 token
@@ -38,20 +40,25 @@ pkcs11: ## Build bin/sigstore-kms-pkcs11, with which leash signs by a key on a P
 
 modules: $(module_files)
 
-build/modules/all.wasm: FORCE
+# Go's files are kept, by which Go knows what is out of date; what runs is made of them.
+.SECONDARY: $(module_files:build/modules/%=build/go/%)
+build/modules/%.wasm: build/go/%.wasm bin/leash
+	bin/leash module optimize -o $@ $<
+
+build/go/all.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/all
 
-$(examples:%=build/modules/%.wasm): build/modules/%.wasm: FORCE
+$(examples:%=build/go/%.wasm): build/go/%.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/$*
 
 # What this module never looks at, its hosts need not call it for.
-build/modules/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
+build/go/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
 
 # Tells what of it has run: leash module test --cover.
-build/modules/hello.cover.wasm: FORCE
+build/go/hello.cover.wasm: FORCE
 	$(wasm) $(GO) build -cover -covermode=atomic -tags leash_cover -coverpkg=./examples/hello -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/hello
 
-build/modules/%.wasm: FORCE
+build/go/%.wasm: FORCE
 	$(wasm) $(GO) build -buildmode=c-shared $(if $(tags),-tags $(tags)) -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm
 
 FORCE:

@@ -21,7 +21,7 @@ func moduleCommand() *cli.Command {
 		Name:  "module",
 		Usage: "make, build, test, run, measure, fuzz, publish, sign and promote modules",
 		Subcommands: []*cli.Command{
-			moduleNewCommand(), moduleBuildCommand(), moduleAnnotateCommand(), moduleUpgradeKitCommand(), moduleInspectCommand(),
+			moduleNewCommand(), moduleBuildCommand(), moduleAnnotateCommand(), moduleOptimizeCommand(), moduleUpgradeKitCommand(), moduleInspectCommand(),
 			modulePushCommand(), modulePullCommand(), moduleListCommand(), moduleTagCommand(), moduleCopyCommand(),
 			moduleGenerateKeyCommand(), moduleSignCommand(), moduleVerifyCommand(), moduleLoginCommand(), moduleLogoutCommand(),
 			modulePromoteCommand(), moduleRollbackCommand(), moduleDeprecateCommand(), moduleYankCommand(), moduleVersionsCommand(), moduleHistoryCommand(), moduleSearchCommand(),
