@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/eventstream"
@@ -32,7 +33,8 @@ type Stream struct {
 	// The client's API has one call after the other, while the provider may send pieces of several in turn: the first is
 	// live, the others wait until it is known to be complete.
 	inTurn  bool
-	live    int // number of the call that is live; -1 for none
+	live    int    // number of the call that is live; -1 for none
+	liveID  []byte // its id
 	waiting []heldCall
 }
 
@@ -192,6 +194,9 @@ type heldCall struct {
 }
 
 func (s *Stream) call(choice, number int, id, name []byte) {
+	if s.inTurn && s.isOpen(number) && !isEmpty(id) && !bytes.Equal(id, s.liveID) {
+		s.release() // some servers give all calls one number: the one before is complete
+	}
 	switch {
 	case s.ended:
 	case s.inTurn && s.live >= 0:
@@ -200,9 +205,14 @@ func (s *Stream) call(choice, number int, id, name []byte) {
 		}
 	default:
 		s.start()
-		s.live = number
+		s.live, s.liveID = number, append(s.liveID[:0], id...)
 		s.to.call(choice, number, id, name)
 	}
+}
+
+// isOpen tells whether a call has the number and may have arguments to come.
+func (s *Stream) isOpen(number int) bool {
+	return s.live == number || slices.ContainsFunc(s.waiting, func(w heldCall) bool { return w.number == number })
 }
 
 func (s *Stream) arguments(choice, number int, literal []byte) {

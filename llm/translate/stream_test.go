@@ -1,0 +1,83 @@
+package translate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+)
+
+// events makes a stream of events of their data.
+func events(data ...string) []byte {
+	var b []byte
+	for _, d := range data {
+		b = llm.AppendFrame(b, "", []byte(d))
+	}
+	return b
+}
+
+// toClient is a stream as the client reads it: the data of its events.
+func toClient(t *testing.T, client, provider translate.API, stream []byte) (data []string) {
+	t.Helper()
+	s := answering(t, client, provider, true).Stream(llm.ServerSentEvents)
+	out, _ := s.Feed(nil, stream)
+	var d llm.Decoder
+	if err := d.Feed(s.End(out), func(f llm.Frame) error {
+		data = append(data, string(f.Data))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// argumentsOf are the arguments of the calls in a stream for a client, by their place in it.
+func argumentsOf(client translate.API, data []string) (calls []string) {
+	for _, event := range data {
+		switch client {
+		case translate.Responses:
+			if item := gjson.Get(event, "item"); gjson.Get(event, "type").Str == "response.output_item.done" {
+				calls = append(calls, item.Get("call_id").Str+" "+item.Get("arguments").Str)
+			}
+		case translate.Messages:
+			if block := gjson.Get(event, "content_block"); block.Get("type").Str == "tool_use" {
+				calls = append(calls, block.Get("id").Str+" ")
+			}
+			if piece := gjson.Get(event, "delta.partial_json").Str; piece != "" {
+				calls[len(calls)-1] += piece
+			}
+		case translate.Gemini:
+			if call := gjson.Get(event, "candidates.0.content.parts.0.functionCall"); call.Exists() {
+				calls = append(calls, call.Get("id").Str+" "+call.Get("args").Raw)
+			}
+		default:
+			for _, call := range gjson.Get(event, "choices.0.delta.tool_calls").Array() {
+				i := int(call.Get("index").Int())
+				for len(calls) <= i {
+					calls = append(calls, "")
+				}
+				if id := call.Get("id").Str; id != "" {
+					calls[i] += id + " "
+				}
+				calls[i] += call.Get("function.arguments").Str
+			}
+		}
+	}
+	return calls
+}
+
+func TestCallsThatShareANumberStayApart(t *testing.T) {
+	call := func(id, arguments string) string {
+		return `{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"` + id + `","function":{"name":"f","arguments":"` + arguments + `"}}]}}]}`
+	}
+	stream := events(call("a", `{\"x\":1}`), call("b", `{\"y\":2}`), `{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`, "[DONE]")
+	const want = `a {"x":1}|b {"y":2}`
+	for _, client := range []translate.API{translate.Responses, translate.Messages, translate.Gemini} {
+		if got := strings.Join(argumentsOf(client, toClient(t, client, translate.Chat, stream)), "|"); got != want {
+			t.Errorf("%s: got %s, want %s", client, got, want)
+		}
+	}
+}
