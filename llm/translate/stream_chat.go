@@ -14,9 +14,14 @@ type chatSink struct {
 
 // chatState is what a choice has come to.
 type chatState struct {
-	spoken  bool  // its first event, which has the role, is out
-	numbers []int // of its calls, in the order of their indices
-	closed  bool
+	spoken bool       // its first event, which has the role, is out
+	calls  []chatCall // in the order of their indices
+	closed bool
+}
+
+type chatCall struct {
+	number int
+	argued bool // some of its arguments are out
 }
 
 func (k *chatSink) begin() {
@@ -99,12 +104,12 @@ func (k *chatSink) text(choice int, kind partKind, literal []byte) {
 
 func (k *chatSink) call(choice, number int, id, name []byte) {
 	st := k.state(choice)
-	if len(st.numbers) >= maxItems {
+	if len(st.calls) >= maxItems {
 		k.dst = k.Fail(k.dst, 502, "answer_too_large", "the provider's answer calls more than "+strconv.Itoa(maxItems)+" tools")
 		return
 	}
-	st.numbers = append(st.numbers, number)
-	k.piece(choice, len(st.numbers)-1, func(w *writer) {
+	st.calls = append(st.calls, chatCall{number: number})
+	k.piece(choice, len(st.calls)-1, func(w *writer) {
 		w.literal("id", id)
 		w.str("type", "function")
 		w.object("function")
@@ -116,16 +121,21 @@ func (k *chatSink) call(choice, number int, id, name []byte) {
 
 func (k *chatSink) arguments(choice, number int, literal []byte) {
 	st := k.state(choice)
-	for i := len(st.numbers) - 1; i >= 0; i-- {
-		if st.numbers[i] == number {
-			k.piece(choice, i, func(w *writer) {
-				w.object("function")
-				w.literal("arguments", literal)
-				w.close('}')
-			})
+	for i := len(st.calls) - 1; i >= 0; i-- {
+		if st.calls[i].number == number {
+			st.calls[i].argued = true
+			k.argue(choice, i, literal)
 			return
 		}
 	}
+}
+
+func (k *chatSink) argue(choice, index int, literal []byte) {
+	k.piece(choice, index, func(w *writer) {
+		w.object("function")
+		w.literal("arguments", literal)
+		w.close('}')
+	})
 }
 
 func (k *chatSink) piece(choice, index int, write func(w *writer)) {
@@ -145,8 +155,13 @@ func (k *chatSink) finish(choice int, why finish, _ []byte) {
 		return
 	}
 	st.closed = true
-	if why == finishStop && len(st.numbers) > 0 {
+	if why == finishStop && len(st.calls) > 0 {
 		why = finishCalls
+	}
+	for i := range st.calls {
+		if !st.calls[i].argued && why != finishLength { // a call without arguments, which clients read as JSON
+			k.argue(choice, i, []byte(`"{}"`))
+		}
 	}
 	k.event(choice, chatFinish[why], nil)
 }

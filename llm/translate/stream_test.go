@@ -81,3 +81,26 @@ func TestCallsThatShareANumberStayApart(t *testing.T) {
 		}
 	}
 }
+
+func TestCallsWithoutArgumentsAreOnesWithAnEmptyObject(t *testing.T) {
+	streams := map[translate.API][]byte{
+		translate.Chat: events(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]},"finish_reason":"tool_calls"}]}`),
+		translate.Messages: events(`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a","name":"f","input":{}}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":""}}`, `{"type":"content_block_stop","index":0}`,
+			`{"type":"message_delta","delta":{"stop_reason":"tool_use"}}`, `{"type":"message_stop"}`),
+		translate.Responses: events(`{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","call_id":"a","name":"f","arguments":""}}`,
+			`{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","call_id":"a","name":"f","arguments":""}}`, `{"type":"response.completed","response":{}}`),
+		translate.Gemini: events(`{"candidates":[{"content":{"parts":[{"functionCall":{"id":"a","name":"f"}}]},"finishReason":"STOP"}]}`),
+	}
+	for provider, stream := range streams {
+		for _, client := range allAPIs {
+			if client == provider {
+				continue
+			}
+			got := strings.Join(argumentsOf(client, toClient(t, client, provider, stream)), "|")
+			if got != "a {}" && (client != translate.Messages || got != "a ") { // whose clients take nothing for an empty object
+				t.Errorf("from %s to %s: got %q, want an empty object", provider, client, got)
+			}
+		}
+	}
+}
