@@ -17,6 +17,7 @@ type chatState struct {
 	spoken bool       // its first event, which has the role, is out
 	calls  []chatCall // in the order of their indices
 	closed bool
+	why    finish
 }
 
 type chatCall struct {
@@ -149,12 +150,15 @@ func (k *chatSink) piece(choice, index int, write func(w *writer)) {
 	})
 }
 
+// finish waits for the end: some providers say with each piece why the answer ends.
 func (k *chatSink) finish(choice int, why finish, _ []byte) {
 	st := k.state(choice)
-	if st.closed {
-		return
-	}
-	st.closed = true
+	st.closed, st.why = true, why
+}
+
+// close ends a choice.
+func (k *chatSink) close(choice int, st *chatState) {
+	why := st.why
 	if why == finishStop && len(st.calls) > 0 {
 		why = finishCalls
 	}
@@ -167,6 +171,11 @@ func (k *chatSink) finish(choice int, why finish, _ []byte) {
 }
 
 func (k *chatSink) end() {
+	for choice := range k.choices {
+		if st := &k.choices[choice]; st.closed {
+			k.close(choice, st)
+		}
+	}
 	if k.x.wantUsage {
 		w := &writer{b: append([]byte(nil), k.head...), next: true}
 		w.literal("choices", []byte("[]"))

@@ -104,3 +104,16 @@ func TestCallsWithoutArgumentsAreOnesWithAnEmptyObject(t *testing.T) {
 		}
 	}
 }
+
+func TestAReasonForTheEndThatComesWithEachPieceIsToldAtTheEnd(t *testing.T) {
+	stream := events(`{"candidates":[{"content":{"parts":[{"text":"let me"}]},"finishReason":"STOP"}]}`, `{"candidates":[{"content":{"parts":[{"text":" see"}]},"finishReason":"STOP"}]}`,
+		`{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f"}}]},"finishReason":"STOP"}]}`)
+	var got []string
+	for _, event := range toClient(t, translate.Chat, translate.Gemini, stream) {
+		choice := gjson.Get(event, "choices.0")
+		got = append(got, choice.Get("delta.content").Str+choice.Get("delta.tool_calls.0.function.name").Str+choice.Get("finish_reason").Str)
+	}
+	if want := "let me| see|f||tool_calls||"; strings.Join(got, "|") != want {
+		t.Errorf("got %q, want %q", strings.Join(got, "|"), want)
+	}
+}
