@@ -29,6 +29,7 @@ type Stream struct {
 	frames   llm.Decoder         // of the provider's stream
 	messages eventstream.Decoder // in its place, of Bedrock's
 	out      []byte              // what Feed appends to
+	unread   error               // of a piece of an event that could not be read
 
 	// The client's API has one call after the other, while the provider may send pieces of several in turn: the first is
 	// live, the others wait until it is known to be complete.
@@ -95,6 +96,9 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 	}
 	if err := c.Err(); err != nil {
 		return s.dst, asError(err)
+	}
+	if s.unread != nil {
+		return s.dst, asError(s.unread)
 	}
 	if used {
 		e, err := llm.ParseEvent(s.x.Format(), data)
@@ -173,6 +177,14 @@ func (s *Stream) start() {
 			s.id = s.x.options.ID
 		}
 		s.to.begin()
+	}
+}
+
+// within reads a piece of an event by itself, as something that stands behind it says what it is of.
+func (s *Stream) within(piece []byte, read func(c *llm.Cursor)) {
+	c := s.x.readInner(piece, true)
+	if read(c); s.unread == nil {
+		s.unread = c.Err()
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 		}
 	}
 	if delta != nil {
-		s.chatDelta(s.x.readInner(delta, true), index)
+		s.within(delta, func(c *llm.Cursor) { s.chatDelta(c, index) })
 	}
 	s.finish(index, why, nil)
 }
@@ -262,11 +262,11 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 	}
 	switch kind {
 	case "content_block_start":
-		s.messagesBlock(s.x.readInner(block, true), index)
+		s.within(block, func(c *llm.Cursor) { s.messagesBlock(c, index) })
 	case "content_block_stop":
 		s.release()
 	case "content_block_delta", "message_delta":
-		s.messagesDelta(s.x.readInner(delta, true), index)
+		s.within(delta, func(c *llm.Cursor) { s.messagesDelta(c, index) })
 	case "error":
 		s.fail(failure)
 	}
@@ -343,7 +343,7 @@ func (s *Stream) geminiEvent(c *llm.Cursor) {
 		}
 	}
 	if first != nil && c.Err() == nil {
-		s.candidates(s.x.readInner(first, true))
+		s.within(first, s.candidates)
 	}
 }
 

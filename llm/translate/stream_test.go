@@ -117,3 +117,26 @@ func TestAReasonForTheEndThatComesWithEachPieceIsToldAtTheEnd(t *testing.T) {
 		t.Errorf("got %q, want %q", strings.Join(got, "|"), want)
 	}
 }
+
+func TestAnEventThatCannotBeReadEndsTheStream(t *testing.T) {
+	streams := map[string]struct {
+		provider translate.API
+		stream   []byte
+	}{
+		"arguments that are no text": {translate.Chat, events(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":{"x":1}}}]},"finish_reason":"tool_calls"}]}`, "[DONE]")},
+		"calls that are no list":     {translate.Chat, events(`{"choices":[{"index":0,"delta":{"tool_calls":{"index":0},"content":"a"},"finish_reason":"stop"}]}`, "[DONE]")},
+		"a text that is none":        {translate.Messages, events(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":{"a":1}}}`, `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}`)},
+		"a block's name":             {translate.Messages, events(`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a","name":7,"input":{}}}`, `{"type":"message_delta","delta":{"stop_reason":"tool_use"}}`)},
+		"a candidate's part":         {translate.Gemini, events(`{"candidates":[{"content":{"parts":[{"text":7}]},"finishReason":"STOP"}]}`)},
+	}
+	for name, tc := range streams {
+		for _, client := range allAPIs {
+			if client == tc.provider {
+				continue
+			}
+			if data := toClient(t, client, tc.provider, tc.stream); !strings.Contains(strings.Join(data, ""), "unreadable_answer") && !strings.Contains(strings.Join(data, ""), "cannot be read") {
+				t.Errorf("%s, for %s: got %q, want an error", name, client, data)
+			}
+		}
+	}
+}
