@@ -17,7 +17,7 @@ var ErrEventTooLarge = errors.New("decode event: larger than the bound")
 type Frame struct {
 	Raw  []byte // the exact bytes; those of all frames together are the stream
 	Name string // of the field "event", empty when there is none
-	Data []byte // the lines of the field "data", joined by line feeds; nil when there is none, as in a comment
+	Data []byte // the lines of the field "data", joined by line feeds; nil when that is nothing, as in a comment: it is no event then
 }
 
 // A Decoder splits a stream into frames: a JSON array into its elements, and server-sent events as
@@ -145,9 +145,6 @@ func (d *Decoder) frame(raw []byte) Frame {
 			switch lines++; lines {
 			case 1:
 				f.Data = value[:len(value):len(value)]
-				if value == nil { // a line of nothing but the name
-					f.Data = []byte{}
-				}
 			case 2:
 				d.joined = append(d.joined[:0], f.Data...)
 				fallthrough
@@ -157,6 +154,9 @@ func (d *Decoder) frame(raw []byte) Frame {
 				f.Data = d.joined
 			}
 		}
+	}
+	if len(f.Data) == 0 {
+		f.Data = nil
 	}
 	return f
 }
