@@ -155,7 +155,11 @@ func (x *exchange) pour(r *http.Response, to *chain.Exchange, touch func(), more
 		touch()
 		switch {
 		case errors.Is(err, io.EOF):
-			x.do(func() { lastOfAnswer(to, bytes.Clone(piece[:n]), trailersOf(r.Trailer)) })
+			var trailers *abi.Headers
+			if to == x.chain { // of an attempt none: the module provider could end a stream no more, whose end they would be
+				trailers = trailersOf(r.Trailer)
+			}
+			x.do(func() { lastOfAnswer(to, bytes.Clone(piece[:n]), trailers) })
 			return true, nil
 		case err != nil:
 			return false, err

@@ -95,6 +95,19 @@ func TestTheNextProviderIsAskedAsLongAsNothingHasGoneToTheClient(t *testing.T) {
 	}
 }
 
+func TestAStreamThatBreaksOffBeforeItsTrailersEndsWithAnError(t *testing.T) {
+	b := start(t, setup{config: two}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Trailer", "X-Sum")
+		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"well"}}]}`+"\n\n")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set("X-Sum", "42")
+	})
+	if a := b.do(b.request("POST", "/v1/chat/completions", chat)); !strings.Contains(a.body, "well") || !strings.Contains(a.body, "stream_cut") {
+		t.Errorf("got %d %q, want an error behind what has come", a.status, a.body)
+	}
+}
+
 func TestNobodyElseIsAskedForAClientThatHasLeft(t *testing.T) {
 	asked, second := make(chan struct{}, 1), atomic.Int32{}
 	b := start(t, setup{config: strings.Replace(two, "first_byte: 2s", "total: 1m", 1)}, func(_ http.ResponseWriter, r *http.Request) {
