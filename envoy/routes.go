@@ -60,8 +60,9 @@ var clientsOwn = []string{
 	"x-envoy-external-address",
 }
 
-// notForClients is what a provider tells about the operator's account, and what only Envoy is to know.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", nextHeader}
+// notForClients is what a provider tells about the operator's account, and what only Envoy is to know. A client that followed a provider's
+// location would take its prompt and its key of Leash there.
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "location", nextHeader}
 
 // notForProviders is what only Leash and Envoy need to know.
 func (t *translation) notForProviders() []string {

@@ -57,7 +57,7 @@ func TestHeadersOfTheConnectionStayThere(t *testing.T) {
 
 func TestWhatIsTheProvidersAndTheOperatorsDoesNotReachTheClient(t *testing.T) {
 	b := start(t, setup{}, func(w http.ResponseWriter, _ *http.Request) {
-		for _, name := range []string{"Openai-Organization", "Openai-Project", "Set-Cookie", "Server", "Keep-Alive", "Proxy-Connection", "X-Request-Id"} {
+		for _, name := range []string{"Openai-Organization", "Openai-Project", "Set-Cookie", "Location", "Server", "Keep-Alive", "Proxy-Connection", "X-Request-Id"} {
 			w.Header().Set(name, "planted")
 		}
 		w.Header()["Content-Type"] = nil

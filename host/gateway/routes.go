@@ -137,8 +137,9 @@ var notForProviders = []string{
 	attemptHeader, retriesHeader,
 }
 
-// What a provider tells about the operator's account, or about itself, is not for clients.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "server", nextHeader, spanHeader, answeredHeader}
+// What a provider tells about the operator's account, or about itself, is not for clients. One that followed its location would take its
+// prompt and its key of Leash there.
+var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "location", "server", nextHeader, spanHeader, answeredHeader}
 
 // hopByHop are headers for one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 var hopByHop = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect"}
