@@ -177,6 +177,19 @@ func TestNothingOfAStreamGoesOnBeforeItHasBegun(t *testing.T) {
 	}
 }
 
+func TestAProviderThatSendsElsewhereIsOneThatFails(t *testing.T) {
+	for name, config := range map[string]string{"native": openai, "translated": claude} {
+		for _, status := range []int{301, 304, 307} {
+			for which, header := range map[string]map[string]string{"first": first(), "last": {AttemptHeader: "1", TargetHeader + "1": "x"}} {
+				got := newHost(t, config).Do(moduletest.Exchange{Request: chatRequest, Header: header, Status: status, AnswerHeader: map[string]string{"location": "http://elsewhere"}})
+				if got.Status != 502 || got.Header[NextHeader] != "1" || !strings.Contains(got.Body, "unreadable_answer") {
+					t.Errorf("%s, %d of the %s: got %d %v %s", name, status, which, got.Status, got.Header, got.Body)
+				}
+			}
+		}
+	}
+}
+
 func TestAnswersAreLookedIntoWhileAnotherProviderMayBeAsked(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer       string
