@@ -93,8 +93,11 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	} else {
 		out, err = a.translation.Response(body)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, false, p.unreadable(x, a, err.Error())
+	case !isAnswer(a.format(x), body) && (a.translation != nil || !a.last):
+		return nil, false, p.unreadable(x, a, "it holds no answer")
 	}
 	p.settle(x, a)
 	return out, false, nil

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -37,4 +38,22 @@ func failureIn(body []byte) (message string, failed bool) {
 		return "", true
 	}
 	return "", false
+}
+
+// answers are what an answer holds as a name, one of them, in each format in which it cannot do without. (None is Bedrock's.)
+var answers = map[llm.Format][][]byte{
+	llm.OpenAIChat:        {[]byte(`"choices"`)},
+	llm.OpenAICompletions: {[]byte(`"choices"`)},
+	llm.OpenAIResponses:   {[]byte(`"output"`)},
+	llm.OpenAIEmbeddings:  {[]byte(`"data"`)},
+	llm.AnthropicMessages: {[]byte(`"content"`)},
+	llm.GoogleGenerate:    {[]byte(`"candidates"`), []byte(`"promptFeedback"`), []byte(`"usageMetadata"`)},
+	llm.None:              {[]byte(`"output"`)},
+}
+
+// isAnswer tells an answer from other JSON that some servers send with status 200, such as {"detail":"Not Found"}. (In a text the names
+// would stand between escaped quotes.)
+func isAnswer(f llm.Format, body []byte) bool {
+	names, known := answers[f]
+	return !known || slices.ContainsFunc(names, func(name []byte) bool { return bytes.Contains(body, name) })
 }

@@ -177,6 +177,24 @@ func TestNothingOfAStreamGoesOnBeforeItHasBegun(t *testing.T) {
 	}
 }
 
+func TestOtherJSONIsNoAnswer(t *testing.T) {
+	for name, tc := range map[string]struct{ config, path, request string }{
+		"native": {openai, "/v1/chat/completions", chatRequest}, "translated": {claude, "/v1/chat/completions", chatRequest},
+		"to chats": {openai, "/v1/messages", claudeRequest}, "to Google's": {gemini, "/v1/chat/completions", chatRequest}, "Google's": {gemini, "/v1beta/models/m:generateContent", geminiRequest},
+	} {
+		for _, body := range []string{`{}`, `{"detail":"Not Found"}`, `{"message":"no \"choices\", no \"content\", no \"candidates\""}`} {
+			got := newHost(t, tc.config).Do(moduletest.Exchange{Path: tc.path, Request: tc.request, Header: first(), Answer: body})
+			if got.Status != 502 || got.Header[NextHeader] != "1" || !strings.Contains(got.Body, "it holds no answer") {
+				t.Errorf("%s, %s: got %d %v %s", name, body, got.Status, got.Header, got.Body)
+			}
+		}
+	}
+	e := moduletest.Exchange{Request: chatRequest, Header: map[string]string{AttemptHeader: "1", TargetHeader + "1": "x"}, Answer: `{"detail":"Not Found"}`}
+	if got := newHost(t, openai).Do(e); got.Status != 200 || got.Body != e.Answer {
+		t.Errorf("of the last, whose own client reads it: got %d %s, want it as it came", got.Status, got.Body)
+	}
+}
+
 func TestAProviderThatSendsElsewhereIsOneThatFails(t *testing.T) {
 	for name, config := range map[string]string{"native": openai, "translated": claude} {
 		for _, status := range []int{301, 304, 307} {
