@@ -36,13 +36,16 @@ func readError(body []byte) (code, message string) {
 func readErrorObject(c *llm.Cursor, code, message *string) {
 	var read func(name []byte)
 	kind := ""
+	depth, found := 0, 0 // kind is the innermost: around it there may be one that says no more than that it is an error
 	read = func(name []byte) {
 		switch string(name) {
 		case "error", "response":
 			if c.Next() == '{' {
+				depth++
 				for o := c.Object(); c.Member(&o); {
 					read(o.Name)
 				}
+				depth--
 			} else {
 				c.Skip()
 			}
@@ -59,8 +62,8 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 				c.Skip()
 			}
 		case "type", "status":
-			if c.Next() == '"' {
-				kind = c.String()
+			if depth >= found && c.Next() == '"' {
+				kind, found = c.String(), depth
 			} else {
 				c.Skip()
 			}

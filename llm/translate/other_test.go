@@ -35,6 +35,18 @@ func TestTokensAreCountedInTheOtherAPI(t *testing.T) {
 	}
 }
 
+func TestTheKindOfAnErrorIsWhatTheErrorSaysWhereverItStands(t *testing.T) {
+	x := begin(t, llm.OpenAIChat, translate.Messages)
+	for _, body := range []string{
+		`{"type":"error","error":{"type":"overloaded_error","message":"busy"}}`, `{"error":{"message":"busy","type":"overloaded_error"},"type":"error"}`,
+	} {
+		const want = `{"error":{"message":"busy","type":"server_error","param":null,"code":"overloaded_error"}}`
+		if got := string(x.Error(529, []byte(body))); got != want {
+			t.Errorf("of %s: got %s, want %s", body, got, want)
+		}
+	}
+}
+
 func TestEmbeddingsAreTranslated(t *testing.T) {
 	x := begin(t, llm.OpenAIEmbeddings, translate.Gemini)
 	got, err := x.Request("m", []byte(`{"model":"m","input":["a","b"],"dimensions":2,"encoding_format":"base64"}`))
