@@ -320,6 +320,25 @@ func testAProviderThatFailsIsLeftAlone(t *testing.T, p ports) {
 	})
 }
 
+// TestARateLimitOfAProvidersOwnEnvoyGoesToTheNext: Envoy marks what its rate limits refuse, and makes no further attempt where it finds the mark.
+func TestARateLimitOfAProvidersOwnEnvoyGoesToTheNext(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Envoy-Ratelimited", "true")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		t.Cleanup(server.Close)
+		_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
+		const providers, first = "providers:\n", "routes:\n  - {model: gpt-4o-mini, targets: [{provider: limited}, {provider: openai}]}\n"
+		config := strings.Replace(head, providers, providers+"  limited: {kind: openai, base_url: \""+server.URL+"/v1\", api_key: {env: LEASH_TEST_KEY}}\n", 1)
+		g := start(t, strings.Replace(config, "routes:\n  - {model: gpt-4o-mini, provider: openai}\n", first, 1)+"pipeline: [{module: logger}, {module: auth}, {module: ratelimit}]\n", p)
+		if a := g.chat("say: hi"); a.Status != 200 {
+			t.Errorf("got %d %s", a.Status, a.Body)
+		}
+	})
+}
+
 // pool is a provider with two keys.
 const pool = `
 listen: 127.0.0.1:{{.Listen}}

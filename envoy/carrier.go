@@ -43,6 +43,8 @@ const (
 	restHeader      = "x-leash-rest"
 	spanHeader      = "x-leash-span" // of answers: from the module provider to the module tracer
 	retriesHeader   = "x-envoy-max-retries"
+
+	rateLimitedHeader = "x-envoy-ratelimited" // of answers: Envoy asks nobody else behind one that another Envoy in front of a provider has refused
 )
 
 // toInternal is the cluster that leads to the internal listener of its name. It always has its endpoint, so that a provider without one

@@ -76,6 +76,6 @@ func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 		})}},
 		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(provider),
-		ResponseHeadersToRemove: append([]string{spanHeader, answeredHeader}, notForClients...),
+		ResponseHeadersToRemove: append([]string{spanHeader, answeredHeader, rateLimitedHeader}, notForClients...),
 	}
 }
