@@ -2,6 +2,7 @@ package translate
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -16,7 +17,7 @@ func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 			a.id = c.String()
 		case "candidates":
 			for list := c.Array(); c.Element(&list); {
-				readCandidate(c, &calls, nil, a.turn())
+				x.readCandidate(c, &calls, nil, a.turn())
 			}
 		case "promptfeedback":
 			if blocked(c) {
@@ -45,7 +46,7 @@ func blocked(c *llm.Cursor) (yes bool) {
 
 // readCandidate reads one of the answers, or in an event a piece of it. Calls counts the calls of the answer: ids are made
 // of it, where Google gives none.
-func readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
+func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
 	t.finish = finishOpen
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
@@ -57,7 +58,7 @@ func readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
 
 				if string(name) == "parts" {
 					for list := c.Array(); c.Element(&list); {
-						if !readCandidatePart(c, grow(&t.parts), calls) {
+						if !x.readCandidatePart(c, grow(&t.parts), calls) {
 							cut(&t.parts, len(t.parts)-1)
 						}
 					}
@@ -78,7 +79,7 @@ func readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
 }
 
 // readCandidatePart reads a part, and reports whether there is anything in it.
-func readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
+func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 	thought, found := false, false
 	for o := c.Google(); c.Member(&o); {
 		name := o.Name
@@ -108,7 +109,7 @@ func readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 				}
 			}
 			if isEmpty(p.id) {
-				p.id = literalOf("call_" + strconv.Itoa(*calls))
+				p.id = x.callID(*calls)
 			}
 		default:
 			c.Skip()
@@ -118,6 +119,17 @@ func readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 		p.kind = thoughtPart
 	}
 	return found
+}
+
+// callID is the id of a call to which Google gives none: its own among all answers of a conversation, in which later requests tell of it,
+// and short enough for OpenAI, whose ids have at most 40 characters.
+func (x *Exchange) callID(number int) []byte {
+	const most = 24
+	id := strings.ReplaceAll(x.options.ID, "-", "")
+	if id = id[:min(len(id), most)]; id != "" {
+		id += "_"
+	}
+	return literalOf("call_" + id + strconv.Itoa(number))
 }
 
 func finishOfGemini(reason string) finish {

@@ -1,6 +1,7 @@
 package translate_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -44,6 +45,51 @@ func TestTheKindOfAnErrorIsWhatTheErrorSaysWhereverItStands(t *testing.T) {
 		if got := string(x.Error(529, []byte(body))); got != want {
 			t.Errorf("of %s: got %s, want %s", body, got, want)
 		}
+	}
+}
+
+// TestCallsWithoutIDsHaveTheirOwnInEachAnswer: clients send earlier answers along, and an id that two have stands for neither.
+func TestCallsWithoutIDsHaveTheirOwnInEachAnswer(t *testing.T) {
+	const answer = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f"}},{"functionCall":{"name":"g"}}]},"finishReason":"STOP"}]}`
+	ids := map[string]bool{}
+	for _, id := range []string{"3fa85f64-5717-4562-b3fc-2c963f66afa6", "9b2d6c1e-0d55-4c0f-8a52-7b1f6f1f9c11"} {
+		o := options
+		o.ID = id
+		for _, stream := range []string{"", `"stream":true`} {
+			x, err := translate.New(llm.OpenAIChat, translate.Gemini, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := x.Request("m", []byte(requestWith(translate.Chat, stream))); err != nil {
+				t.Fatal(err)
+			}
+			var said []string
+			if stream == "" {
+				got, err := x.Response([]byte(answer))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, call := range gjson.GetBytes(got, "choices.0.message.tool_calls.#.id").Array() {
+					said = append(said, call.Str)
+				}
+			} else {
+				out, _ := x.Stream(llm.ServerSentEvents).Feed(nil, events(answer))
+				for _, event := range bytes.Split(out, []byte("data: ")) {
+					if id := gjson.GetBytes(event, "choices.0.delta.tool_calls.0.id").Str; id != "" {
+						said = append(said, id)
+					}
+				}
+			}
+			for _, id := range said {
+				if len(id) > 40 {
+					t.Errorf("%s is longer than OpenAI allows", id)
+				}
+				ids[id] = true
+			}
+		}
+	}
+	if len(ids) != 4 { // of an answer alike, whole and streamed
+		t.Errorf("got %v, want two of each answer", ids)
 	}
 }
 

@@ -353,7 +353,7 @@ func (s *Stream) candidates(c *llm.Cursor) {
 
 		t := &s.turn
 		cut(&t.parts, 0)
-		readCandidate(c, &s.calls, &i, t)
+		s.x.readCandidate(c, &s.calls, &i, t)
 		for j := range t.parts {
 			p := &t.parts[j]
 			if p.kind != callPart {
