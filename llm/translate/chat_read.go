@@ -467,7 +467,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor, p *part) bool {
 	default:
 		c.Fail(".type", "has no counterpart in "+x.to.String())
 	}
-	return p.text != nil || p.url != nil || p.data != nil
+	return !p.isEmpty()
 }
 
 func readAudio(c *llm.Cursor, p *part) {

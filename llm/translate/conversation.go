@@ -63,6 +63,9 @@ type part struct {
 	cache  cacheTTL
 }
 
+// isEmpty tells whether there is nothing in a part that is no call and no result. Anthropic refuses an empty text.
+func (p *part) isEmpty() bool { return isEmpty(p.text) && p.url == nil && p.data == nil }
+
 type tool struct {
 	name, about, schema []byte
 	strict              []byte

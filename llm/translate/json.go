@@ -263,7 +263,7 @@ func (p *part) string() []byte {
 	}
 }
 
-// cutDataURL takes data:image/png;base64,DATA apart. Ok is false for an address of another kind.
+// cutDataURL takes data:image/png;base64,DATA apart; parameters of the type are left out. Ok is false for an address of another kind.
 func cutDataURL(literal []byte) (mime, data []byte, ok bool) {
 	rest, ok := bytes.CutPrefix(inner(literal), []byte("data:"))
 	if !ok {
@@ -271,6 +271,7 @@ func cutDataURL(literal []byte) (mime, data []byte, ok bool) {
 	}
 	head, data, ok := bytes.Cut(rest, []byte(","))
 	mime, ok2 := bytes.CutSuffix(head, []byte(";base64"))
+	mime, _, _ = bytes.Cut(mime, []byte(";"))
 	return mime, data, ok && ok2
 }
 

@@ -198,5 +198,5 @@ func (x *Exchange) readItemPart(c *llm.Cursor, p *part) bool {
 	default:
 		c.Fail(".type", "has no counterpart in "+x.to.String())
 	}
-	return p.text != nil || p.url != nil || p.data != nil
+	return !p.isEmpty()
 }

@@ -276,3 +276,18 @@ func TestErrorsOfProvidersAreReadByEveryClient(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsEmptyIsLeftOut(t *testing.T) {
+	const image = `{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBO"}}`
+	for name, tc := range map[string]struct {
+		from translate.API
+		body string
+	}{
+		"chats":     {translate.Chat, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":""},{"type":"image_url","image_url":{"url":"data:image/png;charset=utf-8;base64,iVBO"}}]}]}`},
+		"responses": {translate.Responses, `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":""},{"type":"input_image","image_url":"data:image/png;charset=utf-8;base64,iVBO"}]}]}`},
+	} {
+		if got := string(there(t, tc.from, translate.Messages, []byte(tc.body))); !strings.Contains(got, `"content":[`+image+`]`) {
+			t.Errorf("%s: got %s, want the image alone", name, got)
+		}
+	}
+}
