@@ -34,7 +34,7 @@ func (x *Exchange) readChoice(c *llm.Cursor, t *turn) {
 
 				switch string(name) {
 				case "content":
-					x.readChatContent(c, &t.parts)
+					x.readSaid(c, &t.parts)
 				case "refusal":
 					if text := c.Literal(); !isEmpty(text) {
 						p := grow(&t.parts)
@@ -52,6 +52,45 @@ func (x *Exchange) readChoice(c *llm.Cursor, t *turn) {
 			}
 		default:
 			c.Skip()
+		}
+	}
+}
+
+// readSaid reads the content of an answer: a string, or pieces as Mistral's reasoning models have them
+// (https://docs.mistral.ai/capabilities/reasoning/).
+func (x *Exchange) readSaid(c *llm.Cursor, parts *[]part) {
+	if c.Next() == '"' {
+		if text := c.Literal(); !isEmpty(text) {
+			grow(parts).text = text
+		}
+		return
+	}
+	for list := c.Array(); c.Element(&list); {
+		kind, from := "", len(*parts)
+		for o := c.Object(); c.Member(&o); {
+			switch name := o.Name; {
+			case string(name) == "type":
+				kind = c.String()
+			case string(name) == "text", string(name) == "refusal", string(name) == "thinking" && c.Next() == '"':
+				grow(parts).text = c.Literal()
+			case string(name) == "thinking":
+				x.readSaid(c, parts)
+			default:
+				c.Skip()
+			}
+		}
+		said := textPart
+		switch kind {
+		case "text", "reference":
+		case "refusal":
+			said = refusalPart
+		case "thinking":
+			said = thoughtPart
+		default:
+			c.Fail(".type", "has no counterpart in "+x.from.String())
+		}
+		for i := from; i < len(*parts); i++ {
+			(*parts)[i].kind = said
 		}
 	}
 }

@@ -24,7 +24,7 @@ type Stream struct {
 	calls    int    // of an answer of Google's
 	told     []byte // the usage that Google has told last, which grows from event to event
 	whole    int    // calls that came in one piece, which have no number of the provider's
-	turn     turn   // what an event of Google's adds, while it is read
+	turn     turn   // what an event adds in parts, while it is read
 
 	frames   llm.Decoder         // of the provider's stream
 	messages eventstream.Decoder // in its place, of Bedrock's

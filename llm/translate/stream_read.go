@@ -64,8 +64,12 @@ func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
 		case "content":
 			if c.Next() == '"' {
 				s.text(choice, textPart, c.Literal())
-			} else {
-				c.Skip()
+				continue
+			}
+			cut(&s.turn.parts, 0)
+			s.x.readSaid(c, &s.turn.parts)
+			for i := range s.turn.parts {
+				s.text(choice, s.turn.parts[i].kind, s.turn.parts[i].text)
 			}
 		case "refusal":
 			s.text(choice, refusalPart, c.Literal())

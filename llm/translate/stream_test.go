@@ -140,3 +140,25 @@ func TestAnEventThatCannotBeReadEndsTheStream(t *testing.T) {
 		}
 	}
 }
+
+// TestContentInPiecesIsRead: https://docs.mistral.ai/capabilities/reasoning/
+func TestContentInPiecesIsRead(t *testing.T) {
+	const thinking, text = `{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}`, `{"type":"text","text":"well"}`
+	stream := events(`{"choices":[{"index":0,"delta":{"content":[`+thinking+`]}}]}`, `{"choices":[{"index":0,"delta":{"content":[`+text+`]}}]}`,
+		`{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}]}`, "[DONE]")
+	whole := `{"choices":[{"index":0,"message":{"role":"assistant","content":[` + thinking + `,` + text + `]},"finish_reason":"stop"}]}`
+	said := strings.Join(toClient(t, translate.Messages, translate.Chat, stream), "")
+	for _, want := range []string{`"thinking":"hm"`, `"text":"well"`, `"stop_reason":"end_turn"`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("streamed: got %s, want %s", said, want)
+		}
+	}
+	got, err := answering(t, translate.Messages, translate.Chat, false).Response([]byte(whole))
+	if want := `"content":[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"well"}]`; err != nil || !strings.Contains(string(got), want) {
+		t.Errorf("whole: got %s, %v, want %s", got, err, want)
+	}
+	unknown := strings.Join(toClient(t, translate.Messages, translate.Chat, events(`{"choices":[{"index":0,"delta":{"content":[{"type":"image_url","image_url":"x"}]}}]}`)), "")
+	if !strings.Contains(unknown, "cannot be read") {
+		t.Errorf("another piece: got %s, want an error", unknown)
+	}
+}
