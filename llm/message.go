@@ -248,8 +248,34 @@ func (r *reader) part(part int) {
 			r.add(inTextPart, part)
 		case "refusal":
 			r.add(inRefusalPart, part)
+		case "thinking":
+			r.thinking(part)
 		default:
 			r.value()
+		}
+	}
+}
+
+// thinking reads what a model has thought, as Mistral's have it in a content part: https://docs.mistral.ai/capabilities/reasoning/
+func (r *reader) thinking(part int) {
+	if r.peek() != '[' {
+		r.add(inReasoningContent, part)
+		return
+	}
+	var a array
+	ok := r.enter()
+	for ok && r.element(&a) {
+		if r.peek() != '{' {
+			r.add(inReasoningContent, part)
+			continue
+		}
+		o, ok := r.object(anyCase)
+		for ok && r.member(&o) {
+			if string(r.known()) == "text" {
+				r.add(inReasoningContent, part)
+			} else {
+				r.value()
+			}
 		}
 	}
 }

@@ -49,6 +49,12 @@ func TestEveryTextOfARequestIsSeen(t *testing.T) {
 			`{"content":"be brief","role":"developer"},{"content":"hi","role":"user"}`,
 			[]seen{{llm.System, llm.Content, 0, 0, "be brief"}, {llm.User, llm.Content, 1, 0, "hi"}},
 		},
+		"thoughts in parts": {
+			`{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"},"so",{"n":1}]},{"type":"thinking","thinking":"well"},{"type":"text","text":"b"}]}`,
+			[]seen{
+				{llm.Assistant, llm.Reasoning, 0, 0, "hm"}, {llm.Assistant, llm.Reasoning, 0, 0, "so"}, {llm.Assistant, llm.Reasoning, 0, 1, "well"}, {llm.Assistant, llm.Content, 0, 2, "b"},
+			},
+		},
 		"roles": {
 			`{"role":"system","content":"a"},{"role":"tool","content":"b"},{"role":"function","content":"c"},{"role":"critic","content":"d"},{"content":"e"}`,
 			[]seen{
