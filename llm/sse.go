@@ -5,8 +5,9 @@ import (
 	"errors"
 )
 
-// DefaultMaxEvent is the bound of a Decoder whose MaxEvent is zero, in bytes.
-const DefaultMaxEvent = 1 << 20
+// DefaultMaxEvent is the bound of a Decoder whose MaxEvent is zero, in bytes. Some events are as large as a whole request or answer: OpenAI's
+// responses begin with what was asked and end with all that was said, and pictures come in one event.
+const DefaultMaxEvent = 32 << 20
 
 // ErrEventTooLarge is returned by a Decoder for a frame of more than MaxEvent bytes.
 var ErrEventTooLarge = errors.New("decode event: larger than the bound")

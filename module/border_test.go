@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
@@ -146,7 +147,7 @@ func TestAnAnswerThatCannotBeReadIsRefusedByAPolicyAndPassesAnInspector(t *testi
 			moduletest.Exchange{AnswerHeader: map[string]string{"content-type": "text/event-stream", "content-encoding": "br"}, Answer: "…"}, "unreadable_answer", "br",
 		},
 		"stream of no JSON":     {moduletest.Exchange{AnswerHeader: stream, AnswerChunks: []string{"data: {\n\n", done}}, "unreadable_answer", "stream cannot be read"},
-		"event without an end":  {moduletest.Exchange{AnswerHeader: stream, AnswerChunks: []string{strings.Repeat("a", 2<<20), delta("Hi")}}, "unreadable_answer", "larger than the bound"},
+		"event without an end":  {moduletest.Exchange{AnswerHeader: stream, AnswerChunks: []string{strings.Repeat("a", llm.DefaultMaxEvent+1), delta("Hi")}}, "unreadable_answer", "larger than the bound"},
 		"last event of no JSON": {moduletest.Exchange{AnswerHeader: stream, AnswerChunks: []string{"data: {"}}, "unreadable_answer", ""},
 	}
 	readers := map[string]script{

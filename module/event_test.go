@@ -217,3 +217,16 @@ func TestBodiesThatAreNoChatAreReadAndReplaced(t *testing.T) {
 	wantText(t, "length", got.SentHeader["content-length"], "5")
 	wantText(t, "answer", got.Body, "kept")
 }
+
+// TestAnEventMayBeAsLargeAsARequest: OpenAI's responses begin with what was asked.
+func TestAnEventMayBeAsLargeAsARequest(t *testing.T) {
+	asked := strings.Repeat("long ", 1<<20)
+	stream := "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"status\":\"in_progress\",\"instructions\":\"" + asked + "\"}}\n\n" +
+		"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[]}}\n\n"
+	e := streamOf(stream[:1<<20], stream[1<<20:])
+	e.Path, e.Request = "/v1/responses", `{"model":"m","stream":true,"input":"hi"}`
+	got := run(t, policy(script{event: func(*module.Exchange, *module.Event) error { return nil }})).Do(e)
+	if got.Status != 200 || got.Body != stream {
+		t.Errorf("got %d and %d bytes, want %d as they came: %.200s", got.Status, len(got.Body), len(stream), got.Body)
+	}
+}
