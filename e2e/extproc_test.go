@@ -235,6 +235,25 @@ func TestRenderedExtProcIsValidForEnvoy(t *testing.T) {
 	}
 }
 
+func TestRequestsInAnotherAPIAreAnsweredByTheEnvoyOfAModuleHost(t *testing.T) {
+	t.Parallel()
+	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	g := prepare(t, policies, ports{}.of(url))
+	socket := socketPath(t)
+	g.serveHost(socket)
+	g.envoy(g.renderExtProc("--host", socket))
+	for _, d := range dialects {
+		want := 501
+		if d.name == "chat" || d.name == "responses" {
+			want = 200
+		}
+		a := do(t, d.request(g, "gpt-4o-mini", "say: hi", false))
+		if a.Status != want || want == 501 && !strings.Contains(a.Body, "this gateway does not translate") {
+			t.Errorf("%s: got %d %s, want %d", d.name, a.Status, a.Body, want)
+		}
+	}
+}
+
 // load asks from several sides until stop is called, or the test ends, and gives each answer to look.
 func (g *gateway) load(look func(answer, error)) (stop func()) {
 	var all sync.WaitGroup

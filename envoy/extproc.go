@@ -16,6 +16,7 @@ import (
 	extproc "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -116,7 +117,11 @@ func (e ExtProc) filter() *extproc.ExternalProcessor {
 		ResponseAttributes: []string{"response.code_details"},
 		MetadataOptions:    e.metadata(),
 		// What a module sets and Envoy may not do ends the exchange instead of being left out.
-		MutationRules: &mutation.HeaderMutationRules{AllowAllRouting: wrapperspb.Bool(true), DisallowIsError: wrapperspb.Bool(true)},
+		// The module route sets the header of retries for what is translated, which then meets the route that answers 501.
+		MutationRules: &mutation.HeaderMutationRules{
+			AllowAllRouting: wrapperspb.Bool(true), DisallowIsError: wrapperspb.Bool(true),
+			AllowExpression: &matcher.RegexMatcher{Regex: retriesHeader},
+		},
 		StatusOnError: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
 	}
 	if !e.Policy {
