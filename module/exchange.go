@@ -23,7 +23,7 @@ type Exchange struct {
 	Format llm.Format
 	// Method and Path are the client's; Path is without the query.
 	Method, Path string
-	// Request is the parsed request: nil before the request phase and for paths that are not LLM traffic.
+	// Request is the parsed request: nil before the request phase, where the client lists the models, and for paths that are not LLM traffic.
 	Request *llm.Request
 	// Response is the parsed answer in the response phase; nil for streams and errors.
 	Response *llm.Response

@@ -36,7 +36,8 @@ type RequestHeaderHandler interface {
 	RequestHeader(x *Exchange) error
 }
 
-// A RequestHandler is called with the parsed request before it leaves for the provider. It may change or refuse it.
+// A RequestHandler is called with the parsed request before it leaves for the provider. It may change or refuse it. For a client that lists
+// the models (GET /v1/models) it is called too, and x.Request is nil.
 type RequestHandler interface {
 	Request(x *Exchange) error
 }

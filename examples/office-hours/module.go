@@ -36,6 +36,9 @@ type policy struct{ Config }
 
 // Request is called with the parsed request.
 func (p policy) Request(x *module.Exchange) error {
+	if x.Request == nil {
+		return nil // the client lists the models
+	}
 	if !slices.Contains(p.Models, x.Request.Model) {
 		return nil
 	}
