@@ -168,7 +168,7 @@ func (s *shrinker) shorten(ctx context.Context, i int, body func(*Step) *string)
 func (f Finding) Scenario() (name string, text []byte, err error) {
 	s := scenario.Scenario{Name: fmt.Sprintf("no %s", f.Kind)}
 	for _, step := range f.Steps {
-		one := scenario.StepOf(step.Request, scenario.Expect{Outcome: "any"})
+		one := scenario.StepOf(step.Request, scenario.Expect{Outcome: "any", LogsLack: []string{panicked}})
 		one.Advance = scenario.Duration(step.Advance)
 		s.Steps = append(s.Steps, one)
 	}

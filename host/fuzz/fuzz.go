@@ -1,5 +1,5 @@
-// Package fuzz looks for exchanges that a module does not survive: on which its VM fails (a trap, too much time or memory), or which it
-// holds for ever. What it finds it makes small and writes down as a scenario file, which fails until the module is mended.
+// Package fuzz looks for exchanges that a module does not survive: on which its VM fails (a trap, too much time or memory), or its code
+// panics, or which it holds for ever. What it finds it makes small and writes down as a scenario file, which fails until the module is mended.
 //
 // It runs exchanges that are made of those of scenario files and of its own by changing them: other headers and values, JSON of another
 // shape, bodies in other pieces, providers that fail, clients that leave, time that passes. An exchange on which the
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
@@ -63,7 +64,7 @@ type Kind string
 
 // The kinds.
 const (
-	// Crash: a VM failed.
+	// Crash: a VM failed, or a module's code panicked, which the kit outlives.
 	Crash Kind = "crash"
 	// Hang: a callback did not end in time, or an exchange was held and never let go.
 	Hang Kind = "hang"
@@ -211,8 +212,16 @@ func judge(got *harness.Result) (Kind, string) {
 	if got.Outcome == harness.Held {
 		return Hang, "the exchange is held and never let go"
 	}
+	for _, line := range got.Logs {
+		if strings.HasPrefix(line.Message, "module ") && strings.Contains(line.Message, panicked) {
+			return Crash, line.Message
+		}
+	}
 	return "", ""
 }
+
+// panicked stands in the line that the kit writes of a panic in a module's code.
+const panicked = " phase: panic in "
 
 // report makes a finding small and tells it, unless one like it has been told.
 func (r *runner) report(ctx context.Context, f Finding) error {

@@ -37,8 +37,10 @@ var modules = map[string]asm.Module{
 	// trailers are held and never let go
 	"holds": {"proxy_on_request_trailers": {Return: 1}},
 	// only after a tick, which comes after an hour
-	"ages":  {"proxy_on_request_headers": {Do: []asm.Step{asm.Drop("proxy_set_tick_period_milliseconds", asm.Word(3600_000))}}, "proxy_on_tick": {Do: []asm.Step{asm.Raw(unreachable...)}}},
-	"sound": {"proxy_on_request_headers": {Do: []asm.Step{asm.Log("hello")}}},
+	"ages": {"proxy_on_request_headers": {Do: []asm.Step{asm.Drop("proxy_set_tick_period_milliseconds", asm.Word(3600_000))}}, "proxy_on_tick": {Do: []asm.Step{asm.Raw(unreachable...)}}},
+	// what the kit makes of a panic
+	"panics": {"proxy_on_request_headers": {Do: []asm.Step{asm.Log("module m failed in the request phase: panic in main.f:3: no")}}},
+	"sound":  {"proxy_on_request_headers": {Do: []asm.Step{asm.Log("hello")}}},
 }
 
 func newHarness(t *testing.T, deadline time.Duration) *harness.Harness {
@@ -60,6 +62,7 @@ func TestWhatAModuleDoesNotSurviveIsWrittenAsAScenarioThatFails(t *testing.T) {
 		"crashes": {Crash, "proxy_on_request_headers", 2000},
 		"spins":   {Hang, "longer than its deadline", 2000},
 		"holds":   {Hang, "never let go", 500},
+		"panics":  {Crash, "panic in main.f:3: no", 500},
 		"ages":    {Crash, "proxy_on_tick", 500},
 	}
 	for name, tc := range tests {
