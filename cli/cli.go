@@ -85,9 +85,22 @@ func command(c *cli.Command) *cli.Command {
 	run := c.Action
 	c.Action = func(ctx *cli.Context) error {
 		if ctx.Args().Present() {
-			return badUsage("unexpected argument %q: %s --help shows what it takes", ctx.Args().First(), c.Name)
+			return badUsage("unexpected argument %q: %s --help shows what it takes", ctx.Args().First(), ctx.Command.HelpName)
 		}
 		return run(ctx)
+	}
+	return c
+}
+
+// group completes a command that is only there for those below it.
+func group(c *cli.Command) *cli.Command {
+	c.OnUsageError = onUsageError
+	c.HideHelpCommand = true
+	c.Action = func(ctx *cli.Context) error {
+		if ctx.Args().Present() {
+			return badUsage("unknown command %q: leash %s --help lists what there is", ctx.Args().First(), c.Name)
+		}
+		return cli.ShowSubcommandHelp(ctx)
 	}
 	return c
 }

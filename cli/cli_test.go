@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"flag"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +63,32 @@ func TestHelpTextsAreAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsMissingAtTheStartIsToldWithItsPlace(t *testing.T) {
+	var addresses []any
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, l.Addr())
+		_ = l.Close()
+	}
+	modules, err := filepath.Abs("../build/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "leash.yaml")
+	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s}\nmodules: {dir: %q}\n"+
+		"providers: {openai: {kind: openai, api_key: {env: LEASH_NO_SUCH_VARIABLE}}}\nroutes: [{model: m, provider: openai}]\nallow_anonymous: true\n", append(addresses, modules)...)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := leash(t, "up", "--engine", "embedded", "-c", file)
+	if want := "leash: " + file + ":5:45: providers.openai.api_key: secret is not set"; code != exitFailed || !strings.Contains(stderr, want) {
+		t.Errorf("got %d %s, want %q", code, stderr, want)
+	}
+}
+
 func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "leash.yaml")
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
@@ -74,12 +102,13 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		want string
 	}{
 		"an unknown command":                {[]string{"serve"}, exitUsage, `unknown command "serve"`},
+		"an unknown command of modules":     {[]string{"module", "nwe"}, exitUsage, `unknown command "nwe": leash module --help lists`},
 		"an unknown flag":                   {[]string{"up", "--port", "1"}, exitUsage, "leash up --help"},
-		"an argument too many":              {[]string{"validate", "x"}, exitUsage, `unexpected argument "x"`},
+		"an argument too many":              {[]string{"validate", "x"}, exitUsage, `unexpected argument "x": leash validate --help`},
 		"no such shell":                     {[]string{"completion", "fish"}, exitUsage, "bash or zsh"},
 		"a wrong behavior":                  {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
 		"a configuration":                   {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
-		"a file that is missing":            {[]string{"validate", "-c", missing}, exitUsage, "no such file"},
+		"a file that is missing":            {[]string{"validate", "-c", missing}, exitUsage, "no such file or directory: name another with --config"},
 		"no such target":                    {[]string{"render", "-c", quickstart, "--target", "nginx"}, exitUsage, "is none of envoy, ext_proc"},
 		"a host without a port":             {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host", "localhost"}, exitUsage, "missing port"},
 		"a socket that is not absolute":     {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host", "unix:x"}, exitUsage, "not absolute"},

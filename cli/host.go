@@ -28,19 +28,11 @@ import (
 const defaultHostAddress = "unix:/run/leash/host.sock"
 
 func hostCommand() *cli.Command {
-	return &cli.Command{
-		Name:            "host",
-		Usage:           "the Module Host: the modules for Envoys that do not load Wasm",
-		HideHelpCommand: true,
-		OnUsageError:    onUsageError,
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return badUsage("unknown command %q: leash host --help lists what there is", c.Args().First())
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
+	return group(&cli.Command{
+		Name:        "host",
+		Usage:       "the Module Host: the modules for Envoys that do not load Wasm",
 		Subcommands: []*cli.Command{hostServeCommand()},
-	}
+	})
 }
 
 func hostServeCommand() *cli.Command {

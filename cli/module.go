@@ -17,7 +17,7 @@ import (
 var errScenarios = errors.New("not all scenarios pass")
 
 func moduleCommand() *cli.Command {
-	c := command(&cli.Command{
+	return group(&cli.Command{
 		Name:  "module",
 		Usage: "make, build, test, run, measure, fuzz, publish, sign and promote modules",
 		Subcommands: []*cli.Command{
@@ -27,9 +27,7 @@ func moduleCommand() *cli.Command {
 			modulePromoteCommand(), moduleRollbackCommand(), moduleDeprecateCommand(), moduleYankCommand(), moduleVersionsCommand(), moduleHistoryCommand(), moduleSearchCommand(),
 			moduleTestCommand(), moduleRunCommand(), moduleBenchCommand(), moduleFuzzCommand(), moduleCompileCommand(),
 		},
-		Action: cli.ShowSubcommandHelp,
 	})
-	return c
 }
 
 // withArguments is command for those that take arguments.

@@ -175,6 +175,7 @@ func TestNewAsksNothingWithoutATerminal(t *testing.T) {
 	}{
 		"no name":          {[]string{"module", "new"}, "leash module new NAME"},
 		"two names":        {[]string{"module", "new", "a", "b"}, `unexpected argument "b"`},
+		"a name of ours":   {[]string{"module", "new", "tracer"}, `"tracer" is the name of one of Leash's own modules`},
 		"a wrong template": {[]string{"module", "new", "a", "--template", "x", "--dir", filepath.Join(t.TempDir(), "a")}, "there are minimal, policy"},
 		"no kit":           {[]string{"module", "build", t.TempDir()}, "module.yaml: no such file"},
 	} {

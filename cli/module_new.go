@@ -12,6 +12,7 @@ import (
 
 	"github.com/leash-gateway/leash/author/kit"
 	"github.com/leash-gateway/leash/author/project"
+	"github.com/leash-gateway/leash/config"
 )
 
 func moduleNewCommand() *cli.Command {
@@ -40,6 +41,9 @@ func moduleNewCommand() *cli.Command {
 			}
 			if err := ask(c, &o); err != nil {
 				return err
+			}
+			if config.IsOurs(o.Name) {
+				return badUsage("%q is the name of one of Leash's own modules: name yours otherwise", o.Name)
 			}
 			dir, err := project.New(o)
 			if errors.Is(err, project.ErrUsage) {

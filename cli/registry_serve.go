@@ -22,19 +22,11 @@ import (
 )
 
 func registryCommand() *cli.Command {
-	return &cli.Command{
-		Name:            "registry",
-		Usage:           "the registry: modules, their versions and channels, and who may do what",
-		HideHelpCommand: true,
-		OnUsageError:    onUsageError,
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return badUsage("unknown command %q: leash registry --help lists what there is", c.Args().First())
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
+	return group(&cli.Command{
+		Name:        "registry",
+		Usage:       "the registry: modules, their versions and channels, and who may do what",
 		Subcommands: []*cli.Command{registryServeCommand(), registryStatusCommand(), registryTokenCommand(), registryTryCommand()},
-	}
+	})
 }
 
 func registryServeCommand() *cli.Command {

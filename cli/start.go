@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -55,6 +56,9 @@ func look(ctx context.Context, path string) (*config.Config, error) {
 
 func loadWith(ctx context.Context, path string, o admission.Options) (*config.Config, error) {
 	c, err := config.Load(path, os.LookupEnv)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, badUsage("%w: name another with --config", err)
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -142,6 +142,9 @@ func (g *gateway) start(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if _, placed := errors.AsType[*config.Error](err); placed {
+			return err // it begins with file and line
+		}
 		return fmt.Errorf("start %s: %w", g.engine, err)
 	}
 	g.ready.set()

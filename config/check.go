@@ -16,6 +16,11 @@ import (
 // Builtin are the modules that Leash brings, which need no file.
 var Builtin = []string{"auth", "ratelimit", "contentfilter", "costtracker", "logger", "route"}
 
+// IsOurs says that a module of this name is one of Leash's own, so that nobody else's may have it.
+func IsOurs(module string) bool {
+	return slices.Contains(Builtin, module) || module == carrierModule || module == tracerModule
+}
+
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // check looks at what the types cannot say. A section in which a mistake was found already is left out, and so are the
@@ -125,7 +130,11 @@ func (c *Config) checkProviders(fail failer) {
 		if kind := p.Description(); kind == nil {
 			fail(path+".kind", suggestion(p.Kind, Kinds()), "there is no kind of provider %q", p.Kind)
 		} else {
-			if p.BaseURL.Host == "" && !strings.Contains(kind.BaseURL, "{") {
+			switch {
+			case p.BaseURL.Host != "" || strings.Contains(kind.BaseURL, "{"):
+			case kind.BaseURL != "": // a kind that was named has given it
+				fail(path, "such as kind: openai, or base_url: https://api.openai.com/v1", "kind and base_url are missing: name one of them")
+			default:
 				fail(path, "such as https://api.openai.com/v1", "base_url is missing: providers of the kind %s have each their own", p.Kind)
 			}
 			p.checkParts(path, kind, fail)
