@@ -6,9 +6,7 @@ import (
 
 func (x *Exchange) readChatAnswer(c *llm.Cursor, a *answer) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			a.id = c.String()
 		case "choices":
@@ -23,16 +21,12 @@ func (x *Exchange) readChatAnswer(c *llm.Cursor, a *answer) {
 
 func (x *Exchange) readChoice(c *llm.Cursor, t *turn) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "finish_reason":
 			t.finish = finishOfChat(c.String())
 		case "message":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "content":
 					x.readSaid(c, &t.parts)
 				case "refusal":

@@ -10,9 +10,7 @@ import (
 func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 	calls := 0
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "responseid":
 			a.id = c.String()
 		case "candidates":
@@ -32,9 +30,7 @@ func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 // blocked tells whether the prompt was refused.
 func blocked(c *llm.Cursor) (yes bool) {
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		if string(name) == "blockreason" {
+		if string(o.Name) == "blockreason" {
 			reason := c.String()
 			yes = reason != "" && reason != "BLOCK_REASON_UNSPECIFIED"
 		} else {
@@ -49,14 +45,10 @@ func blocked(c *llm.Cursor) (yes bool) {
 func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
 	t.finish = finishOpen
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "content":
 			for o := c.Google(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "parts" {
+				if string(o.Name) == "parts" {
 					for list := c.Array(); c.Element(&list); {
 						if !x.readCandidatePart(c, grow(&t.parts), calls) {
 							cut(&t.parts, len(t.parts)-1)
@@ -82,9 +74,7 @@ func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn)
 func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 	thought, found := false, false
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "text":
 			p.text = c.Literal()
 			found = found || !isEmpty(p.text)
@@ -95,9 +85,7 @@ func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 			p.kind = callPart
 			*calls++
 			for o := c.Google(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "id":
 					p.id = c.Literal()
 				case "name":

@@ -7,9 +7,7 @@ import (
 func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
 	t := a.turn()
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			a.id = c.String()
 		case "content":
@@ -32,9 +30,7 @@ func (x *Exchange) readMessagesAnswer(c *llm.Cursor, a *answer) {
 func readAnswerBlock(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "text", "thinking":

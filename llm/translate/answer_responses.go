@@ -10,9 +10,7 @@ import (
 func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 	t := a.turn()
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			a.id = c.String()
 		case "output":
@@ -25,11 +23,9 @@ func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 			}
 		case "incomplete_details":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "reason" && c.String() == "content_filter" {
+				if string(o.Name) == "reason" && c.String() == "content_filter" {
 					t.finish = finishFilter
-				} else if string(name) != "reason" {
+				} else if string(o.Name) != "reason" {
 					c.Skip()
 				}
 			}
@@ -44,9 +40,7 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts *[]part) {
 	kind := ""
 	var said, thought []part
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "content":
@@ -87,9 +81,7 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts *[]part) {
 
 func readOutputPart(c *llm.Cursor, parts *[]part) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "text":
 			grow(parts).text = c.Literal()
 		case "refusal":

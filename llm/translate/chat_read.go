@@ -10,9 +10,7 @@ import (
 func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 	var maxTokens int64
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "model":
 			x.model = c.String()
 		case "messages":
@@ -25,9 +23,7 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 			r.stream = c.Bool()
 		case "stream_options":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "include_usage" {
+				if string(o.Name) == "include_usage" {
 					x.wantUsage = c.Bool()
 				} else {
 					c.Skip()
@@ -52,7 +48,7 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 		case "stop":
 			x.readStop(c, r)
 		case "user", "safety_identifier":
-			x.readUser(c, r, string(name))
+			x.readUser(c, r, string(o.Name))
 		case "tools":
 			for list := c.Array(); c.Element(&list); {
 				x.readTool(c, r, "function")
@@ -68,7 +64,7 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 		case "modalities":
 			x.only(c, "modalities", "text")
 		default:
-			x.unknown(c, name)
+			x.unknown(c, o.Name)
 		}
 	}
 	if r.maxTokens == 0 {
@@ -158,18 +154,15 @@ func (x *Exchange) readEffort(c *llm.Cursor, r *conversation) {
 func (x *Exchange) readFormat(c *llm.Cursor, r *conversation, nested string) {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
 		switch {
-		case string(name) == "type":
+		case string(o.Name) == "type":
 			kind = c.String()
-		case nested != "" && string(name) == nested:
+		case nested != "" && string(o.Name) == nested:
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-				r.format.member(c, name)
+				r.format.member(c, o.Name)
 			}
 		default:
-			r.format.member(c, name)
+			r.format.member(c, o.Name)
 		}
 	}
 	switch kind {
@@ -208,18 +201,15 @@ func (x *Exchange) readTool(c *llm.Cursor, r *conversation, nested string) {
 	t := &r.tools[len(r.tools)-1]
 	function := false
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
 		switch {
-		case string(name) == "type":
+		case string(o.Name) == "type":
 			function = string(c.Word()) == "function"
-		case nested != "" && string(name) == nested:
+		case nested != "" && string(o.Name) == nested:
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-				t.member(c, name)
+				t.member(c, o.Name)
 			}
 		default:
-			t.member(c, name)
+			t.member(c, o.Name)
 		}
 	}
 	switch {
@@ -263,19 +253,15 @@ func (x *Exchange) readToolChoice(c *llm.Cursor, r *conversation) {
 	kind := ""
 	found := false
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
 		found = true
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "name":
 			r.choice.name = c.Literal()
 		case "function":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "name" {
+				if string(o.Name) == "name" {
 					r.choice.name = c.Literal()
 				} else {
 					c.Skip()
@@ -309,9 +295,7 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 	cut(&r.calls, 0)
 	var id, thought, refusal []byte
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "role":
 			role = c.String()
 		case "content":
@@ -375,17 +359,13 @@ func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
 	p.kind, p.quoted = callPart, true
 	function := false
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			p.id = c.Literal()
 		case "function":
 			function = true
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "name":
 					p.name = c.Literal()
 				case "arguments":
@@ -422,9 +402,7 @@ func (x *Exchange) readChatContent(c *llm.Cursor, parts *[]part) {
 func (x *Exchange) readChatPart(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "text":
@@ -437,9 +415,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor, p *part) bool {
 				continue
 			}
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "url":
 					p.media(imagePart, c.Literal())
 				case "detail":
@@ -473,9 +449,7 @@ func (x *Exchange) readChatPart(c *llm.Cursor, p *part) bool {
 func readAudio(c *llm.Cursor, p *part) {
 	p.kind = audioPart
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "data":
 			p.data = inner(plainLiteral(c.Literal()))
 		case "format":
@@ -488,9 +462,7 @@ func readAudio(c *llm.Cursor, p *part) {
 
 func (x *Exchange) readFile(c *llm.Cursor, p *part) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "file_data":
 			p.media(filePart, c.Literal())
 		case "filename":

@@ -61,9 +61,7 @@ func (x *Exchange) embedRequest(body []byte) ([]byte, error) {
 
 func (x *Exchange) readOpenAIEmbedding(c *llm.Cursor, e *embedding) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "model":
 			x.model = c.String()
 		case "input":
@@ -88,7 +86,7 @@ func (x *Exchange) readOpenAIEmbedding(c *llm.Cursor, e *embedding) {
 				x.drop(c, "user")
 			}
 		default:
-			x.unknown(c, name)
+			x.unknown(c, o.Name)
 		}
 	}
 	if len(e.texts) == 0 {
@@ -111,9 +109,7 @@ func (x *Exchange) readGoogleEmbedding(c *llm.Cursor, e *embedding) {
 		case "content":
 			var text []byte
 			for o := c.Google(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) != "parts" {
+				if string(o.Name) != "parts" {
 					c.Skip()
 					continue
 				}
@@ -121,9 +117,7 @@ func (x *Exchange) readGoogleEmbedding(c *llm.Cursor, e *embedding) {
 					i := list.Index
 
 					for o := c.Google(); c.Member(&o); {
-						name := o.Name
-
-						if string(name) == "text" && i == 0 {
+						if string(o.Name) == "text" && i == 0 {
 							text = c.Literal()
 						} else {
 							c.Skip()
@@ -164,9 +158,7 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 			vectors = append(vectors, valuesOf(c))
 		case "usagemetadata":
 			for o := c.Google(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "prompttokencount" {
+				if string(o.Name) == "prompttokencount" {
 					tokens = c.Count()
 				} else {
 					c.Skip()
@@ -175,9 +167,7 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 		case "data":
 			for list := c.Array(); c.Element(&list); {
 				for o := c.Object(); c.Member(&o); {
-					name := o.Name
-
-					if string(name) == "embedding" {
+					if string(o.Name) == "embedding" {
 						vectors = append(vectors, c.Raw())
 					} else {
 						c.Skip()
@@ -186,9 +176,7 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 			}
 		case "usage":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "prompt_tokens" {
+				if string(o.Name) == "prompt_tokens" {
 					tokens = c.Count()
 				} else {
 					c.Skip()
@@ -237,9 +225,7 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 
 func valuesOf(c *llm.Cursor) (values []byte) {
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		if string(name) == "values" {
+		if string(o.Name) == "values" {
 			values = c.Raw()
 		} else {
 			c.Skip()

@@ -72,9 +72,7 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 				for list := c.Array(); c.Element(&list); {
 					if c.Next() == '{' {
 						for o := c.Object(); c.Member(&o); {
-							name := o.Name
-
-							if string(name) == "reason" && c.Next() == '"' {
+							if string(o.Name) == "reason" && c.Next() == '"' {
 								*code = c.String()
 							} else {
 								c.Skip()

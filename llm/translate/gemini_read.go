@@ -93,9 +93,7 @@ func (g *geminiReader) member(name []byte) {
 		}
 	case "systeminstruction":
 		for o := c.Google(); c.Member(&o); {
-			name := o.Name
-
-			if string(name) == "parts" {
+			if string(o.Name) == "parts" {
 				for list := c.Array(); c.Element(&list); {
 					g.part(&r.system)
 				}
@@ -113,9 +111,7 @@ func (g *geminiReader) member(name []byte) {
 		}
 	case "toolconfig":
 		for o := c.Google(); c.Member(&o); {
-			name := o.Name
-
-			if string(name) == "functioncallingconfig" {
+			if string(o.Name) == "functioncallingconfig" {
 				g.choice()
 			} else {
 				c.Skip()
@@ -187,9 +183,7 @@ func (g *geminiReader) config(name []byte) {
 func (g *geminiReader) thinking() {
 	c, r := g.c, g.r
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "thinkingbudget":
 			switch number := c.Number(); {
 			case number == nil || number[0] == '-': // as the model likes
@@ -214,9 +208,7 @@ func (g *geminiReader) choice() {
 	var names [][]byte
 	mode := ""
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "mode":
 			mode = c.String()
 		case "allowedfunctionnames":
@@ -247,9 +239,7 @@ func (g *geminiReader) choice() {
 func (g *geminiReader) tool() {
 	c, r := g.c, g.r
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		if string(name) != "functiondeclarations" {
+		if string(o.Name) != "functiondeclarations" {
 			if c.Raw() != nil {
 				g.x.drop(c, "tools[] of other types")
 			}
@@ -259,9 +249,7 @@ func (g *geminiReader) tool() {
 			r.tools = append(r.tools, tool{})
 			t := &r.tools[len(r.tools)-1]
 			for o := c.Google(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "name":
 					t.name = c.Literal()
 				case "description":
@@ -303,9 +291,7 @@ func (g *geminiReader) appendSchema(w *writer) {
 	var kind []byte
 	w.open()
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = bytes.ToLower(c.Literal())
 		case "nullable":
@@ -314,9 +300,7 @@ func (g *geminiReader) appendSchema(w *writer) {
 			w.object("properties")
 			if c.Next() == '{' {
 				for o := c.Members(); c.Member(&o); {
-					name := o.Name
-
-					w.value(name)
+					w.value(o.Name)
 					w.raw(":")
 					w.next = false
 					g.appendSchema(w)
@@ -335,7 +319,7 @@ func (g *geminiReader) appendSchema(w *writer) {
 			}
 			w.close(']')
 		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
-			key := string(name[:3]) + string(bytes.ToUpper(name[3:4])) + string(name[4:])
+			key := string(o.Name[:3]) + string(bytes.ToUpper(o.Name[3:4])) + string(o.Name[4:])
 			if c.Next() == '"' { // as protobuf writes whole numbers of 64 bits
 				w.literal(key, inner(c.Literal()))
 			} else {
@@ -346,7 +330,7 @@ func (g *geminiReader) appendSchema(w *writer) {
 		case "additionalproperties":
 			w.literal("additionalProperties", c.Raw())
 		default: // description, enum, format, pattern, required, title, minimum, maximum, default
-			key := string(name)
+			key := string(o.Name)
 			w.literal(key, c.Raw())
 		}
 	}
@@ -368,9 +352,7 @@ func (g *geminiReader) content() {
 	role := ""
 	from := g.r.next()
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "role":
 			role = c.String()
 		case "parts":
@@ -397,9 +379,7 @@ func (g *geminiReader) part(parts *[]part) {
 	p := grow(parts)
 	found, thought := false, false
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "text":
 			p.text = c.Literal()
 			found = found || !isEmpty(p.text)
@@ -433,9 +413,7 @@ func (g *geminiReader) part(parts *[]part) {
 func (g *geminiReader) media(p *part) {
 	c := g.c
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "mimetype":
 			p.mime = inner(plainLiteral(c.Literal()))
 		case "data":
@@ -467,9 +445,7 @@ func (g *geminiReader) call(p *part) {
 	c := g.c
 	p.kind = callPart
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			p.id = c.Literal()
 		case "name":
@@ -490,9 +466,7 @@ func (g *geminiReader) response(p *part) {
 	c := g.c
 	p.kind = resultPart
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			p.id = c.Literal()
 		case "name":
@@ -530,11 +504,9 @@ func (x *Exchange) plainResult(p *part) {
 	var text []byte
 	failed := false
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
 		members++
-		known := string(name) == "result" || string(name) == "output" || string(name) == "error"
-		if failed = string(name) == "error"; known && c.Next() == '"' {
+		known := string(o.Name) == "result" || string(o.Name) == "output" || string(o.Name) == "error"
+		if failed = string(o.Name) == "error"; known && c.Next() == '"' {
 			text = c.Literal()
 		} else {
 			c.Skip()

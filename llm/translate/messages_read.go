@@ -7,9 +7,7 @@ import (
 // readMessages reads https://docs.anthropic.com/en/api/messages, and requests to count its tokens.
 func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "model":
 			x.model = c.String()
 		case "messages":
@@ -37,9 +35,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 			}
 		case "metadata":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				if string(name) == "user_id" {
+				if string(o.Name) == "user_id" {
 					x.readUser(c, r, "metadata.user_id")
 				} else {
 					c.Skip()
@@ -55,9 +51,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 			x.readThinking(c, r)
 		case "output_config":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "effort":
 					x.readEffort(c, r)
 				case "format":
@@ -67,7 +61,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 				}
 			}
 		default:
-			x.unknown(c, name)
+			x.unknown(c, o.Name)
 		}
 	}
 }
@@ -76,9 +70,7 @@ func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
 	kind, display := "", ""
 	budget := int64(0)
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "budget_tokens":
@@ -100,9 +92,7 @@ func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {
 	t := &r.tools[len(r.tools)-1]
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "name":
@@ -151,9 +141,7 @@ func (x *Exchange) readCache(c *llm.Cursor) cacheTTL {
 func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "name":
@@ -185,9 +173,7 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 	role := ""
 	from := r.next()
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "role":
 			role = c.String()
 		case "content":
@@ -227,9 +213,7 @@ func (x *Exchange) readBlocks(c *llm.Cursor, parts *[]part) {
 func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "text":
@@ -290,9 +274,7 @@ func (x *Exchange) readSource(c *llm.Cursor, p *part) {
 	kind := ""
 	var data []byte
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "media_type":

@@ -7,9 +7,7 @@ import (
 // readResponses reads https://platform.openai.com/docs/api-reference/responses/create.
 func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "model":
 			x.model = c.String()
 		case "input":
@@ -38,7 +36,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 		case "top_p":
 			r.topP = c.Number()
 		case "user", "safety_identifier":
-			x.readUser(c, r, string(name))
+			x.readUser(c, r, string(o.Name))
 		case "tools":
 			for list := c.Array(); c.Element(&list); {
 				x.readTool(c, r, "")
@@ -49,9 +47,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 			x.parallel(c, r)
 		case "reasoning":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "effort":
 					x.readEffort(c, r)
 				case "summary":
@@ -62,9 +58,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 			}
 		case "text":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "format":
 					x.readFormat(c, r, "")
 				case "verbosity":
@@ -80,7 +74,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 				x.drop(c, "truncation")
 			}
 		default:
-			x.unknown(c, name)
+			x.unknown(c, o.Name)
 		}
 	}
 }
@@ -91,9 +85,7 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 	from := r.next()
 	kind, role := "message", ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "role":
@@ -162,9 +154,7 @@ func (x *Exchange) readItemContent(c *llm.Cursor, parts *[]part) {
 func (x *Exchange) readItemPart(c *llm.Cursor, p *part) bool {
 	kind := ""
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "text":

@@ -6,9 +6,7 @@ import (
 
 func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "id":
 			if id := c.String(); !s.begun {
 				s.id = id
@@ -36,9 +34,7 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 	why := finishOpen
 	var delta []byte
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "index":
 			index = int(c.Count())
 		case "delta":
@@ -58,9 +54,7 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
 	thought := false
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "content":
 			if c.Next() == '"' {
 				s.text(choice, textPart, c.Literal())
@@ -227,18 +221,14 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 	index := 0
 	var delta, block, failure []byte
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "index":
 			index = int(c.Count())
 		case "message":
 			for o := c.Object(); c.Member(&o); {
-				name := o.Name
-
-				switch string(name) {
+				switch string(o.Name) {
 				case "id":
 					s.id = c.String()
 				case "usage":
@@ -296,9 +286,7 @@ func (s *Stream) messagesDelta(c *llm.Cursor, index int) {
 	var stop []byte
 	why := finishOpen
 	for o := c.Object(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "text":
 			s.text(0, textPart, c.Literal())
 		case "thinking":
@@ -319,9 +307,7 @@ func (s *Stream) messagesDelta(c *llm.Cursor, index int) {
 func (s *Stream) geminiEvent(c *llm.Cursor) {
 	var first []byte
 	for o := c.Google(); c.Member(&o); {
-		name := o.Name
-
-		switch string(name) {
+		switch string(o.Name) {
 		case "responseid":
 			if id := c.String(); !s.begun {
 				s.id = id
