@@ -81,24 +81,11 @@ func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 		case "thought":
 			thought = c.Bool()
 		case "functioncall":
-			found = true
-			p.kind = callPart
-			*calls++
-			for o := c.Google(); c.Member(&o); {
-				switch string(o.Name) {
-				case "id":
-					p.id = c.Literal()
-				case "name":
-					p.name = c.Literal()
-				case "args":
-					p.args = c.Raw()
-				default:
-					c.Skip()
-				}
-			}
-			if isEmpty(p.id) {
+			readGeminiCall(c, p)
+			if *calls++; isEmpty(p.id) {
 				p.id = x.callID(*calls)
 			}
+			found = true
 		default:
 			c.Skip()
 		}

@@ -389,7 +389,11 @@ func (g *geminiReader) part(parts *[]part) {
 			g.media(p)
 			found = true
 		case "functioncall":
-			g.call(p)
+			readGeminiCall(c, p)
+			if g.calls++; isEmpty(p.id) {
+				p.id = literalOf("call_" + strconv.Itoa(g.calls))
+			}
+			g.open.add(p.name, p.id)
 			found = true
 		case "functionresponse":
 			g.response(p)
@@ -441,8 +445,8 @@ func (g *geminiReader) media(p *part) {
 	}
 }
 
-func (g *geminiReader) call(p *part) {
-	c := g.c
+// readGeminiCall reads a call of a function, which may have no id.
+func readGeminiCall(c *llm.Cursor, p *part) {
 	p.kind = callPart
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
@@ -456,10 +460,6 @@ func (g *geminiReader) call(p *part) {
 			c.Skip()
 		}
 	}
-	if g.calls++; isEmpty(p.id) {
-		p.id = literalOf("call_" + strconv.Itoa(g.calls))
-	}
-	g.open.add(p.name, p.id)
 }
 
 func (g *geminiReader) response(p *part) {
