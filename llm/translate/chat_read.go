@@ -299,7 +299,7 @@ func (x *Exchange) readChatMessage(c *llm.Cursor, r *conversation) {
 		case "role":
 			role = c.String()
 		case "content":
-			x.readChatContent(c, &r.parts)
+			readContent(c, &r.parts, x.readChatPart)
 		case "tool_call_id":
 			id = c.Literal()
 		case "refusal":
@@ -383,8 +383,8 @@ func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
 	}
 }
 
-// readChatContent reads the content of a message: a string or parts.
-func (x *Exchange) readChatContent(c *llm.Cursor, parts *[]part) {
+// readContent reads what a message or a tool says: a string, or parts. read reports whether there is anything in one.
+func readContent(c *llm.Cursor, parts *[]part, read func(*llm.Cursor, *part) bool) {
 	if c.Next() == '"' {
 		if text := c.Literal(); !isEmpty(text) {
 			grow(parts).text = text
@@ -392,7 +392,7 @@ func (x *Exchange) readChatContent(c *llm.Cursor, parts *[]part) {
 		return
 	}
 	for list := c.Array(); c.Element(&list); {
-		if !x.readChatPart(c, grow(parts)) {
+		if !read(c, grow(parts)) {
 			cut(parts, len(*parts)-1)
 		}
 	}

@@ -15,7 +15,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 				x.readTurn(c, r)
 			}
 		case "system":
-			x.readBlocks(c, &r.system)
+			readContent(c, &r.system, x.readBlock)
 		case "stream":
 			r.stream = c.Bool()
 		case "max_tokens":
@@ -177,7 +177,7 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 		case "role":
 			role = c.String()
 		case "content":
-			x.readBlocks(c, &r.parts)
+			readContent(c, &r.parts, x.readBlock)
 		default:
 			c.Skip()
 		}
@@ -191,21 +191,6 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 		r.instruct(from)
 	default:
 		c.Fail(".role", "has no counterpart in "+x.to.String())
-	}
-}
-
-// readBlocks reads content: a string or blocks.
-func (x *Exchange) readBlocks(c *llm.Cursor, parts *[]part) {
-	if c.Next() == '"' {
-		if text := c.Literal(); !isEmpty(text) {
-			grow(parts).text = text
-		}
-		return
-	}
-	for list := c.Array(); c.Element(&list); {
-		if !x.readBlock(c, grow(parts)) {
-			cut(parts, len(*parts)-1)
-		}
 	}
 }
 
@@ -230,7 +215,7 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 			if c.Next() == '"' {
 				p.text = c.Literal()
 			} else {
-				x.readBlocks(c, &p.parts)
+				readContent(c, &p.parts, x.readBlock)
 			}
 		case "source":
 			if c.Next() == '{' {

@@ -95,9 +95,9 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 				c.Skip()
 				continue
 			}
-			x.readItemContent(c, &r.parts)
+			readContent(c, &r.parts, x.readItemPart)
 		case "output":
-			x.readItemContent(c, &r.parts)
+			readContent(c, &r.parts, x.readItemPart)
 		case "call_id":
 			id = c.Literal()
 		case "name":
@@ -133,20 +133,6 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		x.drop(c, "input[] of type reasoning")
 	default:
 		x.drop(c, "input[] of other types")
-	}
-}
-
-func (x *Exchange) readItemContent(c *llm.Cursor, parts *[]part) {
-	if c.Next() == '"' {
-		if text := c.Literal(); !isEmpty(text) {
-			grow(parts).text = text
-		}
-		return
-	}
-	for list := c.Array(); c.Element(&list); {
-		if !x.readItemPart(c, grow(parts)) {
-			cut(parts, len(*parts)-1)
-		}
 	}
 }
 
