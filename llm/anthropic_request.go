@@ -5,7 +5,7 @@ package llm
 func (p *formatReader) anthropicMember(name []byte) {
 	switch string(name) {
 	case "model":
-		p.readModel()
+		p.readModel(p.to)
 	case "messages":
 		if string(p.last()) != "messages" {
 			p.value()

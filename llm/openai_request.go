@@ -4,7 +4,7 @@ package llm
 func (p *formatReader) responsesMember(name []byte) {
 	switch string(name) {
 	case "model":
-		p.readModel()
+		p.readModel(p.to)
 	case "input":
 		p.readInput()
 	case "instructions":
@@ -65,7 +65,7 @@ func (p *formatReader) readItems(item func()) {
 func (p *formatReader) completionsMember(name []byte) {
 	switch string(name) {
 	case "model":
-		p.readModel()
+		p.readModel(p.to)
 	case "prompt":
 		p.readPrompts("prompt")
 	case "suffix":
@@ -75,7 +75,7 @@ func (p *formatReader) completionsMember(name []byte) {
 	case "stream":
 		p.to.Stream = p.flag("stream")
 	case "stream_options":
-		p.streamOptions()
+		p.streamOptions(p.to)
 	case "max_tokens":
 		p.to.MaxTokens = p.limit("max_tokens")
 	case "n":
@@ -91,7 +91,7 @@ func (p *formatReader) completionsMember(name []byte) {
 func (p *formatReader) embeddingsMember(name []byte) {
 	switch string(name) {
 	case "model":
-		p.readModel()
+		p.readModel(p.to)
 	case "input":
 		p.readPrompts("input")
 	case "user":
@@ -139,28 +139,4 @@ func (p *formatReader) readPrompts(name string) {
 		p.value()
 		p.refuse(name, "must be a string or an array")
 	}
-}
-
-// streamOptions reads where AskUsage writes.
-func (p *formatReader) streamOptions() {
-	p.peek()
-	start := p.pos
-	u := &p.to.usage
-	if p.peek() == '{' {
-		o, ok := p.object(anyCase)
-		for ok && p.member(&o) {
-			if string(p.known()) != "include_usage" {
-				p.value()
-				continue
-			}
-			p.peek()
-			start := p.pos
-			p.to.WantsUsage = p.flag("stream_options.include_usage")
-			u.value = spanOf(start, p.pos)
-		}
-		u.object, u.bare = true, o.n == 0
-	} else if p.null() == wrong {
-		p.refuse("stream_options", "must be an object")
-	}
-	u.options = spanOf(start, p.pos)
 }

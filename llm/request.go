@@ -163,17 +163,7 @@ func (p *requestReader) read() {
 func (p *requestReader) readMember() {
 	switch string(p.known()) {
 	case "model":
-		if string(p.last()) != "model" {
-			p.value()
-			return
-		}
-		q, found := p.readString()
-		if found == right {
-			p.to.Model, p.to.model = p.text(q), q.outer()
-		}
-		if p.to.Model == "" {
-			p.refuse("model", "must be a non-empty string")
-		}
+		p.readModel(p.to)
 	case "messages":
 		if string(p.last()) != "messages" {
 			p.value()
@@ -181,13 +171,9 @@ func (p *requestReader) readMember() {
 		}
 		p.readMessages()
 	case "stream":
-		b, found := p.readBool()
-		if found == wrong {
-			p.refuse("stream", "must be true or false")
-		}
-		p.to.Stream = b
+		p.to.Stream = p.flag("stream")
 	case "stream_options":
-		p.streamOptions()
+		p.streamOptions(p.to)
 	case "max_tokens":
 		p.maxTokens = p.limit("max_tokens")
 	case "tools":
@@ -197,13 +183,7 @@ func (p *requestReader) readMember() {
 	case "n":
 		p.to.N = max(1, p.limit("n"))
 	case "user":
-		q, found := p.readString()
-		switch found {
-		case right:
-			p.to.User = p.text(q)
-		case wrong:
-			p.refuse("user", "must be a string")
-		}
+		p.to.User = p.word("user")
 	default:
 		p.value()
 	}
@@ -226,28 +206,74 @@ func (p *requestReader) readMessages() {
 	}
 }
 
-func (p *requestReader) streamOptions() {
-	p.peek()
-	start := p.pos
-	if u := &p.to.usage; p.peek() == '{' {
-		o, ok := p.object(anyCase)
-		for ok && p.member(&o) {
-			if string(p.known()) != "include_usage" {
-				p.value()
+// readModel reads "model", which must be spelled exactly.
+func (r *reader) readModel(to *Request) {
+	if string(r.last()) != "model" {
+		r.value()
+		return
+	}
+	q, found := r.readString()
+	if found == right {
+		to.Model, to.model = r.text(q), q.outer()
+	}
+	if to.Model == "" {
+		r.refuse("model", "must be a non-empty string")
+	}
+}
+
+// streamOptions reads where AskUsage writes.
+func (r *reader) streamOptions(to *Request) {
+	r.peek()
+	start := r.pos
+	u := &to.usage
+	if r.peek() == '{' {
+		o, ok := r.object(anyCase)
+		for ok && r.member(&o) {
+			if string(r.known()) != "include_usage" {
+				r.value()
 				continue
 			}
-			p.peek()
-			start := p.pos
-			b, found := p.readBool()
-			if found == wrong {
-				p.refuse("stream_options.include_usage", "must be true or false")
-			}
-			p.to.WantsUsage = b
-			u.value = spanOf(start, p.pos)
+			r.peek()
+			start := r.pos
+			to.WantsUsage = r.flag("stream_options.include_usage")
+			u.value = spanOf(start, r.pos)
 		}
 		u.object, u.bare = true, o.n == 0
-	} else if p.null() == wrong {
-		p.refuse("stream_options", "must be an object")
+	} else if r.null() == wrong {
+		r.refuse("stream_options", "must be an object")
 	}
-	p.to.usage.options = spanOf(start, p.pos)
+	u.options = spanOf(start, r.pos)
+}
+
+// flag reads true or false.
+func (r *reader) flag(name string) bool {
+	b, found := r.readBool()
+	if found == wrong {
+		r.refuse(name, "must be true or false")
+	}
+	return b
+}
+
+// limit reads a whole number; it is 0 when it is null or negative.
+func (r *reader) limit(name string) int64 {
+	n, found := r.readCount()
+	switch {
+	case found == wrong:
+		r.refuse(name, "must be a whole number")
+	case n >= MaxCount:
+		r.refuse(name, "must be less than 2^53")
+	}
+	return max(0, n)
+}
+
+// word reads a string that is not a text.
+func (r *reader) word(name string) string {
+	q, found := r.readString()
+	switch found {
+	case right:
+		return r.text(q)
+	case wrong:
+		r.refuse(name, "must be a string")
+	}
+	return ""
 }

@@ -133,54 +133,6 @@ func (p *formatReader) demand(messages, maxTokens bool) {
 	}
 }
 
-// readModel reads "model", which must be spelled exactly.
-func (p *formatReader) readModel() {
-	if string(p.last()) != "model" {
-		p.value()
-		return
-	}
-	q, found := p.readString()
-	if found == right {
-		p.to.Model, p.to.model = p.text(q), q.outer()
-	}
-	if p.to.Model == "" {
-		p.refuse("model", "must be a non-empty string")
-	}
-}
-
-// flag reads true or false.
-func (r *reader) flag(name string) bool {
-	b, found := r.readBool()
-	if found == wrong {
-		r.refuse(name, "must be true or false")
-	}
-	return b
-}
-
-// limit reads a whole number; it is 0 when it is null or negative.
-func (r *reader) limit(name string) int64 {
-	n, found := r.readCount()
-	switch {
-	case found == wrong:
-		r.refuse(name, "must be a whole number")
-	case n >= MaxCount:
-		r.refuse(name, "must be less than 2^53")
-	}
-	return max(0, n)
-}
-
-// word reads a string that is not a text.
-func (p *formatReader) word(name string) string {
-	q, found := p.readString()
-	switch found {
-	case right:
-		return p.text(q)
-	case wrong:
-		p.refuse(name, "must be a string")
-	}
-	return ""
-}
-
 // outside reads a system prompt that stands in no message.
 func (p *formatReader) outside(name string, read func()) {
 	first := len(p.texts)
