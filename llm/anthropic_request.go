@@ -50,7 +50,7 @@ func (r *blockReader) readTurn() {
 	for ok && r.member(&o) {
 		switch name := r.known(); string(name) {
 		case "role":
-			role = r.roleOf(role)
+			role = r.role(role, Assistant)
 		case "content":
 			r.blocks()
 		case "type":

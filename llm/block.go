@@ -292,30 +292,6 @@ func isData(name []byte) bool {
 	}
 }
 
-// roleOf reads a role; was is what it is when it is null.
-func (r *blockReader) roleOf(was Role) Role {
-	q, found := r.readString()
-	switch found {
-	case wrong:
-		r.refuse(r.in(".role"), "must be a string")
-		return OtherRole
-	case absent:
-		return was
-	}
-	switch string(r.meant(q)) {
-	case "system", "developer":
-		return System
-	case "user":
-		return User
-	case "assistant", "model":
-		return Assistant
-	case "tool", "function":
-		return Tool
-	default:
-		return OtherRole
-	}
-}
-
 // spoken gives the texts from first on to a message; those of tools stay the tools'.
 func (r *blockReader) spoken(first, message int, role Role) {
 	for i := first; i < len(r.texts); i++ {

@@ -157,7 +157,7 @@ func (r *blockReader) readContent() {
 	r.google(func(name []byte) {
 		switch string(name) {
 		case "role":
-			role = r.roleOf(role)
+			role = r.role(role, Assistant)
 		case "parts":
 			if r.peek() == '{' && !r.answer { // which some readers take for an array of one
 				r.value()

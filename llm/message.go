@@ -160,7 +160,7 @@ func (r *reader) readMessage(role Role) {
 	for ok && r.member(&o) {
 		switch string(r.known()) {
 		case "role":
-			role = r.role(role)
+			role = r.role(role, OtherRole)
 		case "content":
 			r.content()
 		case "refusal":
@@ -183,8 +183,8 @@ func (r *reader) readMessage(role Role) {
 	}
 }
 
-// role reads the member "role"; was is the role when it is null.
-func (r *reader) role(was Role) Role {
+// role reads the member "role"; was is the role when it is null. model is what "model" means, which chats do not know.
+func (r *reader) role(was, model Role) Role {
 	q, found := r.readString()
 	switch found {
 	case wrong:
@@ -200,6 +200,8 @@ func (r *reader) role(was Role) Role {
 		return User
 	case "assistant":
 		return Assistant
+	case "model":
+		return model
 	case "tool", "function":
 		return Tool
 	default:
