@@ -29,9 +29,6 @@ type Tracing struct {
 	Completions bool `yaml:"completions" json:"completions,omitempty"`
 }
 
-// TraceHeaders are those of W3C's trace context.
-var TraceHeaders = []string{"traceparent", "tracestate", "baggage"}
-
 // On says that exchanges are traced.
 func (t *Tracing) On() bool { return t.Endpoint.Host != "" }
 

@@ -29,24 +29,6 @@ import (
 // carrierName is a provider's internal listener, and the cluster that leads to it.
 func carrierName(provider string) string { return "carry." + provider }
 
-// What the modules route and provider have agreed on.
-const (
-	targetHeader    = "x-leash-target-"
-	modelHeader     = "x-leash-model-"
-	attemptHeader   = "x-envoy-attempt-count"
-	nextHeader      = "x-leash-next"
-	patienceHeader  = "x-leash-patience"
-	labelHeader     = "x-leash-label"
-	hedgeHeader     = "x-leash-hedge"
-	budgetHeader    = "x-leash-budget"
-	midStreamHeader = "x-leash-mid-stream"
-	restHeader      = "x-leash-rest"
-	spanHeader      = "x-leash-span" // of answers: from the module provider to the module tracer
-	retriesHeader   = "x-envoy-max-retries"
-
-	rateLimitedHeader = "x-envoy-ratelimited" // of answers: Envoy asks nobody else behind one that another Envoy in front of a provider has refused
-)
-
 // toInternal is the cluster that leads to the internal listener of its name. It always has its endpoint, so that a provider without one
 // is an answer like any other, after which the next one is asked.
 func toInternal(name string) *cluster.Cluster {
@@ -130,7 +112,7 @@ func (t *translation) carriedRoute(lane config.Lane) *route.Route {
 		byAttempt[strconv.Itoa(attempt)] = t.targetOf(attempt + 1)
 	}
 	action := &route.RouteAction{
-		ClusterSpecifier: byMatch(attemptHeader, byAttempt, t.targetOf(1)),
+		ClusterSpecifier: byMatch(config.AttemptHeader, byAttempt, t.targetOf(1)),
 		Timeout:          durationpb.New(t.longestTotal()),
 		IdleTimeout:      durationpb.New(t.longestIdle()),
 		RetryPolicy:      failover(lane.On),
@@ -146,7 +128,7 @@ func (t *translation) carriedRoute(lane config.Lane) *route.Route {
 		Name: lane.Name,
 		Match: &route.RouteMatch{
 			PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
-			Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name), exactHeader(":method", "POST")},
+			Headers:       []*route.HeaderMatcher{exactHeader(config.RouteHeader, lane.Name), exactHeader(":method", "POST")},
 		},
 		Action: &route.Route_Route{Route: action},
 	}
@@ -175,7 +157,7 @@ func failover(on []int) *route.RetryPolicy {
 		NumRetries:           wrapperspb.UInt32(0),
 		RetriableStatusCodes: missed,
 		RetriableHeaders: []*route.HeaderMatcher{{
-			Name: nextHeader, HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: true},
+			Name: config.NextHeader, HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: true},
 		}},
 		RetryBackOff: &route.RetryPolicy_RetryBackOff{
 			BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond),
@@ -202,7 +184,7 @@ func (t *translation) targetOf(attempt int) *xdsmatcher.Matcher_OnMatch {
 		}}}
 	}
 	return &xdsmatcher.Matcher_OnMatch{OnMatch: &xdsmatcher.Matcher_OnMatch_Matcher{
-		Matcher: &xdsmatcher.Matcher{MatcherType: tree(targetHeader+strconv.Itoa(attempt), clusters)},
+		Matcher: &xdsmatcher.Matcher{MatcherType: tree(config.TargetHeader+strconv.Itoa(attempt), clusters)},
 	}}
 }
 

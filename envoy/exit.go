@@ -13,11 +13,16 @@ import (
 	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/tcp/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // Where an answer breaks off, Envoy ends the exchange, and no filter can say a word. So the module that carries it sends the request as
 // the bytes of HTTP/1.0, whose answers end with their connection, to this internal listener, which sends it to the provider's
 // cluster: what becomes of that, the module sees an answer that ends (docs/decisions/105-answers-that-break-off.md).
+
+// rateLimitedHeader is in answers: Envoy asks nobody else behind one that another Envoy in front of a provider has refused.
+const rateLimitedHeader = "x-envoy-ratelimited"
 
 // exitName is the listener behind a provider's carrier, and the cluster that leads to it.
 func exitName(provider string) string { return "exit." + provider }
@@ -62,7 +67,7 @@ func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 		routes = append(routes, &route.Route{
 			Match: &route.RouteMatch{
 				PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
-				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name)},
+				Headers:       []*route.HeaderMatcher{exactHeader(config.RouteHeader, lane.Name)},
 			},
 			Action: to,
 		})
@@ -76,6 +81,6 @@ func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 		})}},
 		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(provider),
-		ResponseHeadersToRemove: append([]string{spanHeader, answeredHeader, rateLimitedHeader}, notForClients...),
+		ResponseHeadersToRemove: slices.Concat(notOfProviders, []string{rateLimitedHeader}, notForClients),
 	}
 }

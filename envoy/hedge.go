@@ -25,9 +25,6 @@ import (
 // hedgeName is that listener, and the cluster that leads to it.
 const hedgeName = "leash.hedge"
 
-// answeredHeader is in its answers: the number of the attempt that one is of. Envoy tells modules only how many there were.
-const answeredHeader = "x-leash-answered"
-
 // hedged lets a route have several attempts under way, each begun when the one before has not begun its answer after a time.
 func hedged(action *route.RouteAction, after config.Duration) {
 	action.ClusterSpecifier = &route.RouteAction_Cluster{Cluster: hedgeName}
@@ -52,7 +49,7 @@ func (t *translation) hedge() *listener.Listener {
 		StatPrefix:       hedgeName,
 		HttpFilters:      []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
 		RouteSpecifier:   &hcm.HttpConnectionManager_RouteConfig{RouteConfig: t.hedgeRoutes()},
-		LocalReplyConfig: repliesTo(failures, nextHeader),
+		LocalReplyConfig: repliesTo(failures, config.NextHeader),
 	})
 }
 
@@ -72,9 +69,9 @@ func (t *translation) hedgeRoutes() *route.RouteConfiguration {
 	var routes []*route.Route
 	for _, bound := range slices.Backward(slices.Sorted(maps.Keys(bounds))) { // the one without comes last
 		match := &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}}
-		to := &route.RouteAction{ClusterSpecifier: byMatch(attemptHeader, byAttempt, nil), Timeout: durationpb.New(0), IdleTimeout: durationpb.New(0)}
+		to := &route.RouteAction{ClusterSpecifier: byMatch(config.AttemptHeader, byAttempt, nil), Timeout: durationpb.New(0), IdleTimeout: durationpb.New(0)}
 		if bound > 0 {
-			match.Headers = []*route.HeaderMatcher{exactHeader(patienceHeader, strconv.FormatInt(time.Duration(bound).Milliseconds(), 10))}
+			match.Headers = []*route.HeaderMatcher{exactHeader(config.PatienceHeader, strconv.FormatInt(time.Duration(bound).Milliseconds(), 10))}
 			to.RetryPolicy = &route.RetryPolicy{NumRetries: wrapperspb.UInt32(0), PerTryTimeout: durationpb.New(time.Duration(bound))}
 		}
 		routes = append(routes, &route.Route{Match: match, Action: &route.Route_Route{Route: to}})
@@ -84,7 +81,7 @@ func (t *translation) hedgeRoutes() *route.RouteConfiguration {
 		ValidateClusters: wrapperspb.Bool(false), // carriers come and go with their providers
 		VirtualHosts:     []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: routes}},
 		ResponseHeadersToAdd: []*core.HeaderValueOption{{
-			Header:       &core.HeaderValue{Key: answeredHeader, Value: "%REQ(" + attemptHeader + ")%"},
+			Header:       &core.HeaderValue{Key: config.AnsweredHeader, Value: "%REQ(" + config.AttemptHeader + ")%"},
 			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}},
 	}

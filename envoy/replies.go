@@ -10,6 +10,8 @@ import (
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // A failure is an error of Envoy's own. They are told apart from the modules' by their response flags:
@@ -57,7 +59,7 @@ func (t *translation) carrierReplies(provider string) *hcm.LocalReplyConfig {
 	if t.c.Providers[provider].ServiceAccount != nil {
 		all = append([]failure{noProof}, all...)
 	}
-	return repliesTo(all, nextHeader)
+	return repliesTo(all, config.NextHeader)
 }
 
 func repliesTo(failures []failure, headers ...string) *hcm.LocalReplyConfig {

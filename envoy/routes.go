@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,9 +17,6 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 )
-
-// routeHeader carries the provider that the module route has picked.
-const routeHeader = "x-leash-route"
 
 // routes is Envoy's route table: what the modules have not given a route to meets an error at its end.
 func (t *translation) routes() *route.RouteConfiguration {
@@ -35,7 +33,7 @@ func (t *translation) routes() *route.RouteConfiguration {
 		case t.o.withoutCarriers:
 			untranslated := refusal("/", 501, "not_translatable",
 				"the provider of this model has another API, or there are several: this gateway does not translate, nor try one after the other")
-			untranslated.Name, untranslated.Match.Headers = lane.Name, []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name)}
+			untranslated.Name, untranslated.Match.Headers = lane.Name, []*route.HeaderMatcher{exactHeader(config.RouteHeader, lane.Name)}
 			routes = append(routes, untranslated)
 		default:
 			routes = append(routes, t.carriedRoute(lane))
@@ -53,22 +51,23 @@ func (t *translation) routes() *route.RouteConfiguration {
 	}
 }
 
-// clientsOwn are headers with which clients prove who they are, and those that tell of them.
-var clientsOwn = []string{
-	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-	"openai-organization", "openai-project", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-forwarded-for", "x-forwarded-proto",
-	"x-envoy-external-address",
-}
+// clientsOwn are headers that tell of clients.
+var clientsOwn = slices.Concat(config.ClientHeaders, []string{"x-envoy-external-address"})
 
-// notForClients is what a provider tells about the operator's account, and what only Envoy is to know. A client that followed a provider's
-// location would take its prompt and its key of Leash there.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "location", nextHeader}
+// notForClients is what a provider tells about the operator's account, and what only Envoy is to know.
+var notForClients = slices.Concat(config.AccountHeaders, []string{config.NextHeader})
+
+// notOfProviders is what only modules say of answers.
+var notOfProviders = []string{config.SpanHeader, config.AnsweredHeader}
 
 // notForProviders is what only Leash and Envoy need to know.
 func (t *translation) notForProviders() []string {
-	names := []string{routeHeader, patienceHeader, labelHeader, budgetHeader, hedgeHeader, midStreamHeader, restHeader, retriesHeader, attemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms"}
+	names := []string{
+		config.RouteHeader, config.PatienceHeader, config.LabelHeader, config.BudgetHeader, config.HedgeHeader, config.MidStreamHeader,
+		config.RestHeader, config.RetriesHeader, config.AttemptHeader, "x-forwarded-proto", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms",
+	}
 	for attempt := 1; attempt <= maxAttempts; attempt++ {
-		names = append(names, targetHeader+strconv.Itoa(attempt), modelHeader+strconv.Itoa(attempt))
+		names = append(names, config.TargetHeader+strconv.Itoa(attempt), config.ModelHeader+strconv.Itoa(attempt))
 	}
 	if !t.c.Tracing.Propagate {
 		names = append(names, config.TraceHeaders...)
@@ -93,12 +92,12 @@ func (t *translation) directRoutes(lane config.Lane) []*route.Route {
 			Name: lane.Name + " " + prefix,
 			Match: &route.RouteMatch{
 				PathSpecifier: &route.RouteMatch_Prefix{Prefix: prefix},
-				Headers:       []*route.HeaderMatcher{exactHeader(routeHeader, lane.Name), exactHeader(":method", "POST")},
+				Headers:       []*route.HeaderMatcher{exactHeader(config.RouteHeader, lane.Name), exactHeader(":method", "POST")},
 			},
 			Action:                  to,
 			RequestHeadersToRemove:  t.notForProviders(),
 			RequestHeadersToAdd:     t.headersOf(lane.Provider),
-			ResponseHeadersToRemove: []string{spanHeader, answeredHeader},
+			ResponseHeadersToRemove: notOfProviders,
 		})
 	}
 	return routes
@@ -132,7 +131,7 @@ func (t *translation) pathRoute(r config.Route) *route.Route {
 		Action:                  to,
 		RequestHeadersToRemove:  t.notForProviders(),
 		RequestHeadersToAdd:     t.headersOf(r.Provider),
-		ResponseHeadersToRemove: []string{spanHeader, answeredHeader},
+		ResponseHeadersToRemove: notOfProviders,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
 )
@@ -22,7 +23,7 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 			break
 		}
 	}
-	to, found := x.generation.routes.find(headers.Value(":method"), path, headers.Value(routeHeader))
+	to, found := x.generation.routes.find(headers.Value(":method"), path, headers.Value(config.RouteHeader))
 	if !found {
 		x.reply(unknownURL)
 		return x.await()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
 )
@@ -119,11 +120,11 @@ var _ chain.Sink = (*attempt)(nil)
 
 // newAttempt is nil where there is no target of that number.
 func (x *exchange) newAttempt(headers *abi.Headers, to target, number int) *attempt {
-	p := x.generation.providers[headers.Value(targetHeader+strconv.Itoa(number))]
+	p := x.generation.providers[headers.Value(config.TargetHeader+strconv.Itoa(number))]
 	if p == nil {
 		return nil
 	}
-	a := &attempt{x: x, to: to, provider: p, number: number, last: headers.Value(targetHeader+strconv.Itoa(number+1)) == "", decided: make(chan struct{})}
+	a := &attempt{x: x, to: to, provider: p, number: number, last: headers.Value(config.TargetHeader+strconv.Itoa(number+1)) == "", decided: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancelCause(x.ctx)
 	a.up.init(a.ctx.Done(), nil)
 	return a
@@ -135,7 +136,7 @@ func (a *attempt) run(headers *abi.Headers, body []byte) (whole, next bool) {
 	a.clock.start(func() { a.cancel(errTimeout) })
 	defer a.clock.end()
 	defer after(a.to.timeouts.first, a.silent)()
-	headers.Set(attemptHeader, strconv.Itoa(a.number))
+	headers.Set(config.AttemptHeader, strconv.Itoa(a.number))
 	a.attributes = attributes{x: x, began: time.Now(), request: headers, provider: a.provider}
 	x.do(func() {
 		if a.race != nil && a.race.winner != nil { // meanwhile
@@ -269,7 +270,7 @@ func (a *attempt) answer(h *abi.Headers, body []byte) {
 // reply answers in the provider's place, so that the module sees it and the client reads it in its own form.
 func (a *attempt) reply(r reply) bool {
 	h, body := r.answer(a.attributes.request)
-	h.Set(nextHeader, "1")
+	h.Set(config.NextHeader, "1")
 	a.answer(h, body)
 	return a.ended()
 }
@@ -389,7 +390,7 @@ func (a *attempt) Headers(h *abi.Headers, end bool) {
 	if a.missed {
 		return
 	}
-	h.Remove(nextHeader)
+	h.Remove(config.NextHeader)
 	x.attributes.response = h
 	x.chain.OnResponseHeaders(h, end)
 }
@@ -413,7 +414,7 @@ var missed = []int{401, 402, 403, 404, 408, 429}
 
 // again tells whether another provider may do better, where a route names the statuses after which, after these.
 func again(h *abi.Headers, on []int) bool {
-	if _, says := h.Get(nextHeader); says {
+	if _, says := h.Get(config.NextHeader); says {
 		return true
 	}
 	status, _ := strconv.Atoi(h.Value(":status"))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
 
@@ -40,7 +41,7 @@ type ended struct {
 func (x *exchange) hedge(headers *abi.Headers, to target) bool {
 	r := &race{x: x, to: to, headers: headers, body: x.kept, won: make(chan struct{})}
 	x.kept = nil
-	for headers.Value(targetHeader+strconv.Itoa(r.targets+1)) != "" {
+	for headers.Value(config.TargetHeader+strconv.Itoa(r.targets+1)) != "" {
 		r.targets++
 	}
 	r.ended = make(chan ended, r.targets)

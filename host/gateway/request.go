@@ -172,15 +172,7 @@ func (p *provider) upstreamRequest(h *abi.Headers, to string) *http.Request {
 }
 
 func dropped(name string) bool {
-	if strings.HasPrefix(name, "x-leash-") {
-		return true
-	}
-	for _, n := range notForProviders {
-		if n == name {
-			return true
-		}
-	}
-	return false
+	return strings.HasPrefix(name, "x-leash-") || slices.Contains(notForProviders, name)
 }
 
 // responseHeaders are a provider's headers as the modules see them.
@@ -198,14 +190,7 @@ func responseHeaders(r *http.Response) *abi.Headers {
 	return h
 }
 
-func hidden(name string) bool {
-	for _, n := range notForClients {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
+func hidden(name string) bool { return slices.Contains(notForClients, name) }
 
 // trailersOf are trailers as modules see them; nil if there are none. What may not come as a header may not come there.
 func trailersOf(t http.Header) *abi.Headers {
@@ -214,7 +199,7 @@ func trailersOf(t http.Header) *abi.Headers {
 	}
 	h := &abi.Headers{}
 	for name, values := range t {
-		if name = lowerCase(name); isHopByHop(name) || hidden(name) || dropped(name) || strings.Contains(name, "_") || strings.HasPrefix(name, "x-leash-") {
+		if name = lowerCase(name); isHopByHop(name) || hidden(name) || dropped(name) || strings.Contains(name, "_") {
 			continue
 		}
 		for _, value := range values {

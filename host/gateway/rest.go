@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/abi/chain"
 )
@@ -36,8 +37,8 @@ func (c *caller) rest(ctx context.Context, call *abi.HTTPCall) *abi.HTTPAnswer {
 		x.chain = chain.New(nil, chain.Config{Upstream: &x.up, Downstream: &x.down, Reset: func() { x.stop(errReset) }, Properties: &x.attributes})
 		x.chain.OnRequestHeaders(call.Headers, true)
 	})
-	to, _ := n.routes.find(http.MethodPost, target.Path, call.Headers.Value(routeHeader))
-	number, _ := strconv.Atoi(call.Headers.Value(attemptHeader))
+	to, _ := n.routes.find(http.MethodPost, target.Path, call.Headers.Value(config.RouteHeader))
+	number, _ := strconv.Atoi(call.Headers.Value(config.AttemptHeader))
 	a := x.newAttempt(call.Headers, to, number)
 	if a == nil {
 		return noAnswer(abi.ErrUnknownCluster)

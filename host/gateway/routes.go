@@ -10,24 +10,6 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// What the modules route and provider have agreed on with whoever carries the exchange.
-const (
-	// routeHeader carries the name of the lane that the module route has picked.
-	routeHeader = "x-leash-route"
-	// targetHeader and the number of an attempt, from 1 on, is the header with the provider that the attempt goes to.
-	targetHeader = "x-leash-target-"
-	// attemptHeader is where the module provider reads that number.
-	attemptHeader = "x-envoy-attempt-count"
-	// retriesHeader is how many targets there are but the first. Only Envoy needs it.
-	retriesHeader = "x-envoy-max-retries"
-	// nextHeader is in an answer that another provider may do better on, whatever its status says.
-	nextHeader = "x-leash-next"
-	// spanHeader tells the module tracer which attempt an answer is of. A provider's own is no such.
-	spanHeader = "x-leash-span"
-	// answeredHeader tells the module route, in Envoy, which attempt an answer is of. Likewise.
-	answeredHeader = "x-leash-answered"
-)
-
 // routes is the route table. What it does not know is answered with unknownURL.
 type routes struct {
 	paths map[string]target // let through as they are
@@ -130,16 +112,11 @@ func authority(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), u.Port())
 }
 
-// What a client sends to prove who it is, and what only Leash needs to know (x-leash-...), is not for providers.
-var notForProviders = []string{
-	"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
-	"openai-organization", "openai-project", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-forwarded-for", "x-forwarded-proto",
-	attemptHeader, retriesHeader,
-}
+// What tells of a client, and what only Leash needs to know (x-leash-...), is not for providers.
+var notForProviders = slices.Concat(config.ClientHeaders, []string{config.AttemptHeader, config.RetriesHeader})
 
-// What a provider tells about the operator's account, or about itself, is not for clients. One that followed its location would take its
-// prompt and its key of Leash there.
-var notForClients = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "location", "server", nextHeader, spanHeader, answeredHeader}
+// What a provider tells about the operator's account, or about itself, is not for clients.
+var notForClients = slices.Concat(config.AccountHeaders, []string{"server", config.NextHeader, config.SpanHeader, config.AnsweredHeader})
 
 // hopByHop are headers for one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 var hopByHop = []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect"}
