@@ -9,9 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/server"
 	"github.com/leash-gateway/leash/registry/server/servertest"
 )
@@ -30,21 +30,8 @@ func TestTheRegistryConformsToOCIDistribution(t *testing.T) {
 	})
 	t.Run("with access control", func(t *testing.T) {
 		t.Parallel()
-		tokens := filepath.Join(t.TempDir(), "tokens.yaml")
-		secret, kept, err := access.NewToken("suite", time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := access.Add(tokens, kept); err != nil {
-			t.Fatal(err)
-		}
-		control, err := access.New(access.Options{TokensFile: tokens, Grants: []access.Grant{
-			{Role: access.Publisher, To: []string{"token:suite"}, Namespaces: []string{"conformance/*"}},
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		run(t, program, serve(t, control), "OCI_USERNAME=suite", "OCI_PASSWORD="+secret)
+		control, secrets := accesstest.New(t, access.Grant{Role: access.Publisher, To: []string{"token:suite"}, Namespaces: []string{"conformance/*"}})
+		run(t, program, serve(t, control), "OCI_USERNAME=suite", "OCI_PASSWORD="+secrets["suite"])
 	})
 }
 

@@ -5,13 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -77,18 +77,7 @@ func TestCosignLogsInAndItsSignatureReleasesAModule(t *testing.T) {
 // guarded is a registry that wants cosign.pub's signatures, and a publisher's token.
 func guarded(t *testing.T, dir string) (address, token string, c *catalog.Catalog) {
 	t.Helper()
-	tokens := filepath.Join(dir, "tokens.yaml")
-	token, kept, err := access.NewToken("ci", time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := access.Add(tokens, kept); err != nil {
-		t.Fatal(err)
-	}
-	control, err := access.New(access.Options{TokensFile: tokens, Grants: []access.Grant{{Role: access.Publisher, To: []string{"token:ci"}, Namespaces: []string{"team/*"}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, secrets := accesstest.New(t, access.Grant{Role: access.Publisher, To: []string{"token:ci"}, Namespaces: []string{"team/*"}})
 	if err := os.WriteFile(filepath.Join(dir, "trust.yaml"), []byte("rules: [{match: ['*'], keys: [{file: cosign.pub}]}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -97,5 +86,5 @@ func guarded(t *testing.T, dir string) (address, token string, c *catalog.Catalo
 		t.Fatal(err)
 	}
 	s, address := servertest.Start(t, func(o *server.Options) { o.Access, o.Trust = control, policy })
-	return address, token, s.Catalog()
+	return address, secrets["ci"], s.Catalog()
 }

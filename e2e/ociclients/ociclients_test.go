@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/server"
 	"github.com/leash-gateway/leash/registry/server/servertest"
 )
@@ -19,25 +19,10 @@ import (
 // guarded is a registry with a publisher and a reader of team/*.
 func guarded(t *testing.T) (address, publisher, reader string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "tokens.yaml")
-	secrets := map[string]string{}
-	for _, name := range []string{"ci", "prod"} {
-		secret, kept, err := access.NewToken(name, time.Time{})
-		if err == nil {
-			err = access.Add(file, kept)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		secrets[name] = secret
-	}
-	control, err := access.New(access.Options{TokensFile: file, Grants: []access.Grant{
-		{Role: access.Publisher, To: []string{"token:ci"}, Namespaces: []string{"team/*"}},
-		{Role: access.Reader, To: []string{"token:prod"}, Namespaces: []string{"team/*"}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, secrets := accesstest.New(t,
+		access.Grant{Role: access.Publisher, To: []string{"token:ci"}, Namespaces: []string{"team/*"}},
+		access.Grant{Role: access.Reader, To: []string{"token:prod"}, Namespaces: []string{"team/*"}},
+	)
 	_, address = servertest.Start(t, func(o *server.Options) { o.Access = control })
 	return address, secrets["ci"], secrets["prod"]
 }

@@ -1,38 +1,22 @@
 package distribution_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/metadata"
 
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
 
 func TestEnvoyGetsOnlyModulesThatItsTokenMayPull(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "tokens.yaml")
-	tokens := map[string]string{}
-	for _, name := range []string{"edge", "elsewhere"} {
-		secret, kept, err := access.NewToken(name, time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := access.Add(file, kept); err != nil {
-			t.Fatal(err)
-		}
-		tokens[name] = secret
-	}
-	control, err := access.New(access.Options{TokensFile: file, Grants: []access.Grant{
-		{Role: access.Reader, To: []string{"token:edge"}, Namespaces: []string{"acme/*"}},
-		{Role: access.Reader, To: []string{"token:elsewhere"}, Namespaces: []string{"other/*"}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, tokens := accesstest.New(t,
+		access.Grant{Role: access.Reader, To: []string{"token:edge"}, Namespaces: []string{"acme/*"}},
+		access.Grant{Role: access.Reader, To: []string{"token:elsewhere"}, Namespaces: []string{"other/*"}},
+	)
 	r := newRegistry(t, nil, distribution.Options{Access: control})
 	r.publish(greeter(t, "1.0.0", "policy", good))
 	r.promote("1.0.0")

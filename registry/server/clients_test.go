@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,32 +18,18 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/server"
 )
 
 // guarded is a registry with a publisher and a reader of team/*, and everybody as a reader of public/*.
 func guarded(t *testing.T) (r *registry, publisher, reader string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "tokens.yaml")
-	secrets := map[string]string{}
-	for _, name := range []string{"ci", "prod"} {
-		secret, kept, err := access.NewToken(name, time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := access.Add(file, kept); err != nil {
-			t.Fatal(err)
-		}
-		secrets[name] = secret
-	}
-	control, err := access.New(access.Options{TokensFile: file, Grants: []access.Grant{
-		{Role: access.Publisher, To: []string{"token:ci"}, Namespaces: []string{"team/*", "public/*"}},
-		{Role: access.Reader, To: []string{"token:prod"}, Namespaces: []string{"team/*"}},
-		{Role: access.Reader, To: []string{"anonymous"}, Namespaces: []string{"public/*"}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, secrets := accesstest.New(t,
+		access.Grant{Role: access.Publisher, To: []string{"token:ci"}, Namespaces: []string{"team/*", "public/*"}},
+		access.Grant{Role: access.Reader, To: []string{"token:prod"}, Namespaces: []string{"team/*"}},
+		access.Grant{Role: access.Reader, To: []string{"anonymous"}, Namespaces: []string{"public/*"}},
+	)
 	return start(t, func(o *server.Options) { o.Access = control }), secrets["ci"], secrets["prod"]
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/distribution"
 	"github.com/leash-gateway/leash/registry/server"
@@ -141,26 +141,15 @@ func TestMetricsTellWhatEnvoysRun(t *testing.T) {
 // TestMetricsNameNoModulesToThoseWhoMayNotKnowThem has a registry that says who may do what.
 func TestMetricsNameNoModulesToThoseWhoMayNotKnowThem(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "tokens.yaml")
-	secret, kept, err := access.NewToken("prometheus", time.Time{})
-	if err == nil {
-		err = access.Add(file, kept)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	control, err := access.New(access.Options{TokensFile: file, Grants: []access.Grant{
-		{Role: access.Publisher, To: []string{"anonymous"}, Namespaces: []string{"*"}},
-		{Role: access.Promoter, To: []string{"token:prometheus"}, Namespaces: []string{"team/*"}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, secrets := accesstest.New(t,
+		access.Grant{Role: access.Publisher, To: []string{"anonymous"}, Namespaces: []string{"*"}},
+		access.Grant{Role: access.Promoter, To: []string{"token:prometheus"}, Namespaces: []string{"team/*"}},
+	)
 	r := trying(t, func(o *server.Options) { o.Access = control })
 	if _, text := r.get(t, "/metrics"); strings.Contains(text, "team/hello") || !strings.Contains(text, "leash_registry_envoys 1\n") {
 		t.Errorf("everybody is told\n%s", text)
 	}
-	for token, want := range map[string]string{secret: `module="team/hello"`, "leash_guess": "the credentials are not known"} {
+	for token, want := range map[string]string{secrets["prometheus"]: `module="team/hello"`, "leash_guess": "the credentials are not known"} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+"/metrics", http.NoBody)
 		if err != nil {
 			t.Fatal(err)

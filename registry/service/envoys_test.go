@@ -3,7 +3,6 @@ package service_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
 	"github.com/leash-gateway/leash/api/leash/registry/v1/registryv1connect"
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/distribution"
 	"github.com/leash-gateway/leash/registry/service"
 )
@@ -32,26 +32,11 @@ func (someEnvoys) Canaries() []distribution.Progress {
 }
 
 func TestEnvoysAreToldToThoseWhoMayPromoteTheirModules(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "tokens.yaml")
-	secrets := map[string]string{"": ""}
-	for _, name := range []string{"reader", "promoter", "admin"} {
-		secret, kept, err := access.NewToken(name, time.Time{})
-		if err == nil {
-			err = access.Add(file, kept)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		secrets[name] = secret
-	}
-	control, err := access.New(access.Options{TokensFile: file, Grants: []access.Grant{
-		{Role: access.Reader, To: []string{"token:reader"}, Namespaces: []string{"*"}},
-		{Role: access.Promoter, To: []string{"token:promoter"}, Namespaces: []string{"acme/*"}},
-		{Role: access.Admin, To: []string{"token:admin"}, Namespaces: []string{"*"}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, secrets := accesstest.New(t,
+		access.Grant{Role: access.Reader, To: []string{"token:reader"}, Namespaces: []string{"*"}},
+		access.Grant{Role: access.Promoter, To: []string{"token:promoter"}, Namespaces: []string{"acme/*"}},
+		access.Grant{Role: access.Admin, To: []string{"token:admin"}, Namespaces: []string{"*"}},
+	)
 	mux := http.NewServeMux()
 	mux.Handle(service.NewEnvoys(someEnvoys{}, control))
 	server := httptest.NewServer(mux)

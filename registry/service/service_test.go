@@ -8,10 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -22,6 +20,7 @@ import (
 
 	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -39,30 +38,16 @@ type api struct {
 
 func serve(t *testing.T) *api {
 	t.Helper()
-	a := &api{tokens: map[string]string{}}
 	c, s := catalogtest.Open(t, nil)
-	a.catalog = c
 	for _, version := range []string{"1.0.0", "1.1.0"} {
 		catalogtest.Publish(t, c, s, "team/hello", registrytest.Module(t, "hello", version, version))
 	}
 	catalogtest.Publish(t, c, s, "secret/other", registrytest.Module(t, "other", "1.0.0", ""))
-	file := filepath.Join(t.TempDir(), "tokens.yaml")
-	o := access.Options{TokensFile: file}
+	var grants []access.Grant
 	for _, role := range []access.Role{access.Reader, access.Publisher, access.Promoter} {
-		secret, kept, err := access.NewToken(string(role), time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := access.Add(file, kept); err != nil {
-			t.Fatal(err)
-		}
-		a.tokens[string(role)] = secret
-		o.Grants = append(o.Grants, access.Grant{Role: role, To: []string{"token:" + string(role)}, Namespaces: []string{"team/*"}})
+		grants = append(grants, access.Grant{Role: role, To: []string{"token:" + string(role)}, Namespaces: []string{"team/*"}})
 	}
-	control, err := access.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	control, tokens := accesstest.New(t, grants...)
 	mux := http.NewServeMux()
 	mux.Handle(service.New(c, distribution.New(distribution.Options{Catalogue: c}), control, slog.New(slog.DiscardHandler)))
 	web := httptest.NewUnstartedServer(mux)
@@ -71,7 +56,7 @@ func serve(t *testing.T) *api {
 	web.Config.Protocols.SetUnencryptedHTTP2(true)
 	web.Start()
 	t.Cleanup(web.Close)
-	a.url = web.URL
+	a := &api{catalog: c, url: web.URL, tokens: tokens}
 	connection, err := grpc.NewClient(strings.TrimPrefix(web.URL, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
