@@ -3,7 +3,6 @@
 package registrytest
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
 	"fmt"
@@ -259,9 +258,3 @@ func Module(t testing.TB, name, version, content string) []byte {
 }
 
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) } //nolint:gosec // a length
-
-// DockerConfig is a docker config.json with credentials for an address.
-func DockerConfig(address string) []byte {
-	secret := base64.StdEncoding.EncodeToString([]byte(User + ":" + Password))
-	return []byte(fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, secret))
-}
