@@ -27,7 +27,7 @@ const (
 
 func embedded(p pipeline) func(ctx context.Context, dir, provider string) (*server, error) {
 	return func(ctx context.Context, dir, provider string) (*server, error) {
-		return up(ctx, dir, provider, "embedded", p)
+		return up(ctx, dir, "embedded", p.config(provider))
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,7 +62,13 @@ func failover(ctx context.Context, engine string) (r failedOver, err error) {
 		}
 		defer providers[i].kill()
 	}
-	s, err := upFailover(ctx, dir, engine, providers)
+	s, err := up(ctx, dir, engine, fmt.Sprintf(`allow_anonymous: true
+providers:
+  first: {kind: anthropic, base_url: "http://%s"}
+  second: {kind: openai, base_url: "http://%s/v1"}
+routes: [{model: either, targets: [{provider: first, model: claude-sonnet-4-5}, {provider: second, model: gpt-4o-mini}]}]
+pipeline: [{module: costtracker}]
+`, providers[0].address, providers[1].address))
 	if err != nil {
 		return r, err
 	}
@@ -123,36 +127,6 @@ func ask(ctx context.Context, client *http.Client, url string) string {
 		return fmt.Sprintf("%d %.200s %v", response.StatusCode, body, err)
 	}
 	return ""
-}
-
-// upFailover runs `leash up` on the route.
-func upFailover(ctx context.Context, dir, engine string, providers [2]*mortal) (*server, error) {
-	var port [3]int
-	for i := range port {
-		var err error
-		if port[i], err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	file := filepath.Join(dir, "leash.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, `listen: 127.0.0.1:%d
-control: {listen: 127.0.0.1:%d}
-envoy: {admin: 127.0.0.1:%d, concurrency: 2}
-allow_anonymous: true
-providers:
-  first: {kind: anthropic, base_url: "http://%s"}
-  second: {kind: openai, base_url: "http://%s/v1"}
-routes: [{model: either, targets: [{provider: first, model: claude-sonnet-4-5}, {provider: second, model: gpt-4o-mini}]}]
-pipeline: [{module: costtracker}]
-`, port[0], port[1], port[2], providers[0].address, providers[1].address), 0o600); err != nil {
-		return nil, err
-	}
-	s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", port[1]), exec.CommandContext(ctx, "bin/leash", "up", "--engine", engine, "-c", file)) //nolint:gosec // our own command
-	if err != nil {
-		return nil, err
-	}
-	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
-	return s, nil
 }
 
 // A mortal is a provider that can be killed and revived. It is this process's own: what is measured are failures, not time.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -20,14 +19,7 @@ const (
 
 // moduleHost starts `leash host serve`, and an Envoy on what `leash render --target ext_proc` prints.
 func moduleHost(ctx context.Context, dir, provider string) (*server, error) {
-	var port [3]int
-	for i := range port {
-		var err error
-		if port[i], err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	file, err := pipeline{modules: modules}.writeConfig(dir, port, provider)
+	file, port, err := writeConfig(dir, pipeline{modules: modules}.config(provider))
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +48,5 @@ func extProcEnvoy(ctx context.Context, dir, config, socket string, admin int) (*
 	if err != nil {
 		return nil, fmt.Errorf("leash render: %w", err)
 	}
-	file := filepath.Join(dir, "envoy.yaml")
-	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
-		return nil, err
-	}
-	envoy, err := findEnvoy()
-	if err != nil {
-		return nil, err
-	}
-	return launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/ready", admin),
-		exec.CommandContext(ctx, envoy, "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id")) //nolint:gosec // Envoy
+	return runEnvoy(ctx, dir, bootstrap, admin)
 }

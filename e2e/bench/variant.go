@@ -189,7 +189,7 @@ func startMock(ctx context.Context) (*server, error) {
 // leash starts the product with Envoy.
 func leash(p pipeline) func(ctx context.Context, dir, provider string) (*server, error) {
 	return func(ctx context.Context, dir, provider string) (*server, error) {
-		s, err := up(ctx, dir, provider, "envoy", p)
+		s, err := up(ctx, dir, "envoy", p.config(provider))
 		if err != nil {
 			return nil, err
 		}
@@ -201,16 +201,9 @@ func leash(p pipeline) func(ctx context.Context, dir, provider string) (*server,
 	}
 }
 
-// up runs `leash up` with an engine.
-func up(ctx context.Context, dir, provider, engine string, p pipeline) (*server, error) {
-	var port [3]int
-	for i := range port {
-		var err error
-		if port[i], err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	file, err := p.writeConfig(dir, port, provider)
+// up runs `leash up` with an engine. config is the leash.yaml, but for where it listens.
+func up(ctx context.Context, dir, engine, config string) (*server, error) {
+	file, port, err := writeConfig(dir, config)
 	if err != nil {
 		return nil, err
 	}
@@ -222,27 +215,33 @@ func up(ctx context.Context, dir, provider, engine string, p pipeline) (*server,
 	return s, nil
 }
 
-// writeConfig writes the leash.yaml; port are those of gateway, control service and admin.
-func (p pipeline) writeConfig(dir string, port [3]int, provider string) (file string, err error) {
+// writeConfig writes a leash.yaml that listens at these free ports: the gateway's, the control service's and Envoy's admin's.
+func writeConfig(dir, config string) (file string, port [3]int, err error) {
+	for i := range port {
+		if port[i], err = freePort(); err != nil {
+			return "", port, err
+		}
+	}
+	file = filepath.Join(dir, "leash.yaml")
+	listen := fmt.Sprintf("listen: 127.0.0.1:%d\ncontrol: {listen: 127.0.0.1:%d}\nenvoy: {admin: 127.0.0.1:%d, concurrency: 2}\n", port[0], port[1], port[2])
+	return file, port, os.WriteFile(file, []byte(listen+config), 0o600)
+}
+
+// config is the leash.yaml of a pipeline before a provider.
+func (p pipeline) config(provider string) string {
 	kind, model := "openai", ""
 	if p.translated {
 		kind, model, provider = "anthropic", ", upstream_model: claude-sonnet-4-5", strings.TrimSuffix(provider, "/v1")
 	}
-	config := fmt.Sprintf(`listen: 127.0.0.1:%d
-control: {listen: 127.0.0.1:%d}
-envoy: {admin: 127.0.0.1:%d, concurrency: 2}
-modules: {separate: %t}
+	config := fmt.Sprintf(`modules: {separate: %t}
 providers: {mock: {kind: %s, base_url: %q}}
 routes: [{model: "gpt-*", provider: mock%s}]
-`, port[0], port[1], port[2], p.separate, kind, provider, model)
+`, p.separate, kind, provider, model)
 	if p.modules == nil {
-		config += "allow_anonymous: true\npipeline: [{module: route}]\n"
-	} else {
-		// the SHA-256 of sk-leash-demo
-		config += "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(p.modules, "\n  - ") + "\n"
+		return config + "allow_anonymous: true\npipeline: [{module: route}]\n"
 	}
-	file = filepath.Join(dir, "leash.yaml")
-	return file, os.WriteFile(file, []byte(config), 0o600)
+	// the SHA-256 of sk-leash-demo
+	return config + "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(p.modules, "\n  - ") + "\n"
 }
 
 // childNamed finds the process that a process has started.
@@ -280,22 +279,26 @@ func envoyWith(ctx context.Context, dir, provider, filter, cluster string) (*ser
 		return nil, err
 	}
 	_, port, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(provider, "http://"), "/v1"), ":")
-	bootstrap := fmt.Sprintf(plainBootstrap, admin, listen, filter, cluster, port)
+	s, err := runEnvoy(ctx, dir, fmt.Appendf(nil, plainBootstrap, admin, listen, filter, cluster, port), admin)
+	if err != nil {
+		return nil, err
+	}
+	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", listen)
+	return s, nil
+}
+
+// runEnvoy runs Envoy with a bootstrap, which has its admin at a port.
+func runEnvoy(ctx context.Context, dir string, bootstrap []byte, admin int) (*server, error) {
 	file := filepath.Join(dir, "envoy.yaml")
-	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
+	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
 		return nil, err
 	}
 	envoy, err := findEnvoy()
 	if err != nil {
 		return nil, err
 	}
-	s, err := launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/ready", admin),
+	return launch(ctx, fmt.Sprintf("http://127.0.0.1:%d/ready", admin),
 		exec.CommandContext(ctx, envoy, "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id")) //nolint:gosec // Envoy
-	if err != nil {
-		return nil, err
-	}
-	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", listen)
-	return s, nil
 }
 
 const plainBootstrap = `
