@@ -96,7 +96,7 @@ func (c *Config) checkEnvoy(fail failer) {
 		fail("envoy.concurrency", "0 is one for each core", "must be 0 to %d", maxWorkers)
 	}
 	if !slices.Contains(logLevels, c.Envoy.LogLevel) {
-		fail("envoy.log_level", suggestion(c.Envoy.LogLevel, logLevels), "%q is not a level", c.Envoy.LogLevel)
+		fail("envoy.log_level", Suggestion(c.Envoy.LogLevel, logLevels), "%q is not a level", c.Envoy.LogLevel)
 	}
 }
 
@@ -128,7 +128,7 @@ func (c *Config) checkProviders(fail failer) {
 			fail(path, badName, "%q cannot be a name", n)
 		}
 		if kind := p.Description(); kind == nil {
-			fail(path+".kind", suggestion(p.Kind, Kinds()), "there is no kind of provider %q", p.Kind)
+			fail(path+".kind", Suggestion(p.Kind, Kinds()), "there is no kind of provider %q", p.Kind)
 		} else {
 			switch {
 			case p.BaseURL.Host != "" || strings.Contains(kind.BaseURL, "{"):
@@ -277,7 +277,7 @@ func (c *Config) checkOverrides(fail failer) {
 			case fromTenants(m):
 				fail(path, "", "the configuration of %s is made from tenants and routes, so there is nothing to override", m)
 			case !slices.Contains(known, m):
-				fail(path, suggestion(m, known), "the pipeline has no module %q to override", m)
+				fail(path, Suggestion(m, known), "the pipeline has no module %q to override", m)
 			}
 		}
 	}
@@ -317,7 +317,7 @@ func (c *Config) checkPipeline(report failer) {
 		case seen[m.Module]:
 			fail(path+".module", "", "%q stands twice", m.Module)
 		case !m.Own() && !builtin && m.Module != carrierModule && m.Module != tracerModule:
-			fail(path+".module", suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file or a ref", m.Module)
+			fail(path+".module", Suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file or a ref", m.Module)
 		case m.Module == tracerModule:
 			fail(path+".module", "", "%q is the name of the module that Leash runs itself where there is a tracing", m.Module)
 		case m.Module == carrierModule:

@@ -240,7 +240,7 @@ func (d *decoder) decodeStruct(n *yaml.Node, out reflect.Value, path string) {
 		if out.Type() == secretType {
 			d.hide(value)
 		}
-		d.fail(at, place(key), suggestion(key.Value, fieldNames(out.Type())), "unknown field")
+		d.fail(at, place(key), Suggestion(key.Value, fieldNames(out.Type())), "unknown field")
 	})
 }
 

@@ -211,7 +211,7 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 	}
 	switch {
 	case r.Prefer != "" && r.Prefer != "cost" && r.Prefer != "latency":
-		fail(path+".prefer", suggestion(r.Prefer, []string{"cost", "latency"}), "%q is no order", r.Prefer)
+		fail(path+".prefer", Suggestion(r.Prefer, []string{"cost", "latency"}), "%q is no order", r.Prefer)
 	case r.Affinity != "" && !headerName(r.Affinity):
 		fail(path+".affinity", "such as x-session-id", "%q is not the name of a header", r.Affinity)
 	}
@@ -238,7 +238,7 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 		}
 		for j, what := range t.Without {
 			if !slices.Contains(abilities, what) {
-				fail(at+".without["+strconv.Itoa(j)+"]", suggestion(what, abilities), "%q is nothing that a model may be without", what)
+				fail(at+".without["+strconv.Itoa(j)+"]", Suggestion(what, abilities), "%q is nothing that a model may be without", what)
 			}
 		}
 	}
@@ -288,9 +288,9 @@ func (c *Config) checkDestinations(fail failer) {
 	check := func(path, at, provider string) {
 		switch {
 		case provider == "":
-			fail(path, suggestion("", known), "provider is missing")
+			fail(path, Suggestion("", known), "provider is missing")
 		case c.Providers[provider] == nil:
-			fail(at, suggestion(provider, known), "there is no provider %q", provider)
+			fail(at, Suggestion(provider, known), "there is no provider %q", provider)
 		}
 	}
 	for i := range c.Routes {
@@ -304,7 +304,7 @@ func (c *Config) checkDestinations(fail failer) {
 		}
 		for j, tenant := range c.Routes[i].Tenants {
 			if c.Tenants[tenant] == nil {
-				fail(path+".tenants["+strconv.Itoa(j)+"]", suggestion(tenant, slices.Collect(maps.Keys(c.Tenants))), "there is no tenant %q", tenant)
+				fail(path+".tenants["+strconv.Itoa(j)+"]", Suggestion(tenant, slices.Collect(maps.Keys(c.Tenants))), "there is no tenant %q", tenant)
 			}
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// suggestion says which known name was probably meant, or lists them.
-func suggestion(name string, known []string) string {
+// Suggestion says which known name was probably meant, or lists them.
+func Suggestion(name string, known []string) string {
 	known = slices.Clone(known)
 	slices.Sort(known)
 	name = strings.ToLower(name)
@@ -26,7 +26,7 @@ func suggestion(name string, known []string) string {
 	case best != "":
 		return "did you mean " + best + "?"
 	case len(known) == 0:
-		return "none are known"
+		return "there are none"
 	}
 	return "known are " + strings.Join(known, ", ")
 }

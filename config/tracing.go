@@ -52,7 +52,7 @@ var protocols = []string{"grpc", "http"}
 func (c *Config) checkTracing(fail failer) {
 	t := &c.Tracing
 	if !slices.Contains(protocols, t.Protocol) {
-		fail("tracing.protocol", suggestion(t.Protocol, protocols), "%q is no protocol of a collector", t.Protocol)
+		fail("tracing.protocol", Suggestion(t.Protocol, protocols), "%q is no protocol of a collector", t.Protocol)
 	}
 	if t.Percent < 1 || t.Percent > 100 {
 		fail("tracing.percent", "to trace nothing, leave endpoint out", "must be 1 to 100")

@@ -101,7 +101,7 @@ func (d *decoder) enums(v reflect.Value, path string) {
 					known = append(known, strings.TrimPrefix(tag, "enum="))
 				}
 				if got := v.Field(i).String(); got != "" && !slices.Contains(known, got) {
-					d.fail(join(path, name), d.f.position(join(path, name)), suggestion(got, known), "%q is not known", got)
+					d.fail(join(path, name), d.f.position(join(path, name)), config.Suggestion(got, known), "%q is not known", got)
 				}
 			default:
 				d.enums(v.Field(i), join(path, name))

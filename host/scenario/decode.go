@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/leash-gateway/leash/config"
@@ -185,7 +184,7 @@ func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
 				d.decode(value, field, at)
 				return
 			}
-			d.fail(at, place(key), suggestion(key.Value, fieldNames(out.Type())), "unknown field")
+			d.fail(at, place(key), config.Suggestion(key.Value, fieldNames(out.Type())), "unknown field")
 		})
 	default:
 		d.decodeScalar(n, out, path)
@@ -318,27 +317,6 @@ func fieldNames(t reflect.Type) []string {
 		}
 	}
 	return names
-}
-
-// suggestion says which known name was probably meant, or lists them.
-func suggestion(name string, known []string) string {
-	if slices.Sort(known); len(known) == 0 {
-		return "there are none"
-	}
-	best, least := "", len(name)/3+2
-	for _, candidate := range known {
-		far := levenshtein.ComputeDistance(strings.ToLower(name), candidate)
-		if name != "" && strings.HasPrefix(candidate, strings.ToLower(name)) {
-			far = 1
-		}
-		if far < least {
-			best, least = candidate, far
-		}
-	}
-	if best != "" {
-		return "did you mean " + best + "?"
-	}
-	return "known are " + strings.Join(known, ", ")
 }
 
 func kindOf(n *yaml.Node) string {

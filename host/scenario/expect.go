@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/harness"
 )
 
@@ -321,7 +322,7 @@ func (c *checker) metrics(e *Expect, session Session) {
 		value, there := got[name]
 		switch {
 		case !there && e.Metrics[name] != 0:
-			c.fail("metrics."+name, "want %d, but there is no such metric (%s)", e.Metrics[name], suggestion(name, slices.Collect(maps.Keys(got))))
+			c.fail("metrics."+name, "want %d, but there is no such metric (%s)", e.Metrics[name], config.Suggestion(name, slices.Collect(maps.Keys(got))))
 		case int64(e.Metrics[name]) != value:
 			c.fail("metrics."+name, "want %d, got %d", e.Metrics[name], value)
 		}
@@ -335,7 +336,7 @@ func (c *checker) shared(e *Expect, session Session, lacks Lacks) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Shared)) {
 		if value, there := session.Shared(key); !there {
-			c.fail("shared."+key, "want %q, but there is no such key (%s)", e.Shared[key], suggestion(key, session.SharedKeys()))
+			c.fail("shared."+key, "want %q, but there is no such key (%s)", e.Shared[key], config.Suggestion(key, session.SharedKeys()))
 		} else {
 			c.same("shared."+key, e.Shared[key], value)
 		}
