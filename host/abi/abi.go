@@ -11,12 +11,11 @@
 //	Plugin    one configuration of the module (a root context) in a VM            only on its Worker
 //	Stream    one HTTP exchange of a Plugin                                       only on its Worker
 //	Conn      one TCP connection of a Plugin                                      only on its Worker
-//	Pool      a Worker per core, a VM on each, replaced when it fails or changes  safe for concurrent use
 //
 // "Only on its Worker" means inside a function given to [Worker.Do] or [Worker.Post]. Answers to callouts and ticks come
 // in the same way, so whatever belongs to an exchange needs no lock of its own if its owner too touches it only there.
 //
-// A lifecycle, without a Pool:
+// A lifecycle:
 //
 //  1. [New], [Engine.Compile]: once per process and module.
 //  2. [Program.NewVM]: instantiates; the module's _initialize (or _start) runs.

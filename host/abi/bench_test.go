@@ -1,7 +1,6 @@
 package abi_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/leash-gateway/leash/host/abi"
@@ -25,29 +24,5 @@ func BenchmarkCallback(b *testing.B) {
 		if _, err := s.OnResponseHeaders(h, true); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// BenchmarkPool is BenchmarkOurPipeline on all cores.
-func BenchmarkPool(b *testing.B) {
-	program := builtModule(b, newEngine(b, abi.Options{}), "all")
-	pool, err := abi.NewPool(context.Background(), []abi.Stage{{
-		Program: program, Plugin: abi.PluginConfig{Configuration: []byte(pipeline), AllowOnHeadersStopIteration: true},
-	}}, abi.PoolConfig{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			lease, err := pool.Acquire(context.Background())
-			if err != nil {
-				b.Fatal(err)
-			}
-			lease.Worker.Do(func() { runChat(b, lease.Plugins[0], "sk-leash-demo", &exchange{}) })
-			lease.Release()
-		}
-	})
-	if err := pool.Close(context.Background()); err != nil {
-		b.Fatal(err)
 	}
 }

@@ -20,7 +20,7 @@ func (p printer) Headers(h *abi.Headers, _ bool) {
 func (p printer) Data(data []byte, _ bool) { fmt.Printf("%s %s\n", p.to, data) }
 func (printer) Trailers(*abi.Headers)      {}
 
-// A pipeline of one module on two workers, and one exchange through it.
+// One module, and one exchange through it.
 func Example() {
 	ctx := context.Background()
 	engine, err := abi.New(ctx, abi.Options{}) // CacheDir makes the next start fast
@@ -33,19 +33,18 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	pool, err := abi.NewPool(ctx, []abi.Stage{{Program: program, Plugin: abi.PluginConfig{Name: "greeter"}}}, abi.PoolConfig{Workers: 2})
-	if err != nil {
-		panic(err)
-	}
-	defer pool.Close(ctx)
-
-	lease, err := pool.Acquire(ctx)
-	if err != nil {
-		panic(err)
-	}
-	defer lease.Release()
-	lease.Worker.Do(func() {
-		x := chain.New(lease.Plugins, chain.Config{Upstream: printer{"to the server:"}, Downstream: printer{"to the client:"}})
+	var w abi.Worker
+	w.Do(func() {
+		vm, err := program.NewVM(ctx, &w, abi.VMConfig{})
+		if err != nil {
+			panic(err)
+		}
+		defer vm.Close(ctx)
+		plugin, err := vm.NewPlugin(abi.PluginConfig{Name: "greeter"})
+		if err != nil {
+			panic(err)
+		}
+		x := chain.New([]*abi.Plugin{plugin}, chain.Config{Upstream: printer{"to the server:"}, Downstream: printer{"to the client:"}})
 		defer x.Close()
 		x.OnRequestHeaders(abi.NewHeaders(":method", "GET", ":path", "/"), true)
 		x.OnResponseHeaders(abi.NewHeaders(":status", "200"), false)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -78,14 +77,13 @@ type VM struct {
 	http     callouts[*httpCall]
 	grpc     callouts[*grpcCall]
 
-	current    scope       // whose callback runs, nil outside
-	effective  scope       // what proxy_set_effective_context chose, nil: current
-	callback   string      // the name of what runs
-	restricted bool        // only allowedEarly may be called
-	stopped    bool        // a local response was sent in this callback
-	after      []func()    // to be done when the callback is over
-	failure    error       // why nothing runs any more
-	broken     atomic.Bool // that it has failed, for the Pool, which is not on the worker
+	current    scope    // whose callback runs, nil outside
+	effective  scope    // what proxy_set_effective_context chose, nil: current
+	callback   string   // the name of what runs
+	restricted bool     // only allowedEarly may be called
+	stopped    bool     // a local response was sent in this callback
+	after      []func() // to be done when the callback is over
+	failure    error    // why nothing runs any more
 	denied     map[string]bool
 
 	limit time.Duration // of what runs, 0: none
@@ -205,7 +203,6 @@ func (vm *VM) fail(err error) {
 		return
 	}
 	vm.failure = err
-	vm.broken.Store(true)
 	vm.http.cancelAll()
 	vm.grpc.cancelAll()
 	vm.shared.forget(vm)

@@ -163,21 +163,22 @@ func start(t *testing.T, modules []asm.Module, config chain.Config, tracer abi.T
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close(ctx) })
-	var stages []abi.Stage
+	var w abi.Worker
+	var plugins []*abi.Plugin
 	for _, m := range modules {
 		program, err := engine.Compile(ctx, m.Build())
 		if err != nil {
 			t.Fatal(err)
 		}
-		stages = append(stages, abi.Stage{Program: program, VM: abi.VMConfig{Host: abi.Host{Tracer: tracer}}, Plugin: abi.PluginConfig{AllowOnHeadersStopIteration: true}})
+		vm, err := program.NewVM(ctx, &w, abi.VMConfig{Host: abi.Host{Tracer: tracer}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plugin, err := vm.NewPlugin(abi.PluginConfig{AllowOnHeadersStopIteration: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plugins = append(plugins, plugin)
 	}
-	pool, err := abi.NewPool(ctx, stages, abi.PoolConfig{Workers: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lease, err := pool.Acquire(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return chain.New(lease.Plugins, config)
+	return chain.New(plugins, config)
 }
