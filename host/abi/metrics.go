@@ -1,6 +1,9 @@
 package abi
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A MetricKind is what a metric does with numbers.
 type MetricKind uint32
@@ -83,7 +86,7 @@ func (s *MetricSet) Define(kind MetricKind, name string) Metric {
 	defer s.mu.Unlock()
 	key := metricName{kind, name}
 	if s.names[key] == nil {
-		s.names[key] = &memoryMetric{kind: kind}
+		s.names[key] = &memoryMetric{}
 	}
 	return s.names[key]
 }
@@ -99,44 +102,9 @@ func (s *MetricSet) Value(kind MetricKind, name string) uint64 {
 	return m.Value()
 }
 
-// Samples are what a histogram has recorded.
-func (s *MetricSet) Samples(name string) []uint64 {
-	s.mu.Lock()
-	m := s.names[metricName{Histogram, name}]
-	s.mu.Unlock()
-	if m == nil {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]uint64(nil), m.samples...)
-}
+// A memoryMetric is a number. What a histogram has been given is not kept.
+type memoryMetric struct{ value atomic.Uint64 }
 
-type memoryMetric struct {
-	kind    MetricKind
-	mu      sync.Mutex
-	value   uint64
-	samples []uint64
-}
-
-func (m *memoryMetric) Add(delta int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.value += uint64(delta) //nolint:gosec // two's complement: a negative delta subtracts
-}
-
-func (m *memoryMetric) Record(value uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.kind == Histogram {
-		m.samples = append(m.samples, value)
-		return
-	}
-	m.value = value
-}
-
-func (m *memoryMetric) Value() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.value
-}
+func (m *memoryMetric) Add(delta int64)     { m.value.Add(uint64(delta)) } //nolint:gosec // two's complement: a negative delta subtracts
+func (m *memoryMetric) Record(value uint64) { m.value.Store(value) }
+func (m *memoryMetric) Value() uint64       { return m.value.Load() }
