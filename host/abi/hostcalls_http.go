@@ -86,24 +86,10 @@ func getHeaderMapValue(vm *VM, p args) Status {
 	return give(vm, value, p.word(3), p.word(4))
 }
 
-func addHeaderMapValue(vm *VM, p args) Status {
-	return vm.changeHeader(p, func(h *Headers, key string) Status {
-		value, ok := vm.string(p.word(3), p.word(4))
-		if !ok {
-			return InvalidMemoryAccess
-		}
-		if h == nil {
-			return BadArgument
-		}
-		if !h.roomFor(key, value) {
-			return InternalFailure
-		}
-		h.Add(key, value)
-		return OK
-	})
-}
+func addHeaderMapValue(vm *VM, p args) Status     { return vm.setHeader(p, (*Headers).Add) }
+func replaceHeaderMapValue(vm *VM, p args) Status { return vm.setHeader(p, (*Headers).Set) }
 
-func replaceHeaderMapValue(vm *VM, p args) Status {
+func (vm *VM) setHeader(p args, set func(h *Headers, key, value string)) Status {
 	return vm.changeHeader(p, func(h *Headers, key string) Status {
 		value, ok := vm.string(p.word(3), p.word(4))
 		if !ok {
@@ -115,7 +101,7 @@ func replaceHeaderMapValue(vm *VM, p args) Status {
 		if !h.roomFor(key, value) {
 			return InternalFailure
 		}
-		h.Set(key, value)
+		set(h, key, value)
 		return OK
 	})
 }
