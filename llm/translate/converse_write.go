@@ -64,11 +64,7 @@ func (x *Exchange) appendConverse(dst []byte, r *conversation) ([]byte, error) {
 	for i := range r.messages {
 		m := &r.messages[i]
 		w.open()
-		if m.assistant {
-			w.str("role", "assistant")
-		} else {
-			w.str("role", "user")
-		}
+		w.role(m)
 		if err := x.converseContent(w, m.parts, &documents); err != nil {
 			return nil, err
 		}
@@ -135,8 +131,8 @@ func (x *Exchange) converseBlock(w *writer, p *part, documents *int) error {
 		w.object("toolUse")
 		w.literal("toolUseId", p.id)
 		w.literal("name", p.name)
-		if !w.objectOf("input", p) {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		if err := x.objectOf(w, "input", p); err != nil {
+			return err
 		}
 		w.close('}')
 	case resultPart:

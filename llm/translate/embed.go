@@ -148,8 +148,8 @@ func (x *Exchange) readGoogleEmbedding(c *llm.Cursor, e *embedding) {
 func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 	var vectors [][]byte
 	var tokens int64
-	read := func(name []byte) {
-		switch string(name) {
+	for o := x.object(c); c.Member(&o); {
+		switch string(o.Name) {
 		case "embeddings":
 			for list := c.Array(); c.Element(&list); {
 				vectors = append(vectors, valuesOf(c))
@@ -184,15 +184,6 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 			}
 		default:
 			c.Skip()
-		}
-	}
-	if x.to == Gemini {
-		for o := c.Google(); c.Member(&o); {
-			read(o.Name)
-		}
-	} else {
-		for o := c.Object(); c.Member(&o); {
-			read(o.Name)
 		}
 	}
 	if err := c.Err(); err != nil {

@@ -117,8 +117,8 @@ func (x *Exchange) geminiPart(w *writer, p *part, names *nameList) error {
 		w.object("functionCall")
 		w.literal("id", p.id)
 		w.literal("name", p.name)
-		if !w.objectOf("args", p) {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		if err := x.objectOf(w, "args", p); err != nil {
+			return err
 		}
 		w.close('}')
 	case resultPart:

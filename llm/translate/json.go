@@ -132,6 +132,15 @@ func (w *writer) end(before int) {
 	w.b, w.next = w.b[:before], true
 }
 
+// role writes who has said a message.
+func (w *writer) role(m *message) {
+	if m.assistant {
+		w.str("role", "assistant")
+	} else {
+		w.str("role", "user")
+	}
+}
+
 // quoted appends a member whose string is made of pieces: bytes from between quotes, and words without escapes.
 func (w *writer) quoted(name string, pieces ...[]byte) {
 	w.key(name)
@@ -203,8 +212,8 @@ func appendQuoted(dst, json []byte) []byte {
 	return append(dst, '"')
 }
 
-// objectOf appends a member that is what a call's arguments are, as an object. It reports false, and has appended no good, where they are none.
-func (w *writer) objectOf(name string, p *part) bool {
+// objectOf appends a member that is what a call's arguments are, as an object. The error says that they are none.
+func (x *Exchange) objectOf(w *writer, name string, p *part) error {
 	switch w.key(name); {
 	case p.quoted:
 		start := len(w.b)
@@ -213,7 +222,7 @@ func (w *writer) objectOf(name string, p *part) bool {
 		if len(object) == 0 {
 			w.b = append(w.b[:start], "{}"...)
 		} else if object[0] != '{' || llm.Check(object) != nil {
-			return false
+			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
 		}
 	case p.args == nil:
 		w.b = append(w.b, "{}"...)
@@ -221,7 +230,7 @@ func (w *writer) objectOf(name string, p *part) bool {
 		w.b = append(w.b, p.args...)
 	}
 	w.next = true
-	return true
+	return nil
 }
 
 // textOf appends a member that is what a call's arguments are, as a string.

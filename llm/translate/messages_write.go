@@ -35,11 +35,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	for i := range r.messages {
 		m := &r.messages[i]
 		w.open()
-		if m.assistant {
-			w.str("role", "assistant")
-		} else {
-			w.str("role", "user")
-		}
+		w.role(m)
 		if err := x.blocks(w, "content", m.parts); err != nil {
 			return nil, err
 		}
@@ -201,8 +197,8 @@ func (x *Exchange) block(w *writer, p *part) error {
 		w.str("type", "tool_use")
 		w.literal("id", p.id)
 		w.literal("name", p.name)
-		if !w.objectOf("input", p) {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+		if err := x.objectOf(w, "input", p); err != nil {
+			return err
 		}
 	case resultPart:
 		w.str("type", "tool_result")

@@ -95,11 +95,7 @@ func (x *Exchange) items(w *writer, m *message) error {
 				end++
 			}
 			w.open()
-			if m.assistant {
-				w.str("role", "assistant")
-			} else {
-				w.str("role", "user")
-			}
+			w.role(m)
 			if err := x.itemContent(w, "content", m.parts[i:end], m.assistant); err != nil {
 				return err
 			}

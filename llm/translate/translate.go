@@ -379,22 +379,21 @@ func (x *Exchange) created() int64 {
 
 // readCountAnswer reads how many tokens were counted.
 func (x *Exchange) readCountAnswer(c *llm.Cursor) (n int64) {
-	read := func(name []byte) {
-		switch string(name) {
+	for o := x.object(c); c.Member(&o); {
+		switch string(o.Name) {
 		case "input_tokens", "totaltokens", "inputtokens":
 			n = c.Count()
 		default:
 			c.Skip()
 		}
 	}
-	if x.to == Gemini {
-		for o := c.Google(); c.Member(&o); {
-			read(o.Name)
-		}
-	} else {
-		for o := c.Object(); c.Member(&o); {
-			read(o.Name)
-		}
-	}
 	return n
+}
+
+// object begins an object of the provider's.
+func (x *Exchange) object(c *llm.Cursor) llm.Object {
+	if x.to == Gemini {
+		return c.Google()
+	}
+	return c.Object()
 }
