@@ -131,16 +131,6 @@ func (m *Manifest) mayCall(function string) bool {
 	return found
 }
 
-// Together is what a .wasm may that holds several modules: what any of them may.
-func Together(all ...*Manifest) []string {
-	var allowed []string
-	for _, m := range all {
-		allowed = append(allowed, m.Allowed()...)
-	}
-	slices.Sort(allowed)
-	return slices.Compact(allowed)
-}
-
 // Check holds a .wasm against the manifest: it may import no more than what is allowed, and take no more than the
 // resources' bounds. Everything that is wrong is told at once.
 func (m *Manifest) Check(wasm []byte) error {

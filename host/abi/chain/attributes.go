@@ -8,24 +8,6 @@ import (
 	"github.com/leash-gateway/leash/host/abi"
 )
 
-// Attributes are what an embedder knows of an exchange besides its headers, by path: "connection\x00id", "source\x00address". Numbers are
-// made with Int. What follows from headers (request.path, response.code, …), sizes and times the chain answers itself.
-type Attributes map[string]string
-
-var _ abi.Properties = Attributes{}
-
-// Property is the value of a path.
-func (a Attributes) Property(path string) ([]byte, abi.Status) {
-	value, found := a[path]
-	if !found {
-		return nil, abi.NotFound
-	}
-	return []byte(value), abi.OK
-}
-
-// SetProperty is never asked: the chain keeps what modules set.
-func (Attributes) SetProperty(string, []byte) abi.Status { return abi.NotFound }
-
 // Int is a number as an attribute's value.
 func Int(n int64) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(n))) //nolint:gosec // two's complement

@@ -32,7 +32,8 @@ type Config struct {
 	Upstream, Downstream Sink
 	// Reset says that a module closed the stream: the client gets no (more) answer. It is called at most once.
 	Reset func()
-	// Properties are the attributes of the exchange. What modules set is kept by the chain. Default: none.
+	// Properties are the attributes of the exchange. What follows from headers (request.path, response.code, …), sizes and times the chain
+	// answers itself, and it keeps what modules set. Default: none.
 	Properties abi.Properties
 	// PropertySet, if there is one, is told what a module sets.
 	PropertySet func(path string, value []byte)

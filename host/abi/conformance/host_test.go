@@ -60,7 +60,7 @@ func (r *hostRunner) run(t *testing.T, c Case) result {
 		}
 		x.chain = chain.New([]*abi.Plugin{plugin}, chain.Config{
 			Upstream: (*server)(x), Downstream: (*client)(x), Reset: func() { x.finish(0) }, FailOpen: []bool{c.FailOpen},
-			Properties: chain.Attributes{"request\x00protocol": "HTTP/1.1"},
+			Properties: attributes{"request\x00protocol": "HTTP/1.1"},
 		})
 		x.send()
 	})
@@ -76,6 +76,20 @@ func (r *hostRunner) run(t *testing.T, c Case) result {
 	final.Logs = c.lines(lines.all())
 	return final
 }
+
+// attributes are what is known of an exchange besides its headers, by path.
+type attributes map[string]string
+
+func (a attributes) Property(path string) ([]byte, abi.Status) {
+	value, found := a[path]
+	if !found {
+		return nil, abi.NotFound
+	}
+	return []byte(value), abi.OK
+}
+
+// SetProperty is never asked: the chain keeps what modules set.
+func (attributes) SetProperty(string, []byte) abi.Status { return abi.NotFound }
 
 // lineLog collects what modules log.
 type lineLog struct {
