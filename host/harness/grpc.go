@@ -2,10 +2,12 @@ package harness
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/abi/chain"
 )
 
 // GRPCCall answers a gRPC call from the script of its upstream, which is the name of the cluster that the module calls: the pieces of the
@@ -114,27 +116,15 @@ func (s *grpcStream) deliver() {
 	s.events.Close(a.grpcStatus(), a.Trailers.Get("grpc-message"))
 }
 
-// grpcStatus is the status of a call that was answered. https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+// grpcStatus is the status of a call that was answered.
 func (a Answer) grpcStatus() uint32 {
 	if status, err := strconv.ParseUint(a.Trailers.Get("grpc-status"), 10, 32); err == nil {
 		return uint32(status)
 	}
-	const unknown = 2
-	switch a.status() {
-	case 200:
+	if a.status() == http.StatusOK {
 		return 0
-	case 400:
-		return 13
-	case 401:
-		return 16
-	case 403:
-		return 7
-	case 404:
-		return 12
-	case 429, 502, 503, 504:
-		return 14
 	}
-	return unknown
+	return uint32(chain.GRPCStatus(a.status())) //nolint:gosec // one of a few
 }
 
 func lowered(h Headers) *abi.Headers {

@@ -179,7 +179,7 @@ func (f *filter) ofGRPC(h, trailers *abi.Headers) ([]byte, bool) {
 	if f.x.response == nil {
 		return nil, false
 	}
-	return []byte(Int(int64(grpcStatus(f.x.status())))), true
+	return []byte(Int(int64(GRPCStatus(f.x.status())))), true
 }
 
 func (f *filter) ownXDS(name string) ([]byte, bool) {

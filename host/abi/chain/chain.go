@@ -264,7 +264,7 @@ func (x *Exchange) reply(r *abi.LocalResponse) {
 func grpcAnswer(r *abi.LocalResponse, h *abi.Headers) *abi.Headers {
 	status := int(r.GRPCStatus)
 	if status < 0 {
-		status = grpcStatus(r.Status)
+		status = GRPCStatus(r.Status)
 	}
 	h.Set(":status", "200")
 	h.Set("content-type", "application/grpc")
@@ -275,8 +275,8 @@ func grpcAnswer(r *abi.LocalResponse, h *abi.Headers) *abi.Headers {
 	return h
 }
 
-// grpcStatus is the gRPC status of an HTTP status. https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
-func grpcStatus(status int) int {
+// GRPCStatus is the gRPC status of an HTTP status that is an error. https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+func GRPCStatus(status int) int {
 	switch status {
 	case 400:
 		return 13
