@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/scenario"
 )
@@ -169,7 +170,7 @@ func (f Finding) Scenario() (name string, text []byte, err error) {
 	s := scenario.Scenario{Name: fmt.Sprintf("no %s", f.Kind)}
 	for _, step := range f.Steps {
 		one := scenario.StepOf(step.Request, scenario.Expect{Outcome: "any", LogsLack: []string{panicked}})
-		one.Advance = scenario.Duration(step.Advance)
+		one.Advance = config.Duration(step.Advance)
 		s.Steps = append(s.Steps, one)
 	}
 	file := scenario.File{

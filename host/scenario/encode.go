@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/harness"
 )
 
@@ -31,7 +32,7 @@ func StepOf(r harness.Request, e Expect) Step {
 			Content: contentOf(r.Headers, r.Body, r.Chunks, r.ChunkSize, r.Trailers),
 		},
 		Answer: Answer{
-			Status: r.Answer.Status, Delay: Duration(r.Answer.Delay), Pace: Duration(r.Answer.Pace), Failure: string(r.Answer.Failure),
+			Status: r.Answer.Status, Delay: config.Duration(r.Answer.Delay), Pace: config.Duration(r.Answer.Pace), Failure: string(r.Answer.Failure),
 			Content: contentOf(r.Answer.Headers, r.Answer.Body, r.Answer.Chunks, r.Answer.ChunkSize, r.Answer.Trailers),
 		},
 		Expect: e,

@@ -4,6 +4,8 @@
 // refused with its place and a suggestion. docs/reference/scenarios.md describes it, [Schema] is its JSON Schema.
 package scenario
 
+import "github.com/leash-gateway/leash/config"
+
 // A File is one scenario file: scenarios that have their surroundings in common.
 type File struct {
 	// Description says what the file is about.
@@ -77,7 +79,7 @@ type Step struct {
 	// Name tells the step apart.
 	Name string `yaml:"name,omitempty" json:"name,omitempty"`
 	// Advance moves the mocked clock before anything else in the step.
-	Advance Duration `yaml:"advance,omitempty" json:"advance,omitempty"`
+	Advance config.Duration `yaml:"advance,omitempty" json:"advance,omitempty"`
 	// Repeat takes the exchange so many times; what is expected is expected of each.
 	Repeat int `yaml:"repeat,omitempty" json:"repeat,omitempty" jsonschema:"minimum=1"`
 	// Request is what the client sends. Without it, there is no exchange.
@@ -129,9 +131,9 @@ type Answer struct {
 	Status  int `yaml:"status,omitempty" json:"status,omitempty"`
 	Content `yaml:",inline"`
 	// Delay is how long it takes until the answer begins, by the mocked clock.
-	Delay Duration `yaml:"delay,omitempty" json:"delay,omitempty"`
+	Delay config.Duration `yaml:"delay,omitempty" json:"delay,omitempty"`
 	// Pace is the time between the pieces.
-	Pace Duration `yaml:"pace,omitempty" json:"pace,omitempty"`
+	Pace config.Duration `yaml:"pace,omitempty" json:"pace,omitempty"`
 	// Failure says that no whole answer comes: unreachable, timeout, or cut (after what there is of it).
 	Failure string `yaml:"failure,omitempty" json:"failure,omitempty" jsonschema:"enum=unreachable,enum=timeout,enum=cut"`
 }

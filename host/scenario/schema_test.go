@@ -13,6 +13,7 @@ import (
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/scenario"
 )
 
@@ -42,7 +43,7 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{}
 	case reflect.TypeFor[scenario.Block]():
 		return &jsonschema.Schema{Type: "object"}
-	case reflect.TypeFor[scenario.Duration]():
+	case reflect.TypeFor[config.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`}
 	case reflect.TypeFor[scenario.Time]():
 		return &jsonschema.Schema{Type: "string", Format: "date-time"}

@@ -98,22 +98,6 @@ func (b Block) MarshalYAML() (any, error) {
 // IsZero says that there is none.
 func (b Block) IsZero() bool { return b.text == "" }
 
-// Duration is a time span, written as 500ms, 90s or 1h30m.
-type Duration time.Duration
-
-// UnmarshalText reads a duration, which must be positive.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	if err != nil || parsed <= 0 {
-		return fmt.Errorf("%q is not a duration: write it as 500ms, 90s or 1h30m", text)
-	}
-	*d = Duration(parsed)
-	return nil
-}
-
-// MarshalText writes the duration.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
 // Time is a moment, written as 2026-11-01T12:00:00Z.
 type Time struct{ time.Time }
 
