@@ -1,0 +1,151 @@
+package contentfilter
+
+import (
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module"
+	"github.com/leash-gateway/leash/module/match"
+)
+
+// held is what an exchange's stream holds back, by the place that its texts belong to.
+type held struct {
+	texts []heldText
+}
+
+// heldText is one running text of a stream: of a choice, a kind and (for tool calls) a part. Some servers send what the
+// model thought twice in each event, as reasoning and as reasoning_content; again tells these apart.
+type heldText struct {
+	choice, part int
+	kind         llm.Kind
+	again        int
+	stream       *match.Stream // nil without rules that block or redact
+	flags        *match.Stream // nil without rules that flag; what it holds has left
+	// last is the event that the text came with last, and index its place there: what is released at the end is sent
+	// in its form.
+	last  *llm.Event
+	index int
+	// out is what has been let go of the text of last.
+	out string
+}
+
+func (h *held) of(e *module.Event, i int, d *direction, maxHold int) *heldText {
+	t, again := &e.Texts[i], 0
+	if t.Kind == llm.Reasoning {
+		for j := range e.Texts[:i] {
+			if before := &e.Texts[j]; before.Kind == t.Kind && before.Message == t.Message {
+				again++
+			}
+		}
+	}
+	for j := range h.texts {
+		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind && one.again == again {
+			return one
+		}
+	}
+	one := heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again}
+	if d.acts != nil {
+		one.stream = d.acts.set.NewStream(maxHold)
+	}
+	if d.flags != nil {
+		one.flags = d.flags.set.NewStream(maxHold)
+	}
+	h.texts = append(h.texts, one)
+	return &h.texts[len(h.texts)-1]
+}
+
+// has tells whether pieces of a text have come.
+func (h *held) has(t *llm.Text) bool {
+	for j := range h.texts {
+		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
+			return true
+		}
+	}
+	return false
+}
+
+// Event looks through a piece of a streamed answer together with what it has held back, and lets go what is certain.
+func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
+	h := module.Local[held](x)
+	for i := range e.Texts {
+		text := &e.Texts[i]
+		if text.Whole {
+			if err := f.whole(x, e, i, h); err != nil {
+				return err
+			}
+			continue
+		}
+		one := h.of(e, i, &f.response, f.maxHold)
+		if one.flags != nil {
+			f.response.flags.flag(x, one.flags.Feed(text.Value))
+		}
+		if one.stream == nil {
+			continue
+		}
+		one.last, one.index = e.Event, i
+		out, err := f.response.acts.release(x, one.stream.Feed(text.Value))
+		if err != nil {
+			return err
+		}
+		if one.out = out; out != text.Value {
+			e.SetText(i, out)
+		}
+	}
+	for _, closed := range e.Closed {
+		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == closed.Message && t.part == closed.Part }); err != nil {
+			return err
+		}
+	}
+	for _, finish := range e.Finish {
+		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == finish.Choice }); err != nil {
+			return err
+		}
+	}
+	if e.Done {
+		return f.flush(x, e, h, func(*heldText) bool { return true })
+	}
+	return nil
+}
+
+// whole looks through a text that is complete. What has come in pieces before was counted then.
+func (f *Filter) whole(x *module.Exchange, e *module.Event, i int, h *held) error {
+	t := &e.Texts[i]
+	var text string
+	var changed bool
+	var err error
+	if h.has(t) {
+		text, changed, err = f.response.repeat(t.Value)
+	} else {
+		text, changed, err = f.response.apply(x, t.Value)
+	}
+	if changed {
+		e.SetText(i, text)
+	}
+	return err
+}
+
+// flush lets go what was held back of the texts that ends, ahead of the event that ends them.
+func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, ends func(*heldText) bool) error {
+	for i := range h.texts {
+		one := &h.texts[i]
+		if !ends(one) {
+			continue
+		}
+		if one.flags != nil {
+			f.response.flags.flag(x, one.flags.Flush())
+		}
+		if one.stream == nil || one.stream.Held() == 0 {
+			continue
+		}
+		out, err := f.response.acts.release(x, one.stream.Flush())
+		if err != nil {
+			return err
+		}
+		switch {
+		case out == "":
+		case one.last == e.Event: // its own text, which what was held of it follows
+			e.SetText(one.index, one.out+out)
+		default:
+			e.InsertBefore(one.last.WithText(one.index, out))
+		}
+	}
+	return nil
+}
