@@ -164,7 +164,7 @@ func (g *geminiReader) config(name []byte) {
 			c.Fail(in+"responseMimeType", "has no counterpart in "+x.to.String())
 		}
 	case "responseschema":
-		if schema := g.schema(); schema != nil {
+		if schema := readGeminiSchema(c); schema != nil {
 			r.format.kind, r.format.schema = schemaOf, schema
 		}
 	case "responsejsonschema":
@@ -255,7 +255,7 @@ func (g *geminiReader) tool() {
 				case "description":
 					t.about = c.Literal()
 				case "parameters":
-					t.schema = g.schema()
+					t.schema = readGeminiSchema(c)
 				case "parametersjsonschema":
 					t.schema = c.Raw()
 				default:
@@ -267,84 +267,6 @@ func (g *geminiReader) tool() {
 			}
 		}
 	}
-}
-
-// schema reads a schema of Google's, https://ai.google.dev/api/caching#Schema, as JSON Schema: its types are in capitals there,
-// its numbers may be strings, and null is a type of its own.
-func (g *geminiReader) schema() []byte {
-	if g.c.Next() == 'n' {
-		g.c.Skip()
-		return nil
-	}
-	w := &writer{}
-	g.appendSchema(w)
-	return w.b
-}
-
-func (g *geminiReader) appendSchema(w *writer) {
-	c := g.c
-	if c.Next() != '{' {
-		w.value(c.Raw())
-		return
-	}
-	nullable := false
-	var kind []byte
-	w.open()
-	for o := c.Google(); c.Member(&o); {
-		switch string(o.Name) {
-		case "type":
-			kind = bytes.ToLower(c.Literal())
-		case "nullable":
-			nullable = c.Bool()
-		case "properties":
-			w.object("properties")
-			if c.Next() == '{' {
-				for o := c.Members(); c.Member(&o); {
-					w.value(o.Name)
-					w.raw(":")
-					w.next = false
-					g.appendSchema(w)
-				}
-			} else {
-				c.Skip()
-			}
-			w.close('}')
-		case "items":
-			w.key("items")
-			g.appendSchema(w)
-		case "anyof":
-			w.array("anyOf")
-			for list := c.Array(); c.Element(&list); {
-				g.appendSchema(w)
-			}
-			w.close(']')
-		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
-			key := string(o.Name[:3]) + string(bytes.ToUpper(o.Name[3:4])) + string(o.Name[4:])
-			if c.Next() == '"' { // as protobuf writes whole numbers of 64 bits
-				w.literal(key, inner(c.Literal()))
-			} else {
-				w.literal(key, c.Number())
-			}
-		case "propertyordering", "example":
-			c.Skip()
-		case "additionalproperties":
-			w.literal("additionalProperties", c.Raw())
-		default: // description, enum, format, pattern, required, title, minimum, maximum, default
-			key := string(o.Name)
-			w.literal(key, c.Raw())
-		}
-	}
-	switch {
-	case kind == nil || string(kind) == `"type_unspecified"`:
-	case nullable:
-		w.array("type")
-		w.value(kind)
-		w.value([]byte(`"null"`))
-		w.close(']')
-	default:
-		w.literal("type", kind)
-	}
-	w.close('}')
 }
 
 func (g *geminiReader) content() {
