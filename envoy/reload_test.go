@@ -15,7 +15,7 @@ import (
 	"github.com/leash-gateway/leash/envoy"
 )
 
-// two is minimal with two filters.
+// separate is minimal with a filter for each module.
 var separate = strings.Replace(minimal, "pipeline:", "modules: {separate: true}\npipeline:", 1)
 
 func TestFiltersComeGoAndChangeAtOnce(t *testing.T) {

@@ -104,7 +104,7 @@ func TestEachProviderAnswersUnderItsPaths(t *testing.T) {
 	}
 }
 
-// message is one of Amazon's event stream.
+// amazonMessage is a message of Amazon's event stream.
 type amazonMessage struct {
 	headers map[string]string
 	payload string

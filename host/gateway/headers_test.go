@@ -127,7 +127,7 @@ func TestAnOfferOfHTTP2IsDeclined(t *testing.T) {
 	}
 }
 
-// TestHeadersThatModulesMakeAreBounded: a module can set any name, also one that no header has.
+// A module can set any name, also one that no header has.
 func TestHeadersThatModulesMakeDoNotBreakTheGateway(t *testing.T) {
 	h := abi.NewHeaders(":path", "/v1/raw?a=b", ":method", "POST", "", "nameless", "x-a", "1", "x-a", "2")
 	base, err := url.Parse("http://provider.test/v1")

@@ -67,7 +67,7 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// files are all scenario files of the project.
+// scenarioFiles are all scenario files of the project.
 func scenarioFiles(t testing.TB) []string {
 	t.Helper()
 	filters, err1 := filepath.Glob("../../filters/*/scenarios/*.yaml")

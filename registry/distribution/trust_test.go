@@ -81,7 +81,7 @@ func TestWhatMayNotRunNeverReachesAnEnvoy(t *testing.T) {
 	}
 }
 
-// TestModuleInMemoryIsNotWhatTheStoreHolds: what was verified before is verified again for the next Envoy.
+// What was verified before is verified again for the next Envoy.
 func TestModuleThatIsNoLongerTrustedReachesNoOtherEnvoyAndThoseThatRunItGoOn(t *testing.T) {
 	t.Parallel()
 	p := &policy{}
