@@ -87,13 +87,7 @@ func TestLoadTakesNewExchangesAndLeavesThoseUnderWay(t *testing.T) {
 		"proxy_on_response_headers": {Do: []asm.Step{add(abi.ResponseHeaders, "x-says", "v1")}},
 	}}, true)
 	s := serve(t, extproc.Options{Workers: 2}, extproc.ServiceOptions{}, spec)
-	old := s.open(t, "")
-	if err := old.Send(first(requestHeaders(true), none, none)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := old.Recv(); err != nil {
-		t.Fatal(err)
-	}
+	old := s.begin(t, none)
 	status, err := s.Host.Load(t.Context(), filters([]asm.Module{says("v2")}, true))
 	if err != nil || status.Generation != 2 || status.Needs != 0 || len(status.Filters) != 1 || len(status.Filters[0].SHA256) != 64 {
 		t.Errorf("got %+v, %v", status, err)
@@ -111,13 +105,7 @@ func TestLoadTakesNewExchangesAndLeavesThoseUnderWay(t *testing.T) {
 
 func TestUnloadedPipelinesEndWithTheirLastExchange(t *testing.T) {
 	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{marks()}, true))
-	stream := s.open(t, "")
-	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
+	stream := s.begin(t, duplex)
 	if status, err := s.Host.Status("default"); err != nil || status.Exchanges != 1 || status.Memory == 0 {
 		t.Errorf("got %+v, %v", status, err)
 	}
@@ -219,13 +207,7 @@ func TestEnvoyAndModuleThatWaitForEachOtherAreTold(t *testing.T) {
 
 func TestTooManyExchangesAreRefused(t *testing.T) {
 	s := serve(t, extproc.Options{MaxExchanges: 1}, extproc.ServiceOptions{}, filters([]asm.Module{says("hello")}, true))
-	held := s.open(t, "")
-	if err := held.Send(first(requestHeaders(true), none, none)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := held.Recv(); err != nil {
-		t.Fatal(err)
-	}
+	held := s.begin(t, none)
 	if got := s.ask(t, ""); !strings.Contains(got, "ResourceExhausted") {
 		t.Errorf("the second got %s", got)
 	}

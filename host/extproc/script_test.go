@@ -124,6 +124,19 @@ func (s *server) open(t testing.TB, pipeline string) pb.ExternalProcessor_Proces
 	return stream
 }
 
+// begin begins an exchange whose request has no body, and has it answered; mode is how Envoy would send bodies.
+func (s *server) begin(t testing.TB, mode modes.ProcessingMode_BodySendMode) pb.ExternalProcessor_ProcessClient {
+	t.Helper()
+	stream := s.open(t, "")
+	if err := stream.Send(first(requestHeaders(true), mode, mode)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
 // play sends what Envoy would and compares what comes back. It returns how the stream ended: "" for well, or the error.
 func play(t testing.TB, stream pb.ExternalProcessor_ProcessClient, steps []step) string {
 	t.Helper()

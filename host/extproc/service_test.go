@@ -90,13 +90,7 @@ func services(t testing.TB, conn *grpc.ClientConn) string {
 
 func TestDrainingLetsExchangesUnderWayEndAndTakesNoMore(t *testing.T) {
 	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainDelay: 300 * time.Millisecond}, filters([]asm.Module{marks()}, true))
-	stream := s.open(t, "")
-	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
+	stream := s.begin(t, duplex)
 	s.Stop()
 	eventually(t, "health checks to be told", func() bool {
 		return s.health(t, "") == healthpb.HealthCheckResponse_NOT_SERVING
@@ -120,13 +114,7 @@ func TestDrainingLetsExchangesUnderWayEndAndTakesNoMore(t *testing.T) {
 
 func TestExchangesThatDoNotEndAreBrokenOffAfterTheDrainTimeout(t *testing.T) {
 	s := serve(t, extproc.Options{}, extproc.ServiceOptions{DrainTimeout: 50 * time.Millisecond}, filters([]asm.Module{marks()}, true))
-	stream := s.open(t, "")
-	if err := stream.Send(first(requestHeaders(true), duplex, duplex)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
+	stream := s.begin(t, duplex)
 	s.Stop()
 	if _, err := stream.Recv(); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the exchange ended with %v, want an error, so that Envoy does not take it for done", err)

@@ -25,6 +25,17 @@ func (p *policy) Check(_ context.Context, _ string, d digest.Digest) ([]signing.
 	return nil, nil
 }
 
+// trusting is a registry with a trust policy that distrusts nothing yet, and with a module that is released and promoted.
+func trusting(t *testing.T) (*registry, *policy) {
+	t.Helper()
+	p := &policy{}
+	p.distrusted.Store(digest.Digest(""))
+	r := newRegistry(t, p, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good))
+	r.promote("1.0.0")
+	return r, p
+}
+
 func TestWhatMayNotRunNeverReachesAnEnvoy(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -61,11 +72,7 @@ func TestWhatMayNotRunNeverReachesAnEnvoy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &policy{}
-			p.distrusted.Store(digest.Digest(""))
-			r := newRegistry(t, p, distribution.Options{})
-			r.publish(greeter(t, "1.0.0", "policy", good))
-			r.promote("1.0.0")
+			r, p := trusting(t)
 			b, err := r.Catalogue.Version(module, "1.0.0")
 			if err != nil {
 				t.Fatal(err)
@@ -84,11 +91,7 @@ func TestWhatMayNotRunNeverReachesAnEnvoy(t *testing.T) {
 // What was verified before is verified again for the next Envoy.
 func TestModuleThatIsNoLongerTrustedReachesNoOtherEnvoyAndThoseThatRunItGoOn(t *testing.T) {
 	t.Parallel()
-	p := &policy{}
-	p.distrusted.Store(digest.Digest(""))
-	r := newRegistry(t, p, distribution.Options{})
-	r.publish(greeter(t, "1.0.0", "policy", good))
-	r.promote("1.0.0")
+	r, p := trusting(t)
 	f := newFleet(t)
 	f.connect(r, "node-0000", stable)
 	f.known(r, "1.0.0", 1)
@@ -114,11 +117,7 @@ func TestModuleThatIsNoLongerTrustedReachesNoOtherEnvoyAndThoseThatRunItGoOn(t *
 
 func TestUnsignedModuleIsNeitherPromotedNorTriedNorSent(t *testing.T) {
 	t.Parallel()
-	p := &policy{}
-	p.distrusted.Store(digest.Digest(""))
-	r := newRegistry(t, p, distribution.Options{})
-	r.publish(greeter(t, "1.0.0", "policy", good))
-	r.promote("1.0.0")
+	r, p := trusting(t)
 	f := newFleet(t)
 	f.connect(r, "node-0000", stable)
 	f.known(r, "1.0.0", 1)
