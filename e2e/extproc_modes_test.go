@@ -178,10 +178,7 @@ func TestModuleHostAndEnvoyProveThemselvesToEachOther(t *testing.T) {
 func TestModuleHostThatIsToEndLetsExchangesUnderWayEnd(t *testing.T) {
 	t.Parallel()
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	g := prepare(t, policies, ports{}.of(url))
-	socket := socketPath(t)
-	g.serveHost(socket)
-	g.envoy(g.renderExtProc("--host", socket))
+	g := startModuleHost(t, policies, ports{}.of(url))
 	provider.SetFaults(mock.Behavior{Pace: 50 * time.Millisecond})
 	response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: a b c d e f g h i j k l m n o p", true)))
 	if err != nil {

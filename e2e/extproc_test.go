@@ -335,10 +335,7 @@ func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
 	t.Parallel()
 	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	g := prepare(t, policies, ports{}.of(url))
-	socket := socketPath(t)
-	g.serveHost(socket)
-	g.envoy(g.renderExtProc("--host", socket))
+	g := startModuleHost(t, policies, ports{}.of(url))
 	if a := g.chat("say: hi"); a.Status != 200 {
 		t.Fatalf("got %d %s", a.Status, a.Body)
 	}
