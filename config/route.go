@@ -247,25 +247,30 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 			fail(path+".headers."+name, "such as x-team", "%q is not the name of a header", name)
 		}
 	}
-	for i, status := range r.Failover.On {
+	r.Failover.check(path+".failover", attempts, r.Timeouts.FirstByte, fail)
+}
+
+// check looks at the failover of a route with so many attempts, which have so long to begin their answer.
+func (f *Failover) check(path string, attempts int, firstByte Duration, fail failer) {
+	for i, status := range f.On {
 		if status < 400 || status > 599 {
-			fail(path+".failover.on["+strconv.Itoa(i)+"]", "", "%d is not a status of errors, 400 to 599", status)
+			fail(path+".on["+strconv.Itoa(i)+"]", "", "%d is not a status of errors, 400 to 599", status)
 		}
 	}
-	switch h := r.Failover.Hedge; {
-	case h > 0 && (attempts < 2 || r.Failover.Attempts == 1):
-		fail(path+".failover.hedge", "", "needs another target to ask")
-	case h > 0 && r.Timeouts.FirstByte > 0 && h >= r.Timeouts.FirstByte:
-		fail(path+".failover.hedge", "", "is not less than timeouts.first_byte, after which the attempt is given up")
+	switch h := f.Hedge; {
+	case h > 0 && (attempts < 2 || f.Attempts == 1):
+		fail(path+".hedge", "", "needs another target to ask")
+	case h > 0 && firstByte > 0 && h >= firstByte:
+		fail(path+".hedge", "", "is not less than timeouts.first_byte, after which the attempt is given up")
 	case h > 0 && h < leastWait:
-		fail(path+".failover.hedge", "such as 2s", "is less than a millisecond")
+		fail(path+".hedge", "such as 2s", "is less than a millisecond")
 	}
-	r.Failover.Budget.check(path+".failover.budget", fail)
-	if r.Failover.MidStream && attempts < 2 {
-		fail(path+".failover.mid_stream", "name further targets", "has no other target to go on at")
+	f.Budget.check(path+".budget", fail)
+	if f.MidStream && attempts < 2 {
+		fail(path+".mid_stream", "name further targets", "has no other target to go on at")
 	}
-	if r.Failover.Attempts < 0 || r.Failover.Attempts > MaxTargets {
-		fail(path+".failover.attempts", "", "must be 0 to %d", MaxTargets)
+	if f.Attempts < 0 || f.Attempts > MaxTargets {
+		fail(path+".attempts", "", "must be 0 to %d", MaxTargets)
 	}
 }
 
