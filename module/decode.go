@@ -57,9 +57,6 @@ var (
 type RawConfig []byte
 
 func decodeValue(in value, out reflect.Value, path string) error {
-	wrong := func(want string) error {
-		return printf.Errorf("%s: %s is not %s", pathName(path), brief(in.String()), want)
-	}
 	if out.Type() == rawType {
 		out.SetBytes([]byte(in.String()))
 		return nil
@@ -76,14 +73,14 @@ func decodeValue(in value, out reflect.Value, path string) error {
 	if out.Type() == durationType {
 		d, err := time.ParseDuration(in.text())
 		if !in.is('"') || err != nil {
-			return wrong(`a duration (such as "90s" or "1h")`)
+			return wrong(in, path, `a duration (such as "90s" or "1h")`)
 		}
 		out.SetInt(int64(d))
 		return nil
 	}
 	if u, ok := out.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if !in.is('"') {
-			return wrong("a string")
+			return wrong(in, path, "a string")
 		}
 		if err := u.UnmarshalText([]byte(in.text())); err != nil {
 			return printf.Errorf("%s: %w", pathName(path), err)
@@ -93,62 +90,76 @@ func decodeValue(in value, out reflect.Value, path string) error {
 	switch out.Kind() {
 	case reflect.String:
 		if !in.is('"') {
-			return wrong("a string")
+			return wrong(in, path, "a string")
 		}
 		out.SetString(in.text())
 	case reflect.Bool:
 		if !in.is('t') && !in.is('f') {
-			return wrong("true or false")
+			return wrong(in, path, "true or false")
 		}
 		out.SetBool(in.is('t'))
 	case reflect.Int, reflect.Int64, reflect.Int32:
 		n, err := strconv.ParseInt(in.String(), 10, out.Type().Bits())
 		if err != nil {
-			return wrong("a whole number")
+			return wrong(in, path, "a whole number")
 		}
 		out.SetInt(n)
 	case reflect.Float64:
 		n, err := strconv.ParseFloat(in.String(), 64)
 		if !in.is('0') || err != nil {
-			return wrong("a number")
+			return wrong(in, path, "a number")
 		}
 		out.SetFloat(n)
 	case reflect.Slice:
-		if !in.is('[') {
-			return wrong("a list")
-		}
-		items := in.elements()
-		list := reflect.MakeSlice(out.Type(), len(items), len(items))
-		for i, item := range items {
-			if err := decodeItem(item, list.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
-				return err
-			}
-		}
-		out.Set(list)
+		return decodeList(in, out, path)
 	case reflect.Map:
-		if out.Type().Key().Kind() != reflect.String {
-			return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
-		}
-		if !in.is('{') {
-			return wrong("a map")
-		}
-		table := reflect.MakeMap(out.Type())
-		for _, m := range in.members() {
-			item := reflect.New(out.Type().Elem()).Elem()
-			if err := decodeItem(m.value, item, join(path, m.name)); err != nil {
-				return err
-			}
-			key := reflect.New(out.Type().Key()).Elem()
-			key.SetString(m.name)
-			table.SetMapIndex(key, item)
-		}
-		out.Set(table)
+		return decodeMap(in, out, path)
 	case reflect.Struct:
 		return decodeStruct(in, out, path)
 	default:
 		return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
 	}
 	return nil
+}
+
+func decodeList(in value, out reflect.Value, path string) error {
+	if !in.is('[') {
+		return wrong(in, path, "a list")
+	}
+	items := in.elements()
+	list := reflect.MakeSlice(out.Type(), len(items), len(items))
+	for i, item := range items {
+		if err := decodeItem(item, list.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
+			return err
+		}
+	}
+	out.Set(list)
+	return nil
+}
+
+func decodeMap(in value, out reflect.Value, path string) error {
+	if out.Type().Key().Kind() != reflect.String {
+		return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+	}
+	if !in.is('{') {
+		return wrong(in, path, "a map")
+	}
+	table := reflect.MakeMap(out.Type())
+	for _, m := range in.members() {
+		item := reflect.New(out.Type().Elem()).Elem()
+		if err := decodeItem(m.value, item, join(path, m.name)); err != nil {
+			return err
+		}
+		key := reflect.New(out.Type().Key()).Elem()
+		key.SetString(m.name)
+		table.SetMapIndex(key, item)
+	}
+	out.Set(table)
+	return nil
+}
+
+func wrong(in value, path, want string) error {
+	return printf.Errorf("%s: %s is not %s", pathName(path), brief(in.String()), want)
 }
 
 // decodeItem decodes a value inside the configuration, which brings its own defaults and checks. Defaults that the value
@@ -186,7 +197,7 @@ func aboutField(value reflect.Value, err error) bool {
 
 func decodeStruct(in value, out reflect.Value, path string) error {
 	if !in.is('{') {
-		return printf.Errorf("%s: %s is not a map of fields", pathName(path), brief(in.String()))
+		return wrong(in, path, "a map of fields")
 	}
 	for _, m := range in.members() {
 		field, known := fieldNamed(out, m.name)
