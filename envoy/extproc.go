@@ -120,7 +120,7 @@ func (e ExtProc) filter() *extproc.ExternalProcessor {
 		// The module route sets the header of retries for what is translated, which then meets the route that answers 501.
 		MutationRules: &mutation.HeaderMutationRules{
 			AllowAllRouting: wrapperspb.Bool(true), DisallowIsError: wrapperspb.Bool(true),
-			AllowExpression: &matcher.RegexMatcher{Regex: retriesHeader},
+			AllowExpression: &matcher.RegexMatcher{Regex: config.RetriesHeader},
 		},
 		StatusOnError: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
 	}
