@@ -147,6 +147,35 @@ func TestModulesOfOtherLanguagesAreAnnotated(t *testing.T) {
 	must(t, "module", "annotate", out, "--manifest", file) // again, in its place
 }
 
+// TestWhatGoBuildHasMadeIsOptimized takes a module as make build has it from go build.
+func TestWhatGoBuildHasMadeIsOptimized(t *testing.T) {
+	const made = "../build/go/hello.wasm" // make modules
+	dir := t.TempDir()
+	out, text := filepath.Join(dir, "hello.wasm"), filepath.Join(dir, "text.wasm")
+	write(t, text, "package main")
+	fails(t, text+": malformed WebAssembly", "module", "optimize", text)
+	fails(t, "no such file", "module", "optimize", filepath.Join(dir, "none.wasm"))
+	must(t, "module", "optimize", made, "-o", out)
+	contents := func(file string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	after := contents(out)
+	if contents(made) == after {
+		t.Error("nothing has been shortened")
+	}
+	if got := must(t, "module", "run", out, "--answer", "abc"); !strings.Contains(got, "abc") {
+		t.Errorf("it does not run: %s", got)
+	}
+	must(t, "module", "optimize", out) // again, in its place
+	if contents(out) != after {
+		t.Error("what is short has been changed")
+	}
+}
+
 func TestAConfigurationIsHeldAgainstTheModulesSchema(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "project")
 	for _, args := range [][]string{{"module", "new", "my-module", "-t", "policy", "--dir", dir}, {"module", "build", dir}} {

@@ -206,7 +206,7 @@ func (m *module) walk(out []byte, r *code.Reader, calls bool, round uint32) []by
 		}
 		switch op {
 		case code.Br, code.BrIf:
-			if label := w.Peek(); w.IsLoop(label) && !(op == code.Br && goesForward(&w, label)) {
+			if label := w.Peek(); w.IsLoop(label) && (op == code.BrIf || !goesForward(&w, label)) {
 				out = m.count(out, round)
 			}
 		case code.BrTable:
