@@ -40,7 +40,7 @@ func failureIn(body []byte) (message string, failed bool) {
 	return "", false
 }
 
-// answers are what an answer holds as a name, one of them, in each format in which it cannot do without. (None is Bedrock's.)
+// answers are what an answer holds as a name, one of them, in each format in which it cannot do without. (None is Bedrock's, which counts tokens too.)
 var answers = map[llm.Format][][]byte{
 	llm.OpenAIChat:        {[]byte(`"choices"`)},
 	llm.OpenAICompletions: {[]byte(`"choices"`)},
@@ -48,7 +48,7 @@ var answers = map[llm.Format][][]byte{
 	llm.OpenAIEmbeddings:  {[]byte(`"data"`)},
 	llm.AnthropicMessages: {[]byte(`"content"`)},
 	llm.GoogleGenerate:    {[]byte(`"candidates"`), []byte(`"promptFeedback"`), []byte(`"usageMetadata"`)},
-	llm.None:              {[]byte(`"output"`)},
+	llm.None:              {[]byte(`"output"`), []byte(`"inputTokens"`)},
 }
 
 // isAnswer tells an answer from other JSON that some servers send with status 200, such as {"detail":"Not Found"}. (In a text the names

@@ -193,6 +193,10 @@ func TestOtherJSONIsNoAnswer(t *testing.T) {
 	if got := newHost(t, openai).Do(e); got.Status != 200 || got.Body != e.Answer {
 		t.Errorf("of the last, whose own client reads it: got %d %s, want it as it came", got.Status, got.Body)
 	}
+	e = moduletest.Exchange{Path: "/v1/messages/count_tokens", Request: claudeRequest, Header: first(), Answer: `{"inputTokens":7}`}
+	if got := newHost(t, bedrock).Do(e); got.Status != 200 || got.Body != `{"input_tokens":7}` {
+		t.Errorf("of Bedrock, a number of tokens: got %d %s", got.Status, got.Body)
+	}
 }
 
 func TestAProviderThatSendsElsewhereIsOneThatFails(t *testing.T) {
