@@ -25,7 +25,7 @@ run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for a
 	@bin/leash up -c $(CONFIG) --engine $(ENGINE)
 
 # --- building ---------------------------------------------------------------------------------------------------------
-# Go knows itself what is out of date, so these always ask it: a second run takes a second.
+# Go knows itself what is out of date, so these always ask it: a second run takes two seconds.
 
 build: leash modules ## Build bin/leash and build/modules/*.wasm
 

@@ -6,83 +6,78 @@
 package jumps
 
 import (
-	"errors"
+	"fmt"
 
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/manifest/wasmfile/code"
 )
 
-// ErrMalformed says that the file is not a WebAssembly module, or uses what WebAssembly 2.0 does not have.
-var ErrMalformed = errors.New("malformed WebAssembly, or of a later version than 2.0")
-
-const (
-	magic       = "\x00asm\x01\x00\x00\x00"
-	codeSection = 10
-)
-
 // Shorten returns the module with shorter jumps. One that another compiler has made stays as it is, and so does one whose jumps are short.
+// The error is [code.ErrMalformed].
 func Shorten(wasm []byte) ([]byte, error) {
-	if len(wasm) < len(magic) || string(wasm[:len(magic)]) != magic {
-		return nil, ErrMalformed
+	f, err := wasmfile.Parse(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", code.ErrMalformed, err)
 	}
-	r := code.Reader{Data: wasm[len(magic):]}
-	out := append(make([]byte, 0, len(wasm)+len(wasm)/16), magic...)
-	for !r.Empty() {
-		id, body := r.Byte(), r.Take(r.U32())
-		if id == codeSection {
-			section := code.Reader{Data: body}
-			body = functions(&section)
-			r.Bad = r.Bad || section.Bad
+	for _, s := range f.Sections {
+		if s.ID != wasmfile.Code {
+			continue
 		}
-		out = code.Bytes(append(out, id), body)
+		r := code.Reader{Data: f.Body(s)}
+		body, shorter := functions(&r)
+		switch {
+		case r.Bad:
+			return nil, code.ErrMalformed
+		case shorter:
+			return f.Replace(s, body), nil
+		}
 	}
-	if r.Bad {
-		return nil, ErrMalformed
-	}
-	return out, nil
+	return wasm, nil
 }
 
-func functions(r *code.Reader) []byte {
+// functions rewrites the code section, and says whether anything is shorter.
+func functions(r *code.Reader) (out []byte, shorter bool) {
 	n := r.U32()
-	out := code.U32(make([]byte, 0, len(r.Data)+len(r.Data)/16), n)
+	out = code.U32(make([]byte, 0, len(r.Data)+len(r.Data)/16), n)
 	for ; n > 0 && !r.Bad; n-- {
 		f := code.Reader{Data: r.Take(r.U32())}
-		body := function(&f)
-		r.Bad = r.Bad || f.Bad
+		body, changed := function(&f)
+		shorter, r.Bad = shorter || changed, r.Bad || f.Bad
 		out = code.Bytes(out, body)
 	}
-	return out
+	return out, shorter
 }
 
-func function(f *code.Reader) []byte {
+func function(f *code.Reader) (out []byte, shorter bool) {
 	before := f.Data
 	for groups := f.U32(); groups > 0 && !f.Bad; groups-- {
 		f.U32()
 		f.Byte()
 	}
-	out := append(make([]byte, 0, len(before)+len(before)/16), f.Since(before)...)
+	out = append(make([]byte, 0, len(before)+len(before)/16), f.Since(before)...)
 	w := code.Walker{Reader: *f}
 	defer func() { f.Bad = w.Bad }()
 	for !w.Bad {
 		op, last := w.Next()
 		if last {
-			return append(out, op)
+			return append(out, op), shorter
 		}
 		switch op {
 		case code.Br:
 			if block, ok := w.Forward(w.Peek()); ok {
 				w.Skip(op)
-				out = code.U32(append(out, op), block)
+				out, shorter = code.U32(append(out, op), block), true
 				continue
 			}
 		case code.BrTable:
 			// What has been written last is local.get variable.
 			if variable, first, ok := w.Dispatch(); ok {
 				out = code.U32(append(out, code.I32Eqz, code.BrIf), first)
-				out = code.U32(append(out, code.LocalGet), variable)
+				out, shorter = code.U32(append(out, code.LocalGet), variable), true
 			}
 		}
 		w.Skip(op)
 		out = append(out, w.Instruction()...)
 	}
-	return nil
+	return nil, false
 }

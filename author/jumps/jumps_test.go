@@ -12,6 +12,7 @@ import (
 
 	"github.com/leash-gateway/leash/author/jumps"
 	"github.com/leash-gateway/leash/manifest/wasmfile/code"
+	"github.com/leash-gateway/leash/manifest/wasmfile/code/codetest"
 )
 
 const (
@@ -126,7 +127,7 @@ func TestWhatIsNoModuleIsRefused(t *testing.T) {
 	for name, wasm := range map[string][]byte{
 		"nothing": nil, "a text": []byte("package main"), "its beginning": whole[:len(whole)-3], "an instruction of later versions": unknown,
 	} {
-		if _, err := jumps.Shorten(wasm); !errors.Is(err, jumps.ErrMalformed) {
+		if _, err := jumps.Shorten(wasm); !errors.Is(err, code.ErrMalformed) {
 			t.Errorf("%s: got %v, want ErrMalformed", name, err)
 		}
 	}
@@ -135,23 +136,5 @@ func TestWhatIsNoModuleIsRefused(t *testing.T) {
 // FuzzShorten: whatever WebAssembly wazero accepts, it accepts with shorter jumps, unless Shorten says that it cannot.
 func FuzzShorten(f *testing.F) {
 	f.Add(module())
-	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
-	f.Cleanup(func() { _ = r.Close(ctx) })
-	f.Fuzz(func(t *testing.T, wasm []byte) {
-		short, err := jumps.Shorten(wasm)
-		if err != nil {
-			return
-		}
-		original, err := r.CompileModule(ctx, wasm)
-		if err != nil {
-			return
-		}
-		_ = original.Close(ctx)
-		compiled, err := r.CompileModule(ctx, short)
-		if err != nil {
-			t.Fatalf("a valid module became invalid: %v", err)
-		}
-		_ = compiled.Close(ctx)
-	})
+	codetest.FuzzRewrite(f, jumps.Shorten)
 }

@@ -27,7 +27,7 @@ func (f *File) Shares(known ...string) (sections, packages []Share) {
 			name = "custom: " + name
 		}
 		sections = append(sections, Share{name, s.End - s.Start})
-		if s.ID == codeSection {
+		if s.ID == Code {
 			f.functions(s, paths, named)
 		}
 	}

@@ -53,10 +53,10 @@ type Section struct {
 // Sections with a meaning here.
 const (
 	Custom        = 0
+	Code          = 10
 	importSection = 2
 	memorySection = 5
 	exportSection = 7
-	codeSection   = 10
 )
 
 var sectionNames = []string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data", "data count", "tag"}
@@ -133,7 +133,7 @@ func (f *File) addMemory(m Memory) {
 func (f *File) CustomSection(name string) ([]byte, bool) {
 	for _, s := range slices.Backward(f.Sections) {
 		if s.ID == Custom && s.Name == name {
-			return f.data[s.Body:s.End], true
+			return f.Body(s), true
 		}
 	}
 	return nil, false
@@ -165,6 +165,16 @@ func (f *File) Without(drop func(name string) bool) []byte {
 	return out
 }
 
+// Body is what stands in a section.
+func (f *File) Body(s Section) []byte { return f.data[s.Body:s.End] }
+
+// Replace is the file with something else in a section, which is no custom one.
+func (f *File) Replace(s Section, body []byte) []byte {
+	out := append(slices.Clone(f.data[:s.Start]), s.ID)
+	out = append(appendNumber(out, uint64(len(body))), body...)
+	return append(out, f.data[s.End:]...)
+}
+
 // AppendCustom appends a custom section to a .wasm.
 func AppendCustom(wasm []byte, name string, content []byte) []byte {
 	body := appendNumber(nil, uint64(len(name)))
@@ -187,9 +197,7 @@ func (f *File) BoundMemory(pages uint64) ([]byte, error) {
 	for _, s := range f.Sections {
 		if s.ID == memorySection {
 			body := append(appendNumber([]byte{1, 1}, f.Memory.Min), appendNumber(nil, pages)...)
-			out := append(slices.Clone(f.data[:s.Start]), memorySection)
-			out = append(appendNumber(out, uint64(len(body))), body...)
-			return append(out, f.data[s.End:]...), nil
+			return f.Replace(s, body), nil
 		}
 	}
 	return nil, errors.New("bound memory: the .wasm imports its memory")

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
 )
 
 // A behavior is what a module of these tests does besides adding the header x-version to requests and answers.
@@ -31,7 +32,7 @@ func greeter(t testing.TB, version, kind string, does behavior) []byte {
 	memory := append([]byte(name), version...)
 	var a assembly
 	a.imports = append(a.imports, a.imported("env", "proxy_add_header_map_value", 5), a.imported("env", "proxy_send_local_response", 8))
-	constant := func(n int) []byte { return append([]byte{0x41}, sleb(n)...) }
+	constant := func(n int) []byte { return code.Signed([]byte{code.I32Const}, int64(n)) }
 	call := func(function int, args ...int) (code []byte) {
 		for _, n := range args {
 			code = append(code, constant(n)...)
@@ -132,14 +133,3 @@ func (a *assembly) wasm(memory []byte) []byte {
 func text(s string) []byte { return append(leb(len(s)), s...) }
 
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
-
-func sleb(n int) (out []byte) {
-	for {
-		b := byte(n & 0x7f)
-		n >>= 7
-		if n == 0 && b&0x40 == 0 || n == -1 && b&0x40 != 0 {
-			return append(out, b)
-		}
-		out = append(out, b|0x80)
-	}
-}

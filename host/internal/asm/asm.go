@@ -16,6 +16,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
 )
 
 // Module is what a module does, by the name of the callback. One named malloc replaces the allocator that modules here have.
@@ -181,7 +183,7 @@ func Long(n int64) Arg {
 	return func(f *function) {
 		f.types = append(f.types, 'I')
 		f.op(0x42)
-		f.code = sleb(f.code, n)
+		f.code = code.Signed(f.code, n)
 	}
 }
 
@@ -364,7 +366,7 @@ func (b *builder) callback(name string, c Callback, version string) {
 func (f *function) op(code ...byte) { f.code = append(f.code, code...) }
 func (f *function) get(local byte)  { f.op(0x20, local) }
 func (f *function) set(local byte)  { f.op(0x21, local) }
-func (f *function) i32(n int32)     { f.op(0x41); f.code = sleb(f.code, int64(n)) }
+func (f *function) i32(n int32)     { f.op(0x41); f.code = code.Signed(f.code, int64(n)) }
 func (f *function) load(at int32)   { f.i32(at); f.op(0x28, 2, 0) }
 
 // out is a place for results of 64 bits.
@@ -447,7 +449,7 @@ func (b *builder) typeOf(typ string) int {
 // module puts the sections together.
 func (b *builder) module(version string) []byte {
 	const mallocType, voidType = "i>i", ">"
-	var imports, functions, exports, code []byte
+	var imports, functions, exports, bodies []byte
 	imports = uleb(imports, len(b.imports))
 	for _, i := range b.imports {
 		from := "env"
@@ -467,7 +469,7 @@ func (b *builder) module(version string) []byte {
 			full = []byte{1, locals, 0x7f}
 		}
 		full = append(append(full, body...), 0x0b)
-		code = append(uleb(code, len(full)), full...)
+		bodies = append(uleb(bodies, len(full)), full...)
 	}
 	n := 0
 	for _, f := range b.functions {
@@ -494,10 +496,10 @@ func (b *builder) module(version string) []byte {
 	section(3, append(uleb(nil, n), functions...))
 	const pages = 32
 	section(5, []byte{1, 0, pages})
-	section(6, append(sleb([]byte{1, 0x7f, 1, 0x41}, heap), 0x0b))
+	section(6, append(code.Signed([]byte{1, 0x7f, 1, 0x41}, heap), 0x0b))
 	section(7, append(uleb(nil, n+1), exports...))
-	section(10, append(uleb(nil, n), code...))
-	data := append(sleb([]byte{1, 0, 0x41}, text), 0x0b)
+	section(10, append(uleb(nil, n), bodies...))
+	data := append(code.Signed([]byte{1, 0, 0x41}, text), 0x0b)
 	section(11, append(uleb(data, len(b.data)), b.data...))
 	return out
 }
@@ -524,14 +526,3 @@ func (b *builder) typeSection() []byte {
 func str(to []byte, s string) []byte { return append(uleb(to, len(s)), s...) }
 
 func uleb(to []byte, n int) []byte { return binary.AppendUvarint(to, uint64(n)) } //nolint:gosec // never negative
-
-func sleb(to []byte, n int64) []byte {
-	for {
-		b := byte(n & 0x7f)
-		n >>= 7
-		if n == 0 && b&0x40 == 0 || n == -1 && b&0x40 != 0 {
-			return append(to, b)
-		}
-		to = append(to, b|0x80)
-	}
-}

@@ -1,7 +1,13 @@
 // Package code goes through the instructions of WebAssembly 2.0 modules, for what rewrites them.
 package code
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// ErrMalformed says that something is no WebAssembly module, or uses what WebAssembly 2.0 does not have.
+var ErrMalformed = errors.New("malformed WebAssembly, or of a later version than 2.0")
 
 // A Reader reads a part of a module. After something that is not there, Bad is set and everything reads as zero.
 type Reader struct {
@@ -56,6 +62,18 @@ func (r *Reader) Since(before []byte) []byte { return before[:len(before)-len(r.
 
 // U32 appends an unsigned LEB128 number.
 func U32(to []byte, n uint32) []byte { return binary.AppendUvarint(to, uint64(n)) }
+
+// Signed appends a signed LEB128 number.
+func Signed(to []byte, n int64) []byte {
+	for {
+		b := byte(n & 0x7f)
+		n >>= 7
+		if n == 0 && b&0x40 == 0 || n == -1 && b&0x40 != 0 {
+			return append(to, b)
+		}
+		to = append(to, b|0x80)
+	}
+}
 
 // Bytes appends bytes with their length ahead.
 func Bytes(to, part []byte) []byte {

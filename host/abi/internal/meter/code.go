@@ -8,6 +8,7 @@ const (
 	opGlobalSet = 0x24
 	opDrop      = 0x1a
 	opLocalTee  = 0x22
+	opI64Const  = 0x42
 
 	i32LtS    = 0x48
 	i64Ne     = 0x52
@@ -35,6 +36,12 @@ const (
 	// bytesPerUnit is the binary logarithm of the bytes that are a unit of fuel.
 	bytesPerUnit = 6
 )
+
+// i32Const appends the instruction that pushes n.
+func i32Const(to []byte, n int32) []byte { return code.Signed(append(to, code.I32Const), int64(n)) }
+
+// i64Const appends the instruction that pushes n.
+func i64Const(to []byte, n int64) []byte { return code.Signed(append(to, opI64Const), n) }
 
 // code rewrites the bodies of functions and adds those of charge and settle.
 func (m *module) code(r *code.Reader) []byte {

@@ -16,7 +16,6 @@ package meter
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/leash-gateway/leash/manifest/wasmfile/code"
 )
@@ -36,9 +35,6 @@ const (
 // Step is how many units of fuel a module has until it asks: loop rounds, calls, 64 bytes of a memory.copy. It takes some
 // milliseconds.
 const Step = 1 << 20
-
-// ErrMalformed says that the module is not one, or uses what WebAssembly 2.0 does not have.
-var ErrMalformed = errors.New("malformed WebAssembly, or of a later version than 2.0")
 
 // Sections of a module. https://webassembly.github.io/spec/core/binary/modules.html#sections
 const (
@@ -117,19 +113,19 @@ func (m *module) ensure(id byte) {
 
 func (m *module) read(wasm []byte) error {
 	if !bytes.HasPrefix(wasm, magic) {
-		return ErrMalformed
+		return code.ErrMalformed
 	}
 	r := code.Reader{Data: wasm[len(magic):]}
 	for !r.Empty() {
 		id := r.Byte()
 		if int(id) >= len(order) {
-			return ErrMalformed
+			return code.ErrMalformed
 		}
 		m.sections = append(m.sections, section{id, r.Take(r.U32())})
 	}
 	m.readTypes()
 	if r.Bad || !m.readImports() {
-		return ErrMalformed
+		return code.ErrMalformed
 	}
 	if s := m.section(functionSection); s != nil {
 		r := code.Reader{Data: s.body}
@@ -237,7 +233,7 @@ func (m *module) write() ([]byte, error) {
 		r := &code.Reader{Data: s.body}
 		body := change.do(r)
 		if r.Bad {
-			return nil, ErrMalformed
+			return nil, code.ErrMalformed
 		}
 		s.body = body
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/leash-gateway/leash/host/abi/internal/meter"
 	"github.com/leash-gateway/leash/host/internal/asm"
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
+	"github.com/leash-gateway/leash/manifest/wasmfile/code/codetest"
 )
 
 // module is one with imports, several functions, calls and loops.
@@ -46,7 +48,7 @@ func TestModulesMayNotImportWhatIsOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := meter.Rewrite(once, 100); !errors.Is(err, meter.ErrMalformed) {
+	if _, err := meter.Rewrite(once, 100); !errors.Is(err, code.ErrMalformed) {
 		t.Errorf("got %v, want ErrMalformed", err)
 	}
 }
@@ -55,23 +57,5 @@ func TestModulesMayNotImportWhatIsOurs(t *testing.T) {
 func FuzzRewrite(f *testing.F) {
 	f.Add(module())
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
-	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
-	f.Cleanup(func() { _ = r.Close(ctx) })
-	f.Fuzz(func(t *testing.T, wasm []byte) {
-		rewritten, err := meter.Rewrite(wasm, 100)
-		if err != nil {
-			return
-		}
-		original, err := r.CompileModule(ctx, wasm)
-		if err != nil {
-			return
-		}
-		_ = original.Close(ctx)
-		compiled, err := r.CompileModule(ctx, rewritten)
-		if err != nil {
-			t.Fatalf("a valid module became invalid: %v", err)
-		}
-		_ = compiled.Close(ctx)
-	})
+	codetest.FuzzRewrite(f, func(wasm []byte) ([]byte, error) { return meter.Rewrite(wasm, 100) })
 }
