@@ -20,19 +20,12 @@ func moduleAnnotateCommand() *cli.Command {
 			"module build is. Its memory is bounded as the manifest says, and one that imports more than the manifest names is refused.",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "manifest", Usage: "the manifest's `FILE`", Value: manifest.FileName},
-			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "the file itself"},
+			rewrittenFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			if err := arguments(c, 1, 1); err != nil {
-				return err
-			}
-			file, out := c.Args().First(), c.Path("output")
-			if out == "" {
-				out = file
-			}
-			wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
+			file, out, wasm, err := toRewrite(c)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			text, err := os.ReadFile(c.Path("manifest"))
 			if err != nil {
@@ -52,4 +45,24 @@ func moduleAnnotateCommand() *cli.Command {
 			return err
 		},
 	})
+}
+
+// rewrittenFlag is for commands that change a .wasm.
+func rewrittenFlag() cli.Flag {
+	return &cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "the file itself"}
+}
+
+// toRewrite reads the .wasm that such a command is given, and says where it belongs then.
+func toRewrite(c *cli.Context) (file, out string, wasm []byte, err error) {
+	if err := arguments(c, 1, 1); err != nil {
+		return "", "", nil, err
+	}
+	file, out = c.Args().First(), c.Path("output")
+	if out == "" {
+		out = file
+	}
+	if wasm, err = os.ReadFile(file); err != nil { //nolint:gosec // the user names the file
+		return "", "", nil, usageError{err}
+	}
+	return file, out, wasm, nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,20 +17,11 @@ func moduleOptimizeCommand() *cli.Command {
 		Description: "Go's compiler makes every jump go through a table, which engines do not see through. Where a jump only leads further on it goes there\n" +
 			"directly now; what the module does is the same. leash module build does so by itself: this is for those who call go build, and for modules\n" +
 			"of other SDKs for Go. What other compilers have made stays as it is.",
-		Flags: []cli.Flag{
-			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "the file itself"},
-		},
+		Flags: []cli.Flag{rewrittenFlag()},
 		Action: func(c *cli.Context) error {
-			if err := arguments(c, 1, 1); err != nil {
-				return err
-			}
-			file, out := c.Args().First(), c.Path("output")
-			if out == "" {
-				out = file
-			}
-			wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
+			file, out, wasm, err := toRewrite(c)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			short, err := jumps.Shorten(wasm)
 			if err != nil {
