@@ -316,7 +316,7 @@ func (c *Config) checkPipeline(report failer) {
 			fail(path+".module", badName, "%q cannot be a name", m.Module)
 		case seen[m.Module]:
 			fail(path+".module", "", "%q stands twice", m.Module)
-		case !m.Own() && !builtin && m.Module != carrierModule && m.Module != tracerModule:
+		case !m.Own() && !IsOurs(m.Module):
 			fail(path+".module", Suggestion(m.Module, Builtin), "%q is none of Leash's modules, so it needs a file or a ref", m.Module)
 		case m.Module == tracerModule:
 			fail(path+".module", "", "%q is the name of the module that Leash runs itself where there is a tracing", m.Module)

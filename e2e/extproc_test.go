@@ -238,10 +238,7 @@ func TestRenderedExtProcIsValidForEnvoy(t *testing.T) {
 func TestRequestsInAnotherAPIAreAnsweredByTheEnvoyOfAModuleHost(t *testing.T) {
 	t.Parallel()
 	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	g := prepare(t, policies, ports{}.of(url))
-	socket := socketPath(t)
-	g.serveHost(socket)
-	g.envoy(g.renderExtProc("--host", socket))
+	g := startModuleHost(t, policies, ports{}.of(url))
 	for _, d := range dialects {
 		want := 501
 		if d.name == "chat" || d.name == "responses" {

@@ -102,7 +102,7 @@ func (s *MetricSet) Value(kind MetricKind, name string) uint64 {
 	return m.Value()
 }
 
-// A memoryMetric is a number. What a histogram has been given is not kept.
+// A memoryMetric is a number: of a histogram the last that it was given, which no module can ask for.
 type memoryMetric struct{ value atomic.Uint64 }
 
 func (m *memoryMetric) Add(delta int64)     { m.value.Add(uint64(delta)) } //nolint:gosec // two's complement: a negative delta subtracts
