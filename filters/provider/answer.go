@@ -96,7 +96,7 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	switch {
 	case err != nil:
 		return nil, false, p.unreadable(x, a, err.Error())
-	case !isAnswer(a.format(x), body) && (a.translation != nil || !a.last):
+	case (a.translation != nil || !a.last) && !isAnswer(a.format(x), body):
 		return nil, false, p.unreadable(x, a, "it holds no answer")
 	}
 	p.settle(x, a)
