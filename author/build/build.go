@@ -17,8 +17,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leash-gateway/leash/author/jumps"
 	"github.com/leash-gateway/leash/author/kit"
+	"github.com/leash-gateway/leash/author/optimize"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
@@ -173,7 +173,7 @@ const (
 	SBOMSection = "leash.sbom"
 )
 
-// complete shortens the jumps of the .wasm, puts the sections into it and takes function names out.
+// complete optimizes the .wasm, puts the sections into it and takes function names out.
 func (r *Result) complete(compiled, text []byte, made contents, project map[string][]byte) ([]byte, error) {
 	f, err := wasmfile.Parse(compiled)
 	if err != nil {
@@ -181,8 +181,8 @@ func (r *Result) complete(compiled, text []byte, made contents, project map[stri
 	}
 	_, r.Packages = f.Shares(made.paths()...)
 	wasm := f.Without(func(name string) bool { return name == "name" || strings.HasPrefix(name, "leash.") })
-	if wasm, err = jumps.Shorten(wasm); err != nil {
-		return nil, fmt.Errorf("shorten the jumps of the module: %w", err)
+	if wasm, err = optimize.Module(wasm); err != nil {
+		return nil, fmt.Errorf("optimize the module: %w", err)
 	}
 	if wasm, err = bounded(wasm, r.Manifest); err != nil {
 		return nil, err

@@ -67,6 +67,7 @@ func (r *reader) importType(f *File) {
 	switch kind := r.byte(); kind {
 	case 0: // function: its type
 		r.number()
+		f.ImportedFunctions++
 	case 1: // table
 		r.byte()
 		r.limits()

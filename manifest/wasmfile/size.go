@@ -47,7 +47,7 @@ func (f *File) functions(s Section, paths map[string]string, by map[string]int) 
 	if len(names) == 0 {
 		return
 	}
-	first := uint64(len(f.Imports))
+	first := uint64(f.ImportedFunctions)
 	r := &reader{data: f.data[:s.End], at: s.Body}
 	for i := range r.count() {
 		by[packageOf(names[first+uint64(i)], paths)] += len(r.bytes()) //nolint:gosec // an index

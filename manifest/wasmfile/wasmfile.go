@@ -16,6 +16,8 @@ import (
 type File struct {
 	// Imports are the functions, and whatever else, that it wants of its host, in its own order.
 	Imports []Import
+	// ImportedFunctions is how many of them are functions, which is the number of the first function of its own.
+	ImportedFunctions uint32
 	// Exports are the names that it gives to its host, in its own order.
 	Exports []string
 	// Memory is the first memory that it has; nil if it has none.
@@ -53,6 +55,8 @@ type Section struct {
 // Sections with a meaning here.
 const (
 	Custom        = 0
+	Types         = 1
+	Functions     = 3
 	Code          = 10
 	importSection = 2
 	memorySection = 5
@@ -156,31 +160,38 @@ func (f *File) Kit() bool { return slices.Contains(f.Exports, "leash_kit") }
 
 // Without is the file without the custom sections that drop picks.
 func (f *File) Without(drop func(name string) bool) []byte {
-	out := slices.Clone(magic)
-	for _, s := range f.Sections {
-		if s.ID != Custom || !drop(s.Name) {
-			out = append(out, f.data[s.Start:s.End]...)
+	return f.Rewrite(func(to []byte, s Section) []byte {
+		if s.ID == Custom && drop(s.Name) {
+			return to
 		}
-	}
-	return out
+		return append(to, f.Whole(s)...)
+	})
 }
 
 // Body is what stands in a section.
 func (f *File) Body(s Section) []byte { return f.data[s.Body:s.End] }
 
-// Replace is the file with something else in a section, which is no custom one.
-func (f *File) Replace(s Section, body []byte) []byte {
-	out := append(slices.Clone(f.data[:s.Start]), s.ID)
-	out = append(appendNumber(out, uint64(len(body))), body...)
-	return append(out, f.data[s.End:]...)
+// Whole is a section with its head.
+func (f *File) Whole(s Section) []byte { return f.data[s.Start:s.End] }
+
+// Rewrite is the file with what instead appends for each of its sections, in their order.
+func (f *File) Rewrite(instead func(to []byte, s Section) []byte) []byte {
+	out := append(make([]byte, 0, len(f.data)), magic...)
+	for _, s := range f.Sections {
+		out = instead(out, s)
+	}
+	return out
+}
+
+// AppendSection appends a section.
+func AppendSection(to []byte, id byte, body []byte) []byte {
+	return append(appendNumber(append(to, id), uint64(len(body))), body...)
 }
 
 // AppendCustom appends a custom section to a .wasm.
 func AppendCustom(wasm []byte, name string, content []byte) []byte {
-	body := appendNumber(nil, uint64(len(name)))
-	body = append(append(body, name...), content...)
-	wasm = appendNumber(append(wasm, Custom), uint64(len(body)))
-	return append(wasm, body...)
+	body := append(appendNumber(nil, uint64(len(name))), name...)
+	return AppendSection(wasm, Custom, append(body, content...))
 }
 
 // BoundMemory is the file with a bound on how many pages its memory can grow to: every host keeps to it, because it is
@@ -194,11 +205,16 @@ func (f *File) BoundMemory(pages uint64) ([]byte, error) {
 	case f.Memory.Bounded && f.Memory.Max <= pages:
 		return f.data, nil
 	}
-	for _, s := range f.Sections {
-		if s.ID == memorySection {
-			body := append(appendNumber([]byte{1, 1}, f.Memory.Min), appendNumber(nil, pages)...)
-			return f.Replace(s, body), nil
+	found := false
+	bounded := f.Rewrite(func(to []byte, s Section) []byte {
+		if s.ID != memorySection {
+			return append(to, f.Whole(s)...)
 		}
+		found = true
+		return AppendSection(to, s.ID, append(appendNumber([]byte{1, 1}, f.Memory.Min), appendNumber(nil, pages)...))
+	})
+	if found {
+		return bounded, nil
 	}
 	return nil, errors.New("bound memory: the .wasm imports its memory")
 }

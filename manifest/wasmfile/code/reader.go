@@ -51,6 +51,23 @@ func (r *Reader) U32() uint32 {
 	return uint32(n)
 }
 
+// Signed is a signed LEB128 number of up to 64 bits.
+func (r *Reader) Signed() (n int64) {
+	const sign, more, bits = 0x40, 0x80, 7
+	for shift := 0; shift < 64; shift += bits {
+		b := r.Byte()
+		n |= int64(b&^more) << shift
+		if b&more == 0 {
+			if b&sign != 0 && shift+bits < 64 {
+				n |= -1 << (shift + bits)
+			}
+			return n
+		}
+	}
+	r.Bad = true
+	return 0
+}
+
 // SkipLEB skips a number of any size and sign.
 func (r *Reader) SkipLEB() {
 	for r.Byte()&0x80 != 0 {

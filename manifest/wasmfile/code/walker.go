@@ -2,9 +2,12 @@ package code
 
 // Instructions. https://webassembly.github.io/spec/core/binary/instructions.html
 const (
+	Unreachable  = 0x00
+	Nop          = 0x01
 	Block        = 0x02
 	Loop         = 0x03
 	If           = 0x04
+	Else         = 0x05
 	End          = 0x0b
 	Br           = 0x0c
 	BrIf         = 0x0d
@@ -12,10 +15,19 @@ const (
 	Return       = 0x0f
 	Call         = 0x10
 	CallIndirect = 0x11
+	Drop         = 0x1a
+	Select       = 0x1b
 	LocalGet     = 0x20
 	LocalSet     = 0x21
+	LocalTee     = 0x22
+	GlobalGet    = 0x23
+	GlobalSet    = 0x24
 	I32Const     = 0x41
+	I64Const     = 0x42
 	I32Eqz       = 0x45
+	I64Add       = 0x7c
+	I32WrapI64   = 0xa7
+	I64ExtendI32 = 0xad // i64.extend_i32_u
 	RefFunc      = 0xd2
 	Bulk         = 0xfc // and a number that says which
 	Vector       = 0xfd // likewise
@@ -123,7 +135,7 @@ func (w *Walker) Skip(op byte) {
 		w.SkipLEB()
 	case op == 0x1c: // select with types
 		w.Take(w.U32())
-	case op == I32Const || op == 0x42:
+	case op == I32Const || op == I64Const:
 		w.SkipLEB()
 	case op == 0x43:
 		w.Take(4)
@@ -133,7 +145,7 @@ func (w *Walker) Skip(op byte) {
 		w.skipBulk()
 	case op == Vector:
 		w.skipVector()
-	case op <= 0x01 || op == 0x05 || op == End || op == Return || op == 0x1a || op == 0x1b || 0x45 <= op && op <= 0xc4 || op == 0xd1:
+	case op <= Nop || op == Else || op == End || op == Return || op == Drop || op == Select || 0x45 <= op && op <= 0xc4 || op == 0xd1:
 	default:
 		w.Bad = true
 	}

@@ -4,24 +4,18 @@ import "github.com/leash-gateway/leash/manifest/wasmfile/code"
 
 // The instructions that are written besides those of package code.
 const (
-	opGlobalGet = 0x23
-	opGlobalSet = 0x24
-	opDrop      = 0x1a
-	opLocalTee  = 0x22
-	opI64Const  = 0x42
-
 	i32LtS    = 0x48
 	i64Ne     = 0x52
 	i64LtS    = 0x53
 	i32Add    = 0x6a
 	i32And    = 0x71
 	i32ShU    = 0x76
-	i64Add    = 0x7c
+	i64Add    = code.I64Add
 	i64Sub    = 0x7d
 	i64And    = 0x83
-	i32Wrap   = 0xa7
-	i64Signed = 0xac // of an i32
-	i64Of     = 0xad // of an i32 without sign
+	i32Wrap   = code.I32WrapI64
+	i64Signed = 0xac              // of an i32
+	i64Of     = code.I64ExtendI32 // of an i32 without sign
 
 	i32, i64, empty = 0x7f, 0x7e, code.NoResult // types
 )
@@ -41,7 +35,7 @@ const (
 func i32Const(to []byte, n int32) []byte { return code.Signed(append(to, code.I32Const), int64(n)) }
 
 // i64Const appends the instruction that pushes n.
-func i64Const(to []byte, n int64) []byte { return code.Signed(append(to, opI64Const), n) }
+func i64Const(to []byte, n int64) []byte { return code.Signed(append(to, code.I64Const), n) }
 
 // code rewrites the bodies of functions and adds those of charge and settle.
 func (m *module) code(r *code.Reader) []byte {
@@ -69,17 +63,17 @@ func (m *module) code(r *code.Reader) []byte {
 // chargeBody is (func (param $n i32) (result i32) left -= n>>6; if left is exhausted { settle }; return n).
 func (m *module) chargeBody() []byte {
 	const noLocals, n = 0, 0
-	out := code.U32(append([]byte{noLocals}, opGlobalGet), m.left)
+	out := code.U32(append([]byte{noLocals}, code.GlobalGet), m.left)
 	out = append(i32Const(append(out, code.LocalGet, n), bytesPerUnit), i32ShU, i64Of, i64Sub)
-	out = code.U32(append(out, opGlobalSet), m.left)
-	out = m.settleIfExhausted(code.U32(append(out, opGlobalGet), m.left))
+	out = code.U32(append(out, code.GlobalSet), m.left)
+	out = m.settleIfExhausted(code.U32(append(out, code.GlobalGet), m.left))
 	return append(out, code.LocalGet, n, code.End)
 }
 
 // settleBody is (func if fuel < 0 { ask; fuel = Step }; if depth < 0 { ask }).
 func (m *module) settleBody() []byte {
 	const noLocals = 0
-	left := func(out []byte) []byte { return code.U32(append(out, opGlobalGet), m.left) }
+	left := func(out []byte) []byte { return code.U32(append(out, code.GlobalGet), m.left) }
 	ask := func(out []byte, why int32) []byte {
 		return code.U32(append(i32Const(out, why), code.Call), m.importedFuncs)
 	}
@@ -87,7 +81,7 @@ func (m *module) settleBody() []byte {
 	out = ask(out, OutOfFuel)
 	out = append(left(left(out)), i32Wrap, i64Signed, i64Sub)
 	out = append(i64Const(out, Step), i64Add)
-	out = append(code.U32(append(out, opGlobalSet), m.left), code.End)
+	out = append(code.U32(append(out, code.GlobalSet), m.left), code.End)
 	out = append(i64Const(left(out), 0), i64LtS, code.If, empty)
 	return append(ask(out, TooDeep), code.End, code.End)
 }
@@ -101,25 +95,25 @@ func (m *module) settleIfExhausted(out []byte) []byte {
 
 // deeper is left -= one call and one unit; if left is exhausted { settle }. local is one that it may use.
 func (m *module) deeper(out []byte, local uint32) []byte {
-	out = append(i64Const(code.U32(append(out, opGlobalGet), m.left), counted), i64Sub)
-	out = code.U32(append(out, opLocalTee), local)
-	out = code.U32(append(out, opGlobalSet), m.left)
+	out = append(i64Const(code.U32(append(out, code.GlobalGet), m.left), counted), i64Sub)
+	out = code.U32(append(out, code.LocalTee), local)
+	out = code.U32(append(out, code.GlobalSet), m.left)
 	return m.settleIfExhausted(code.U32(append(out, code.LocalGet), local))
 }
 
 // shallower is left += one call.
 func (m *module) shallower(out []byte) []byte {
-	out = append(i64Const(code.U32(append(out, opGlobalGet), m.left), oneDeeper), i64Add)
-	return code.U32(append(out, opGlobalSet), m.left)
+	out = append(i64Const(code.U32(append(out, code.GlobalGet), m.left), oneDeeper), i64Add)
+	return code.U32(append(out, code.GlobalSet), m.left)
 }
 
 // count is local += 1; if local % rounds == 0 { charge as many }.
 func (m *module) count(out []byte, local uint32) []byte {
 	out = append(i32Const(code.U32(append(out, code.LocalGet), local), 1), i32Add)
-	out = code.U32(append(out, opLocalTee), local)
+	out = code.U32(append(out, code.LocalTee), local)
 	out = append(i32Const(out, rounds-1), i32And, code.I32Eqz, code.If, empty)
 	out = code.U32(append(i32Const(out, rounds<<bytesPerUnit), code.Call), m.charge)
-	return append(out, opDrop, code.End)
+	return append(out, code.Drop, code.End)
 }
 
 // function rewrites one. What calls others becomes

@@ -1,0 +1,139 @@
+package optimize
+
+import (
+	"slices"
+
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
+)
+
+// A function is one of the module's, its jumps shortened.
+type function struct {
+	locals []byte
+	code   []instruction
+	// dispatches says that it jumps as Go's compiler jumps.
+	dispatches bool
+}
+
+// An instruction is one with what follows it.
+type instruction struct {
+	op byte
+	// bytes are how it is written; none if it is left out.
+	bytes []byte
+	// unlikely says of an if or br_if that its condition hardly ever holds.
+	unlikely bool
+	// end is, of a block, loop or if, where in the function its end stands.
+	end int
+}
+
+// is says whether it is that one, and its first operand, which is not negative.
+func (in *instruction) is(op byte, operand uint32) bool {
+	if in.op != op || len(in.bytes) == 0 {
+		return false
+	}
+	r := code.Reader{Data: in.bytes[1:]}
+	return r.U32() == operand
+}
+
+// operand is the first of them, unsigned.
+func (in *instruction) operand() uint32 {
+	r := code.Reader{Data: in.bytes[1:]}
+	return r.U32()
+}
+
+// constant is a signed operand.
+func (in *instruction) constant() int64 {
+	r := code.Reader{Data: in.bytes[1:]}
+	return r.Signed()
+}
+
+// read reads the body of a function. Where a jump of Go's only leads further on it goes there directly, and the head asks first whether the function has
+// just been called, before it looks into the table.
+func read(body []byte) (f function, ok bool) {
+	r := code.Reader{Data: body}
+	for groups := r.U32(); groups > 0 && !r.Bad; groups-- {
+		r.U32()
+		r.Byte()
+	}
+	f.locals = r.Since(body)
+	f.code = make([]instruction, 0, len(body)/2)
+	add := func(op byte, bytes []byte) { f.code = append(f.code, instruction{op: op, bytes: bytes}) }
+	var open []int
+	for w := (code.Walker{Reader: r}); ; {
+		op, last := w.Next()
+		switch op {
+		case code.Block, code.Loop, code.If:
+			open = append(open, len(f.code))
+		case code.End:
+			if last {
+				add(op, []byte{op})
+				return f, !w.Bad && w.Empty()
+			}
+			f.code[open[len(open)-1]].end = len(f.code)
+			open = open[:len(open)-1]
+		case code.Br:
+			if block, ok := w.Forward(w.Peek()); ok {
+				w.Skip(op)
+				add(op, code.U32([]byte{op}, block))
+				continue
+			}
+		case code.BrTable:
+			// What stands before it is local.get variable.
+			if variable, first, ok := w.Dispatch(); ok {
+				f.dispatches = true
+				add(code.I32Eqz, []byte{code.I32Eqz})
+				add(code.BrIf, code.U32([]byte{code.BrIf}, first))
+				add(code.LocalGet, code.U32([]byte{code.LocalGet}, variable))
+			}
+		}
+		w.Skip(op)
+		if w.Bad {
+			return f, false
+		}
+		add(op, w.Instruction())
+	}
+}
+
+// text is the body as it is written, and where in it the instructions stand that hardly ever jump.
+func (f *function) text() (body []byte, unlikely []uint32) {
+	body = slices.Clone(f.locals)
+	for _, in := range f.code {
+		if in.unlikely {
+			unlikely = append(unlikely, uint32(len(body))) //nolint:gosec // part of a module
+		}
+		body = append(body, in.bytes...)
+	}
+	return body, unlikely
+}
+
+// unloop makes blocks of loops that nothing goes back to the head of: what is known before a loop is forgotten at its head.
+func (f *function) unloop() {
+	var open []int
+	again := map[int]bool{}
+	jump := func(label uint32) {
+		if uint64(label) < uint64(len(open)) {
+			again[open[len(open)-1-int(label)]] = true
+		}
+	}
+	for i := range f.code {
+		in := &f.code[i]
+		switch in.op {
+		case code.Block, code.Loop, code.If:
+			open = append(open, i)
+		case code.End:
+			if len(open) == 0 {
+				break
+			}
+			if head := open[len(open)-1]; f.code[head].op == code.Loop && !again[head] {
+				f.code[head].op, f.code[head].bytes = code.Block, append([]byte{code.Block}, f.code[head].bytes[1:]...)
+			}
+			open = open[:len(open)-1]
+		case code.Br, code.BrIf:
+			jump(in.operand())
+		case code.BrTable:
+			r := code.Reader{Data: in.bytes[1:]}
+			for n := uint64(r.U32()) + 1; n > 0; n-- {
+				jump(r.U32())
+			}
+		}
+	}
+}
