@@ -79,6 +79,10 @@ func hostIncrementMetric(id uint32, by int64) status
 //go:wasmimport env proxy_record_metric
 func hostRecordMetric(id uint32, value uint64) status
 
+//go:wasmimport wasi_snapshot_preview1 clock_time_get
+//go:noescape
+func hostClock(id uint32, precision uint64, nanoseconds unsafe.Pointer) status
+
 type (
 	status    uint32
 	buffer    uint32
@@ -101,6 +105,9 @@ const (
 
 	requestStream  side = 0
 	responseStream side = 1
+
+	// realTime is the clock that counts from 1970.
+	realTime = 0
 )
 
 // String names a status as the specification does.
