@@ -72,7 +72,7 @@ func (f *function) fold(narrowed int, access *instruction) {
 	if offset >= maxOffset {
 		return
 	}
-	access.bytes = code.U32(append([]byte{access.op}, alignment...), uint32(offset))
+	access.bytes = code.U32(append([]byte{access.op}, alignment...), uint32(offset)) //nolint:gosec // less than maxOffset
 	for i := narrowed - 3; i <= narrowed; i++ {
 		f.code[i].bytes = nil
 	}
