@@ -57,19 +57,14 @@ func read(body []byte) (f function, ok bool) {
 	f.locals = r.Since(body)
 	f.code = make([]instruction, 0, len(body)/2)
 	add := func(op byte, bytes []byte) { f.code = append(f.code, instruction{op: op, bytes: bytes}) }
-	var open []int
 	for w := (code.Walker{Reader: r}); ; {
 		op, last := w.Next()
+		if last {
+			add(op, []byte{op})
+			f.pair()
+			return f, !w.Bad && w.Empty()
+		}
 		switch op {
-		case code.Block, code.Loop, code.If:
-			open = append(open, len(f.code))
-		case code.End:
-			if last {
-				add(op, []byte{op})
-				return f, !w.Bad && w.Empty()
-			}
-			f.code[open[len(open)-1]].end = len(f.code)
-			open = open[:len(open)-1]
 		case code.Br:
 			if block, ok := w.Forward(w.Peek()); ok {
 				w.Skip(op)
@@ -90,6 +85,22 @@ func read(body []byte) (f function, ok bool) {
 			return f, false
 		}
 		add(op, w.Instruction())
+	}
+}
+
+// pair finds the ends of blocks, loops and ifs.
+func (f *function) pair() {
+	var open []int
+	for i := range f.code {
+		switch f.code[i].op {
+		case code.Block, code.Loop, code.If:
+			open = append(open, i)
+		case code.End:
+			if len(open) > 0 {
+				f.code[open[len(open)-1]].end = i
+				open = open[:len(open)-1]
+			}
+		}
 	}
 }
 

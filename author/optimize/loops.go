@@ -1,0 +1,412 @@
+package optimize
+
+import (
+	"slices"
+
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
+)
+
+// structure makes loops of jumps back that go to the function's head and through its table. A loop begins behind the block whose end is jumped to, and ends behind the
+// last of these jumps; blocks that end in it begin in it too. What jumps into the midst of it, as Go's compiler likes to begin a loop with its condition,
+// which stands at the end, goes to its head, which leads on by the variable. Loops with calls stay as they are: calls take longer than the jump, a goroutine may be resumed behind each, and
+// engines make several copies of what is in a loop.
+//
+// It does nothing where something is not as Go's compiler makes it.
+func (f *function) structure() {
+	s := structurer{f: f}
+	if s.read() && s.jumps() {
+		s.nest()
+		if text, ok := s.write(); ok {
+			f.code = text
+			f.pair()
+		}
+	}
+}
+
+// structurer is what is known of a function. What is called a place is one in its code, and where a construct is meant it is that of its beginning.
+type structurer struct {
+	f        *function
+	head     int // the place of the loop
+	table    int // and of its br_table
+	variable uint32
+	blocks   []int           // the places of the blocks that the loop begins with, the outermost first
+	numbers  []int           // by the number that the variable holds: the block at whose end it goes on
+	targets  map[int][]int   // by the place of a br, br_if or br_table: the constructs that its labels mean; -1 is the function
+	owner    map[int]*region // by the block: the innermost loop that it ends in; none: the function
+	regions  []*region       // that are to be loops, as they begin
+}
+
+// A region is a part of the function that is to be a loop.
+type region struct {
+	block       int // at whose end it begins
+	number      int // that the variable holds where it is jumped to
+	start, stop int // the places of its first instruction, and of the first behind it
+	parent      *region
+	entered     bool // something jumps into the midst of it
+}
+
+func (r *region) has(place int) bool { return r.start <= place && place < r.stop }
+
+// within says whether the region is another one or in it; each is in the function, nil.
+func (r *region) within(outer *region) bool {
+	for ; r != outer; r = r.parent {
+		if r == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// read finds the constructs, and what the head of the function is made of.
+func (s *structurer) read() bool {
+	s.targets, s.head, s.table = map[int][]int{}, -1, -1
+	var open []int
+	label := func(n uint32) int {
+		if uint64(n) < uint64(len(open)) {
+			return open[len(open)-1-int(n)]
+		}
+		return -1
+	}
+	for i := range s.f.code {
+		switch in := &s.f.code[i]; in.op {
+		case code.Block, code.Loop, code.If:
+			open = append(open, i)
+		case code.End:
+			if len(open) > 0 {
+				open = open[:len(open)-1]
+			}
+		case code.Br, code.BrIf:
+			s.targets[i] = []int{label(in.operand())}
+		case code.BrTable:
+			if s.table >= 0 {
+				return false
+			}
+			s.table = i
+			r := code.Reader{Data: in.bytes[1:]}
+			for n := uint64(r.U32()) + 1; n > 0 && !r.Bad; n-- {
+				s.targets[i] = append(s.targets[i], label(r.U32()))
+			}
+		}
+	}
+	return s.readHead()
+}
+
+// readHead reads what the function begins with: loop, blocks, local.get variable, i32.eqz, br_if, local.get variable, br_table.
+func (s *structurer) readHead() bool {
+	i := s.table - 4
+	if i < 0 || s.f.code[i].op != code.LocalGet || s.f.code[i+1].op != code.I32Eqz || s.f.code[i+2].op != code.BrIf {
+		return false
+	}
+	s.variable = s.f.code[i].operand()
+	for i--; i >= 0 && s.f.code[i].op == code.Block; i-- {
+		s.blocks = append(s.blocks, i)
+	}
+	slices.Reverse(s.blocks)
+	if i < 0 || s.f.code[i].op != code.Loop {
+		return false
+	}
+	s.head, s.numbers = i, s.targets[s.table]
+	for i := range s.f.code {
+		if in := &s.f.code[i]; in.is(code.LocalGet, s.variable) && i != s.table-1 && i != s.table-4 || in.is(code.LocalTee, s.variable) {
+			return false
+		}
+	}
+	return len(s.blocks) > 0
+}
+
+// isBlock says whether a construct is one of the blocks at the head.
+func (s *structurer) isBlock(construct int) bool { return s.head < construct && construct < s.table }
+
+// end is the place behind which a block goes on.
+func (s *structurer) end(construct int) int { return s.f.code[construct].end }
+
+// number is what the variable holds at a br, as the instructions ahead of it have set it; -1 if they do not.
+func (s *structurer) number(br int) int {
+	if br < 2 || s.f.code[br-2].op != code.I32Const || !s.f.code[br-1].is(code.LocalSet, s.variable) {
+		return -1
+	}
+	if n := s.f.code[br-2].constant(); 0 <= n && n < int64(len(s.numbers)) {
+		return int(n)
+	}
+	return -1
+}
+
+// jumps finds the jumps back and makes a region of each place that is jumped to.
+func (s *structurer) jumps() bool {
+	by := map[int]*region{}
+	for i := range s.f.code {
+		if s.f.code[i].op != code.Br && s.f.code[i].op != code.BrIf || s.targets[i][0] != s.head {
+			continue
+		}
+		n := s.number(i)
+		if n < 0 || s.f.code[i].op != code.Br || !s.isBlock(s.numbers[n]) || s.end(s.numbers[n]) > i {
+			return false
+		}
+		block := s.numbers[n]
+		r := by[block]
+		if r == nil {
+			r = &region{block: block, number: n, start: s.end(block) + 1}
+			by[block] = r
+			s.regions = append(s.regions, r)
+		}
+		r.stop = s.behind(i, r.start)
+	}
+	s.regions = slices.DeleteFunc(s.regions, s.calls)
+	slices.SortFunc(s.regions, func(a, b *region) int { return a.start - b.start })
+	return len(s.regions) > 0
+}
+
+// calls says whether a region has calls, other than those behind an if, which make the stack larger or panic.
+func (s *structurer) calls(r *region) bool {
+	for i := r.start; i < r.stop; i++ {
+		switch s.f.code[i].op {
+		case code.If:
+			i = s.end(i)
+		case code.Call, code.CallIndirect:
+			return true
+		}
+	}
+	return false
+}
+
+// behind is the first place behind an instruction that is in no construct which has begun since start.
+func (s *structurer) behind(i, start int) int {
+	stop := i + 1
+	for j := start; j < i; j++ {
+		switch s.f.code[j].op {
+		case code.Block, code.Loop, code.If:
+			if s.end(j) > i {
+				return s.end(j) + 1
+			}
+			j = s.end(j)
+		}
+	}
+	return stop
+}
+
+// nest puts the regions into each other, and finds whose the blocks are.
+func (s *structurer) nest() {
+	for again := true; again; {
+		again = false
+		for i, r := range s.regions {
+			for _, inner := range s.regions[i+1:] {
+				if inner.start < r.stop && r.stop < inner.stop {
+					r.stop, again = inner.stop, true
+				}
+			}
+		}
+	}
+	for i, r := range s.regions {
+		for _, outer := range s.regions[:i] {
+			if outer.has(r.start) {
+				r.parent = outer // the last is the innermost
+			}
+		}
+	}
+	s.owner = map[int]*region{}
+	for _, block := range s.blocks {
+		s.owner[block] = s.at(s.end(block))
+	}
+	for i, in := range s.f.code {
+		if in.op != code.Br && in.op != code.BrIf {
+			continue
+		}
+		to := s.targets[i][0]
+		if to == s.head {
+			to = s.numbers[s.number(i)]
+		}
+		if s.isBlock(to) {
+			for r := s.owner[to]; r != nil && !r.has(i); r = r.parent {
+				r.entered = true
+			}
+		}
+	}
+}
+
+// at is the innermost region that has a place.
+func (s *structurer) at(place int) (innermost *region) {
+	for _, r := range s.regions {
+		if r.has(place) {
+			innermost = r
+		}
+	}
+	return innermost
+}
+
+// toward is the block at whose end what is in a region, or the function, goes on that means to go on at the end of another one: that of the region which has it.
+func (s *structurer) toward(block int, in *region) int {
+	for r := s.owner[block]; r != in; r = r.parent {
+		if r == nil {
+			return -1 // it is not in there
+		}
+		block = r.block
+	}
+	return block
+}
+
+// A draft is an instruction that is to be written; what its labels mean is known, but not yet how they are counted.
+type draft struct {
+	instruction
+	construct int   // that begins here
+	targets   []int // that its labels mean
+}
+
+// write writes the function anew; ok says whether every jump arrives where it should.
+func (s *structurer) write() (text []instruction, ok bool) {
+	w := writer{structurer: s}
+	for i, in := range s.f.code {
+		for _, r := range slices.Backward(s.regions) {
+			if r.stop == i {
+				w.add(code.End)
+			}
+		}
+		switch {
+		case i == s.table:
+			w.branch(in, s.led(nil))
+		case s.isBlock(i) && in.op == code.Block:
+			if s.owner[i] == nil {
+				w.begin(in, i)
+			}
+		case in.op == code.Block || in.op == code.Loop || in.op == code.If:
+			w.begin(in, i)
+		case in.op == code.Br || in.op == code.BrIf:
+			target, arrives := s.target(i)
+			if !arrives {
+				return nil, false
+			}
+			w.branch(in, []int{target})
+		case in.op == code.End:
+			w.end(i)
+		default:
+			w.drafts = append(w.drafts, draft{instruction: in})
+		}
+	}
+	return w.text(), true
+}
+
+// fallsThrough is a label that means to go on here.
+const fallsThrough = -2
+
+// loopOf is the construct that a region becomes.
+func (s *structurer) loopOf(r *region) int { return fallsThrough - 1 - slices.Index(s.regions, r) }
+
+// target is where a br or br_if is to go, and whether it arrives where it went.
+func (s *structurer) target(br int) (construct int, arrives bool) {
+	to, number := s.targets[br][0], s.number(br)
+	if to == s.head {
+		to = s.numbers[number]
+		for r := s.at(br); r != nil; r = r.parent {
+			if r.block == to {
+				return s.loopOf(r), true
+			}
+		}
+		return s.head, true
+	}
+	if !s.isBlock(to) {
+		return to, true
+	}
+	in := s.at(br)
+	for ; !s.owner[to].within(in); in = in.parent {
+	}
+	construct = s.toward(to, in)
+	if br == s.table-2 {
+		number = 0 // as the variable holds when the function is called
+	}
+	return construct, construct == to || number >= 0 && s.numbers[number] == to
+}
+
+// led are the labels of the table by the number that the variable holds, in a region or the function.
+func (s *structurer) led(in *region) []int {
+	labels := slices.Clone(s.numbers)
+	for i, construct := range labels {
+		if s.isBlock(construct) {
+			if labels[i] = s.toward(construct, in); labels[i] < 0 {
+				labels[i] = fallsThrough
+			}
+		} else if in != nil {
+			labels[i] = fallsThrough
+		}
+	}
+	return labels
+}
+
+// writer collects the drafts.
+type writer struct {
+	*structurer
+	drafts []draft
+}
+
+func (w *writer) add(op byte, operands ...byte) {
+	w.drafts = append(w.drafts, draft{instruction: instruction{op: op, bytes: append([]byte{op}, operands...)}, construct: fallsThrough})
+}
+
+func (w *writer) begin(in instruction, construct int) {
+	w.drafts = append(w.drafts, draft{instruction: in, construct: construct})
+}
+
+func (w *writer) branch(in instruction, targets []int) {
+	w.drafts = append(w.drafts, draft{instruction: in, targets: targets})
+}
+
+func (w *writer) operand(op byte, n int64) {
+	w.drafts = append(w.drafts, draft{instruction: instruction{op: op, bytes: code.Signed([]byte{op}, n)}})
+}
+
+// end writes the end at a place, and the beginning of the region behind it, if one begins there.
+func (w *writer) end(place int) {
+	i := slices.IndexFunc(w.regions, func(r *region) bool { return r.start == place+1 })
+	w.add(code.End)
+	if i < 0 {
+		return
+	}
+	const i32Ne = 0x47
+	r := w.regions[i]
+	w.begin(instruction{op: code.Loop, bytes: []byte{code.Loop, code.NoResult}}, w.loopOf(r))
+	inside := slices.DeleteFunc(slices.Clone(w.blocks), func(block int) bool { return w.owner[block] != r })
+	for _, block := range inside { // as at the head: the last to end is the first to begin
+		w.begin(w.f.code[block], block)
+	}
+	if r.entered { // who comes from above has jumped to what is above at last, so the variable means nothing in here
+		variable := code.U32(nil, w.variable)
+		w.add(code.LocalGet, variable...)
+		w.operand(code.I32Const, int64(r.number))
+		w.add(i32Ne)
+		w.begin(instruction{op: code.If, bytes: []byte{code.If, code.NoResult}, unlikely: true}, fallsThrough)
+		w.add(code.LocalGet, variable...)
+		w.branch(instruction{op: code.BrTable}, w.led(r))
+		w.add(code.End)
+	}
+}
+
+// text counts the labels.
+func (w *writer) text() []instruction {
+	var open []int
+	label := func(construct int) uint32 {
+		for i, c := range slices.Backward(open) {
+			if c == construct {
+				return uint32(len(open) - 1 - i) //nolint:gosec // part of a module
+			}
+		}
+		return uint32(len(open)) //nolint:gosec // the function
+	}
+	out := make([]instruction, 0, len(w.drafts))
+	for _, d := range w.drafts {
+		switch d.op {
+		case code.Block, code.Loop, code.If:
+			open = append(open, d.construct)
+		case code.End:
+			if len(open) > 0 {
+				open = open[:len(open)-1]
+			}
+		case code.Br, code.BrIf:
+			d.bytes = code.U32([]byte{d.op}, label(d.targets[0]))
+		case code.BrTable:
+			d.bytes = code.U32([]byte{d.op}, uint32(len(d.targets)-1)) //nolint:gosec // part of a module
+			for _, target := range d.targets {
+				d.bytes = code.U32(d.bytes, label(target))
+			}
+		}
+		out = append(out, d.instruction)
+	}
+	return out
+}
