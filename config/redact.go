@@ -10,8 +10,15 @@ import (
 // hidden stands where a secret was.
 const hidden = "[hidden]"
 
-// minSecret is the length, in bytes, below which hiding a value would garble texts more than it protects.
-const minSecret = 6
+// MinSecret is the length, in bytes, below which hiding a value would garble texts more than it protects.
+const MinSecret = 6
+
+const (
+	// Redacted stands in a provider's error where that repeats the credential that the request was sent with.
+	Redacted = "[redacted]"
+	// WithheldError stands in the place of a provider's error that cannot be looked through for the credential.
+	WithheldError = `{"type":"error","error":{"type":"api_error","message":"the provider's error is encoded though it was asked for plain, and is not passed on"}}`
+)
 
 // revealing are lines that hold, or seem to hold, a secret themselves, or a URL with a password. Such a line is not
 // quoted, whatever the error on it is about.
@@ -49,7 +56,7 @@ func (d *decoder) redact(c *Config) {
 		case !variableName.MatchString(key.Env):
 			secrets = append(secrets, key.Env) // the key itself, in the place of its variable's name
 		default:
-			if value, _ := d.env(key.Env); len(value) >= minSecret {
+			if value, _ := d.env(key.Env); len(value) >= MinSecret {
 				secrets = append(secrets, value)
 			}
 		}

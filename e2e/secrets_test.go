@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,15 +25,24 @@ func testPlantedKey(t *testing.T, g *gateway, provider *mock.Provider) {
 	g.chat("say: hi")
 	provider.SetFaults(mock.Behavior{Status: 401}) // OpenAI's own error repeats a part of the key
 	failed := g.chat("say: hi")
-	places := map[string]string{
-		"the answer of a failed request": failed.Body,
-		"the metrics":                    get(t, g.Control+"/metrics").Body,
-		"Envoy's config_dump":            get(t, g.Admin+"/config_dump?include_eds").Body,
-		"Envoy's statistics":             get(t, g.Admin+"/stats").Body,
-		"Envoy's clusters":               get(t, g.Admin+"/clusters").Body,
-		"standard error":                 g.stderr(),
-		"the rendered bootstrap":         render(t, g),
+	rendered := render(t, g)
+	wantPlantedNowhere(t, g, map[string]string{"the answer of a failed request": failed.Body, "the rendered bootstrap": rendered})
+	if !strings.Contains(rendered, "LEASH_TEST_KEY") {
+		t.Error("the rendered bootstrap does not refer to the environment variable of the key")
 	}
+}
+
+// wantPlantedNowhere fails where a key stands in what the gateway tells, or in the texts.
+func wantPlantedNowhere(t testing.TB, g *gateway, texts map[string]string) {
+	t.Helper()
+	places := map[string]string{
+		"the metrics":         get(t, g.Control+"/metrics").Body,
+		"Envoy's config_dump": get(t, g.Admin+"/config_dump?include_eds").Body,
+		"Envoy's statistics":  get(t, g.Admin+"/stats").Body,
+		"Envoy's clusters":    get(t, g.Admin+"/clusters").Body,
+		"standard error":      g.stderr(),
+	}
+	maps.Copy(places, texts)
 	g.mu.Lock()
 	places["the access log"] = strings.Join(g.lines, "\n")
 	g.mu.Unlock()
@@ -41,9 +53,47 @@ func testPlantedKey(t *testing.T, g *gateway, provider *mock.Provider) {
 			}
 		}
 	}
-	if !strings.Contains(places["the rendered bootstrap"], "LEASH_TEST_KEY") {
-		t.Error("the rendered bootstrap does not refer to the environment variable of the key")
-	}
+}
+
+// TestAProviderThatRepeatsTheKeyDoesNotTellIt has a provider whose errors are those of OpenAI, but for the stars in the key.
+func TestAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		encoding := ""
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			key := r.Header.Get("Authorization")
+			if key != "Bearer "+upstreamKey {
+				t.Errorf("the provider is sent the key %q", key)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("X-Asked-With", key)
+			if encoding != "" {
+				w.Header().Set("Content-Encoding", encoding)
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"error":{"message":"Incorrect API key provided: `+strings.TrimPrefix(key, "Bearer ")+`.","code":"invalid_api_key"}}`)
+		}))
+		t.Cleanup(server.Close)
+		g := start(t, policies, p.of(server.URL+"/v1"))
+		asIs := g.request(chatBody("hi", false))
+		asIs.Header.Set("Accept-Encoding", "gzip")
+		translated := g.request(`{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
+		translated.URL.Path = "/v1/messages"
+		for name, r := range map[string]*http.Request{"passed on": asIs, "translated": translated} {
+			a := do(t, r)
+			if a.Status != 401 || !strings.Contains(a.Body, "Incorrect API key provided: [redacted].") {
+				t.Errorf("%s: got %d %s", name, a.Status, a.Body)
+			}
+			if told := a.Header.Get("X-Asked-With"); told != "Bearer [redacted]" {
+				t.Errorf("%s: a header says %q", name, told)
+			}
+		}
+		encoding = "br"
+		if a := g.chat("hi"); a.Status != 401 || strings.Contains(a.Body, upstreamKey) || !strings.Contains(a.Body, "is not passed on") {
+			t.Errorf("an encoded error: got %d %s", a.Status, a.Body)
+		}
+		wantPlantedNowhere(t, g, nil)
+	})
 }
 
 // render runs `leash render` with the key in its environment.

@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	_ "embed"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -8,11 +10,14 @@ import (
 	aws "github.com/envoyproxy/go-control-plane/envoy/extensions/common/aws/v3"
 	signing "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/aws_request_signing/v3"
 	injector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/credential_injector/v3"
+	lua "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	codec "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	generic "github.com/envoyproxy/go-control-plane/envoy/extensions/http/injected_credentials/generic/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // Envoy itself puts the provider's key into each request, or signs it, behind all modules: none of them ever sees a key.
@@ -30,7 +35,7 @@ func (t *translation) upstreamFilters(name string) []*hcm.HttpFilter {
 			ServiceName: auth.SigV4, Region: t.c.Providers[name].Region, CredentialProvider: t.accessKey(name),
 			// Besides host and date. All else is what a proxy on the way may change.
 			MatchIncludedHeaders: []*matcher.StringMatcher{{MatchPattern: &matcher.StringMatcher_Exact{Exact: "content-type"}}},
-		}))
+		}), withoutCredential("x-amz-security-token", ""))
 	case t.hasKey(name):
 		secret := &tls.SdsSecretConfig{Name: secretName(name)}
 		if !t.o.Static {
@@ -44,9 +49,22 @@ func (t *translation) upstreamFilters(name string) []*hcm.HttpFilter {
 					Credential: secret, Header: auth.Header, HeaderValuePrefix: auth.Prefix,
 				}),
 			},
-		}))
+		}), withoutCredential(auth.Header, auth.Prefix))
 	}
 	return append(filters, httpFilter("envoy.filters.http.upstream_codec", &codec.UpstreamCodec{}))
+}
+
+//go:embed credential.lua
+var credentialScript string
+
+// withoutCredential takes out of errors the credential that stands in a header behind a prefix. It is a script because nothing else but the
+// filters in front of it may see that (docs/decisions/131-errors-without-credentials.md).
+func withoutCredential(header, prefix string) *hcm.HttpFilter {
+	set := fmt.Sprintf("local header, prefix, shortest = %q, %q, %d\nlocal redacted, withheld = %q, %q\n",
+		header, prefix, config.MinSecret, config.Redacted, config.WithheldError)
+	return httpFilter("envoy.filters.http.lua", &lua.Lua{
+		DefaultSourceCode: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: set + credentialScript}},
+	})
 }
 
 func (t *translation) hasKey(name string) bool {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,8 @@ import (
 type proof interface {
 	// prove puts it in. It is false where there is none yet.
 	prove(r *http.Request, body []byte) bool
+	// credential is what it has put into a request that nobody else may see.
+	credential(r *http.Request) string
 	// ofBody says that it is of the body too, which therefore must be there in whole.
 	ofBody() bool
 	// renew replaces the secret.
@@ -28,7 +31,11 @@ var noProof = newReply(http.StatusServiceUnavailable, "server_error", "api_error
 
 // prove shows the provider who asks. It is false where that cannot be done yet.
 func (p *provider) prove(r *http.Request, body []byte) bool {
-	return p.proof == nil || p.proof.prove(r, body)
+	if p.proof == nil {
+		return true
+	}
+	delete(r.Header, "accept-encoding") // an error must be plain to be looked through
+	return p.proof.prove(r, body)
 }
 
 // newProof is that of a provider; nil where it has none, or the mock answers in its place.
@@ -74,6 +81,10 @@ func (k *key) prove(r *http.Request, _ []byte) bool {
 
 func (*key) ofBody() bool { return false }
 
+func (k *key) credential(r *http.Request) string {
+	return strings.TrimPrefix(r.Header[k.header][0], k.prefix)
+}
+
 // A signature is one of Amazon's, of the whole request.
 type signature struct {
 	mu     sync.Mutex
@@ -84,6 +95,15 @@ type signature struct {
 func (s *signature) renew(config.SecretValue) {}
 
 func (*signature) ofBody() bool { return true }
+
+// credential is the token of a session: a key is in no request.
+func (*signature) credential(r *http.Request) string {
+	token := r.Header["x-amz-security-token"]
+	if len(token) == 0 {
+		return ""
+	}
+	return token[0]
+}
 
 func (s *signature) prove(r *http.Request, body []byte) bool {
 	signed := sigv4.Request{

@@ -23,6 +23,7 @@ type provider struct {
 	transport *http.Transport
 	counts    *upstreamCounts
 	propagate bool  // passes the trace context on
+	largest   int64 // bytes of an error
 	most      int64 // requests that may be under way; 0: any number
 	underWay  atomic.Int64
 	budget    config.Budget // of those that are sent once more
@@ -40,6 +41,7 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	p := &provider{
 		name: name, base: base, host: authority(base), counts: m.upstream(name), proof: newProof(configured, o, name), needed: kind.Headers,
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
+		largest:   int64(c.Limits.ResponseBytes),
 		propagate: c.Tracing.Propagate, budget: configured.Limits.RetryBudget,
 	}
 	to := &dialer{connect: time.Duration(configured.Timeouts.Connect), failures: &p.counts.connectFailures}
@@ -78,10 +80,19 @@ func (p *provider) begin() bool {
 
 func (p *provider) end() { p.underWay.Add(-1) }
 
-// roundTrip sends a request. Only what has certainly not reached the provider is sent again, once: a chat is not
+// roundTrip sends a request. An error that comes back does not hold the credential that the request was sent with.
+func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
+	response, err := p.send(r)
+	if err == nil && p.proof != nil {
+		redact(response, p.proof.credential(r), p.largest)
+	}
+	return response, err
+}
+
+// send does so. Only what has certainly not reached the provider is sent again, once: a chat is not
 // idempotent, and it costs. Where no connection came about nothing of the body was read either. (net/http sends again what it could not
 // write to a connection that the provider was just closing.)
-func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
+func (p *provider) send(r *http.Request) (*http.Response, error) {
 	response, err := p.transport.RoundTrip(r)
 	if _, unreached := errors.AsType[dialError](err); !unreached || r.Context().Err() != nil {
 		return response, err

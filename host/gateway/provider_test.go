@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
 
@@ -243,5 +244,55 @@ func TestModulesCallProviders(t *testing.T) {
 	}
 	if a, err := ask("provider.openai", "/long", 0); err != nil || a.Headers.Value(":status") != "503" {
 		t.Errorf("a long one: got %v (%v), want 503", a, err)
+	}
+}
+
+func TestErrorsOfProvidersDoNotHoldTheCredential(t *testing.T) {
+	const repeats = `{"error":{"message":"wrong key: ` + providerKey + `, ` + providerKey + `"}}`
+	tests := map[string]struct {
+		encoding, body, want string
+	}{
+		"it is repeated":                     {"", repeats, `{"error":{"message":"wrong key: [redacted], [redacted]"}}`},
+		"it is not":                          {"", `{"error":{"message":"wrong key"}}`, `{"error":{"message":"wrong key"}}`},
+		"the error is long":                  {"", strings.Repeat(" ", 100_000) + providerKey, strings.Repeat(" ", 100_000) + "[redacted]"},
+		"it is encoded though asked for not": {"br", repeats, config.WithheldError},
+		"it is said to be plain":             {"identity", providerKey, "[redacted]"},
+		"it is empty":                        {"", "", ""},
+	}
+	b := start(t, setup{}, nil)
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			b.answer(func(w http.ResponseWriter, r *http.Request) {
+				if accepts := r.Header.Get("Accept-Encoding"); accepts != "" {
+					t.Errorf("the provider is told that %q is accepted", accepts)
+				}
+				w.Header().Set("X-Key", providerKey)
+				if tc.encoding != "" {
+					w.Header().Set("Content-Encoding", tc.encoding)
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = io.WriteString(w, tc.body)
+			})
+			r := b.request("POST", "/v1/raw", "x")
+			r.Header.Set("Accept-Encoding", "br")
+			if a := b.do(r); a.status != 401 || a.body != tc.want || a.header.Get("X-Key") != "[redacted]" {
+				t.Errorf("got %d %v %q, want %q", a.status, a.header, a.body, tc.want)
+			}
+		})
+	}
+}
+
+func TestTheTokenOfASessionIsACredential(t *testing.T) {
+	const token = "session/token+1=" //nolint:gosec // none
+	response := &http.Response{StatusCode: 403, ContentLength: -1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(token + ` session\/token+1=`))}
+	request := &http.Request{Header: http.Header{"x-amz-security-token": {token}}}
+	redact(response, (*signature)(nil).credential(request), 1<<10)
+	if body, err := io.ReadAll(response.Body); err != nil || string(body) != "[redacted] [redacted]" {
+		t.Errorf("got %q (%v)", body, err)
+	}
+	response.Body = io.NopCloser(strings.NewReader(strings.Repeat(token, 100)))
+	redact(response, token, 1<<10)
+	if body, err := io.ReadAll(response.Body); err == nil {
+		t.Errorf("got %q of an error that is too long", body)
 	}
 }

@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// redact takes a credential out of an error: some providers repeat it there. One that is longer than most bytes breaks off. (In Envoy a
+// script does this: envoy/credential.lua.)
+func redact(r *http.Response, credential string, most int64) {
+	if r.StatusCode < http.StatusBadRequest || len(credential) < config.MinSecret {
+		return
+	}
+	clean := strings.NewReplacer(credential, config.Redacted, strings.ReplaceAll(credential, "/", `\/`), config.Redacted) // as some write it in JSON
+	for _, values := range r.Header {
+		for i := range values {
+			values[i] = clean.Replace(values[i])
+		}
+	}
+	if r.ContentLength == 0 || r.Body == http.NoBody {
+		return
+	}
+	body := &redacted{ReadCloser: r.Body, clean: clean.Replace, most: most}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		r.Header.Del("Content-Encoding")
+		r.Header.Set("Content-Type", "application/json")
+		body.clean = func(string) string { return config.WithheldError }
+	}
+	r.Header.Del("Content-Length")
+	r.Body, r.ContentLength = body, -1
+}
+
+// redacted is the body of an error, which is read as a whole before anything of it goes on.
+type redacted struct {
+	io.ReadCloser
+	clean func(string) string
+	most  int64
+	rest  *strings.Reader // nil until then
+}
+
+// Read gives what is left.
+func (r *redacted) Read(p []byte) (int, error) {
+	if r.rest == nil {
+		var all bytes.Buffer
+		n, err := all.ReadFrom(io.LimitReader(r.ReadCloser, r.most+1))
+		switch {
+		case err != nil:
+			return 0, err
+		case n > r.most:
+			return 0, io.ErrUnexpectedEOF
+		}
+		r.rest = strings.NewReader(r.clean(all.String()))
+	}
+	return r.rest.Read(p)
+}
