@@ -60,12 +60,16 @@ func testAStreamThatBreaksOffIsNeverCutSilently(t *testing.T, p ports) {
 						}
 						t.Run(d.name+" of "+provider+" "+route, func(t *testing.T) {
 							t.Parallel()
-							status, body := outcome(d.request(g.with(t), provider+"-"+route, "say: one two three four five six seven eight nine ten", true))
-							if status != 200 {
-								t.Fatalf("got %d %s", status, body)
+							g := g.with(t)
+							a := do(t, d.request(g, provider+"-"+route, "say: one two three four five six seven eight nine ten", true))
+							if a.Status != 200 {
+								t.Fatalf("got %d %s", a.Status, a.Body)
 							}
-							wantEvents(t, body)
-							wantAll(t, body, cutErrors[d.name])
+							wantEvents(t, a.Body)
+							wantAll(t, a.Body, cutErrors[d.name])
+							if r := g.exchange(a.Header.Get("X-Request-Id")); r["outcome"] != "error" || r["code"] != "stream_error" || r["status"] != 200.0 {
+								t.Errorf("the log says %v", r)
+							}
 						})
 					}
 				}
@@ -88,10 +92,10 @@ func testAStreamThatBreaksOffIsNeverCutSilently(t *testing.T, p ports) {
 			}
 		}
 	}
-	page := get(t, g.Control+"/metrics").Body
 	eventually(t, "the streams that broke off to be counted", func() bool {
-		page = get(t, g.Control+"/metrics").Body
-		return sum(t, page, "leash_attempt_errors_total", `provider="openai"`, `class="stream_cut"`) > 0
+		page := get(t, g.Control+"/metrics").Body
+		return sum(t, page, "leash_attempt_errors_total", `provider="openai"`, `class="stream_cut"`) > 0 &&
+			sum(t, page, "leash_errors_total", `provider="openai"`, `class="stream_error"`) > 0
 	})
 }
 

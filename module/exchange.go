@@ -38,6 +38,9 @@ type Exchange struct {
 	UsageEstimated bool
 	// Completed is true in Finish if the whole answer reached the client.
 	Completed bool
+	// StreamFailed is true in Finish if an event of the streamed answer reports an error: the provider's own, or that it broke off. It is known
+	// where a module of the pipeline reads answers.
+	StreamFailed bool
 
 	flow                *Flow
 	started, firstToken moment

@@ -7,10 +7,11 @@ import (
 	"github.com/leash-gateway/leash/llm"
 )
 
-// handed is the usage of an exchange as one filter tells it to the others.
+// handed is the usage of an exchange, and whether its stream has failed, as one filter tells it to the others.
 type handed struct {
 	usage     llm.Usage
 	estimated bool
+	failed    bool
 }
 
 // usageFields lists the counts in the order in which they are handed over.
@@ -20,12 +21,12 @@ func usageFields(u *llm.Usage) [8]*int64 {
 	}
 }
 
-func appendUsage(dst []byte, u llm.Usage, estimated bool) []byte {
-	dst = strconv.AppendBool(dst, estimated)
-	for _, n := range usageFields(&u) {
+func appendUsage(dst []byte, h handed) []byte {
+	dst = strconv.AppendBool(dst, h.estimated)
+	for _, n := range usageFields(&h.usage) {
 		dst = strconv.AppendInt(append(dst, ' '), *n, 10)
 	}
-	return dst
+	return strconv.AppendBool(append(dst, ' '), h.failed)
 }
 
 func parseUsage(raw string) (h handed) {
@@ -36,6 +37,7 @@ func parseUsage(raw string) (h handed) {
 		number, rest, _ = strings.Cut(rest, " ")
 		*n, _ = strconv.ParseInt(number, 10, 64)
 	}
+	h.failed = rest == "true"
 	return h
 }
 
@@ -46,7 +48,7 @@ func (f *Flow) handUsage() {
 			f.p.host.Log(Error, "the usage could not be handed on: "+panicError(cause).Error())
 		}
 	}()
-	f.s.SetProperty(usageProperty, appendUsage(nil, f.x.Usage, f.x.UsageEstimated))
+	f.s.SetProperty(usageProperty, appendUsage(nil, handed{f.x.Usage, f.x.UsageEstimated, f.x.StreamFailed}))
 }
 
 func (f *Flow) handedUsage() (handed, bool) {

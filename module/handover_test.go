@@ -45,17 +45,21 @@ func TestModulesHandFactsToEachOther(t *testing.T) {
 func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
 		t.Helper()
-		var usage, refusal, status string
+		var usage, refusal, status, failed string
 		reads := script{usage: true, finish: func(*module.Exchange) {}}
 		told := script{finish: func(x *module.Exchange) {
 			by, code := x.Refusal()
 			usage, refusal, status = fmt.Sprint(x.Usage.Input, x.Usage.Output, x.UsageEstimated), fmt.Sprint(by != "", " ", code), fmt.Sprint(x.Status)
+			failed = fmt.Sprint(x.StreamFailed)
 		}}
 		h := build(inspector(reads), inspector(told))
 		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
 		wantText(t, "usage", usage, "9 2 false")
 		wantPassed(t, h.Do(streamOf(delta("Hi there you"), done)))
 		wantText(t, "estimated usage", usage, "6 3 true")
+		wantText(t, "a good stream failed", failed, "false")
+		wantPassed(t, h.Do(streamOf(delta("Hi"), `data: {"error":{"message":"broke off"}}`+"\n\n")))
+		wantText(t, "a stream that ends with an error failed", failed, "true")
 
 		h = build(inspector(told), policy(script{request: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}))
 		wantRefused(t, h.Do(moduletest.Exchange{Request: chat}), 403, "no")

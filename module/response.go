@@ -190,7 +190,7 @@ func (f *Flow) settleUsage() {
 	x := &f.x
 	if f.p.needs&PhaseUsage == 0 {
 		if raw, ok := f.handedUsage(); ok {
-			x.Usage, x.UsageEstimated = raw.usage, raw.estimated
+			x.Usage, x.UsageEstimated, x.StreamFailed = raw.usage, raw.estimated, x.StreamFailed || raw.failed
 		}
 		return
 	}

@@ -162,6 +162,8 @@ func errorClass(x *module.Exchange) string {
 		return code
 	case by != "":
 		return ""
+	case x.StreamFailed:
+		return "stream_error"
 	case x.Status != 0 && x.Status < 400 && !x.Completed:
 		return "interrupted"
 	default:

@@ -215,6 +215,7 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 		"too late":            {moduletest.Exchange{Status: 504, Answer: `{}`}, "timeout"},
 		"the client left":     {moduletest.Exchange{Leaves: moduletest.BeforeAnswer}, "no_answer"},
 		"cut":                 {cut, "interrupted"},
+		"an error in it":      {streamed("", first+piece, `data: {"error":{"message":"it broke off"}}`+"\n\n"), "stream_error"},
 		"none":                {moduletest.Exchange{Answer: answer(usage)}, ""},
 		"refused by a module": {moduletest.Exchange{Status: 400, Answer: `{}`, Properties: refused}, ""},
 	}

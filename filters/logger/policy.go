@@ -194,6 +194,9 @@ func (l *Logger) Finish(x *module.Exchange) {
 	now := x.Now()
 	caller := x.Caller()
 	refusedBy, code := x.Refusal()
+	if refusedBy == "" && x.StreamFailed {
+		code = streamError
+	}
 
 	w := record.Of("exchange")
 	w = w.Text("time", x.Started().UTC().Format(time.RFC3339Nano))
@@ -235,14 +238,17 @@ func (l *Logger) Finish(x *module.Exchange) {
 	x.Log(module.Info, w.String())
 }
 
+// streamError is the code of what an event of a stream reports.
+const streamError = "stream_error"
+
 // outcome says in a word how an exchange ended.
 func outcome(x *module.Exchange, refusedBy string) string {
 	switch {
 	case refusedBy != "":
 		return "refused"
 	case !x.Completed:
-		return "aborted" // by the client, or cut by the provider
-	case x.Status >= 400 || x.Status == 0:
+		return "aborted" // by the client, or by the provider where nobody could say so in the stream
+	case x.Status >= 400 || x.Status == 0 || x.StreamFailed:
 		return "error"
 	default:
 		return "ok"

@@ -105,6 +105,7 @@ func TestTheLineOfAnExchange(t *testing.T) {
 		"query":          {`{}`, moduletest.Exchange{Path: "/v1/chat/completions?key=sk-secret", Request: chat("hello"), Answer: says("hi")}},
 		"stream":         {`{}`, stream(delta("0", "role", "assistant"), delta("0", "content", "hi"), usage, "data: [DONE]\n\n")},
 		"stream cut":     {`{}`, cut},
+		"stream failed":  {`{}`, stream(delta("0", "content", "1234"), `data: {"error":{"message":"it broke off"}}`+"\n\n")},
 		"answer cut":     {`{}`, left},
 		"provider error": {`{}`, moduletest.Exchange{Request: chat("hello"), Status: 503, Answer: `{"error":{}}`}},
 		"refused":        {`{}`, moduletest.Exchange{Request: chat("refuse me"), Properties: everything()}},

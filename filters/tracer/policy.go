@@ -79,7 +79,6 @@ type exchange struct {
 	stream           bool
 	id, answeredBy   string
 	finish           []string
-	failed           bool // the provider reports an error in mid-stream
 	prompt, answered texts
 }
 
@@ -156,7 +155,6 @@ func (t *Tracer) Event(x *module.Exchange, event *module.Event) error {
 			e.finish[f.Choice] = strings.Clone(f.Reason)
 		}
 	}
-	e.failed = e.failed || event.Error
 	if t.Completions {
 		e.answered.add(event.Texts, t.MaxTextBytes)
 	}
@@ -196,16 +194,19 @@ func errorOf(x *module.Exchange, refusedBy, code string) string {
 		return canceled
 	case x.Status >= 400:
 		return strconv.Itoa(x.Status)
+	case x.StreamFailed:
+		return streamError
 	case !x.Completed:
 		return interrupted
 	}
 	return ""
 }
 
-// What is said of exchanges that have no end.
+// What is said of exchanges that have no good end.
 const (
-	canceled    = "canceled"    // the client left before the answer
-	interrupted = "interrupted" // the client or the provider left in the middle of it
+	canceled    = "canceled"     // the client left before the answer
+	streamError = "stream_error" // an event of the stream reports an error
+	interrupted = "interrupted"  // the client or the provider left in the middle of it
 )
 
 // attempt adds the attempt that was answered, or that goes to the only provider as it is.
@@ -236,7 +237,7 @@ func (t *Tracer) attempt(w record.Line, x *module.Exchange, e *exchange) record.
 			Positive("cache_write", x.Usage.CacheWrite+x.Usage.CacheWrite1h).Positive("reasoning", x.Usage.OutputReasoning).
 			Positive("input_audio", x.Usage.InputAudio).Positive("output_audio", x.Usage.OutputAudio)
 	}
-	w = w.Text("attempt_error", attemptError(x, e))
+	w = w.Text("attempt_error", attemptError(x))
 	if t.Prompts {
 		w = w.Text("prompt", e.prompt.messages(t.redact, t.MaxTextBytes))
 	}
@@ -247,11 +248,11 @@ func (t *Tracer) attempt(w record.Line, x *module.Exchange, e *exchange) record.
 }
 
 // attemptError is what went wrong with the attempt. That a module of ours has refused the answer is not among it.
-func attemptError(x *module.Exchange, e *exchange) string {
+func attemptError(x *module.Exchange) string {
 	by, code := x.Refusal()
 	switch {
-	case e.failed:
-		return "stream_error"
+	case x.StreamFailed:
+		return streamError
 	case by == "border" && code == "unreadable_answer":
 		return code
 	case by != "":

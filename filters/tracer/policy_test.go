@@ -82,7 +82,7 @@ func TestARecordHoldsTheExchangeAndTheAttemptThatWasAnswered(t *testing.T) {
 		},
 		"of a stream that ends with an error": {
 			moduletest.Exchange{AnswerHeader: sse, AnswerChunks: []string{strings.SplitAfter(stream, "\n\n")[0], `data: {"error":{"message":"x"}}` + "\n\n"}, Properties: routed()},
-			map[string]any{"attempt_error": "stream_error"},
+			map[string]any{"error": "stream_error", "attempt_error": "stream_error"},
 		},
 		"that nobody has answered by the module provider": {
 			moduletest.Exchange{Status: 503, Answer: `{}`, Properties: routed("leash.fact."+module.FactCarried, "1")},
