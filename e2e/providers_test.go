@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -70,6 +73,35 @@ func TestAnyClientAndAnyProvider(t *testing.T) {
 		t.Run("models are renamed", func(t *testing.T) { testModelsAreRenamedForAnyProvider(t, g.with(t)) })
 		t.Run("what a provider cannot be told is refused", func(t *testing.T) { testWhatAProviderCannotBeToldIsRefused(t, g.with(t)) })
 		t.Run("errors have the client's form", func(t *testing.T) { testErrorsOfProvidersHaveTheClientsForm(t, g.with(t)) })
+	})
+}
+
+// TestAProviderThatDoesNotStream answers in one piece, though a stream is asked for.
+func TestAProviderThatDoesNotStream(t *testing.T) {
+	t.Parallel()
+	const whole = `{"id":"1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"my card is 4111 1111 1111 1111"},"finish_reason":"stop"}],` +
+		`"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}`
+	onEngines(t, func(t *testing.T, p ports) {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, whole)
+		}))
+		t.Cleanup(server.Close)
+		g := start(t, policies, p.of(server.URL+"/v1"))
+		r := g.request(`{"model":"gpt-4o-mini","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
+		r.URL.Path = "/v1/messages"
+		a := do(t, r)
+		if kind := a.Header.Get("Content-Type"); a.Status != 200 || kind != "text/event-stream" {
+			t.Errorf("got %d %s", a.Status, kind)
+		}
+		wantEvents(t, a.Body)
+		wantAll(t, a.Body, []string{"event: message_start", `"text":"my card is `, "[card]", `"stop_reason":"end_turn"`, "event: message_stop"})
+		if r := g.exchange(a.Header.Get("X-Request-Id")); r["output_tokens"] != 9.0 || r["outcome"] != "ok" {
+			t.Errorf("the log says %v", r)
+		}
+		if a := do(t, g.request(chatBody("hi", true))); a.Header.Get("Content-Type") != "application/json" || content(t, a) != "my card is [card]" {
+			t.Errorf("to a client of the provider's own API: got %d %s, want the answer as it is", a.Status, a.Body)
+		}
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 type answer struct {
 	failed  bool // the provider says so
 	streams bool
+	whole   bool              // it was to be a stream, and comes in one piece
 	events  *translate.Stream // nil where nothing is translated
 	decoder llm.Decoder
 	encoder llm.Encoder // of a stream that is not translated
@@ -69,6 +70,9 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 		return module.Pieces, nil
 	case a.translation != nil:
 		x.SetResponseHeader("content-type", "application/json")
+		if a.answer.whole = !a.answer.failed && a.translation.Streams(); a.answer.whole && a.framing != llm.JSONArray {
+			x.SetResponseHeader("content-type", "text/event-stream")
+		}
 	}
 	return module.Whole, nil
 }
@@ -87,10 +91,13 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	} else if failed {
 		p.fail(x, a, errorInAnswer) // as the provider has said it
 	}
-	if a.translation == nil {
+	switch {
+	case a.translation == nil:
 		_, err = llm.ParseResponse(x.Format, body)
 		out = body
-	} else {
+	case a.answer.whole:
+		out, err = a.translation.Stream(a.framing).Whole(nil, body)
+	default:
 		out, err = a.translation.Response(body)
 	}
 	switch {

@@ -62,6 +62,37 @@ func TestAStreamThatBreaksOffEndsWithAnError(t *testing.T) {
 	}
 }
 
+// TestAnAnswerInOnePieceIsAStreamForWhoAskedForOne has providers that do not stream though they were asked to.
+func TestAnAnswerInOnePieceIsAStreamForWhoAskedForOne(t *testing.T) {
+	const chatAnswer = `{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"well"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`
+	const geminiArray = "/v1beta/models/m:streamGenerateContent"
+	tests := map[string]struct {
+		config, path, request, answer string
+		kind, begins, ends            string
+	}{
+		"messages for a chat":         {claude, "/v1/chat/completions", chatStream, claudeAnswer, "text/event-stream", "data: {", "data: [DONE]\n\n"},
+		"a chat for messages":         {openai, "/v1/messages", claudeStreamed, chatAnswer, "text/event-stream", "event: message_start\n", "data: {\"type\":\"message_stop\"}\n\n"},
+		"messages for Google":         {claude, geminiSSE, geminiRequest, claudeAnswer, "text/event-stream", "data: {", "}\n\n"},
+		"messages for Google's array": {claude, geminiArray, geminiRequest, claudeAnswer, "application/json", "[{", "}]"},
+		"a chat for itself":           {openai, "/v1/chat/completions", chatStream, chatAnswer, "application/json", chatAnswer, chatAnswer},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := moduletest.Exchange{Path: tc.path, Request: tc.request, Answer: tc.answer}
+			got := newHost(t, tc.config).Do(e)
+			kind := got.Header["content-type"]
+			if got.Status != 200 || kind != tc.kind || !strings.HasPrefix(got.Body, tc.begins) || !strings.HasSuffix(got.Body, tc.ends) || !strings.Contains(got.Body, "well") {
+				t.Errorf("got %d %s %s", got.Status, kind, got.Body)
+			}
+			e.Answer = `{"error":{"message":"broken"}}`
+			e.Header = first()
+			if got = newHost(t, tc.config).Do(e); got.Status != 502 || got.Header["content-type"] != "application/json" || !strings.Contains(got.Body, "broken") {
+				t.Errorf("an error: got %d %v %s", got.Status, got.Header, got.Body)
+			}
+		})
+	}
+}
+
 // readable fails where an event of a stream holds no JSON.
 func readable(t *testing.T, array bool, stream string) {
 	t.Helper()

@@ -280,3 +280,61 @@ func readStream(t testing.TB, a translate.API, stream []byte) (said string) {
 	}
 	return said
 }
+
+// TestPublishedAnswersBecomeStreamsForClientsThatWantThose has providers that do not stream though they were asked to.
+func TestPublishedAnswersBecomeStreamsForClientsThatWantThose(t *testing.T) {
+	for _, to := range providerAPIs {
+		for _, file := range examples(t, to, "response") {
+			for _, from := range allAPIs {
+				if from == to || strings.Contains(file, "response_error") {
+					continue
+				}
+				t.Run(from.String()+" of "+nameOf(file), func(t *testing.T) {
+					body := read(t, file)
+					whole, err := answering(t, from, to, false).Response(body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want, err := llm.ParseResponse(clientFormat(from), whole)
+					if err != nil {
+						t.Fatal(err)
+					}
+					stream, err := answering(t, from, to, true).Stream(llm.ServerSentEvents).Whole(nil, body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					said := ""
+					for _, text := range want.Texts {
+						if text.Kind == llm.Content || text.Kind == llm.Refusal {
+							said += text.Value
+						}
+					}
+					if got := readStream(t, from, stream); got != said {
+						t.Errorf("the stream says %q, want %q: %s", got, said, stream)
+					}
+					compareUsage(t, from, usageIn(t, from, stream), want.Usage)
+				})
+			}
+		}
+	}
+}
+
+// usageIn is the usage that a stream in a client's API tells.
+func usageIn(t testing.TB, a translate.API, stream []byte) (u llm.Usage) {
+	t.Helper()
+	format := clientFormat(a)
+	if a == translate.Gemini {
+		format = llm.GoogleStream
+	}
+	var d llm.Decoder
+	if err := d.Feed(stream, func(f llm.Frame) error {
+		e, err := llm.ParseEvent(format, f.Data)
+		if err == nil {
+			u = u.Joined(e.Usage)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

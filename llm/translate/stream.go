@@ -169,6 +169,46 @@ func (s *Stream) fail(data []byte) {
 	s.dst = s.Fail(s.dst, 502, code, message)
 }
 
+// Whole appends the stream that an answer becomes which the provider has given in one piece, though a stream was asked for. The error is a
+// *llm.SyntaxError or an *Error; then the client has been told nothing.
+func (s *Stream) Whole(dst, body []byte) ([]byte, error) {
+	a, err := s.x.answer(s.x.read(body, true), body)
+	if err != nil {
+		return dst, err
+	}
+	s.dst, s.id, s.usage = dst, a.id, a.usage
+	if s.inTurn && len(a.choices) > 1 { // such a client cannot ask for several
+		a.choices = a.choices[:1]
+	}
+	for i := range a.choices {
+		t := &a.choices[i]
+		s.parts(i, t.parts)
+		if t.finish == finishOpen {
+			t.finish = finishStop
+		}
+		s.finish(i, t.finish, t.stop)
+	}
+	out := s.End(s.dst)
+	if s.failure != "" {
+		return dst, &Error{Reason: s.failure}
+	}
+	return out, nil
+}
+
+// parts adds to a choice parts that came in one piece.
+func (s *Stream) parts(choice int, parts []part) {
+	for i := range parts {
+		p := &parts[i]
+		if p.kind != callPart {
+			s.text(choice, p.kind, p.text)
+			continue
+		}
+		s.whole++
+		s.call(choice, s.whole, p.id, p.name)
+		s.arguments(choice, s.whole, p.string())
+	}
+}
+
 // start begins the answer before its first piece.
 func (s *Stream) start() {
 	if !s.begun {

@@ -344,16 +344,7 @@ func (s *Stream) candidates(c *llm.Cursor) {
 		t := &s.turn
 		cut(&t.parts, 0)
 		s.x.readCandidate(c, &s.calls, &i, t)
-		for j := range t.parts {
-			p := &t.parts[j]
-			if p.kind != callPart {
-				s.text(i, p.kind, p.text)
-			} else {
-				s.whole++
-				s.call(i, s.whole, p.id, p.name)
-				s.arguments(i, s.whole, p.string())
-			}
-		}
+		s.parts(i, t.parts)
 		s.finish(i, t.finish, nil)
 	}
 }

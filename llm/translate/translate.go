@@ -304,6 +304,27 @@ func (x *Exchange) response(dst, body []byte) ([]byte, error) {
 	case embed:
 		return x.embedAnswer(c, dst)
 	}
+	a, err := x.answer(c, body)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.settle(a); err != nil {
+		return nil, err
+	}
+	switch x.from {
+	case Chat:
+		return x.appendChatAnswer(dst, a), nil
+	case Responses:
+		return x.appendResponsesAnswer(dst, a), nil
+	case Messages:
+		return x.appendMessagesAnswer(dst, a), nil
+	default:
+		return x.appendGeminiAnswer(dst, a), nil
+	}
+}
+
+// answer reads a whole answer.
+func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	a := &answer{}
 	switch x.to {
 	case Chat:
@@ -333,19 +354,7 @@ func (x *Exchange) response(dst, body []byte) ([]byte, error) {
 	if a.id == "" {
 		a.id = x.options.ID
 	}
-	if err := x.settle(a); err != nil {
-		return nil, err
-	}
-	switch x.from {
-	case Chat:
-		return x.appendChatAnswer(dst, a), nil
-	case Responses:
-		return x.appendResponsesAnswer(dst, a), nil
-	case Messages:
-		return x.appendMessagesAnswer(dst, a), nil
-	default:
-		return x.appendGeminiAnswer(dst, a), nil
-	}
+	return a, nil
 }
 
 // settle makes objects of what tools are called with, where the client's API has them as such.
