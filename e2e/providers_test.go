@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/mock"
 )
@@ -101,6 +105,52 @@ func TestAProviderThatDoesNotStream(t *testing.T) {
 		}
 		if a := do(t, g.request(chatBody("hi", true))); a.Header.Get("Content-Type") != "application/json" || content(t, a) != "my card is [card]" {
 			t.Errorf("to a client of the provider's own API: got %d %s, want the answer as it is", a.Status, a.Body)
+		}
+	})
+}
+
+// TestAStreamThatEndsWithTrailersIsWhole has a provider that ends its answers as HTTP/2 allows.
+func TestAStreamThatEndsWithTrailersIsWhole(t *testing.T) {
+	t.Parallel()
+	const one, two = `{"candidates":[{"content":{"parts":[{"text":"my card is 4111 1111"}],"role":"model"},"index":0}]}`,
+		`{"candidates":[{"content":{"parts":[{"text":" 1111 1111"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":9}}`
+	onEngines(t, func(t *testing.T, p ports) {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if r.ProtoMajor != 2 {
+				t.Errorf("the provider is asked over %s", r.Proto)
+			}
+			kind, pieces := "application/json", []string{"[" + one, ",\r\n" + two + "\n]"}
+			if strings.Contains(r.RequestURI, "alt=sse") {
+				kind, pieces = "text/event-stream", []string{"data: " + one + "\r\n\r\n", "data: " + two + "\r\n"}
+			}
+			w.Header().Set("Content-Type", kind)
+			for _, piece := range pieces {
+				_, _ = io.WriteString(w, piece)
+				_ = http.NewResponseController(w).Flush()
+			}
+			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
+		}))
+		authority := newAuthority(t)
+		server.EnableHTTP2 = true
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{authority.issue(t, time.Now().Add(time.Hour), "127.0.0.1")}, MinVersion: tls.VersionTLS12}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		config := strings.NewReplacer(
+			`openai: {base_url: "{{.Provider}}", `, fmt.Sprintf(`openai: {kind: google, base_url: "{{.Provider}}", ca_file: %s, `, authority.file),
+			"routes:\n", "routes:\n  - {model: gemini-2.5-flash, provider: openai}\n",
+		).Replace(policies)
+		g := start(t, config, p.of(server.URL))
+		for path, end := range map[string]string{"": "]", "?alt=sse": "\n"} {
+			r := g.request(`{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`)
+			r.URL, _ = url.Parse(g.URL + "/v1beta/models/gemini-2.5-flash:streamGenerateContent" + path)
+			a := do(t, r)
+			if a.Status != 200 || !strings.Contains(a.Body, "[card]") || !strings.Contains(a.Body, `"finishReason":"STOP"`) || !strings.HasSuffix(a.Body, end) {
+				t.Errorf("%q: got %d %q", path, a.Status, a.Body)
+			}
+			if r := g.exchange(a.Header.Get("X-Request-Id")); r["output_tokens"] != 9.0 || r["outcome"] != "ok" || r["usage_estimated"] != nil {
+				t.Errorf("%q: the log says %v", path, r)
+			}
 		}
 	})
 }

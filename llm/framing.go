@@ -89,6 +89,9 @@ func (d *Decoder) elementFrame(raw []byte) Frame {
 	return f
 }
 
+// Over tells whether the stream has ended by itself, as an array does. Only blanks may follow.
+func (d *Decoder) Over() bool { return d.element.at == behindArray }
+
 // An Encoder writes the events of a stream, in the framing in which they came or in another. The zero value writes
 // server-sent events.
 type Encoder struct {

@@ -36,7 +36,8 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	switch f.response {
 	case buffers:
 		if end {
-			return f.endResponse()
+			f.border(502, "unreadable_answer", "the provider's answer cannot be read: it has no body")
+			return f.headersOfReplacement(end)
 		}
 		if f.p.NoHeaderPause {
 			f.removeHeader(Responses, "content-length")
@@ -91,7 +92,7 @@ func (f *Flow) OnResponseBody(size int, end bool) Action {
 		}
 		return f.endResponse()
 	case streams:
-		f.feed(end)
+		return f.feedPiece(end)
 	case carries:
 		return f.carryBody(size, end)
 	case replaces:
@@ -108,6 +109,8 @@ func (f *Flow) OnResponseTrailers() Action {
 	switch f.response {
 	case buffers:
 		return f.endResponse()
+	case streams:
+		f.feed(true)
 	case carries:
 		if !f.carried.gone { // else nothing can be added any more
 			return f.carryBody(0, true)

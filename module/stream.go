@@ -18,6 +18,8 @@ type stream struct {
 	sawDone   bool
 	rest      []byte // for inspectors: the bytes that the decoder holds, should the stream turn out unreadable
 	emitted   int    // bytes of the frames that the decoder has given out for this piece
+	held      bool   // the host has a piece, and what is put in its place goes on with it
+	kept      int    // bytes of that which have been through the modules
 }
 
 func (s *stream) start(f *Flow) {
@@ -29,12 +31,26 @@ func (s *stream) frames(framing llm.Framing) {
 	s.decoder.Framing, s.encoder.Framing = framing, framing
 }
 
+// feedPiece takes a piece of a stream. It is held back where nothing of it goes on, or nothing can follow: trailers, should the stream end
+// with them, let go what is held then, and nothing can be added to it otherwise.
+func (f *Flow) feedPiece(end bool) Action {
+	f.held = true
+	f.feed(end)
+	if !end && !f.tee && !f.blind && !f.cutOff && (len(f.out) == 0 || f.decoder.Over()) {
+		f.kept = len(f.out)
+		return Pause
+	}
+	f.held, f.kept = false, 0
+	return Continue
+}
+
 // feed takes the next bytes of a stream, from any place in it.
 func (f *Flow) feed(end bool) {
 	if f.blind {
 		return
 	}
-	in := f.s.Body(Responses)
+	whole := f.s.Body(Responses)
+	in := whole[min(f.kept, len(whole)):]
 	if f.cutOff {
 		if len(in) > 0 {
 			f.s.SetBody(Responses, nil)
@@ -42,7 +58,7 @@ func (f *Flow) feed(end bool) {
 		return
 	}
 	f.phase = PhaseEvent
-	f.out, f.emitted = f.out[:0], 0
+	f.out, f.emitted = append(f.out[:0], whole[:len(whole)-len(in)]...), 0
 	err := f.decoder.Feed(in, f.frame)
 	if err == nil && end {
 		if err = f.decoder.Flush(f.frame); err == nil && !f.cutOff {
@@ -56,7 +72,7 @@ func (f *Flow) feed(end bool) {
 			f.out, f.blind = append(f.encoder.End(f.out), f.rest[f.emitted:]...), true
 		}
 	}
-	if (!f.tee || f.cutOff) && !bytes.Equal(f.out, in) {
+	if (!f.tee || f.cutOff) && f.held && !bytes.Equal(f.out, whole) {
 		f.s.SetBody(Responses, f.out)
 	}
 	if !f.p.policy && !f.blind {

@@ -112,6 +112,9 @@ func (f *filter) mayChange(module.Side) bool { return !f.open }
 
 func (f *filter) Body(side module.Side) []byte { return f.body[side] }
 func (f *filter) SetBody(side module.Side, body []byte) {
+	if f.body[side] == nil {
+		f.h.t.Errorf("a body is set of which nothing is held: %q", body)
+	}
 	f.body[side] = append([]byte{}, body...)
 }
 
