@@ -170,7 +170,7 @@ func TestPositionsOfLaterErrors(t *testing.T) {
 		"a tenant's override":                      {"tenants.trial.modules.ratelimit.limits[0].requests", 25, 52},
 		"what is not there: what encloses it":      {"pipeline[3].config.limits[0].nothing[3].here", 38, 11},
 		"what stands nowhere":                      {"nowhere", 1, 1},
-		"a default":                                {"providers.local.timeouts.idle", 14, 5},
+		"a default":                                {"providers.local.timeouts.idle", 13, 3},
 		"the whole file":                           {"", 2, 1},
 	}
 	for name, tc := range tests {

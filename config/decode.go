@@ -264,6 +264,9 @@ func (d *decoder) fields(n *yaml.Node, path string, each func(key, value *yaml.N
 		default:
 			first[key.Value] = key.Line
 			each(key, n.Content[i+1], at)
+			if n.Content[i+1].Line > key.Line { // whoever looks for a block is shown its name, not what stands in it first
+				d.positions[at] = place(key)
+			}
 		}
 	}
 }
