@@ -178,6 +178,7 @@ func (r *Runner) scenario(ctx context.Context, f *File, i int, setup harness.Set
 		whole.fail("refused", "want %q in the error, got %v", s.Refused, err)
 		return report
 	case err != nil:
+		whole.path = f.mistake(path, s, err)
 		whole.fail("", "%v", err)
 		return report
 	}
