@@ -23,6 +23,9 @@ func (r *Runner) records(begins string) io.Writer {
 	return nil
 }
 
+// knownDeprecation is in Envoy's warning of a field that inspectors need and nobody who reads the log can do anything about (translate.go).
+const knownDeprecation = "'envoy.extensions.wasm.v3.PluginConfig.fail_open'"
+
 // line takes one line of Envoy's log: level, component and message, with tabs between.
 func (r *Runner) line(line string) {
 	if strings.TrimSpace(line) == "" {
@@ -51,6 +54,9 @@ func (r *Runner) line(line string) {
 		}
 	}
 	severity := slog.LevelInfo
+	if strings.Contains(message, knownDeprecation) {
+		level = "debug"
+	}
 	switch level {
 	case "trace", "debug":
 		severity = slog.LevelDebug

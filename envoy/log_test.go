@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -38,4 +39,20 @@ func FuzzLog(f *testing.F) {
 			t.Errorf("the key stands in %q", got)
 		}
 	})
+}
+
+// TestAWarningThatNobodyCanDoAnythingAboutIsNotShown leaves all others as they are.
+func TestAWarningThatNobodyCanDoAnythingAboutIsNotShown(t *testing.T) {
+	const deprecated = "Deprecated field: type envoy.extensions.wasm.v3.PluginConfig Using deprecated option 'envoy.extensions.wasm.v3.PluginConfig."
+	for line, want := range map[string]string{
+		"warning\tmisc\t" + deprecated + "fail_open' from file wasm.proto.": "DEBUG",
+		"warning\tmisc\t" + deprecated + "other' from file wasm.proto.":     "WARN",
+		"error\tmain\tit is broken":                                         "ERROR",
+	} {
+		var log strings.Builder
+		r := &Runner{Server: &Server{}, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		if r.line(line); !strings.Contains(log.String(), "level="+want+" ") {
+			t.Errorf("%q is logged as %s, want %s", line, log.String(), want)
+		}
+	}
 }
