@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -100,7 +101,10 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	default:
 		out, err = a.translation.Response(body)
 	}
+	failure, failed := errors.AsType[*translate.Failure](err)
 	switch {
+	case failed:
+		return nil, false, p.notAnAnswer(x, a, failure.Error())
 	case err != nil:
 		return nil, false, p.unreadable(x, a, err.Error())
 	case (a.translation != nil || !a.last) && !isAnswer(a.format(x), body):

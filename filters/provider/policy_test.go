@@ -361,3 +361,15 @@ func TestFurtherAttemptsAreCountedForTheBudgetOfTheirRoute(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAnswerOfNoUseIsAskedForElsewhere(t *testing.T) {
+	const malformed = `{"candidates":[{"content":{},"finishReason":"MALFORMED_FUNCTION_CALL","index":0}]}`
+	got := newHost(t, gemini).Do(moduletest.Exchange{Request: chatRequest, Header: first(), Answer: malformed})
+	if got.Status != 502 || got.Header[NextHeader] != "1" || !strings.Contains(got.Body, `"code":"provider_error"`) || !strings.Contains(got.Body, "MALFORMED_FUNCTION_CALL") {
+		t.Errorf("got %d %v %s", got.Status, got.Header, got.Body)
+	}
+	got = newHost(t, gemini).Do(moduletest.Exchange{Request: chatStream, AnswerHeader: sse, AnswerChunks: []string{"data: " + malformed + "\n\n"}})
+	if got.Status != 200 || !strings.Contains(got.Body, `data: {"error":{"message":"the model's answer cannot be used: MALFORMED_FUNCTION_CALL"`) {
+		t.Errorf("as a stream: got %d %s", got.Status, got.Body)
+	}
+}

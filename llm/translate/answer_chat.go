@@ -23,7 +23,7 @@ func (x *Exchange) readChoice(c *llm.Cursor, t *turn) {
 	for o := c.Object(); c.Member(&o); {
 		switch string(o.Name) {
 		case "finish_reason":
-			t.finish = finishOfChat(c.String())
+			t.finish = x.finishOfChat(c.String())
 		case "message":
 			for o := c.Object(); c.Member(&o); {
 				switch string(o.Name) {
@@ -104,7 +104,7 @@ func readThought(c *llm.Cursor, parts *[]part) {
 	(*parts)[0] = part{kind: thoughtPart, text: text}
 }
 
-func finishOfChat(reason string) finish {
+func (x *Exchange) finishOfChat(reason string) finish {
 	switch reason {
 	case "":
 		return finishOpen
@@ -114,6 +114,8 @@ func finishOfChat(reason string) finish {
 		return finishCalls
 	case "content_filter":
 		return finishFilter
+	case "error": // of Mistral's and OpenRouter's
+		return x.unusable(reason)
 	default:
 		return finishStop
 	}

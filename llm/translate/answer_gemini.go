@@ -59,7 +59,7 @@ func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn)
 				}
 			}
 		case "finishreason":
-			t.finish = finishOfGemini(c.String())
+			t.finish = x.finishOfGemini(c.String())
 		case "index":
 			if n := c.Count(); index != nil {
 				*index = int(n)
@@ -107,14 +107,18 @@ func (x *Exchange) callID(number int) []byte {
 	return literalOf("call_" + id + strconv.Itoa(number))
 }
 
-func finishOfGemini(reason string) finish {
+// finishOfGemini knows https://ai.google.dev/api/generate-content#FinishReason.
+func (x *Exchange) finishOfGemini(reason string) finish {
 	switch reason {
 	case "", "FINISH_REASON_UNSPECIFIED":
 		return finishOpen
 	case "MAX_TOKENS":
 		return finishLength
-	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE", "MODEL_ARMOR":
+	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR",
+		"OTHER", "IMAGE_OTHER": // of which Google says no more
 		return finishFilter
+	case "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE":
+		return x.unusable(reason)
 	default:
 		return finishStop
 	}

@@ -244,6 +244,7 @@ const (
 	finishCalls
 	finishFilter
 	finishSequence // a stop sequence was met
+	finishFailed   // the model brought about nothing that can be used
 	finishOpen     // not yet
 )
 
@@ -281,6 +282,11 @@ type turn struct {
 	parts  []part
 	finish finish
 	stop   []byte // the stop sequence that was met
+}
+
+// unusable tells whether the model brought about nothing that can be used.
+func (a *answer) unusable() bool {
+	return slices.ContainsFunc(a.choices, func(t turn) bool { return t.finish == finishFailed })
 }
 
 // calls tells whether the model calls tools.

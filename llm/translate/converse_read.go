@@ -19,7 +19,7 @@ func (x *Exchange) readConverseAnswer(c *llm.Cursor, a *answer) {
 				}
 			}
 		case "stopreason":
-			t.finish = finishOfConverse(c.String())
+			t.finish = x.finishOfConverse(c.String())
 		case "usage":
 			a.usage = readConverseUsage(c)
 		default:
@@ -136,7 +136,7 @@ func readConverseUsage(c *llm.Cursor) (u llm.Usage) {
 	return u
 }
 
-func finishOfConverse(reason string) finish {
+func (x *Exchange) finishOfConverse(reason string) finish {
 	switch reason {
 	case "":
 		return finishOpen
@@ -148,6 +148,8 @@ func finishOfConverse(reason string) finish {
 		return finishFilter
 	case "stop_sequence":
 		return finishSequence
+	case "malformed_model_output", "malformed_tool_use":
+		return x.unusable(reason)
 	default:
 		return finishStop
 	}
@@ -170,7 +172,7 @@ func (s *Stream) converseEvent(c *llm.Cursor) {
 		case "delta":
 			said = readConverseBlock(c, &piece)
 		case "stopreason":
-			why = finishOfConverse(c.String())
+			why = s.x.finishOfConverse(c.String())
 		case "usage":
 			s.usage = s.usage.Joined(readConverseUsage(c))
 		case "p": // padding

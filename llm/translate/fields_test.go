@@ -228,10 +228,14 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 
 | | ` + "chat | responses | Anthropic | Google | Bedrock" + ` |
 |---|---|---|---|---|---|
-| done | ` + "`stop` | `completed` | `end_turn`, `stop_sequence` | `STOP` | `end_turn`, `stop_sequence`, `malformed_…`" + ` |
+| done | ` + "`stop` | `completed` | `end_turn`, `stop_sequence` | `STOP` | `end_turn`, `stop_sequence`" + ` |
 | limit met | ` + "`length` | `incomplete`, `max_output_tokens` | `max_tokens` | `MAX_TOKENS` | `max_tokens`, `model_context_window_exceeded`" + ` |
 | tools called | ` + "`tool_calls` | `completed` | `tool_use` | `STOP` | `tool_use`" + ` |
 | refused by the provider | ` + "`content_filter` | `incomplete`, `content_filter` | `refusal` | `SAFETY` and others, and a blocked prompt | `guardrail_intervened`, `content_filtered`" + ` |
+| of no use | ` + "`error` of some | | | `MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL` and others | `malformed_…`" + ` |
+
+An answer of no use is an error to the client, for the others have no reason for such an end: in a stream an event, else 502, before which another provider
+of the route is asked. So an agent does not take it for a model that had nothing to say, and clients that ask again after errors do so.
 
 - **Usage.** Counts mean the same everywhere: OpenAI's and Google's input has what was read from the cache in it, and Anthropic's and Bedrock's has not; Google's candidates
   do not have the thoughts in them, and the others' output has.

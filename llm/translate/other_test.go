@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -249,6 +250,49 @@ func TestGooglesCallsWithoutIDsAreAnsweredInTheirOrder(t *testing.T) {
 		one = strings.Replace(one, `{"parts":[{"functionResponse"`, `{"parts":[`+strings.Repeat(`{"functionResponse":{"name":"f0","response":{}}},`, n)+`{"functionResponse"`, 1)
 		if _, err := begin(t, llm.GoogleGenerate, translate.Messages).Request("m", []byte(one)); err == nil || !strings.Contains(err.Error(), "answers no call") {
 			t.Errorf("%d calls with more answers: %v", n, err)
+		}
+	}
+}
+
+// TestAnAnswerOfNoUseIsAnErrorToEveryClient: as an empty answer with a usual reason for its end, agents take it for a model that has done.
+func TestAnAnswerOfNoUseIsAnErrorToEveryClient(t *testing.T) {
+	const gemini = `{"candidates":[{"content":{},"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"print(secret)","index":0}],"usageMetadata":{"promptTokenCount":9}}`
+	const chat = `{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"error"}]}`
+	const chatEvent = `{"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"error"}]}`
+	const bedrock = `{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"malformed_tool_use","usage":{"inputTokens":1,"outputTokens":1}}`
+	for name, tc := range map[string]struct {
+		to                    translate.API
+		answer, event, reason string
+	}{
+		"Google":  {translate.Gemini, gemini, gemini, "MALFORMED_FUNCTION_CALL"},
+		"chat":    {translate.Chat, chat, chatEvent, "error"},
+		"Bedrock": {translate.Converse, bedrock, `{"stopReason":"malformed_tool_use"}`, "malformed_tool_use"},
+	} {
+		for _, from := range allAPIs {
+			if from == tc.to {
+				continue
+			}
+			t.Run(from.String()+" of "+name, func(t *testing.T) {
+				out, err := answering(t, from, tc.to, false).Response([]byte(tc.answer))
+				if failure, ok := errors.AsType[*translate.Failure](err); !ok || failure.Reason != tc.reason {
+					t.Errorf("got %s (%v), want the failure %s", out, err, tc.reason)
+				}
+				s := answering(t, from, tc.to, true).Stream(llm.ServerSentEvents)
+				out, err = s.Event(nil, []byte(tc.event))
+				out = s.End(out)
+				if err != nil || s.Failure() == "" || !strings.Contains(string(out), "the model's answer cannot be used: "+tc.reason) || strings.Contains(string(out), "secret") {
+					t.Errorf("the stream ends with %q (%v)", out, err)
+				}
+			})
+		}
+	}
+}
+
+func TestFinishReasonsOfGoogleThatAreNone(t *testing.T) {
+	for reason, want := range map[string]string{"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter", "OTHER": "content_filter", "A_NEW_ONE": "stop"} {
+		out, err := answering(t, translate.Chat, translate.Gemini, false).Response([]byte(`{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"` + reason + `"}]}`))
+		if got := gjson.GetBytes(out, "choices.0.finish_reason").Str; err != nil || got != want {
+			t.Errorf("%s: got %q (%v), want %q", reason, got, err, want)
 		}
 	}
 }

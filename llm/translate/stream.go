@@ -170,7 +170,7 @@ func (s *Stream) fail(data []byte) {
 }
 
 // Whole appends the stream that an answer becomes which the provider has given in one piece, though a stream was asked for. The error is a
-// *llm.SyntaxError or an *Error; then the client has been told nothing.
+// *llm.SyntaxError, an *Error or a *Failure; then the client has been told nothing.
 func (s *Stream) Whole(dst, body []byte) ([]byte, error) {
 	a, err := s.x.answer(s.x.read(body, true), body)
 	if err != nil {
@@ -304,7 +304,11 @@ func (s *Stream) finish(choice int, why finish, stop []byte) {
 		return
 	}
 	s.start()
-	if s.release(); !s.ended {
+	switch s.release(); {
+	case s.ended:
+	case why == finishFailed:
+		s.dst = s.Fail(s.dst, 502, "provider_error", s.x.failure.Error())
+	default:
 		s.finished = true
 		s.to.finish(choice, why, stop)
 	}

@@ -40,7 +40,7 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 		case "delta":
 			delta = c.Raw() // the index may stand behind it
 		case "finish_reason":
-			why = finishOfChat(c.String())
+			why = s.x.finishOfChat(c.String())
 		default:
 			c.Skip()
 		}

@@ -119,6 +119,7 @@ type Exchange struct {
 	base64    bool // embeddings are wanted in base64
 	older     bool // the client speaks the older completions
 	dropped   []string
+	failure   *Failure // of the model; nil while there is none
 }
 
 // New begins an exchange of a client that speaks the format client with a provider that has the API to. The error is an
@@ -280,7 +281,7 @@ func (x *Exchange) check(r *conversation) error {
 	return nil
 }
 
-// Response translates the provider's answer, which must not be streamed. The error is a *llm.SyntaxError or an *Error.
+// Response translates the provider's answer, which must not be streamed. The error is a *llm.SyntaxError, an *Error or a *Failure.
 func (x *Exchange) Response(body []byte) ([]byte, error) {
 	out, err := x.response(x.write(len(body)+len(body)/4+512), body)
 	if err != nil {
@@ -323,6 +324,20 @@ func (x *Exchange) response(dst, body []byte) ([]byte, error) {
 	}
 }
 
+// A Failure says that the model brought about nothing that can be used, which the client's API has no reason for an end for: it is told an
+// error.
+type Failure struct {
+	Reason string // as the provider says it, such as MALFORMED_FUNCTION_CALL
+}
+
+func (f *Failure) Error() string { return "the model's answer cannot be used: " + f.Reason }
+
+// unusable notes that the answer is.
+func (x *Exchange) unusable(reason string) finish {
+	x.failure = &Failure{reason}
+	return finishFailed
+}
+
 // answer reads a whole answer.
 func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	a := &answer{}
@@ -350,6 +365,9 @@ func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	}
 	if a.failed(body) {
 		return nil, &Error{Field: "error", Reason: "the provider answered with an error and the status of an answer"}
+	}
+	if a.unusable() {
+		return nil, x.failure
 	}
 	if a.id == "" {
 		a.id = x.options.ID
