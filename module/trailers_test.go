@@ -23,7 +23,7 @@ func withholds(seen *string) script {
 			e.Drop()
 		}
 		return nil
-	}, finish: func(x *module.Exchange) { *seen = text }}
+	}, finish: func(*module.Exchange) { *seen = text }}
 }
 
 func TestAStreamThatEndsWithTrailersIsWhole(t *testing.T) {

@@ -82,7 +82,7 @@ func (k *key) prove(r *http.Request, _ []byte) bool {
 func (*key) ofBody() bool { return false }
 
 func (k *key) credential(r *http.Request) string {
-	return strings.TrimPrefix(r.Header[k.header][0], k.prefix)
+	return strings.TrimPrefix(got(r.Header, k.header), k.prefix)
 }
 
 // A signature is one of Amazon's, of the whole request.
@@ -97,13 +97,7 @@ func (s *signature) renew(config.SecretValue) {}
 func (*signature) ofBody() bool { return true }
 
 // credential is the token of a session: a key is in no request.
-func (*signature) credential(r *http.Request) string {
-	token := r.Header["x-amz-security-token"]
-	if len(token) == 0 {
-		return ""
-	}
-	return token[0]
-}
+func (*signature) credential(r *http.Request) string { return got(r.Header, "x-amz-security-token") }
 
 func (s *signature) prove(r *http.Request, body []byte) bool {
 	signed := sigv4.Request{
@@ -121,4 +115,12 @@ func (s *signature) prove(r *http.Request, body []byte) bool {
 func put(h http.Header, name, value string) {
 	h.Del(name)
 	h[name] = []string{value}
+}
+
+// got is what put has set; "" where it has not.
+func got(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

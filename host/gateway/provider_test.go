@@ -284,7 +284,7 @@ func TestErrorsOfProvidersDoNotHoldTheCredential(t *testing.T) {
 
 func TestTheTokenOfASessionIsACredential(t *testing.T) {
 	const token = "session/token+1=" //nolint:gosec // none
-	response := &http.Response{StatusCode: 403, ContentLength: -1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(token + ` session\/token+1=`))}
+	response := &http.Response{StatusCode: http.StatusForbidden, ContentLength: -1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(token + ` session\/token+1=`))}
 	request := &http.Request{Header: http.Header{"x-amz-security-token": {token}}}
 	redact(response, (*signature)(nil).credential(request), 1<<10)
 	if body, err := io.ReadAll(response.Body); err != nil || string(body) != "[redacted] [redacted]" {

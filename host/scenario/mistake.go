@@ -17,14 +17,12 @@ func (f *File) mistake(scenario string, s *Scenario, err error) string {
 	if m == nil {
 		return scenario
 	}
-	path, around := "", f.with(s.Surroundings)
+	path, around := "config", f.with(s.Surroundings)
 	switch {
 	case !around.Leash.IsZero() || around.LeashFile != "":
 		return scenario // which has been checked, and what modules read is made of it
 	case around.Modules != nil:
 		path = "modules[" + strconv.Itoa(slices.IndexFunc(around.Modules, func(one Module) bool { return one.Name == m[1] })) + "].config"
-	default:
-		path = "config"
 	}
 	if own := scenario + "." + path; f.positions[own].line > 0 {
 		path = own
