@@ -16,10 +16,8 @@ func (f *function) structure() {
 	s := structurer{f: f}
 	if s.read() && s.jumps() {
 		s.nest()
-		if text, ok := s.write(); ok {
-			f.code = text
-			f.pair()
-		}
+		f.code = s.write()
+		f.pair()
 	}
 }
 
@@ -106,8 +104,10 @@ func (s *structurer) readHead() bool {
 		return false
 	}
 	s.head, s.numbers = i, s.targets[s.table]
-	for i := range s.f.code {
-		if in := &s.f.code[i]; in.is(code.LocalGet, s.variable) && i != s.table-1 && i != s.table-4 || in.is(code.LocalTee, s.variable) {
+	for i := range s.f.code { // the variable says where the last jump has led to, and nothing else
+		switch in := &s.f.code[i]; {
+		case in.is(code.LocalGet, s.variable) && i != s.table-1 && i != s.table-4, in.is(code.LocalTee, s.variable),
+			in.is(code.LocalSet, s.variable) && s.f.code[i+1].op != code.Br:
 			return false
 		}
 	}
@@ -131,18 +131,31 @@ func (s *structurer) number(br int) int {
 	return -1
 }
 
+// first is the place of the br_if at the head, which leads to where a function begins that has just been called.
+func (s *structurer) first() int { return s.table - 2 }
+
 // jumps finds the jumps back and makes a region of each place that is jumped to.
 func (s *structurer) jumps() bool {
 	by := map[int]*region{}
 	for i := range s.f.code {
-		if s.f.code[i].op != code.Br && s.f.code[i].op != code.BrIf || s.targets[i][0] != s.head {
+		if s.f.code[i].op != code.Br && s.f.code[i].op != code.BrIf || i == s.first() {
+			continue
+		}
+		to := s.targets[i][0]
+		if to != s.head && !s.isBlock(to) {
 			continue
 		}
 		n := s.number(i)
-		if n < 0 || s.f.code[i].op != code.Br || !s.isBlock(s.numbers[n]) || s.end(s.numbers[n]) > i {
+		if n < 0 || !s.isBlock(s.numbers[n]) {
 			return false
 		}
 		block := s.numbers[n]
+		if to == block {
+			continue // it leads further on
+		}
+		if to != s.head || s.end(block) > i {
+			return false
+		}
 		r := by[block]
 		if r == nil {
 			r = &region{block: block, number: n, start: s.end(block) + 1}
@@ -251,8 +264,8 @@ type draft struct {
 	targets   []int // that its labels mean
 }
 
-// write writes the function anew; ok says whether every jump arrives where it should.
-func (s *structurer) write() (text []instruction, ok bool) {
+// write writes the function anew.
+func (s *structurer) write() []instruction {
 	w := writer{structurer: s}
 	for i, in := range s.f.code {
 		for _, r := range slices.Backward(s.regions) {
@@ -270,18 +283,14 @@ func (s *structurer) write() (text []instruction, ok bool) {
 		case in.op == code.Block || in.op == code.Loop || in.op == code.If:
 			w.begin(in, i)
 		case in.op == code.Br || in.op == code.BrIf:
-			target, arrives := s.target(i)
-			if !arrives {
-				return nil, false
-			}
-			w.branch(in, []int{target})
+			w.branch(in, []int{s.target(i)})
 		case in.op == code.End:
 			w.end(i)
 		default:
 			w.drafts = append(w.drafts, draft{instruction: in})
 		}
 	}
-	return w.text(), true
+	return w.text()
 }
 
 // fallsThrough is a label that means to go on here.
@@ -290,29 +299,25 @@ const fallsThrough = -2
 // loopOf is the construct that a region becomes.
 func (s *structurer) loopOf(r *region) int { return fallsThrough - 1 - slices.Index(s.regions, r) }
 
-// target is where a br or br_if is to go, and whether it arrives where it went.
-func (s *structurer) target(br int) (construct int, arrives bool) {
-	to, number := s.targets[br][0], s.number(br)
-	if to == s.head {
-		to = s.numbers[number]
+// target is the construct that a br or br_if is to mean.
+func (s *structurer) target(br int) int {
+	to := s.targets[br][0]
+	switch {
+	case to == s.head:
 		for r := s.at(br); r != nil; r = r.parent {
-			if r.block == to {
-				return s.loopOf(r), true
+			if r.block == s.numbers[s.number(br)] {
+				return s.loopOf(r)
 			}
 		}
-		return s.head, true
-	}
-	if !s.isBlock(to) {
-		return to, true
+		return s.head
+	case !s.isBlock(to):
+		return to
 	}
 	in := s.at(br)
-	for ; !s.owner[to].within(in); in = in.parent {
+	for !s.owner[to].within(in) {
+		in = in.parent
 	}
-	construct = s.toward(to, in)
-	if br == s.table-2 {
-		number = 0 // as the variable holds when the function is called
-	}
-	return construct, construct == to || number >= 0 && s.numbers[number] == to
+	return s.toward(to, in)
 }
 
 // led are the labels of the table by the number that the variable holds, in a region or the function.
