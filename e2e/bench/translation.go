@@ -19,8 +19,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
-
-	"github.com/leash-gateway/leash/author/optimize"
 )
 
 // Translation is measured by the benchmarks of llm/translate, compiled to Wasm as modules are: in V8, which is Envoy's engine (here that of Node.js, with
@@ -53,18 +51,6 @@ type translations struct {
 	missing string // why there is no V8
 }
 
-// optimizeFile does with a .wasm what make build does with modules.
-func optimizeFile(file string) error {
-	wasm, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	if wasm, err = optimize.Module(wasm); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return os.WriteFile(file, wasm, 0o600)
-}
-
 // measureTranslation compiles the benchmarks and runs them.
 func measureTranslation(ctx context.Context) (t translations, err error) {
 	dir, err := os.MkdirTemp("", "leash-bench-")
@@ -78,8 +64,8 @@ func measureTranslation(ctx context.Context) (t translations, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return t, fmt.Errorf("compile llm/translate: %w: %s", err, tail(string(out)))
 	}
-	if err := optimizeFile(file); err != nil {
-		return t, err
+	if out, err := exec.CommandContext(ctx, "bin/leash", "module", "optimize", file).CombinedOutput(); err != nil { //nolint:gosec // our own command
+		return t, fmt.Errorf("optimize llm/translate: %w: %s", err, tail(string(out)))
 	}
 	script := filepath.Join(dir, "wasi.mjs")
 	if err := os.WriteFile(script, wasiScript, 0o600); err != nil {
