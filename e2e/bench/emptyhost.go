@@ -84,7 +84,8 @@ func serveEmptyHost(socket string) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer()
+	// The windows are the module host's. Without them the server asks with a ping at each exchange how wide they should be.
+	server := grpc.NewServer(grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(8<<20))
 	pb.RegisterExternalProcessorServer(server, emptyProcessor{})
 	return server.Serve(listener)
 }
