@@ -40,7 +40,7 @@ func (f *function) load(first uint32) bool {
 	for i := range f.code {
 		switch {
 		case f.code[i].op == code.If && f.calls(i+1):
-			f.code[i+1].bytes = append(calls(first, size), f.code[i+1].bytes...)
+			f.code[i+1].bytes = append(callBallast(first, size), f.code[i+1].bytes...)
 			return true
 		case f.code[i].op == code.Call:
 			return false
@@ -49,8 +49,8 @@ func (f *function) load(first uint32) bool {
 	return false
 }
 
-// calls are calls of the ballast that are more than a function of this size takes in.
-func calls(first uint32, size int) (all []byte) {
+// callBallast are calls of the ballast that are more than a function of this size takes in.
+func callBallast(first uint32, size int) (all []byte) {
 	const callSize = 4
 	size += callSize * (size*growth/largest + ballasts)
 	room := max(growth*size, leastGrowth)

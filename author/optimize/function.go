@@ -88,20 +88,55 @@ func read(body []byte) (f function, ok bool) {
 	}
 }
 
-// pair finds the ends of blocks, loops and ifs.
-func (f *function) pair() {
+// walk calls each for each instruction, with the blocks, loops and ifs that are open there, the innermost last; one that begins or ends there is among them.
+func (f *function) walk(each func(i int, open []int)) {
 	var open []int
 	for i := range f.code {
 		switch f.code[i].op {
 		case code.Block, code.Loop, code.If:
 			open = append(open, i)
-		case code.End:
-			if len(open) > 0 {
-				f.code[open[len(open)-1]].end = i
-				open = open[:len(open)-1]
-			}
+		}
+		each(i, open)
+		if f.code[i].op == code.End && len(open) > 0 {
+			open = open[:len(open)-1]
 		}
 	}
+}
+
+// whole is the construct that a label means which leads out of all that are open: the function.
+const whole = -1
+
+// meant is the construct that a label means.
+func meant(label uint32, open []int) int {
+	if uint64(label) < uint64(len(open)) {
+		return open[len(open)-1-int(label)]
+	}
+	return whole
+}
+
+// targets are the constructs that the labels of a br, br_if or br_table mean; none for other instructions.
+func (in *instruction) targets(open []int) (constructs []int) {
+	if in.op != code.Br && in.op != code.BrIf && in.op != code.BrTable {
+		return nil
+	}
+	r := code.Reader{Data: in.bytes[1:]}
+	n := uint64(1)
+	if in.op == code.BrTable {
+		n += uint64(r.U32())
+	}
+	for ; n > 0 && !r.Bad; n-- {
+		constructs = append(constructs, meant(r.U32(), open))
+	}
+	return constructs
+}
+
+// pair finds the ends of blocks, loops and ifs.
+func (f *function) pair() {
+	f.walk(func(i int, open []int) {
+		if f.code[i].op == code.End && len(open) > 0 {
+			f.code[open[len(open)-1]].end = i
+		}
+	})
 }
 
 // text is the body as it is written, and where in it the instructions stand that hardly ever jump.
@@ -118,33 +153,15 @@ func (f *function) text() (body []byte, unlikely []uint32) {
 
 // unloop makes blocks of loops that nothing goes back to the head of: what is known before a loop is forgotten at its head.
 func (f *function) unloop() {
-	var open []int
 	again := map[int]bool{}
-	jump := func(label uint32) {
-		if uint64(label) < uint64(len(open)) {
-			again[open[len(open)-1-int(label)]] = true
+	f.walk(func(i int, open []int) {
+		for _, construct := range f.code[i].targets(open) {
+			again[construct] = true
 		}
-	}
+	})
 	for i := range f.code {
-		in := &f.code[i]
-		switch in.op {
-		case code.Block, code.Loop, code.If:
-			open = append(open, i)
-		case code.End:
-			if len(open) == 0 {
-				break
-			}
-			if head := open[len(open)-1]; f.code[head].op == code.Loop && !again[head] {
-				f.code[head].op, f.code[head].bytes = code.Block, append([]byte{code.Block}, f.code[head].bytes[1:]...)
-			}
-			open = open[:len(open)-1]
-		case code.Br, code.BrIf:
-			jump(in.operand())
-		case code.BrTable:
-			r := code.Reader{Data: in.bytes[1:]}
-			for n := uint64(r.U32()) + 1; n > 0; n-- {
-				jump(r.U32())
-			}
+		if in := &f.code[i]; in.op == code.Loop && !again[i] {
+			in.op, in.bytes = code.Block, append([]byte{code.Block}, in.bytes[1:]...)
 		}
 	}
 }

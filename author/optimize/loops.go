@@ -29,7 +29,7 @@ type structurer struct {
 	variable uint32
 	blocks   []int           // the places of the blocks that the loop begins with, the outermost first
 	numbers  []int           // by the number that the variable holds: the block at whose end it goes on
-	targets  map[int][]int   // by the place of a br, br_if or br_table: the constructs that its labels mean; -1 is the function
+	targets  map[int][]int   // by the place of a br, br_if or br_table: the constructs that its labels mean
 	owner    map[int]*region // by the block: the innermost loop that it ends in; none: the function
 	regions  []*region       // that are to be loops, as they begin
 }
@@ -57,36 +57,19 @@ func (r *region) within(outer *region) bool {
 
 // read finds the constructs, and what the head of the function is made of.
 func (s *structurer) read() bool {
-	s.targets, s.head, s.table = map[int][]int{}, -1, -1
-	var open []int
-	label := func(n uint32) int {
-		if uint64(n) < uint64(len(open)) {
-			return open[len(open)-1-int(n)]
+	s.targets = map[int][]int{}
+	tables := 0
+	s.f.walk(func(i int, open []int) {
+		in := &s.f.code[i]
+		if targets := in.targets(open); targets != nil {
+			s.targets[i] = targets
 		}
-		return -1
-	}
-	for i := range s.f.code {
-		switch in := &s.f.code[i]; in.op {
-		case code.Block, code.Loop, code.If:
-			open = append(open, i)
-		case code.End:
-			if len(open) > 0 {
-				open = open[:len(open)-1]
-			}
-		case code.Br, code.BrIf:
-			s.targets[i] = []int{label(in.operand())}
-		case code.BrTable:
-			if s.table >= 0 {
-				return false
-			}
+		if in.op == code.BrTable {
 			s.table = i
-			r := code.Reader{Data: in.bytes[1:]}
-			for n := uint64(r.U32()) + 1; n > 0 && !r.Bad; n-- {
-				s.targets[i] = append(s.targets[i], label(r.U32()))
-			}
+			tables++
 		}
-	}
-	return s.readHead()
+	})
+	return tables == 1 && s.readHead()
 }
 
 // readHead reads what the function begins with: loop, blocks, local.get variable, i32.eqz, br_if, local.get variable, br_table.
@@ -164,13 +147,13 @@ func (s *structurer) jumps() bool {
 		}
 		r.stop = s.behind(i, r.start)
 	}
-	s.regions = slices.DeleteFunc(s.regions, s.calls)
+	s.regions = slices.DeleteFunc(s.regions, s.hasCalls)
 	slices.SortFunc(s.regions, func(a, b *region) int { return a.start - b.start })
 	return len(s.regions) > 0
 }
 
-// calls says whether a region has calls, other than those behind an if, which make the stack larger or panic.
-func (s *structurer) calls(r *region) bool {
+// hasCalls says whether a region has calls, other than those behind an if, which make the stack larger or panic.
+func (s *structurer) hasCalls(r *region) bool {
 	for i := r.start; i < r.stop; i++ {
 		switch s.f.code[i].op {
 		case code.If:
@@ -184,7 +167,6 @@ func (s *structurer) calls(r *region) bool {
 
 // behind is the first place behind an instruction that is in no construct which has begun since start.
 func (s *structurer) behind(i, start int) int {
-	stop := i + 1
 	for j := start; j < i; j++ {
 		switch s.f.code[j].op {
 		case code.Block, code.Loop, code.If:
@@ -194,7 +176,7 @@ func (s *structurer) behind(i, start int) int {
 			j = s.end(j)
 		}
 	}
-	return stop
+	return i + 1
 }
 
 // nest puts the regions into each other, and finds whose the blocks are.

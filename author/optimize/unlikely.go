@@ -28,23 +28,14 @@ func (h *hints) content() []byte { return append(code.U32(nil, h.functions), h.l
 // findUnlikely finds the conditions that hardly ever hold: that a goroutine has been switched while a function was called, that the stack is too small,
 // that a pointer is nil, that an index is out of bounds.
 func (f *function) findUnlikely() {
-	var open []int
-	for i := range f.code {
-		in := &f.code[i]
-		switch in.op {
-		case code.Block, code.Loop:
-			open = append(open, i)
+	f.walk(func(i int, open []int) {
+		switch in := &f.code[i]; in.op {
 		case code.If:
-			open = append(open, i)
-			in.unlikely = f.calls(i+1) || f.isJump(i+1) && f.panics(i+1, open)
-		case code.End:
-			if len(open) > 0 {
-				open = open[:len(open)-1]
-			}
+			in.unlikely = f.calls(i+1) || f.isJump(i+1) && f.panics(f.code[i+3].targets(open)[0])
 		case code.BrIf:
 			in.unlikely = f.asksCall(i)
 		}
-	}
+	})
 }
 
 // calls says whether a call without arguments begins at i, which behind an if is that of what makes the stack larger, or that panics.
@@ -75,17 +66,13 @@ func (f *function) isJump(i int) bool {
 // longestPanic is how many instructions are looked at for one that panics.
 const longestPanic = 200
 
-// panics says whether the jump that begins at i, in these blocks, leads to a call that does not return.
-func (f *function) panics(i int, open []int) bool {
-	label := int(f.code[i+2].operand())
-	if label >= len(open) {
+// panics says whether what stands behind a construct is a call that does not return.
+func (f *function) panics(construct int) bool {
+	if construct == whole || f.code[construct].op != code.Block {
 		return false
 	}
-	block := f.code[open[len(open)-1-label]]
-	if block.op != code.Block {
-		return false
-	}
-	for i := block.end + 1; i < min(len(f.code), block.end+longestPanic); i++ {
+	end := f.code[construct].end
+	for i := end + 1; i < min(len(f.code), end+longestPanic); i++ {
 		switch f.code[i].op {
 		case code.Unreachable:
 			return true
