@@ -70,10 +70,11 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 		x.Frames(llm.JSONArray)
 		return module.Pieces, nil
 	case a.translation != nil:
-		x.SetResponseHeader("content-type", "application/json")
+		kind := "application/json"
 		if a.answer.whole = !a.answer.failed && a.translation.Streams(); a.answer.whole && a.framing != llm.JSONArray {
-			x.SetResponseHeader("content-type", "text/event-stream")
+			kind = "text/event-stream"
 		}
+		x.SetResponseHeader("content-type", kind)
 	}
 	return module.Whole, nil
 }
