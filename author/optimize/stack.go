@@ -29,7 +29,7 @@ func (f *function) foldAddresses() {
 	}
 	for i := range f.code {
 		in := &f.code[i]
-		pops, pushes, known := in.effect()
+		pops, pushes, known := code.Effect(in.op)
 		if !known {
 			operands = operands[:0]
 			continue
@@ -38,7 +38,7 @@ func (f *function) foldAddresses() {
 		for range pops {
 			address = pop()
 		}
-		if address > 0 && in.accesses() {
+		if address > 0 && code.Width(in.op) > 0 {
 			f.fold(address, in)
 		}
 		for range pushes {
@@ -76,47 +76,4 @@ func (f *function) fold(narrowed int, access *instruction) {
 	for i := narrowed - 3; i <= narrowed; i++ {
 		f.code[i].bytes = nil
 	}
-}
-
-// Loads and stores, and what has the size of the memory.
-const (
-	firstLoad  = 0x28
-	firstStore = 0x36
-	lastStore  = 0x3e
-	memorySize = 0x3f
-	memoryGrow = 0x40
-)
-
-// accesses says whether it is a load or store.
-func (in *instruction) accesses() bool { return firstLoad <= in.op && in.op <= lastStore }
-
-// effect is how many values an instruction takes and gives, as far as that is known from itself.
-// https://webassembly.github.io/spec/core/appendix/index-instructions.html
-func (in *instruction) effect() (pops, pushes int, known bool) {
-	switch op := in.op; {
-	case op == code.Nop:
-		return 0, 0, true
-	case op == code.LocalGet || op == code.GlobalGet || code.I32Const <= op && op <= 0x44 || op == memorySize:
-		return 0, 1, true
-	case op == code.LocalSet || op == code.GlobalSet || op == code.Drop:
-		return 1, 0, true
-	case op == code.LocalTee || op == memoryGrow || firstLoad <= op && op < firstStore:
-		return 1, 1, true
-	case firstStore <= op && op <= lastStore:
-		return 2, 0, true
-	case op == code.Select:
-		return 3, 1, true
-	case isUnary(op):
-		return 1, 1, true
-	case code.I32Eqz < op && op < 0xc5:
-		return 2, 1, true
-	}
-	return 0, 0, false
-}
-
-// isUnary says of an arithmetic instruction that it has one operand.
-func isUnary(op byte) bool {
-	return op == code.I32Eqz || op == 0x50 || 0x67 <= op && op <= 0x69 || 0x79 <= op && op <= 0x7b || // eqz; clz, ctz, popcnt
-		0x8b <= op && op <= 0x91 || 0x99 <= op && op <= 0x9f || // abs to sqrt
-		0xa7 <= op && op <= 0xc4 // conversions
 }

@@ -22,6 +22,7 @@ const (
 	LocalTee     = 0x22
 	GlobalGet    = 0x23
 	GlobalSet    = 0x24
+	MemoryGrow   = 0x40
 	I32Const     = 0x41
 	I64Const     = 0x42
 	I32Eqz       = 0x45

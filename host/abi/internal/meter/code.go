@@ -1,6 +1,9 @@
 package meter
 
-import "github.com/leash-gateway/leash/manifest/wasmfile/code"
+import (
+	"github.com/leash-gateway/leash/host/abi/internal/bounds"
+	"github.com/leash-gateway/leash/manifest/wasmfile/code"
+)
 
 // The instructions that are written besides those of package code.
 const (
@@ -127,7 +130,9 @@ func (m *module) function(f *code.Reader, typ uint32) []byte {
 		return nil
 	}
 	params := code.Reader{Data: m.types[typ][1:]}
-	next := uint64(params.U32()) // the index of the first local that is not there yet
+	parameters := params.U32()
+	f.Data = bounds.Function(f.Data, parameters)
+	next := uint64(parameters) // the index of the first local that is not there yet
 	groups := f.U32()
 	before := f.Data
 	for n := groups; n > 0 && !f.Empty(); n-- {
