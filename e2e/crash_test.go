@@ -12,20 +12,29 @@ import (
 	"github.com/leash-gateway/leash/mock"
 )
 
-// buildModule compiles one of the modules of the tests.
-var buildModule = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "leash-e2e-")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "crash.wasm")
-	command := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", file, "./modules/crash") //nolint:gosec // our own
-	command.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if out, err := command.CombinedOutput(); err != nil {
-		return string(out), err
-	}
-	return compiledAhead(file)
-})
+// The modules of the tests, each of which is compiled once.
+var (
+	modulesDir   = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "leash-e2e-") })
+	buildCrash   = building("crash")
+	buildCurious = building("curious")
+)
+
+// building compiles one of them.
+func building(name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		dir, err := modulesDir()
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(dir, name+".wasm")
+		command := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", file, "./modules/"+name) //nolint:gosec // our own
+		command.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+		if out, err := command.CombinedOutput(); err != nil {
+			return string(out), err
+		}
+		return compiledAhead(file)
+	})
+}
 
 // compiledAhead compiles a module for the embedded gateway: the race detector would take a minute for it.
 func compiledAhead(file string) (string, error) {
@@ -38,8 +47,8 @@ func compiledAhead(file string) (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if file, err := buildModule(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
+	if dir, err := modulesDir(); err == nil {
+		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
@@ -47,7 +56,7 @@ func TestMain(m *testing.M) {
 // crashing is a pipeline with a module that goes wrong on demand.
 func crashing(t testing.TB, kind string) string {
 	t.Helper()
-	file, err := buildModule()
+	file, err := buildCrash()
 	if err != nil {
 		t.Fatalf("build the module crash: %v\n%s", err, file)
 	}

@@ -129,7 +129,7 @@ func testSIGHUPReadsTheSecretsAgain(t *testing.T, g *gateway) {
 
 func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
 	_, url := startProvider(t, mock.Options{Key: upstreamKey})
-	file, err := buildModule()
+	file, err := buildCrash()
 	if err != nil {
 		t.Fatalf("build the module crash: %v\n%s", err, file)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,59 @@ func wantPlantedNowhere(t testing.TB, g *gateway, texts map[string]string) {
 			}
 		}
 	}
+}
+
+// TestAModuleOfOthersDoesNotSeeTheKey has one that writes down all that it can find out, also while answers come back: of chats that are sent as they are, of streams, of
+// such that are translated, and of what a path leads to a provider.
+func TestAModuleOfOthersDoesNotSeeTheKey(t *testing.T) {
+	t.Parallel()
+	file, err := buildCurious()
+	if err != nil {
+		t.Fatalf("build the module curious: %v\n%s", err, file)
+	}
+	onEngines(t, func(t *testing.T, p ports) {
+		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		g := start(t, strings.Replace(head, "\nroutes:\n", "\nroutes:\n  - {path: /v1/embeddings, provider: openai}\n  - {model: patient, provider: openai, upstream_model: gpt-4o-mini, timeouts: {connect: 7s}}\n", 1)+
+			"pipeline:\n  - module: auth\n  - {module: ratelimit, config: {limits: [{by: key, requests: 100000, window: 1m}]}}\n  - {module: curious, file: "+file+", kind: inspector}\n", p.of(url))
+		asks := []*http.Request{
+			g.request(chatBody("say: hi", false)), g.request(chatBody("say: hi", true)),
+			g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", "patient", 1)),
+			g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", "fast", 1)),
+		}
+		for path, body := range map[string]string{
+			"/v1/messages":   `{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"say: hi"}]}`,
+			"/v1/embeddings": `{"model":"text-embedding-3-small","input":"hi"}`,
+		} {
+			r := g.request(body)
+			r.URL.Path = path
+			asks = append(asks, r)
+		}
+		for _, r := range asks {
+			if a := do(t, r); a.Status != http.StatusOK {
+				t.Errorf("%s: got %d %.300s", r.URL.Path, a.Status, a.Body)
+			}
+		}
+		if got := received(t, url); strings.Count(got, upstreamKey) < len(asks) {
+			t.Errorf("the provider was not asked with its key %d times: %s", len(asks), got)
+		}
+		eventually(t, "the module to say what it saw at the end", func() bool { return strings.Count(g.stderr(), "curious in log") >= len(asks) })
+		saw := g.stderr()
+		if !strings.Contains(saw, backwards("content-type")) {
+			t.Error("the module saw no headers at all")
+		}
+		for name, secret := range map[string]string{"the provider's key": upstreamKey, "the client's key": demoKey} {
+			if strings.Contains(saw, backwards(secret)) {
+				t.Errorf("the module saw %s", name)
+			}
+		}
+		wantPlantedNowhere(t, g, nil)
+	})
+}
+
+func backwards(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
 }
 
 // TestAProviderThatRepeatsTheKeyDoesNotTellIt has a provider whose errors are those of OpenAI, but for the stars in the key.

@@ -61,6 +61,21 @@ func TestConfigurationsOneAfterAnother(t *testing.T) {
 	})
 }
 
+// TestPoliciesBesideAModuleOfOthers: with it in the pipeline, what goes to the provider directly takes a step more within Envoy.
+func TestPoliciesBesideAModuleOfOthers(t *testing.T) {
+	t.Parallel()
+	file, err := buildCrash()
+	if err != nil {
+		t.Fatalf("build the module crash: %v\n%s", err, file)
+	}
+	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	config := policies + "  - {module: crash-inspector, kind: inspector, file: " + file + "}\n"
+	g := start(t, config, ports{Provider: "http://127.0.0.1:1/v1"})
+	t.Run("the provider is down", func(t *testing.T) { testProviderIsDown(t, g.with(t)) })
+	g.change(config, url)
+	shared(t, g, provider, chatTests, faultTests, loadTests, secretTests)
+}
+
 // dir is the gateway's folder, which is there as long as it runs.
 func (g *gateway) dir() string { return filepath.Dir(g.Config) }
 
@@ -68,7 +83,13 @@ func testPolicies(t *testing.T, p ports) {
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 	p.Provider = url
 	g := start(t, policies, p)
-	for _, group := range [][]sharedTest{chatTests, contentTests, limitTests, faultTests, bypassTests, loadTests, secretTests} {
+	shared(t, g, provider, chatTests, contentTests, limitTests, faultTests, bypassTests, loadTests, secretTests)
+}
+
+// shared runs groups of tests on a gateway.
+func shared(t *testing.T, g *gateway, provider *mock.Provider, groups ...[]sharedTest) {
+	t.Helper()
+	for _, group := range groups {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				t.Cleanup(provider.ClearFaults)

@@ -20,8 +20,7 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// Envoy itself puts the provider's key into each request, or signs it, behind all modules: none of them knows a key. What is sent
-// directly shows it to a module of another SDK that asks for the request's headers once there is an answer (docs/guides/providers.md).
+// Envoy itself puts the provider's key into each request, or signs it, behind all modules: none of them knows a key (apart.go).
 
 // secretName is the secret of a provider.
 func secretName(provider string) string { return "key." + provider }

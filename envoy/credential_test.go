@@ -56,4 +56,11 @@ func TestARouteThatNeedsTheModuleProviderIsRefusedOfAModuleHost(t *testing.T) {
 			}
 		})
 	}
+	t.Run("errors in streams", func(t *testing.T) {
+		c := inCloud(t, "kind: openai, api_key: {env: K}")
+		c.Routes[0].StreamErrors = true
+		if err := envoy.CheckExtProc(c); err == nil || !strings.Contains(err.Error(), "routes[0].stream_errors: a module host cannot end a stream that breaks off with an error") {
+			t.Errorf("got %v", err)
+		}
+	})
 }

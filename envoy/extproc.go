@@ -60,8 +60,8 @@ const (
 // hostAttributes are what modules may ask for and headers do not tell. Each costs a little at every exchange.
 var hostAttributes = []string{"source.address", "source.port", "destination.address", "destination.port", "request.protocol", "connection.mtls"}
 
-// CheckExtProc says which routes cannot be served where modules run in a Module Host: those that ask one provider after the other, and those
-// to a provider that reads nothing as clients send it. Such requests, and those that are to be translated, take a step of their own to each
+// CheckExtProc says which routes cannot be served where modules run in a Module Host: those that ask one provider after the other, those
+// to a provider that reads nothing as clients send it, and those whose streams end with errors. Such requests, and those that are to be translated, take a step of their own to each
 // provider, through a module that only Envoy itself or the embedded gateway runs there (docs/decisions/040-no-attempts-behind-a-module-host.md).
 func CheckExtProc(c *config.Config) error {
 	var all []error
@@ -74,6 +74,9 @@ func CheckExtProc(c *config.Config) error {
 		}
 		if p := c.Providers[r.AllTargets()[0].Provider]; r.Path == "" && !p.Description().Plain() {
 			all = append(all, c.Errorf(at, "a module host cannot make requests what a provider of the kind %s reads: that happens behind it. Name another provider here, or "+instead, p.Kind))
+		}
+		if r.StreamErrors {
+			all = append(all, c.Errorf(at+".stream_errors", "a module host cannot end a stream that breaks off with an error: that happens behind it. Leave it out, or "+instead))
 		}
 	}
 	return errors.Join(all...)

@@ -85,9 +85,8 @@ func (t *translation) directRoutes(lane config.Lane) []*route.Route {
 	}
 	var routes []*route.Route
 	for _, prefix := range prefixes {
-		to := t.toProvider(lane.Provider, t.c.ConnectBound(lane.Provider, lane.Timeouts))
+		to := t.direct(lane.Provider, lane.Timeouts)
 		to.Route.PrefixRewrite = kind.PathAt(t.basePath(lane.Provider), prefix)
-		within(to.Route, lane.Timeouts)
 		routes = append(routes, &route.Route{
 			Name: lane.Name + " " + prefix,
 			Match: &route.RouteMatch{
@@ -122,9 +121,8 @@ func isModelRoute(r *route.Route) bool {
 }
 
 func (t *translation) pathRoute(r config.Route) *route.Route {
-	to := t.toProvider(r.Provider, t.c.ConnectBound(r.Provider, r.Timeouts))
+	to := t.direct(r.Provider, r.Timeouts)
 	to.Route.PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
-	within(to.Route, r.Timeouts)
 	return &route.Route{
 		Name:                    r.Path,
 		Match:                   &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},

@@ -83,6 +83,8 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		for _, bound := range c.ConnectBounds(name) {
 			r.Clusters = append(r.Clusters, t.cluster(name, bound))
 		}
+		listeners, clusters := t.steps(name)
+		r.Carriers, r.Clusters = append(r.Carriers, listeners...), append(r.Clusters, clusters...)
 		if !o.withoutCarriers {
 			carrier, err := t.carrier(name)
 			if err != nil {
