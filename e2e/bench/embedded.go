@@ -78,7 +78,7 @@ func reverseProxy(address, of string) error {
 // embeddedGoals tells whether the embedded gateway meets its goals.
 func (r report) embeddedGoals(row func(goal, asked, measured string, met bool)) {
 	one, envoy, proxy := r.find(embeddedName), r.find(oneFileName), r.find(reverseProxyName)
-	ratio, added := one.throughput/envoy.throughput, one.latency[0]-proxy.latency[0]
+	ratio, added := one.ofPlain()/envoy.ofPlain(), one.added(0)-proxy.added(0)
 	row("embedded gateway: throughput", fmt.Sprintf("≥ %.2f of Envoy with the same pipeline", goalEmbedded), fmt.Sprintf("%.2f", ratio), ratio >= goalEmbedded)
 	row("embedded gateway: added at p50, to a plain net/http reverse proxy", "≤ "+ms(goalEmbeddedP50), ms(added), added <= goalEmbeddedP50)
 }

@@ -38,7 +38,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.out, "o", "", "write the report to this file instead of standard output")
 	flag.BoolVar(&o.onlyLeash, "only-leash", false, "leave out LiteLLM proxy and Portkey gateway")
-	flag.IntVar(&o.seconds, "seconds", 8, "how long each measurement takes")
+	flag.IntVar(&o.seconds, "seconds", 8, "how long each measurement takes, in all of its turns")
 	flag.IntVar(&o.total, "total", 200_000, "how many requests the memory test sends")
 	flag.StringVar(&o.fortio, "fortio", "build/tools/fortio", "the load generator")
 	flag.StringVar(&o.only, "only", "", "measure only variants whose names contain this, and plain Envoy, and write no goals")
@@ -60,13 +60,24 @@ func run(ctx context.Context, o options) error {
 	}
 	defer provider.stop()
 
+	dir, err := os.MkdirTemp("", "leash-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	plain, err := plainEnvoy(ctx, dir, provider.url)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", plainName, err)
+	}
+	defer plain.stop()
+
 	report := report{began: began, seconds: o.seconds}
 	for _, variant := range variants(o.onlyLeash) {
 		if !strings.Contains(variant.name, o.only) && variant.name != plainName {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", variant.name)
-		result, err := measure(ctx, o, variant, provider.url)
+		result, err := measure(ctx, o, variant, provider.url, plain)
 		if err != nil {
 			if variant.optional {
 				report.missing = append(report.missing, fmt.Sprintf("%s: %v", variant.name, err))

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,21 +61,28 @@ const (
 	pace       = "pace=2ms"
 )
 
-// A result is what was measured of a variant.
-type result struct {
-	name       string
+// A sample is what one turn shows.
+type sample struct {
 	throughput float64          // requests/s at 8 connections
 	latency    [3]time.Duration // p50, p95, p99 at 1 connection
 	firstToken time.Duration    // p50 at 1 connection, from the request to the first event of a stream, or to its first text where that is translated
-	ofMessages time.Duration    // likewise to the first text of one of Anthropic's; for plain Envoy
-	rss        int64            // bytes, after the load; 0 for the direct way
 	errors     int64
+}
+
+// A result is what was measured of a variant, and of plain Envoy in turn with it: what else the machine does at a time is the same for both.
+type result struct {
+	name       string
+	own, plain []sample // as many of both
+	rss        int64    // bytes, after the load; 0 for the direct way
 }
 
 // percentiles of the latencies.
 const percentiles = "50,95,99"
 
-func measure(ctx context.Context, o options, v variant, provider string) (result, error) {
+// turns is how often a variant and plain Envoy are measured in turn. Each time the connections are others, which Envoy's workers share out otherwise.
+const turns = 4
+
+func measure(ctx context.Context, o options, v variant, provider string, plain *server) (result, error) {
 	r := result{name: v.name}
 	dir, err := os.MkdirTemp("", "leash-bench-")
 	if err != nil {
@@ -88,36 +96,90 @@ func measure(ctx context.Context, o options, v variant, provider string) (result
 		}
 		defer s.stop()
 	}
-	length := strconv.Itoa(o.seconds) + "s"
 	if _, err = load(ctx, o, s, "-c", "8", "-t", "2s"); err != nil { // warms up
 		return r, err
 	}
-	many, err := load(ctx, o, s, "-c", "8", "-t", length)
-	if err != nil {
-		return r, err
-	}
-	one, err := load(ctx, o, s, "-c", "1", "-t", length)
-	if err != nil {
-		return r, err
-	}
-	asked := firstEvent
+	own, others := firstEvent, firstEvent
 	if v.translated {
-		asked = firstText
+		own, others = firstText, firstTextOfMessages
 	}
-	if r.firstToken, err = firstTokens(ctx, s, 50*o.seconds, asked); err != nil {
-		return r, err
-	}
-	if v.name == plainName {
-		if r.ofMessages, err = firstTokens(ctx, s, 50*o.seconds, firstTextOfMessages); err != nil {
+	for range turns {
+		base, err := turn(ctx, o, plain, others)
+		if err != nil {
+			return r, fmt.Errorf("measure %s: %w", plainName, err)
+		}
+		one, err := turn(ctx, o, s, own)
+		if err != nil {
 			return r, err
 		}
+		r.plain, r.own = append(r.plain, base), append(r.own, one)
 	}
-	r.throughput, r.errors = many.ActualQPS, many.failed()+one.failed()
-	r.latency = one.latencies()
 	if v.start != nil {
 		r.rss = s.rss()
 	}
 	return r, nil
+}
+
+// turn measures once.
+func turn(ctx context.Context, o options, s *server, asked probe) (sample, error) {
+	length := (time.Duration(o.seconds) * time.Second / turns).String()
+	many, err := load(ctx, o, s, "-c", "8", "-t", length)
+	if err != nil {
+		return sample{}, err
+	}
+	one, err := load(ctx, o, s, "-c", "1", "-t", length)
+	if err != nil {
+		return sample{}, err
+	}
+	first, err := firstTokens(ctx, s, 50*o.seconds/turns, asked)
+	return sample{many.ActualQPS, one.latencies(), first, many.failed() + one.failed()}, err
+}
+
+// median is that of something of each turn: of the variant's own, and of what plain Envoy showed ahead of it.
+func median[T cmp.Ordered](r result, of func(own, plain sample) T) (middle T) {
+	all := make([]T, 0, len(r.own))
+	for i := range r.own {
+		all = append(all, of(r.own[i], r.plain[i]))
+	}
+	if slices.Sort(all); len(all) > 0 {
+		middle = all[(len(all)-1)/2]
+	}
+	return middle
+}
+
+func (r result) throughput() float64 {
+	return median(r, func(own, _ sample) float64 { return own.throughput })
+}
+
+// ofPlain is the throughput as a part of plain Envoy's.
+func (r result) ofPlain() float64 {
+	return median(r, func(own, plain sample) float64 { return own.throughput / plain.throughput })
+}
+
+// latency is a percentile: 0 for the first of them.
+func (r result) latency(of int) time.Duration {
+	return median(r, func(own, _ sample) time.Duration { return own.latency[of] })
+}
+
+// added is how much more it is than plain Envoy's.
+func (r result) added(of int) time.Duration {
+	return median(r, func(own, plain sample) time.Duration { return own.latency[of] - plain.latency[of] })
+}
+
+func (r result) firstToken() time.Duration {
+	return median(r, func(own, _ sample) time.Duration { return own.firstToken })
+}
+
+// addedFirst is how much later than by plain Envoy the first token comes.
+func (r result) addedFirst() time.Duration {
+	return median(r, func(own, plain sample) time.Duration { return own.firstToken - plain.firstToken })
+}
+
+func (r result) errors() (n int64) {
+	for _, s := range r.own {
+		n += s.errors
+	}
+	return n
 }
 
 // loaded is what fortio reports, as far as it is read here.
@@ -184,6 +246,7 @@ func firstTokens(ctx context.Context, s *server, n int, p probe) (time.Duration,
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Authorization", "Bearer "+demoKey)
 		request.Header.Set(paceHeader, pace)
+		request.Header["X-Idempotency-Key"] = nil // not sent: the client may begin anew where the gateway has just closed the connection
 		began := time.Now()
 		response, err := client.Do(request)
 		if err != nil {
