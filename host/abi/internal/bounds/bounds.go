@@ -164,6 +164,9 @@ func (in *instruction) operand() uint32 {
 	return r.U32()
 }
 
+// mostSeen bounds how many addresses are looked through at each access.
+const mostSeen = 32
+
 // access notes a load or store at an address.
 func (f *function) access(at value, in *instruction) {
 	r := code.Reader{Data: in.bytes[1:]}
@@ -171,6 +174,9 @@ func (f *function) access(at value, in *instruction) {
 	end := uint64(r.U32()) + code.Width(in.op)
 	i := slices.IndexFunc(f.seen, func(a accesses) bool { return a.address == at.address })
 	if i < 0 {
+		if len(f.seen) == mostSeen {
+			f.flush()
+		}
 		i = len(f.seen)
 		f.seen = append(f.seen, accesses{address: at.address})
 	}

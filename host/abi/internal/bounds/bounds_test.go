@@ -153,3 +153,13 @@ func TestFunctionsDoTheSame(t *testing.T) {
 		t.Errorf("of 500 functions %d trap and %d are rewritten: they try too little", trap, changed)
 	}
 }
+
+// BenchmarkManyAddresses is a megabyte of loads, each at another address.
+func BenchmarkManyAddresses(b *testing.B) {
+	one := join(get(wide), set(wide), get(wide), []byte{code.I32WrapI64}, at(load64, 0), set(total))
+	body := join([]byte{1, 1, i64}, bytes.Repeat(one, (1<<20)/len(one)), get(total), []byte{code.End})
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		bounds.Function(body, 2)
+	}
+}
