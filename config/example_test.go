@@ -35,9 +35,9 @@ func ExampleLoad() {
 		fmt.Println(f.Name, f.File, f.Modules)
 	}
 	// Output:
-	// leash.costtracker all.wasm [pipeline[0] pipeline[1]]
+	// leash.costtracker~106f8420 all.wasm [pipeline[0] pipeline[1]]
 	// leash.hello /opt/hello.wasm [pipeline[2]]
-	// leash.contentfilter all.wasm [pipeline[3] routes]
+	// leash.contentfilter~dae0c13a all.wasm [pipeline[3] routes]
 }
 
 func ExampleConfig_Errorf() {

@@ -2,10 +2,13 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A Filter is one Envoy filter: a .wasm with one or several modules of the pipeline in it.
@@ -86,6 +89,24 @@ func (c *Config) Filters() []Filter {
 	return filters
 }
 
+// filterName is the name of a group's filter. Connections that are open when the pipeline changes keep the filters that they began with, but these get what is configured anew
+// under their names. So a name never comes to stand for other modules while some of them move to another filter: the old ones would go on without auth, or
+// without route. One filter that holds all modules has the same name always, so that each change holds at once.
+func (c *Config) filterName(group []step, several bool) string {
+	switch {
+	case group[0].module.Own() || c.Modules.Separate:
+		return "leash." + group[0].Name
+	case !several:
+		return "leash"
+	}
+	var names []string
+	for _, s := range group {
+		names = append(names, s.Name)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(names, " ")))
+	return "leash." + group[0].Name + "~" + hex.EncodeToString(sum[:4])
+}
+
 // groups are the modules that have a filter together.
 func (c *Config) groups() (groups [][]step) {
 	for _, s := range c.steps() {
@@ -105,7 +126,7 @@ func holdsRoute(group []step) bool {
 }
 
 func (c *Config) filter(group []step, handover bool) Filter {
-	f := Filter{Name: "leash." + group[0].Name, VM: "leash." + group[0].Name, File: group[0].Name + ".wasm", Kit: true}
+	f := Filter{Name: c.filterName(group, handover), VM: "leash." + group[0].Name, File: group[0].Name + ".wasm", Kit: true}
 	switch own := group[0].module; {
 	case own.Own():
 		a := c.admitted[own.Module]

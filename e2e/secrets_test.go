@@ -66,8 +66,10 @@ func TestAModuleOfOthersDoesNotSeeTheKey(t *testing.T) {
 	}
 	onEngines(t, func(t *testing.T, p ports) {
 		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-		g := start(t, strings.Replace(head, "\nroutes:\n", "\nroutes:\n  - {path: /v1/embeddings, provider: openai}\n  - {model: patient, provider: openai, upstream_model: gpt-4o-mini, timeouts: {connect: 7s}}\n", 1)+
-			"pipeline:\n  - module: auth\n  - {module: ratelimit, config: {limits: [{by: key, requests: 100000, window: 1m}]}}\n  - {module: curious, file: "+file+", kind: inspector}\n", p.of(url))
+		others := strings.Replace(head, "\nroutes:\n", "\nroutes:\n  - {path: /v1/embeddings, provider: openai}\n"+
+			"  - {model: patient, provider: openai, upstream_model: gpt-4o-mini, timeouts: {connect: 7s}}\n", 1) +
+			"pipeline:\n  - module: auth\n  - {module: ratelimit, config: {limits: [{by: key, requests: 100000, window: 1m}]}}\n"
+		g := start(t, others+"  - {module: curious, file: "+file+", kind: inspector}\n", p.of(url))
 		asks := []*http.Request{
 			g.request(chatBody("say: hi", false)), g.request(chatBody("say: hi", true)),
 			g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", "patient", 1)),
@@ -90,6 +92,13 @@ func TestAModuleOfOthersDoesNotSeeTheKey(t *testing.T) {
 			t.Errorf("the provider was not asked with its key %d times: %s", len(asks), got)
 		}
 		eventually(t, "the module to say what it saw at the end", func() bool { return strings.Count(g.stderr(), "curious in log") >= len(asks) })
+		// Connections that are open keep the module, though it has gone.
+		g.change(others, url)
+		for range 20 {
+			if a := g.chat("say: hi"); a.Status != http.StatusOK {
+				t.Errorf("without the module: got %d %.300s", a.Status, a.Body)
+			}
+		}
 		saw := g.stderr()
 		if !strings.Contains(saw, backwards("content-type")) {
 			t.Error("the module saw no headers at all")

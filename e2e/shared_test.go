@@ -73,6 +73,14 @@ func TestPoliciesBesideAModuleOfOthers(t *testing.T) {
 	g := start(t, config, ports{Provider: "http://127.0.0.1:1/v1"})
 	t.Run("the provider is down", func(t *testing.T) { testProviderIsDown(t, g.with(t)) })
 	g.change(config, url)
+	t.Run("it comes and goes under load", func(t *testing.T) {
+		g, stop := g.with(t), underLoad(t, g)
+		for range 3 {
+			g.change(policies, url)
+			g.change(config, url)
+		}
+		stop()
+	})
 	shared(t, g, provider, chatTests, faultTests, loadTests, secretTests)
 }
 

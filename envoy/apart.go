@@ -4,10 +4,12 @@ import (
 	"slices"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -18,49 +20,65 @@ import (
 // head of its own. What goes to a provider directly gets one where the pipeline has a module that is not Leash's: it takes a step to an internal listener, which sends it on
 // as it is (docs/decisions/135-keys-apart-from-modules-of-others.md).
 
-// apart says whether what is sent to a provider directly takes the step.
-func (t *translation) apart(provider string) bool {
-	return !t.o.withoutCarriers && (t.hasKey(provider) || t.signs(provider)) &&
-		slices.ContainsFunc(t.c.Pipeline, func(m config.Module) bool { return m.Own() })
+// holdsOthers says that a module that is not Leash's is in the pipeline.
+func holdsOthers(c *config.Config) bool {
+	return slices.ContainsFunc(c.Pipeline, func(m config.Module) bool { return m.Own() })
 }
 
-// apartName is the internal listener ahead of one of a provider's clusters, and the cluster that leads to it.
-func apartName(of string) string { return "apart." + of }
+// takesStep says whether what is sent to a provider directly takes the step.
+func (t *translation) takesStep(provider string) bool {
+	return t.apart && !t.o.withoutCarriers && (t.hasKey(provider) || t.signs(provider))
+}
 
-// direct leads to a provider what goes there as the client has sent it.
-func (t *translation) direct(provider string, bounds config.RouteTimeouts) *route.Route_Route {
+// apartName is the internal listener on the direct way to a provider, and the cluster that leads to it.
+func apartName(provider string) string { return "apart." + provider }
+
+// direct is a route to a provider for what goes there as the client has sent it.
+func (t *translation) direct(provider string, bounds config.RouteTimeouts, r *route.Route) *route.Route {
 	to := t.toProvider(provider, t.c.ConnectBound(provider, bounds))
-	if t.apart(provider) {
-		to.Route.ClusterSpecifier = &route.RouteAction_Cluster{Cluster: apartName(to.Route.GetCluster())}
-	}
 	within(to.Route, bounds)
-	return to
+	r.Action = to
+	r.RequestHeadersToRemove = t.notForProviders()
+	r.RequestHeadersToAdd = t.headersOf(provider)
+	r.ResponseHeadersToRemove = notOfProviders
+	if t.takesStep(provider) {
+		t.steps[provider] = append(t.steps[provider], &route.Route{
+			Match: &route.RouteMatch{
+				PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
+				Headers:       []*route.HeaderMatcher{exactHeader(config.RouteHeader, r.GetName())},
+			},
+			Action: proto.CloneOf(r).GetAction().(*route.Route_Route), //nolint:forcetypeassert,errcheck // as it is above
+		})
+		// What is behind is bounded likewise, and has to be the first: it tries again, and what becomes of the request is counted there.
+		to.Route.Timeout = durationpb.New(to.Route.GetTimeout().AsDuration() + exitSlack)
+		to.Route.IdleTimeout = durationpb.New(to.Route.GetIdleTimeout().AsDuration() + exitSlack)
+		to.Route.RetryPolicy = nil
+		to.Route.ClusterSpecifier = &route.RouteAction_Cluster{Cluster: apartName(provider)}
+		r.RequestHeadersToAdd = append(r.GetRequestHeadersToAdd(), &core.HeaderValueOption{
+			Header:       &core.HeaderValue{Key: config.RouteHeader, Value: r.GetName()},
+			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
+	return r
 }
 
-// steps are the listeners and clusters between the main listener and a provider's clusters.
-func (t *translation) steps(provider string) (listeners []*listener.Listener, clusters []*cluster.Cluster) {
-	if !t.apart(provider) {
-		return nil, nil
-	}
-	for _, bound := range append(t.c.ConnectBounds(provider), 0) {
-		name := apartName(clusterWithin(provider, bound))
-		to := t.toProvider(provider, bound)
-		to.Route.Timeout, to.Route.IdleTimeout = durationpb.New(0), durationpb.New(0) // those of the main listener hold
-		listeners = append(listeners, t.internalListener(&hcm.HttpConnectionManager{
-			StatPrefix:  name,
-			HttpFilters: []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
-			RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
-				Name:             name,
-				ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
-				VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: []*route.Route{{
-					Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
-					Action: to,
-				}}}},
-				RequestHeadersToRemove: t.notForProviders(),
-			}},
-			LocalReplyConfig: t.carrierReplies(provider),
-		}))
-		clusters = append(clusters, toInternal(name))
-	}
-	return listeners, clusters
+// step is the listener, and the cluster that leads to it. Over xDS they are always there: when a module comes, the routes only have to lead through them.
+func (t *translation) step(provider string) (*listener.Listener, *cluster.Cluster) {
+	name := apartName(provider)
+	routes := append(slices.Clone(t.steps[provider]), &route.Route{
+		Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}}, // a request that has come by a route that is gone
+		Action: t.toProvider(provider, 0),
+	})
+	return t.internalListener(&hcm.HttpConnectionManager{
+		StatPrefix:  name,
+		HttpFilters: []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
+		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
+			Name:                   name,
+			ValidateClusters:       wrapperspb.Bool(false), // the provider's may still look for its address
+			VirtualHosts:           []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: routes}},
+			RequestHeadersToRemove: t.notForProviders(),
+		}},
+		DelayedCloseTimeout: durationpb.New(0), // an answer that breaks off ends at once
+		LocalReplyConfig:    t.carrierReplies(provider),
+	}), toInternal(name)
 }

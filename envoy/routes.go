@@ -85,19 +85,15 @@ func (t *translation) directRoutes(lane config.Lane) []*route.Route {
 	}
 	var routes []*route.Route
 	for _, prefix := range prefixes {
-		to := t.direct(lane.Provider, lane.Timeouts)
-		to.Route.PrefixRewrite = kind.PathAt(t.basePath(lane.Provider), prefix)
-		routes = append(routes, &route.Route{
+		r := t.direct(lane.Provider, lane.Timeouts, &route.Route{
 			Name: lane.Name + " " + prefix,
 			Match: &route.RouteMatch{
 				PathSpecifier: &route.RouteMatch_Prefix{Prefix: prefix},
 				Headers:       []*route.HeaderMatcher{exactHeader(config.RouteHeader, lane.Name), exactHeader(":method", "POST")},
 			},
-			Action:                  to,
-			RequestHeadersToRemove:  t.notForProviders(),
-			RequestHeadersToAdd:     t.headersOf(lane.Provider),
-			ResponseHeadersToRemove: notOfProviders,
 		})
+		r.GetRoute().PrefixRewrite = kind.PathAt(t.basePath(lane.Provider), prefix)
+		routes = append(routes, r)
 	}
 	return routes
 }
@@ -121,16 +117,12 @@ func isModelRoute(r *route.Route) bool {
 }
 
 func (t *translation) pathRoute(r config.Route) *route.Route {
-	to := t.direct(r.Provider, r.Timeouts)
-	to.Route.PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
-	return &route.Route{
-		Name:                    r.Path,
-		Match:                   &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},
-		Action:                  to,
-		RequestHeadersToRemove:  t.notForProviders(),
-		RequestHeadersToAdd:     t.headersOf(r.Provider),
-		ResponseHeadersToRemove: notOfProviders,
-	}
+	to := t.direct(r.Provider, r.Timeouts, &route.Route{
+		Name:  r.Path,
+		Match: &route.RouteMatch{PathSpecifier: &route.RouteMatch_Path{Path: r.Path}},
+	})
+	to.GetRoute().PrefixRewrite = t.c.Providers[r.Provider].Description().PathAt(t.basePath(r.Provider), r.Path)
+	return to
 }
 
 // basePath is the path of a provider's base URL, without a slash at its end.

@@ -53,6 +53,7 @@ type Server struct {
 
 	applying sync.Mutex // one configuration after the other; held before mu
 	cleanup  *time.Timer
+	others   bool // a module that is not Leash's is in Envoy, or was: connections that are open keep it
 
 	mu       sync.Mutex
 	versions map[string]string // by type, what was last sent
@@ -186,6 +187,11 @@ func (s *Server) Apply(ctx context.Context, r *Resources) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.forget()
+	if s.others = s.others || r.others; s.others {
+		kept := *r
+		kept.Routes = r.apart
+		r = &kept
+	}
 	s.mu.Lock()
 	previous := s.current
 	s.mu.Unlock()

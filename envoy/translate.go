@@ -59,14 +59,21 @@ type Resources struct {
 	Untried map[string]bool
 	Secrets []*tls.Secret
 
-	hidden []string           // what Envoy's log must not hold, besides Secrets
-	stage  *listener.Listener // on which untried extensions are tried
+	hidden []string                  // what Envoy's log must not hold, besides Secrets
+	others bool                      // a module that is not Leash's is among the extensions
+	apart  *route.RouteConfiguration // Routes as they are beside such a module
+	stage  *listener.Listener        // on which untried extensions are tried
 }
 
 // Translate makes Envoy's resources of a configuration.
 func Translate(c *config.Config, o Options) (*Resources, error) {
-	t := &translation{c: c, o: o}
-	r := &Resources{Routes: t.routes(), Untried: map[string]bool{}}
+	t := &translation{c: c, o: o, apart: !o.Static || holdsOthers(c), steps: map[string][]*route.Route{}}
+	r := &Resources{others: holdsOthers(c), Untried: map[string]bool{}}
+	r.Routes = t.routes()
+	if r.apart = r.Routes; t.apart && !r.others {
+		t.apart = false
+		r.Routes = t.routes()
+	}
 	for _, f := range c.Filters() {
 		extension, err := t.module(f)
 		if err != nil {
@@ -83,8 +90,6 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		for _, bound := range c.ConnectBounds(name) {
 			r.Clusters = append(r.Clusters, t.cluster(name, bound))
 		}
-		listeners, clusters := t.steps(name)
-		r.Carriers, r.Clusters = append(r.Carriers, listeners...), append(r.Clusters, clusters...)
 		if !o.withoutCarriers {
 			carrier, err := t.carrier(name)
 			if err != nil {
@@ -92,6 +97,10 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 			}
 			r.Carriers = append(r.Carriers, carrier, t.exit(name))
 			r.Clusters = append(r.Clusters, toInternal(carrierName(name)), toExit(name))
+		}
+		if len(t.steps[name]) > 0 {
+			listener, cluster := t.step(name)
+			r.Carriers, r.Clusters = append(r.Carriers, listener), append(r.Clusters, cluster)
 		}
 		if secret := t.secret(name); secret != nil {
 			r.Secrets = append(r.Secrets, secret)
@@ -110,6 +119,9 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 type translation struct {
 	c *config.Config
 	o Options
+	// apart keeps the keys of providers from what stands in the listener; steps are the routes behind it, by the provider (apart.go).
+	apart bool
+	steps map[string][]*route.Route
 }
 
 // baseURL is where a provider's requests go.

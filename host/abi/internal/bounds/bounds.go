@@ -25,8 +25,21 @@ const (
 	maxOffset = 1<<32 - 1
 )
 
-// Function returns the body of a function that has so many parameters, as the code section has it, as it is faster. One that cannot be read stays as it is.
+const (
+	// longest is how many bytes a body may have: it is taken apart in memory, some sixty bytes for each of its own.
+	longest = 1 << 20
+	// mostLocals is as in https://webassembly.github.io/spec/js-api/#limits, less what the meter needs.
+	mostLocals = 50000 - 2
+	// mostSeen bounds how many addresses are looked through at each access.
+	mostSeen = 32
+)
+
+// Function returns the body of a function that has so many parameters, as the code section has it, as it is faster. One that cannot be read, or is too
+// long, stays as it is.
 func Function(body []byte, parameters uint32) []byte {
+	if len(body) > longest {
+		return body
+	}
 	f := function{next: uint64(parameters), narrowed: map[uint32]uint32{}}
 	if !f.read(body) {
 		return body
@@ -84,8 +97,7 @@ func (f *function) read(body []byte) bool {
 		r.Byte()
 	}
 	f.locals = r.Since(before)
-	const most = 50000 // as in https://webassembly.github.io/spec/js-api/#limits
-	if r.Bad || f.next > most {
+	if r.Bad || f.next > mostLocals {
 		return false
 	}
 	w := code.Walker{Reader: r}
@@ -164,9 +176,6 @@ func (in *instruction) operand() uint32 {
 	return r.U32()
 }
 
-// mostSeen bounds how many addresses are looked through at each access.
-const mostSeen = 32
-
 // access notes a load or store at an address.
 func (f *function) access(at value, in *instruction) {
 	r := code.Reader{Data: in.bytes[1:]}
@@ -201,20 +210,23 @@ func (f *function) flush() {
 // once asks for all of them at the first.
 func (f *function) once(a accesses) {
 	first := &f.code[slices.Min(a.places)]
-	first.ahead = code.U32(append(first.ahead, code.LocalGet), a.local)
+	ahead := code.U32(append(first.ahead, code.LocalGet), a.local)
 	if a.narrows {
 		local, ok := f.narrowed[a.local]
+		if !ok && f.next+uint64(f.added) >= mostLocals {
+			return
+		}
 		if !ok {
 			local = uint32(f.next) + f.added //nolint:gosec // a function has not that many
 			f.narrowed[a.local] = local
 			f.added++
 		}
-		first.ahead = code.U32(append(first.ahead, code.I32WrapI64, code.LocalTee), local)
+		ahead = code.U32(append(ahead, code.I32WrapI64, code.LocalTee), local)
 		for _, i := range a.places {
 			f.code[i].bytes = code.U32([]byte{code.LocalGet}, local)
 			f.code[i+1].bytes = nil
 		}
 	}
-	first.ahead = code.U32(append(first.ahead, load8, unaligned), uint32(a.end-1)) //nolint:gosec // less than maxOffset
-	first.ahead = append(first.ahead, code.Drop)
+	ahead = code.U32(append(ahead, load8, unaligned), uint32(a.end-1)) //nolint:gosec // less than maxOffset
+	first.ahead = append(ahead, code.Drop)
 }
