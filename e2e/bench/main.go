@@ -38,7 +38,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.out, "o", "", "write the report to this file instead of standard output")
 	flag.BoolVar(&o.onlyLeash, "only-leash", false, "leave out LiteLLM proxy and Portkey gateway")
-	flag.IntVar(&o.seconds, "seconds", 8, "how long each measurement takes, in all of its turns")
+	flag.IntVar(&o.seconds, "seconds", 10, "how long each measurement takes, in all of its turns")
 	flag.IntVar(&o.total, "total", 200_000, "how many requests the memory test sends")
 	flag.StringVar(&o.fortio, "fortio", "build/tools/fortio", "the load generator")
 	flag.StringVar(&o.only, "only", "", "measure only variants whose names contain this, and plain Envoy, and write no goals")
@@ -70,6 +70,9 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("start %s: %w", plainName, err)
 	}
 	defer plain.stop()
+	if err := warm(ctx, o, plain); err != nil {
+		return fmt.Errorf("measure %s: %w", plainName, err)
+	}
 
 	report := report{began: began, seconds: o.seconds}
 	for _, variant := range variants(o.onlyLeash) {

@@ -80,7 +80,7 @@ type result struct {
 const percentiles = "50,95,99"
 
 // turns is how often a variant and plain Envoy are measured in turn. Each time the connections are others, which Envoy's workers share out otherwise.
-const turns = 4
+const turns = 5
 
 func measure(ctx context.Context, o options, v variant, provider string, plain *server) (result, error) {
 	r := result{name: v.name}
@@ -96,7 +96,7 @@ func measure(ctx context.Context, o options, v variant, provider string, plain *
 		}
 		defer s.stop()
 	}
-	if _, err = load(ctx, o, s, "-c", "8", "-t", "2s"); err != nil { // warms up
+	if err := warm(ctx, o, s); err != nil {
 		return r, err
 	}
 	own, others := firstEvent, firstEvent
@@ -108,6 +108,9 @@ func measure(ctx context.Context, o options, v variant, provider string, plain *
 		if err != nil {
 			return r, fmt.Errorf("measure %s: %w", plainName, err)
 		}
+		if base.errors > 0 {
+			return r, fmt.Errorf("measure %s: %d requests have failed", plainName, base.errors)
+		}
 		one, err := turn(ctx, o, s, own)
 		if err != nil {
 			return r, err
@@ -118,6 +121,11 @@ func measure(ctx context.Context, o options, v variant, provider string, plain *
 		r.rss = s.rss()
 	}
 	return r, nil
+}
+
+func warm(ctx context.Context, o options, s *server) error {
+	_, err := load(ctx, o, s, "-c", "8", "-t", "2s")
+	return err
 }
 
 // turn measures once.
@@ -142,7 +150,7 @@ func median[T cmp.Ordered](r result, of func(own, plain sample) T) (middle T) {
 		all = append(all, of(r.own[i], r.plain[i]))
 	}
 	if slices.Sort(all); len(all) > 0 {
-		middle = all[(len(all)-1)/2]
+		middle = all[len(all)/2]
 	}
 	return middle
 }
@@ -234,6 +242,7 @@ func load(ctx context.Context, o options, s *server, flags ...string) (loaded, e
 // firstTokens measures how long the first event of a stream takes that a probe waits for, and returns the median of n.
 func firstTokens(ctx context.Context, s *server, n int, p probe) (time.Duration, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+	defer client.CloseIdleConnections()
 	var times []time.Duration
 	for range n {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+p.path, strings.NewReader(p.body))
