@@ -45,7 +45,7 @@ type Directory struct {
 	verified verified
 
 	making sync.Mutex // held while a repository is made
-	made   sync.Map   // the names of those that are there
+	made   sync.Map   // by the names of those that are there: the lock of each
 }
 
 // OpenDirectory opens a directory, or makes one. What uploads have left behind that were interrupted when the process was
@@ -120,14 +120,25 @@ func there(err error) error {
 }
 
 // ServeHTTP is the OCI distribution API, for everybody. olareg makes a repository with what is first uploaded to it, and does not guard
-// that against other requests, so until it is there they come one by one.
+// that against other requests, so until it is there they come one by one. Later so do those that it reads or writes the index for: it does not guard what it notes of that
+// against those that only ask whether the repository is there. Where bytes come from a client, or go to one, nobody waits.
 func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name, begins := repositoryOf(r); name != "" {
 		if _, there := d.made.Load(name); !there && !d.make(name, begins, w, r) {
 			return
 		}
+		if !ofBytes(r) {
+			lock, _ := d.made.Load(name)
+			lock.(*sync.Mutex).Lock()         //nolint:forcetypeassert // nothing else is in there
+			defer lock.(*sync.Mutex).Unlock() //nolint:forcetypeassert // likewise
+		}
 	}
 	d.registry.ServeHTTP(w, r)
+}
+
+// ofBytes says whether a request brings or asks for the bytes of a blob.
+func ofBytes(r *http.Request) bool {
+	return strings.Contains(r.URL.Path, "/blobs/") && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.ContentLength != 0)
 }
 
 // repositoryOf is the repository that a request is about, and whether it begins an upload.
@@ -153,7 +164,7 @@ func (d *Directory) make(name string, begins bool, w http.ResponseWriter, r *htt
 		}
 		d.beginAndCancel(r.Context(), name)
 	}
-	d.made.Store(name, true)
+	d.made.LoadOrStore(name, &sync.Mutex{})
 	return true
 }
 
