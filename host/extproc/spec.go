@@ -88,7 +88,8 @@ func FromConfig(c *config.Config, dir string, selection Selection) (Spec, error)
 		if err != nil {
 			return spec, fmt.Errorf("read module %s: %w", f.Name, err)
 		}
-		spec.Filters = append(spec.Filters, Filter{Name: f.Name, Wasm: wasm, Configuration: f.Config, Allow: f.Allow, Policy: f.Policy})
+		// The names of VMs stay when modules move from one filter to another, and limits with them.
+		spec.Filters = append(spec.Filters, Filter{Name: f.VM, Wasm: wasm, Configuration: f.Config, Allow: f.Allow, Policy: f.Policy})
 	}
 	if len(spec.Filters) == 0 {
 		return spec, fmt.Errorf("select %s: the pipeline of %s has none", selection, c.Path())
