@@ -92,12 +92,13 @@ func (c *Config) Filters() []Filter {
 // filterName is the name of a group's filter. Connections that are open when the pipeline changes keep the filters that they began with, but these get what is configured anew
 // under their names. So a name never comes to stand for other modules while some of them move to another filter: the old ones would go on without auth, or
 // without route. One filter that holds all modules has the same name always, so that each change holds at once.
+// None is a module's: these have no ~.
 func (c *Config) filterName(group []step, several bool) string {
 	switch {
 	case group[0].module.Own() || c.Modules.Separate:
 		return "leash." + group[0].Name
 	case !several:
-		return "leash"
+		return "leash.pipeline~"
 	}
 	var names []string
 	for _, s := range group {

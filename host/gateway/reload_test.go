@@ -123,7 +123,7 @@ func TestAConfigurationThatCannotRunChangesNothing(t *testing.T) {
 	}
 	tests := map[string]struct{ config, place string }{
 		"a file that is no module": {own(broken), "own"},
-		"a module that refuses it": {strings.Replace(open, "{module: route}", "{module: contentfilter, config: {rules: 1}}", 1), "leash"},
+		"a module that refuses it": {strings.Replace(open, "{module: route}", "{module: contentfilter, config: {rules: 1}}", 1), "leash.pipeline~"},
 		"certificates that are no": {"# %s" + strings.Replace(open, `"%s"`, `"https://provider.test/v1", ca_file: "`+broken+`"`, 1), "provider.openai"},
 	}
 	for name, tc := range tests {
