@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -336,9 +337,7 @@ func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
 	if a := g.chat("say: hi"); a.Status != 200 {
 		t.Fatalf("got %d %s", a.Status, a.Body)
 	}
-	if err := g.command.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	halt(t, g.command.Process)
 	began := time.Now()
 	a := g.chat("say: nobody looks")
 	if took := time.Since(began); a.Status < 500 || took > 25*time.Second {
@@ -351,6 +350,25 @@ func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
 	if strings.Contains(received(t, url), "nobody looks") {
 		t.Error("a request that no policy has seen reached the provider")
 	}
+}
+
+// halt stops a process, and waits until none of its threads runs any more: one of them is told, and has to find a processor before it tells the others.
+func halt(t testing.TB, p *os.Process) {
+	t.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all threads to stop", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid)) // none where there is no /proc
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(threads, func(path string) bool {
+			stat, _ := os.ReadFile(path) //nolint:gosec // from the glob; of a thread that has ended it is empty
+			_, state, _ := strings.Cut(string(stat), ") ")
+			return !strings.HasPrefix(state, "T") && state != ""
+		})
+	})
 }
 
 func TestInspectorsFailOpenWhenTheirHostIsKilledUnderLoad(t *testing.T) {
