@@ -7,11 +7,8 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
-	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -65,20 +62,5 @@ func (t *translation) direct(provider string, bounds config.RouteTimeouts, r *ro
 // step is the listener, and the cluster that leads to it. Over xDS they are always there: when a module comes, the routes only have to lead through them.
 func (t *translation) step(provider string) (*listener.Listener, *cluster.Cluster) {
 	name := apartName(provider)
-	routes := append(slices.Clone(t.steps[provider]), &route.Route{
-		Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}}, // a request that has come by a route that is gone
-		Action: t.toProvider(provider, 0),
-	})
-	return t.internalListener(&hcm.HttpConnectionManager{
-		StatPrefix:  name,
-		HttpFilters: []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
-		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
-			Name:                   name,
-			ValidateClusters:       wrapperspb.Bool(false), // the provider's may still look for its address
-			VirtualHosts:           []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: routes}},
-			RequestHeadersToRemove: t.notForProviders(),
-		}},
-		DelayedCloseTimeout: durationpb.New(0), // an answer that breaks off ends at once
-		LocalReplyConfig:    t.carrierReplies(provider),
-	}), toInternal(name)
+	return t.internalListener(t.lastStep(name, provider, t.steps[provider])), toInternal(name)
 }

@@ -39,19 +39,35 @@ func toExit(provider string) *cluster.Cluster {
 
 // exit is the listener.
 func (t *translation) exit(provider string) *listener.Listener {
-	return t.internalListener(&hcm.HttpConnectionManager{
-		StatPrefix:          exitName(provider),
-		HttpFilters:         []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
-		RouteSpecifier:      &hcm.HttpConnectionManager_RouteConfig{RouteConfig: t.exitRoutes(provider)},
-		HttpProtocolOptions: &core.Http1ProtocolOptions{AcceptHttp_10: true},
-		DelayedCloseTimeout: durationpb.New(0), // the end of an answer is the end of the connection
+	m := t.lastStep(exitName(provider), provider, t.exitRoutes(provider))
+	m.HttpProtocolOptions = &core.Http1ProtocolOptions{AcceptHttp_10: true}
+	table := m.GetRouteConfig()
+	table.RequestHeadersToAdd = t.headersOf(provider)
+	table.ResponseHeadersToRemove = slices.Concat(notOfProviders, []string{rateLimitedHeader}, notForClients)
+	return t.internalListener(m)
+}
+
+// lastStep is what an internal listener right ahead of a provider's cluster does, by the first of the routes that fits, or as the provider is bounded.
+func (t *translation) lastStep(name, provider string, routes []*route.Route) *hcm.HttpConnectionManager {
+	return &hcm.HttpConnectionManager{
+		StatPrefix:  name,
+		HttpFilters: []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
+		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
+			Name:             name,
+			ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
+			VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: append(slices.Clone(routes), &route.Route{
+				Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
+				Action: t.toProvider(provider, 0),
+			})}},
+			RequestHeadersToRemove: t.notForProviders(),
+		}},
+		DelayedCloseTimeout: durationpb.New(0), // the end of an answer, also where it breaks off, is the end of the connection
 		LocalReplyConfig:    t.carrierReplies(provider),
-	})
+	}
 }
 
 // exitRoutes lead to the provider's cluster, within the bounds of the route that the request has come by.
-func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
-	var routes []*route.Route
+func (t *translation) exitRoutes(provider string) (routes []*route.Route) {
 	bounds := t.c.ConnectBounds(provider)
 	for _, lane := range t.c.Lanes() {
 		connect := t.c.ConnectBound(provider, lane.Timeouts)
@@ -72,15 +88,5 @@ func (t *translation) exitRoutes(provider string) *route.RouteConfiguration {
 			Action: to,
 		})
 	}
-	return &route.RouteConfiguration{
-		Name:             exitName(provider),
-		ValidateClusters: wrapperspb.Bool(false), // the provider's may still look for its address
-		VirtualHosts: []*route.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: append(routes, &route.Route{
-			Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
-			Action: t.toProvider(provider, 0),
-		})}},
-		RequestHeadersToRemove:  t.notForProviders(),
-		RequestHeadersToAdd:     t.headersOf(provider),
-		ResponseHeadersToRemove: slices.Concat(notOfProviders, []string{rateLimitedHeader}, notForClients),
-	}
+	return routes
 }
