@@ -50,10 +50,7 @@ func (in *instruction) constant() int64 {
 // just been called, before it looks into the table.
 func read(body []byte) (f function, ok bool) {
 	r := code.Reader{Data: body}
-	for groups := r.U32(); groups > 0 && !r.Bad; groups-- {
-		r.U32()
-		r.Byte()
-	}
+	r.Locals()
 	f.locals = r.Since(body)
 	f.code = make([]instruction, 0, len(body)/2)
 	add := func(op byte, bytes []byte) { f.code = append(f.code, instruction{op: op, bytes: bytes}) }

@@ -128,9 +128,10 @@ func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if !ofBytes(r) {
-			lock, _ := d.made.Load(name)
-			lock.(*sync.Mutex).Lock()         //nolint:forcetypeassert // nothing else is in there
-			defer lock.(*sync.Mutex).Unlock() //nolint:forcetypeassert // likewise
+			value, _ := d.made.Load(name)
+			lock := value.(*sync.Mutex) //nolint:forcetypeassert // nothing else is in there
+			lock.Lock()
+			defer lock.Unlock()
 		}
 	}
 	d.registry.ServeHTTP(w, r)

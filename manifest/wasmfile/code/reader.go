@@ -51,6 +51,20 @@ func (r *Reader) U32() uint32 {
 	return uint32(n)
 }
 
+// MostLocals is how many local variables a function may have. https://webassembly.github.io/spec/js-api/#limits
+const MostLocals = 50000
+
+// Locals reads what a function begins with, its local variables: how many groups of one type each there are, these as they are written, and how many variables that makes.
+func (r *Reader) Locals() (groups uint32, written []byte, n uint64) {
+	groups = r.U32()
+	before := r.Data
+	for i := groups; i > 0 && !r.Bad; i-- {
+		n += uint64(r.U32())
+		r.Byte() // of which type
+	}
+	return groups, r.Since(before), n
+}
+
 // Signed is a signed LEB128 number of up to 64 bits.
 func (r *Reader) Signed() (n int64) {
 	const sign, more, bits = 0x40, 0x80, 7

@@ -28,8 +28,8 @@ const (
 const (
 	// longest is how many bytes a body may have: it is taken apart in memory, some sixty bytes for each of its own.
 	longest = 1 << 20
-	// mostLocals is as in https://webassembly.github.io/spec/js-api/#limits, less what the meter needs.
-	mostLocals = 50000 - 2
+	// mostLocals leaves the two that the meter needs.
+	mostLocals = code.MostLocals - 2
 	// mostSeen bounds how many addresses are looked through at each access.
 	mostSeen = 32
 )
@@ -90,13 +90,9 @@ type value struct {
 
 func (f *function) read(body []byte) bool {
 	r := code.Reader{Data: body}
-	f.groups = r.U32()
-	before := r.Data
-	for range min(f.groups, uint32(len(body))) { //nolint:gosec // part of a module
-		f.next += uint64(r.U32())
-		r.Byte()
-	}
-	f.locals = r.Since(before)
+	var n uint64
+	f.groups, f.locals, n = r.Locals()
+	f.next += n
 	if r.Bad || f.next > mostLocals {
 		return false
 	}

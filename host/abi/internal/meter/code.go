@@ -132,21 +132,14 @@ func (m *module) function(f *code.Reader, typ uint32) []byte {
 	params := code.Reader{Data: m.types[typ][1:]}
 	parameters := params.U32()
 	f.Data = bounds.Function(f.Data, parameters)
-	next := uint64(parameters) // the index of the first local that is not there yet
-	groups := f.U32()
-	before := f.Data
-	for n := groups; n > 0 && !f.Empty(); n-- {
-		next += uint64(f.U32())
-		f.Byte() // of which type
-	}
-	const most = 50000 // as in https://webassembly.github.io/spec/js-api/#limits
-	if next > most {
+	groups, locals, n := f.Locals()
+	next := uint64(parameters) + n // the index of the first local that is not there yet
+	if next > code.MostLocals {
 		f.Bad = true
 		return nil
 	}
 	calls, loops := kind(*f)
 	round := uint32(next)
-	locals := f.Since(before)
 	if loops {
 		groups, next = groups+1, next+1
 	}
