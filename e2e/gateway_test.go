@@ -244,9 +244,16 @@ func (g *gateway) change(config, provider string) {
 	g.t.Helper()
 	g.ports.Provider = provider
 	g.write(config)
-	// Changes before this one may be told of later: only what began afterwards has read it, a watcher's pause after it was written.
-	written := time.Now().Add(10 * time.Millisecond)
+	// Changes before this one may be told of later: only what began afterwards has read it, a watcher's pause after it was written. One that
+	// began sooner, because the watcher happened to look just then, cannot be told from those: the file is then changed once more.
+	const pause, patience = 10 * time.Millisecond, 10 * time.Second
+	written := time.Now().Add(pause)
 	eventually(g.t, "the changed configuration to be in force", func() bool {
+		if time.Since(written) > patience {
+			config += "\n"
+			g.write(config)
+			written = time.Now().Add(pause)
+		}
 		for _, line := range inForce.FindAllStringSubmatch(g.stderr(), -1) {
 			told, err := time.Parse(time.RFC3339, line[1])
 			took, wrong := time.ParseDuration(line[2])
