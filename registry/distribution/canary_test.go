@@ -123,8 +123,8 @@ func TestShareOfEnvoysIsWhatWasSaidAndStaysTheSame(t *testing.T) {
 	r := newRegistry(t, nil, distribution.Options{})
 	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
 	r.promote("1.0.0")
-	all := simulate(t, r, 200, "leash/acme/greeter@stable")
-	all.waitAll("1.0.0")
+	const all = 200
+	simulate(t, r, all, "leash/acme/greeter@stable").waitAll(all, "1.0.0")
 	// At one moment: who is to try it is found out for all at once, and they are sent it one by one.
 	trying := func() (n int, settled bool) {
 		settled = true
@@ -147,7 +147,7 @@ func TestShareOfEnvoysIsWhatWasSaidAndStaysTheSame(t *testing.T) {
 		})
 		previous = counts[percent]
 	}
-	if counts[10] < 8 || counts[10] > 35 || counts[50] < 80 || counts[50] > 120 || counts[100] != 200 {
-		t.Errorf("of 200 envoys try: %v", counts)
+	if counts[10] < 8 || counts[10] > 35 || counts[50] < 80 || counts[50] > 120 || counts[100] != all {
+		t.Errorf("of %d envoys try: %v", all, counts)
 	}
 }

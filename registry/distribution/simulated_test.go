@@ -144,14 +144,10 @@ func (f *fleet) runs(version string) (n int) {
 	return n
 }
 
-func (f *fleet) waitAll(version string) {
+// waitAll waits until n Envoys, which are all, run a version.
+func (f *fleet) waitAll(n int, version string) {
 	f.t.Helper()
-	eventually(f.t, "all envoys to run "+version, func() bool {
-		f.mu.Lock()
-		n := len(f.running)
-		f.mu.Unlock()
-		return n > 0 && f.runs(version) == n
-	})
+	eventually(f.t, "all envoys to run "+version, func() bool { return f.runs(version) == n })
 }
 
 // received is how many bytes of modules all have received together.
@@ -201,7 +197,7 @@ func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	f := simulate(t, r, n, stable, onStandby)
-	f.waitAll("1.0.0")
+	f.waitAll(n, "1.0.0")
 	eventually(t, "the slots on standby", func() bool { return f.count(r, "1.1.0") == n })
 	runtime.GC()
 	runtime.ReadMemStats(&after)
