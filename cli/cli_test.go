@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -10,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"gotest.tools/v3/golden"
+)
 
 // leash runs the command and returns what it wrote and its exit code.
 func leash(t *testing.T, args ...string) (stdout, stderr string, code int) {
@@ -46,19 +45,7 @@ func TestHelpTextsAreAsTheyWere(t *testing.T) {
 			if code != exitDone || stderr != "" {
 				t.Fatalf("got exit code %d and %q on standard error", code, stderr)
 			}
-			file := filepath.Join("testdata", strings.Trim("leash_"+strings.ReplaceAll(name, " ", "_"), "_")+"_help.txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file) //nolint:gosec // below testdata
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got\n%s\nwant\n%s(go test ./cli -update writes it)", got, want)
-			}
+			golden.Assert(t, got, strings.Trim("leash_"+strings.ReplaceAll(name, " ", "_"), "_")+"_help.txt")
 		})
 	}
 }

@@ -3,29 +3,16 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"gotest.tools/v3/golden"
 
 	"github.com/urfave/cli/v2"
 )
 
-const referenceFile = "../docs/reference/commands.md"
-
 func TestReferenceIsCurrent(t *testing.T) {
-	want := reference(t)
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the commands say: run go test ./cli -update", referenceFile)
-	}
+	golden.Assert(t, reference(t), "../../docs/reference/commands.md")
 }
 
 func reference(t *testing.T) string {

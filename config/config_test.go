@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/config"
 )
 
@@ -27,7 +29,7 @@ func TestMistakesAreToldWithTheirPlaceAllAtOnce(t *testing.T) {
 			if strings.Contains(text, planted) || strings.Contains(text, planted[3:12]) {
 				t.Errorf("a secret is in the error:\n%s", text)
 			}
-			golden(t, beside(file, ".txt"), []byte(text+"\n"))
+			golden.Assert(t, text+"\n", beside(file, ".txt"))
 		})
 	}
 }
@@ -63,7 +65,7 @@ func TestFiltersGetWholeConfigurations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, beside(file, ".filters.json"), append(got, '\n'))
+			golden.Assert(t, string(got)+"\n", beside(file, ".filters.json"))
 			again, err := config.Load(file, environment)
 			if err != nil {
 				t.Fatal(err)

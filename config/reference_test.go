@@ -4,31 +4,18 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/config"
 )
 
-const referenceFile = "../docs/reference/configuration.md"
-
 func TestReferenceIsCurrent(t *testing.T) {
-	want := reference(t)
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the types say: run go test ./config -update", referenceFile)
-	}
+	golden.Assert(t, reference(t), "../../docs/reference/configuration.md")
 }
 
 // shortest is a configuration in which everything has its default.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/invopop/jsonschema"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
@@ -18,7 +20,7 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-func TestSchemaIsMadeFromTheTypes(t *testing.T) { golden(t, "schema.json", made(t)) }
+func TestSchemaIsMadeFromTheTypes(t *testing.T) { golden.Assert(t, string(made(t)), "../schema.json") }
 
 // made is the schema as the types have it now.
 func made(t *testing.T) []byte {

@@ -1,39 +1,23 @@
 package control
 
 import (
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	dto "github.com/prometheus/client_model/go"
 )
 
-var update = flag.Bool("update", false, "write docs/reference/metrics.md anew")
-
-const referenceFile = "../docs/reference/metrics.md"
-
 func TestReferenceIsCurrent(t *testing.T) {
-	want := reference()
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the code says: run go test ./control -update", referenceFile)
-	}
+	golden.Assert(t, reference(), "../../docs/reference/metrics.md")
 }
 
 func reference() string {

@@ -23,8 +23,6 @@ import (
 	"github.com/leash-gateway/leash/envoy"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
-
 // modules is the folder with the probe as every file that a configuration can name.
 var modules string
 

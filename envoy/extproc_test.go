@@ -2,9 +2,10 @@ package envoy_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"gotest.tools/v3/golden"
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
@@ -34,19 +35,7 @@ func TestRenderExtProc(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", "extproc", name+".golden")
-			if *update {
-				if err := os.WriteFile(golden, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v (go test -update writes it)", err)
-			}
-			if string(got) != string(want) {
-				t.Errorf("differs from %s (go test -update writes it):\n%s", golden, got)
-			}
+			golden.Assert(t, string(got), "extproc/"+name+".golden")
 		})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
 )
@@ -31,19 +33,7 @@ func TestRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v (go test -update writes it)", err)
-			}
-			if string(got) != string(want) {
-				t.Errorf("differs from %s (go test -update writes it):\n%s", golden, got)
-			}
+			golden.Assert(t, string(got), "render/"+strings.TrimSuffix(filepath.Base(file), ".yaml")+".golden")
 		})
 	}
 }

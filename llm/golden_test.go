@@ -2,17 +2,16 @@ package llm_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/llm"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // folderOf is where the examples of a format are.
 func folderOf(f llm.Format) string {
@@ -61,19 +60,7 @@ func testExamples(t *testing.T, format llm.Format) {
 			default:
 				t.Fatalf("%s is of no kind that is known", file)
 			}
-			golden := file + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, got.Bytes(), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got.Bytes(), want) {
-				t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
-			}
+			golden.Assert(t, got.String(), strings.TrimPrefix(file, "testdata/")+".golden")
 		})
 	}
 }

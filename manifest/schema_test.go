@@ -3,20 +3,16 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/invopop/jsonschema"
 )
-
-var update = flag.Bool("update", false, "write the generated files anew")
-
-const referenceFile = "../docs/reference/manifest.md"
 
 func reflected(t *testing.T) *jsonschema.Schema {
 	t.Helper()
@@ -54,7 +50,7 @@ func TestSchemaIsMadeFromTheTypes(t *testing.T) {
 	if err := encoder.Encode(reflected(t)); err != nil {
 		t.Fatal(err)
 	}
-	generated(t, "schema.json", got.String())
+	golden.Assert(t, got.String(), "../schema.json")
 }
 
 func TestReferenceIsMadeFromTheTypes(t *testing.T) {
@@ -98,7 +94,7 @@ func TestReferenceIsMadeFromTheTypes(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | `%s` |\n", name, strings.Join(groups[name], "` `"))
 	}
 	fmt.Fprintf(&b, "\nOne by one: `%s`.\n\nWithout asking: `%s`.\n", strings.Join(rare, "` `"), strings.Join(everybodys, "` `"))
-	generated(t, referenceFile, b.String())
+	golden.Assert(t, b.String(), "../../docs/reference/manifest.md")
 }
 
 func itemsEnum(s *jsonschema.Schema) []any {
@@ -114,23 +110,6 @@ func quotedList(values []any) string {
 		out = append(out, fmt.Sprintf("`%v`", v))
 	}
 	return strings.Join(out, ", ")
-}
-
-func generated(t *testing.T, file, want string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (go test ./manifest -update writes it)", err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the code says: run go test ./manifest -update", file)
-	}
 }
 
 func TestEveryFunctionStandsInOnePlace(t *testing.T) {

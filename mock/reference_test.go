@@ -1,32 +1,16 @@
 package mock
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"gotest.tools/v3/golden"
 )
 
-var update = flag.Bool("update", false, "write docs/reference/mock.md anew")
-
-const referenceFile = "../docs/reference/mock.md"
-
 func TestReferenceIsCurrent(t *testing.T) {
-	want := reference()
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the code says: run go test ./mock -update", referenceFile)
-	}
+	golden.Assert(t, reference(), "../../docs/reference/mock.md")
 }
 
 func reference() string {

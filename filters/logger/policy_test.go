@@ -1,20 +1,17 @@
 package logger
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"gotest.tools/v3/golden"
 
 	"github.com/tidwall/gjson"
 
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // slow is a module of the test that takes 1.25 s for a request, and 20 ms for an event of a stream; it refuses who asks
 // to be refused.
@@ -115,19 +112,7 @@ func TestTheLineOfAnExchange(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := write(t, tc.config, tc.exchange) + "\n"
-			file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "_")+".json")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got  %swant %s", got, want)
-			}
+			golden.Assert(t, got, strings.ReplaceAll(name, " ", "_")+".json")
 		})
 	}
 }

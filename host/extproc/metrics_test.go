@@ -1,19 +1,17 @@
 package extproc
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"gotest.tools/v3/golden"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leash-gateway/leash/host/abi"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // TestReferenceOfMetricsIsCurrent compares docs/reference/host-metrics.md with what there is.
 func TestReferenceOfMetricsIsCurrent(t *testing.T) {
@@ -43,16 +41,7 @@ func TestReferenceOfMetricsIsCurrent(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
-	const file = "../../docs/reference/host-metrics.md"
-	if *update {
-		if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil || string(want) != b.String() {
-		t.Errorf("%s is not current (%v): go test ./host/extproc -update\n%s", file, err, b.String())
-	}
+	golden.Assert(t, b.String(), "../../../docs/reference/host-metrics.md")
 }
 
 func TestMutationMakesOfEnvoysHeadersWhatModulesMadeOfThem(t *testing.T) {

@@ -2,7 +2,6 @@ package fuzz
 
 import (
 	"context"
-	"flag"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -11,13 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/internal/asm"
 	"github.com/leash-gateway/leash/host/scenario"
 )
-
-var update = flag.Bool("update", false, "write the modules in testdata")
 
 // when does something if a parameter of the callback is larger than a number, which must be below 64.
 func when(param, above byte, do ...byte) asm.Step {
@@ -220,14 +219,5 @@ func TestExchangesAreReadAsTheyWereWritten(t *testing.T) {
 
 func TestModulesInTestdataAreCurrent(t *testing.T) {
 	// leash module fuzz is tested with it.
-	const file = "testdata/crashes.wasm"
-	if *update {
-		if err := os.WriteFile(file, modules["crashes"].Build(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil || string(got) != string(modules["crashes"].Build()) {
-		t.Errorf("%s is not current (%v): go test ./host/fuzz -update", file, err)
-	}
+	golden.AssertBytes(t, modules["crashes"].Build(), "crashes.wasm")
 }

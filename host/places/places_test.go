@@ -5,7 +5,6 @@ package places_test
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/host/abi"
@@ -29,12 +30,7 @@ import (
 	"github.com/leash-gateway/leash/host/harness"
 )
 
-var update = flag.Bool("update", false, "write docs/reference/places.md")
-
-const (
-	reference  = "../../docs/reference/places.md"
-	modulesDir = "../../build/modules"
-)
+const modulesDir = "../../build/modules"
 
 // chat is what the client sends, answer what the provider says.
 const (
@@ -95,19 +91,7 @@ func TestModulesSeeTheSameInAllPlaces(t *testing.T) {
 			}
 		}
 	}
-	want := table(places)
-	if *update {
-		if err := os.WriteFile(reference, want, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the probe saw (go test ./host/places -update writes it):\n%s", reference, want)
-	}
+	golden.Assert(t, string(table(places)), "../../../docs/reference/places.md")
 }
 
 // excused are values that differ, and why.

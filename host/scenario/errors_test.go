@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/host/scenario"
 )
 
@@ -19,7 +21,7 @@ func TestMistakesAreToldWithTheirPlaceAndASuggestion(t *testing.T) {
 			if err == nil {
 				t.Fatal("it was taken")
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", []byte(err.Error()+"\n"))
+			golden.Assert(t, err.Error()+"\n", "errors/"+strings.TrimSuffix(filepath.Base(file), ".yaml")+".golden")
 		})
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/scenario"
@@ -76,7 +78,7 @@ func TestFailuresShowPlaceAndDifference(t *testing.T) {
 		}
 		scenario.Print(&got, report, false)
 	}
-	golden(t, "testdata/failing/failing.golden", got.Bytes())
+	golden.Assert(t, got.String(), "failing/failing.golden")
 }
 
 func TestReportsAreWrittenForMachines(t *testing.T) {
@@ -93,7 +95,7 @@ func TestReportsAreWrittenForMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintln(&got, scenario.Summary(reports))
-	golden(t, "testdata/reports.golden", got.Bytes())
+	golden.Assert(t, got.String(), "reports.golden")
 }
 
 func TestOnlyScenariosThatMatchAreRun(t *testing.T) {

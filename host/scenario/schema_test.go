@@ -3,11 +3,12 @@ package scenario_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"gotest.tools/v3/golden"
 
 	"github.com/invopop/jsonschema"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
@@ -16,8 +17,6 @@ import (
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/scenario"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestSchemaIsMadeFromTheTypes(t *testing.T) {
 	r := &jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Mapper: mapped}
@@ -33,7 +32,7 @@ func TestSchemaIsMadeFromTheTypes(t *testing.T) {
 	if err := encoder.Encode(s); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "schema.json", got.Bytes())
+	golden.Assert(t, got.String(), "../schema.json")
 }
 
 // mapped are the types that are not what Go thinks they are.
@@ -51,20 +50,6 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Format: "regex"}
 	}
 	return nil
-}
-
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s differs (%v; go test -update writes it)\ngot:\n%s\nwant:\n%s", file, err, got, want)
-	}
 }
 
 // scenarioFiles are all scenario files of the project.

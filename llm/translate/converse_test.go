@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/eventstream"
 	"github.com/leash-gateway/leash/llm/translate"
@@ -51,7 +53,7 @@ func TestBedrocksPublishedStreamsAreTranslated(t *testing.T) {
 				hear(t, from, llm.ServerSentEvents, got)
 				fmt.Fprintf(&out, "to %s\n%s\n", from, got)
 			}
-			golden(t, nameOf(file), out.Bytes())
+			golden.Assert(t, out.String(), nameOf(file)+".golden")
 		})
 	}
 }

@@ -2,17 +2,15 @@ package translate_test
 
 import (
 	"errors"
-	"flag"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 )
-
-var update = flag.Bool("update", false, "write the golden files and docs/translation.md anew")
 
 var allAPIs = []translate.API{translate.Chat, translate.Responses, translate.Messages, translate.Gemini}
 
@@ -143,22 +141,8 @@ func TestFieldsThatNobodyKnowsAreDroppedAndTold(t *testing.T) {
 	}
 }
 
-const referenceFile = "../../docs/translation.md"
-
 func TestReferenceIsCurrent(t *testing.T) {
-	want := reference()
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the code says: run go test ./llm/translate -update", referenceFile)
-	}
+	golden.Assert(t, reference(), "../../../docs/translation.md")
 }
 
 func reference() string {

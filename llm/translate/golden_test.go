@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 )
@@ -43,27 +45,6 @@ func examples(t testing.TB, a translate.API, kind string) []string {
 		t.Fatalf("no examples of %s", patterns)
 	}
 	return files
-}
-
-// golden compares with testdata/NAME.golden.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
 }
 
 // nameOf is the name of the golden file of an example.
@@ -110,7 +91,7 @@ func TestPublishedRequestsAreTranslated(t *testing.T) {
 					readable(t, got)
 					fmt.Fprintf(&out, "%s\ndropped: %q\n%s\n\n", got.Path, x.Dropped(), got.Body)
 				}
-				golden(t, nameOf(file), out.Bytes())
+				golden.Assert(t, out.String(), nameOf(file)+".golden")
 			})
 		}
 	}
@@ -161,7 +142,7 @@ func TestPublishedAnswersAreTranslated(t *testing.T) {
 					}
 					fmt.Fprintf(&out, "%s\n\n", got)
 				}
-				golden(t, nameOf(file), out.Bytes())
+				golden.Assert(t, out.String(), nameOf(file)+".golden")
 			})
 		}
 	}
@@ -246,7 +227,7 @@ func TestPublishedStreamsAreTranslated(t *testing.T) {
 						t.Errorf("%s reads %q, want %q", from, read, said)
 					}
 				}
-				golden(t, nameOf(file), out.Bytes())
+				golden.Assert(t, out.String(), nameOf(file)+".golden")
 			})
 		}
 	}

@@ -2,7 +2,6 @@ package distribution_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,33 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
-
-var update = flag.Bool("update", false, "write the golden files, and those of examples that are printed")
-
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s is not what is rendered (go test -update writes it):\n%s", file, got)
-	}
-}
 
 func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 	t.Parallel()
@@ -75,7 +55,7 @@ func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "testdata/slot-"+name+".yaml", text)
+			golden.Assert(t, string(text), "slot-"+name+".yaml")
 			whole := strings.ReplaceAll(compose(t, "edge-1", 9901, 8080, 8090, s), "/etc/envoy/registry-ca.pem", ca)
 			if s.ADS {
 				whole += "\ndynamic_resources: {ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: leash.registry}}]}}\n"
@@ -162,12 +142,12 @@ func TestManifestsOfOtherControlPlanes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "../../examples/istio/"+kind+".yaml", plugin)
+		golden.Assert(t, string(plugin), "../../../examples/istio/"+kind+".yaml")
 		policy, err := m.EnvoyExtensionPolicy()
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "../../examples/envoy-gateway/"+kind+".yaml", policy)
+		golden.Assert(t, string(policy), "../../../examples/envoy-gateway/"+kind+".yaml")
 		for name, change := range map[string]func(*distribution.Mesh){
 			"a configuration that the module does not take": func(m *distribution.Mesh) { m.Config = json.RawMessage(`{"greeting": 1}`) },
 			"a configuration that is no JSON":               func(m *distribution.Mesh) { m.Config = json.RawMessage(`{`) },

@@ -1,13 +1,13 @@
 package server_test
 
 import (
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"gotest.tools/v3/golden"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -15,8 +15,6 @@ import (
 
 	"github.com/leash-gateway/leash/registry/server"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // metrics are those of the registry itself, after something has been done.
 func metrics(t *testing.T, r *registry) []*dto.MetricFamily {
@@ -55,16 +53,7 @@ func TestReferenceOfMetricsIsCurrent(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
-	const file = "../../docs/reference/registry-metrics.md"
-	if *update {
-		if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil || string(want) != b.String() {
-		t.Errorf("%s is not current (%v): go test ./registry/server -update\n%s", file, err, b.String())
-	}
+	golden.Assert(t, b.String(), "../../../docs/reference/registry-metrics.md")
 }
 
 func TestMetricsCountWhatHappens(t *testing.T) {

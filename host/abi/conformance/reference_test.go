@@ -3,19 +3,15 @@ package conformance
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/leash-gateway/leash/host/abi"
 )
-
-var update = flag.Bool("update", false, "write docs/reference/abi.md")
-
-const reference = "../../../docs/reference/abi.md"
 
 const introduction = `# The ABI: what modules may rely on
 
@@ -51,19 +47,7 @@ var excused = map[string]string{
 }
 
 func TestReferenceIsCurrent(t *testing.T) {
-	want := writeReference(t)
-	if *update {
-		if err := os.WriteFile(reference, want, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the cases say: go test ./host/abi/conformance -run Reference -update", reference)
-	}
+	golden.Assert(t, string(writeReference(t)), "../../../../docs/reference/abi.md")
 }
 
 func writeReference(t *testing.T) []byte {
