@@ -108,6 +108,10 @@ envoy: ## Bring Envoy into .envoy/, unless ENVOY_PATH is set or an envoy is on P
 
 test: test-unit test-e2e test-others ## Run every test, with the race detector, end to end on a real Envoy
 
+# A program with the race detector sleeps for a second before it ends, in case another thread is about to find a race: one for each package, and for each
+# command that the tests run.
+test-unit test-e2e: export GORACE = atexit_sleep_ms=0
+
 # Some packages test what is built (a module's tests run on its .wasm too), so that comes first.
 test-unit: compiled envoy
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
