@@ -185,6 +185,15 @@ func TestResponsesStreamIsNumberedAndWhole(t *testing.T) {
 	}
 }
 
+func TestAnErrorInAResponsesStreamHasItsForm(t *testing.T) {
+	w := ask(t, New(Options{}), http.MethodPost, "/v1/responses", responsesOf("say: one two", `,"stream":true`), "X-Mock", "error_after=5")
+	_, last, _ := strings.Cut(w.Body.String(), "event: error\ndata: ")
+	got := gjson.Parse(last)
+	if got.Get("type").Str != "error" || got.Get("sequence_number").Int() != 5 || got.Get("code").Str != "server_error" || got.Get("message").Str == "" || !strings.HasSuffix(last, "}\n\n") {
+		t.Errorf("got %s", w.Body)
+	}
+}
+
 func TestKeysAreAskedForInTheProvidersWay(t *testing.T) {
 	const key = "AKIAMOCK:secret"
 	// Made with botocore 1.44.5, which signs for the path that is sent: see signature.go.

@@ -244,6 +244,11 @@ data: {"type":"response.`...)
 		r.events++
 		return s.send(append(dst, "}\n\n"...))
 	}
+	s.failure = func(e *apiError) []byte { // it takes the place of an event that has its number already
+		dst := appendInt([]byte("event: error\ndata: {\"type\":\"error\",\"sequence_number\":"), r.events-1)
+		dst = appendString(append(dst, `,"code":`...), e.kind, false)
+		return append(appendString(append(dst, `,"message":`...), e.message, false), ",\"param\":null}\n\n"...)
+	}
 	response := func(name, status string, done bool) bool {
 		return event(name, []byte(`,"response":`), r.append(nil, status, done))
 	}

@@ -50,7 +50,8 @@ type eventStream struct {
 	head []byte       // what every event begins with, up to the choices
 	sent int          // events
 
-	event func(name string, data []byte) bool // sends one, in APIs that are not OpenAI's
+	event   func(name string, data []byte) bool // sends one, in APIs that are not OpenAI's
+	failure func(*apiError) []byte              // the event that reports an error; nil: in the form of the API's errors
 }
 
 // choices sends the events of all choices, in turn, as several answers arrive that are written at once.
@@ -194,6 +195,9 @@ func (s *eventStream) send(event []byte) bool {
 
 // errorEvent is the event that reports an error, in the API's form.
 func (s *eventStream) errorEvent() []byte {
+	if s.failure != nil {
+		return s.failure(faultOf(500))
+	}
 	data := s.api.errorBody(faultOf(500))
 	switch {
 	case s.api == anthropic:
