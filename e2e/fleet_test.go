@@ -65,9 +65,6 @@ func (m *member) planted() []string {
 	return []string{keyOf(m.name)}
 }
 
-// serves says that the provider has what the dialect asks for: the mock has no responses of OpenAI's, and is sent them as they are.
-func (m *member) serves(d dialect) bool { return m.name != "openai" || d.name != "responses" }
-
 // Server is where it is, for templates of leash.yaml.
 func (m *member) Server() string { return "http://" + m.address }
 
