@@ -76,11 +76,24 @@ func TestQuickstartWithAKey(t *testing.T) {
 // TestQuickstart runs the lines that make run prints.
 func TestQuickstart(t *testing.T) {
 	onEngines(t, func(t *testing.T, p ports) {
-		t.Setenv("OPENAI_API_KEY", "")
+		for _, key := range []string{"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"} {
+			t.Setenv(key, "")
+		}
 		g := start(t, quickstart(t), p)
 		eventually(t, "the lines to paste", func() bool { return strings.Contains(g.stderr(), "Ctrl-C ends it.") })
 		if !strings.Contains(g.stderr(), "the built-in mock answers") {
 			t.Error("it does not say that the mock answers")
+		}
+		for _, model := range models {
+			for _, d := range dialects {
+				r := d.request(g, model, "say: well done", false)
+				r.Header.Set(d.key, d.prefix+"sk-leash-demo")
+				if a := do(t, r); a.Status != 200 {
+					t.Errorf("%s of %s: got %d %s", d.name, model, a.Status, a.Body)
+				} else {
+					wantAll(t, a.Body, d.answers)
+				}
+			}
 		}
 		paste(t, strings.Split(g.stderr(), "\n"))
 		// The README has the same, over several lines.
