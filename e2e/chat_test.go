@@ -145,8 +145,8 @@ func testUsageAndCost(t *testing.T, g *gateway, provider *mock.Provider) {
 					t.Errorf("logged %v and %v tokens, want the provider's %+v (%v)", input, output, body.Usage, err)
 				}
 			}
-			if output != 8 {
-				t.Errorf("logged %v output tokens, want the mock's 8", output)
+			if input != 9 || output != 8 { // the mock counts words
+				t.Errorf("logged %v and %v tokens, want the mock's 9 and 8", input, output)
 			}
 			// gpt-4o-mini costs 0.15, cached 0.075, output 0.60 USD per million tokens: 150,000, 75,000 and 600,000 picodollars each.
 			if got, want := r["cost_picodollars"], (input-3)*150_000+3*75_000+output*600_000; got != want {
