@@ -58,9 +58,6 @@ func testNoKeyReachesAnotherProvider(t *testing.T, p ports) {
 					continue
 				}
 				for _, d := range dialects {
-					if d.name == "responses" {
-						continue // chat completions, to the providers
-					}
 					t.Run(fmt.Sprintf("%s, %s of %s, then %s", d.name, fault, first, second), func(t *testing.T) {
 						a := do(t, d.request(g.with(t), first+"-or-"+second, "say: well done", false))
 						if a.Status != 200 {
@@ -250,9 +247,6 @@ func testNothingFailsThatAnotherProviderCouldServe(t *testing.T, p ports) {
 	var clients sync.WaitGroup
 	for i := range 8 {
 		d := dialects[i%len(dialects)]
-		if d.name == "responses" {
-			d = dialectNamed("chat")
-		}
 		clients.Go(func() {
 			for {
 				select {
@@ -337,6 +331,46 @@ func TestARateLimitOfAProvidersOwnEnvoyGoesToTheNext(t *testing.T) {
 			t.Errorf("got %d %s", a.Status, a.Body)
 		}
 	})
+}
+
+// TestAProviderWhoseLimitIsUsedUpIsLeftAlone has providers that say so: with an error, or in the headers of an answer that is good.
+func TestAProviderWhoseLimitIsUsedUpIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	onEngines(t, testAProviderWhoseLimitIsUsedUpIsLeftAlone)
+}
+
+func testAProviderWhoseLimitIsUsedUpIsLeftAlone(t *testing.T, p ports) {
+	const long = 30 * time.Minute
+	for how, tc := range map[string]struct {
+		behavior      mock.Behavior
+		first, second string
+		at            string // who answers the request that finds out
+	}{
+		"OpenAI's headers":    {mock.Behavior{LimitUsed: 100, LimitReset: long}, "openai", "google", "openai"},
+		"Anthropic's headers": {mock.Behavior{LimitUsed: 100, LimitReset: long}, "anthropic", "openai", "anthropic"},
+		"Retry-After":         {mock.Behavior{Status: 429, RetryAfter: long}, "google", "anthropic", "anthropic"},
+		"Retry-After of 503":  {mock.Behavior{Status: 503, RetryAfter: long}, "openai", "anthropic", "anthropic"},
+	} {
+		t.Run(how, func(t *testing.T) {
+			p := p
+			p.Fleet = startFleet(t, "openai", "anthropic", "google")
+			g := start(t, pairs(), p)
+			p.Fleet[tc.first].SetFaults(tc.behavior)
+			for i := range 20 {
+				a := do(t, dialectNamed("chat").request(g, tc.first+"-or-"+tc.second, "say: hi", false))
+				want := tc.second
+				if i == 0 {
+					want = tc.at
+				}
+				if line := g.exchange(a.Header.Get("X-Request-Id")); a.Status != 200 || line["provider"] != want {
+					t.Fatalf("request %d: got %d, the log says %v, want %s", i, a.Status, line, want)
+				}
+			}
+			if n := len(p.Fleet[tc.first].Requests()); n != 1 {
+				t.Errorf("it was asked %d times, want once to find out", n)
+			}
+		})
+	}
 }
 
 // pool is a provider with two keys.
