@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -164,12 +165,13 @@ func wantCloudSecretsKept(t *testing.T, g *gateway, f fleet) {
 	}
 }
 
-// TestNoCredentialOfACloudReachesAnotherProvider fails each of them over to each other one.
+// TestNoCredentialOfACloudReachesAnotherProvider fails each of them over to each other one, and those that are in no cloud too.
 func TestNoCredentialOfACloudReachesAnotherProvider(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		p = startClouds(t, p)
-		known := map[string]string{"openai": "gpt-4o-mini"}
+		maps.Copy(p.Fleet, startFleet(t, "anthropic", "google"))
+		known := maps.Clone(models)
 		for provider, at := range cloudModels {
 			known[provider] = at.model
 		}
@@ -181,7 +183,10 @@ func TestNoCredentialOfACloudReachesAnotherProvider(t *testing.T) {
 				}
 			}
 		}
-		g := start(t, strings.Replace(clouds, "routes:\n", "routes:\n"+routes.String(), 1), p)
+		const others = `  anthropic: {kind: anthropic, base_url: "{{.Fleet.anthropic.Server}}", api_key: {env: LEASH_TEST_KEY_ANTHROPIC}}
+  google: {kind: google, base_url: "{{.Fleet.google.Server}}", api_key: {env: LEASH_TEST_KEY_GOOGLE}}
+`
+		g := start(t, strings.NewReplacer("tenants:\n", others+"tenants:\n", "routes:\n", "routes:\n"+routes.String()).Replace(clouds), p)
 		for first := range known {
 			for fault, behavior := range map[string]mock.Behavior{
 				"error 500": {Status: 500}, "the key is not accepted": {Status: 403}, "closes the connection": {Drop: true}, "garbage": {InvalidJSON: true},
