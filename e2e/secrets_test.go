@@ -36,6 +36,12 @@ func testPlantedKey(t *testing.T, g *gateway, provider *mock.Provider) {
 // wantPlantedNowhere fails where a key stands in what the gateway tells, or in the texts.
 func wantPlantedNowhere(t testing.TB, g *gateway, texts map[string]string) {
 	t.Helper()
+	wantNowhere(t, g, map[string]string{"the provider's key": upstreamKey, "a virtual key": demoKey}, texts)
+}
+
+// wantNowhere fails where one of several secrets does.
+func wantNowhere(t testing.TB, g *gateway, secrets, texts map[string]string) {
+	t.Helper()
 	places := map[string]string{
 		"the metrics":         get(t, g.Control+"/metrics").Body,
 		"Envoy's config_dump": get(t, g.Admin+"/config_dump?include_eds").Body,
@@ -48,7 +54,7 @@ func wantPlantedNowhere(t testing.TB, g *gateway, texts map[string]string) {
 	places["the access log"] = strings.Join(g.lines, "\n")
 	g.mu.Unlock()
 	for place, text := range places {
-		for name, secret := range map[string]string{"the provider's key": upstreamKey, "a virtual key": demoKey} {
+		for name, secret := range secrets {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s stands in %s", name, place)
 			}
