@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/mock"
 )
 
 // bounded is a gateway with a route by path that has bounds of its own.
@@ -44,6 +46,60 @@ func testTimeoutsOfARouteByPathHold(t *testing.T, p ports) {
 	r.Header.Set("Authorization", "Bearer "+demoKey)
 	if a := do(t, r); a.Status != http.StatusGatewayTimeout || !strings.Contains(a.Body, "provider_timeout") {
 		t.Errorf("got %d %s, want 504 provider_timeout", a.Status, a.Body)
+	}
+}
+
+// totals is a gateway whose routes bound exchanges as a whole, to providers that begin their answers soon, or never.
+const totals = `
+listen: 127.0.0.1:{{.Listen}}
+control: {listen: 127.0.0.1:{{.Control}}}
+envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
+providers:
+  openai: {kind: openai, base_url: "{{.Fleet.openai.Server}}/v1", api_key: {env: LEASH_TEST_KEY_OPENAI}}
+  spare: {kind: openai, base_url: "{{.Fleet.spare.Server}}/v1", api_key: {env: LEASH_TEST_KEY_SPARE}}
+tenants:
+  demo:
+    keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
+routes:
+  - {model: alone, timeouts: {total: 500ms}, provider: openai, upstream_model: gpt-4o-mini}
+  - {model: both, timeouts: {first_byte: 300ms, total: 500ms}, targets: [{provider: openai, model: gpt-4o-mini}, {provider: spare, model: gpt-4o-mini}]}
+pipeline:
+  - module: logger
+  - module: auth
+`
+
+func TestARouteBoundsHowLongAnExchangeTakes(t *testing.T) {
+	t.Parallel()
+	onEngines(t, testARouteBoundsHowLongAnExchangeTakes)
+}
+
+func testARouteBoundsHowLongAnExchangeTakes(t *testing.T, p ports) {
+	p.Fleet = startFleet(t, "openai", "spare")
+	g := start(t, totals, p)
+	for _, model := range []string{"alone", "both"} {
+		for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {
+			t.Run(d.name+" of "+model, func(t *testing.T) {
+				for _, m := range p.Fleet {
+					m.SetFaults(mock.Behavior{Hang: true})
+					defer m.ClearFaults()
+				}
+				for _, stream := range []bool{false, true} {
+					a := do(t, d.request(g.with(t), model, "say: hi", stream))
+					if a.Status != http.StatusGatewayTimeout {
+						t.Errorf("got %d %s, want 504", a.Status, a.Body)
+					}
+					wantAll(t, a.Body, d.failure)
+				}
+				// A stream that goes on and on, never silent for long.
+				for _, m := range p.Fleet {
+					m.SetFaults(mock.Behavior{Pace: 50 * time.Millisecond})
+				}
+				_, body := outcome(d.request(g.with(t), model, "lorem: 3000", true))
+				if strings.Contains(body, d.events[len(d.events)-1]) && !strings.Contains(body, `"error"`) {
+					t.Errorf("a stream of minutes has gone on to its end")
+				}
+			})
+		}
 	}
 }
 
