@@ -71,8 +71,12 @@ func (l *lines) take() []string {
 	return slices.Clone(l.all)
 }
 
+func allPlaces() []*place {
+	return []*place{{name: "Envoy", run: onEnvoy}, {name: "gateway", run: onGateway}, {name: "ext_proc", run: onExtProc}, {name: "harness", run: onHarness}}
+}
+
 func TestModulesSeeTheSameInAllPlaces(t *testing.T) {
-	places := []*place{{name: "Envoy", run: onEnvoy}, {name: "gateway", run: onGateway}, {name: "ext_proc", run: onExtProc}, {name: "harness", run: onHarness}}
+	places := allPlaces()
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) { p.seen = read(p.run(t, newRig(t))) })
 	}
@@ -92,6 +96,29 @@ func TestModulesSeeTheSameInAllPlaces(t *testing.T) {
 		}
 	}
 	golden.Assert(t, string(table(places)), "../../../docs/reference/places.md")
+}
+
+// TestModulesMayWhatTheirManifestsNameInAllPlaces has a probe whose manifest names all but one host call and one callback.
+func TestModulesMayWhatTheirManifestsNameInAllPlaces(t *testing.T) {
+	const refusedCall, refusedPhase = "proxy_set_shared_data", "proxy_on_request_body"
+	named := abi.ModuleCallbacks()
+	for _, f := range abi.HostFunctions() {
+		named = append(named, f.Name)
+	}
+	named = slices.DeleteFunc(named, func(name string) bool { return name == refusedCall || name == refusedPhase })
+	for _, p := range allPlaces() {
+		t.Run(p.name, func(t *testing.T) {
+			r := newRig(t)
+			r.config.Admit("probe", config.Admitted{Allow: named})
+			got := read(p.run(t, r))
+			if got.functions[refusedCall] != abi.InternalFailure.String() || got.functions["proxy_define_metric"] != abi.OK.String() {
+				t.Errorf("what it may not answers %s, what it may %s", got.functions[refusedCall], got.functions["proxy_define_metric"])
+			}
+			if got.phases[refusedPhase] || !got.phases["proxy_on_request_headers"] || !got.phases["proxy_on_response_body"] {
+				t.Errorf("it was called for %v", got.phases)
+			}
+		})
+	}
 }
 
 // excused are values that differ, and why.
@@ -380,7 +407,7 @@ func onHarness(t *testing.T, r *rig) []string {
 		if !f.Own {
 			file = filepath.Join(modulesDir, file)
 		}
-		setup.Modules = append(setup.Modules, harness.Module{Name: f.Name, File: file, Config: string(f.Config)})
+		setup.Modules = append(setup.Modules, harness.Module{Name: f.Name, File: file, Config: string(f.Config), Allow: f.Allow})
 	}
 	p, err := h.Start(context.Background(), setup)
 	if err != nil {
