@@ -459,6 +459,13 @@ func onEngines(t *testing.T, test func(t *testing.T, p ports)) {
 	}
 }
 
+// onAllHosts runs a test on each engine, and behind an Envoy that asks a module host.
+func onAllHosts(t *testing.T, test func(t *testing.T, p ports)) {
+	t.Helper()
+	onEngines(t, test)
+	t.Run(moduleHost, func(t *testing.T) { test(t, ports{Engine: moduleHost}) })
+}
+
 // bothWays runs a test with all modules in one file and with a file each.
 func bothWays(t *testing.T, test func(t *testing.T, p ports)) {
 	t.Helper()
