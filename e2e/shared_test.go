@@ -64,13 +64,17 @@ func TestConfigurationsOneAfterAnother(t *testing.T) {
 // TestPoliciesBesideAModuleOfOthers: with it in the pipeline, what goes to the provider directly takes a step more within Envoy.
 func TestPoliciesBesideAModuleOfOthers(t *testing.T) {
 	t.Parallel()
+	onEngines(t, testPoliciesBesideAModuleOfOthers)
+}
+
+func testPoliciesBesideAModuleOfOthers(t *testing.T, p ports) {
 	file, err := buildCrash()
 	if err != nil {
 		t.Fatalf("build the module crash: %v\n%s", err, file)
 	}
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 	config := policies + "  - {module: crash-inspector, kind: inspector, file: " + file + "}\n"
-	g := start(t, config, ports{Provider: "http://127.0.0.1:1/v1"})
+	g := start(t, config, p.of("http://127.0.0.1:1/v1"))
 	t.Run("the provider is down", func(t *testing.T) { testProviderIsDown(t, g.with(t)) })
 	g.change(config, url)
 	t.Run("it comes and goes under load", func(t *testing.T) {
