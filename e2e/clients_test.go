@@ -233,10 +233,12 @@ func cloudCases(address string) (cases []clientCase) {
 
 func TestOfficialClientsReachEveryCloud(t *testing.T) {
 	t.Parallel()
-	p := startClouds(t, ports{Engine: "embedded"})
-	g := start(t, strings.Replace(clouds, "\npipeline:", "\n  - {model: embed-on-azure, provider: azure, upstream_model: text-embedding-3-small}\npipeline:", 1), p)
-	t.Run("clients", func(t *testing.T) { runClients(t, cloudCases(g.URL)) })
-	p.Fleet.wantKeysKept(t)
+	onEngines(t, func(t *testing.T, p ports) {
+		p = startClouds(t, p)
+		g := start(t, strings.Replace(clouds, "\npipeline:", "\n  - {model: embed-on-azure, provider: azure, upstream_model: text-embedding-3-small}\npipeline:", 1), p)
+		t.Run("clients", func(t *testing.T) { runClients(t, cloudCases(g.URL)) })
+		p.Fleet.wantKeysKept(t)
+	})
 }
 
 // sent counts the requests that a provider has received whose body has a text.
