@@ -227,17 +227,40 @@ func TestRenderedBootstrapRuns(t *testing.T) {
 	})
 }
 
-// TestRenderedBootstrapIsValidForEnvoy has a provider with TLS. It is for Envoy alone too.
+// TestRenderedBootstrapIsValidForEnvoy renders what there is of configurations, one with TLS among them. It is for Envoy alone too.
 func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 	t.Parallel()
-	g := prepare(t, policies, ports{Provider: "https://api.example.com/v1"})
-	file := filepath.Join(t.TempDir(), "envoy.yaml")
-	if err := os.WriteFile(file, []byte(render(t, g)), 0o600); err != nil {
-		t.Fatal(err)
+	known := fleet{}
+	for _, name := range []string{"openai", "anthropic", "google", "second", "well"} {
+		known[name] = &member{name: name, address: "127.0.0.1:1"}
 	}
-	command := exec.Command(envoyBinary(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
-	command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Errorf("envoy --mode validate: %v\n%s", err, out)
+	whole := strings.NewReplacer("SECURE", "https://secure.example.com", "CA}", newAuthority(t).file+"}", "CHECKED", "http://checked.example.com").Replace(ordering)
+	for name, tc := range map[string]struct {
+		config string
+		ports  ports
+	}{
+		"policies":               {policies, ports{Provider: "https://api.example.com/v1"}},
+		"a file for each":        {policies, ports{Provider: "https://api.example.com/v1", Separate: true}},
+		"failover":               {alone(), ports{Fleet: known}},
+		"streams that go on":     {resuming(), ports{Fleet: known}},
+		"two attempts at once":   {hurried, ports{Provider: "https://api.example.com/v1", Fleet: known}},
+		"routes by all there is": {routing, ports{Fleet: known}},
+		"limits, health checks":  {whole, ports{Fleet: known}},
+		"bounds of a route":      {strings.NewReplacer("DEAF", "127.0.0.1:1", "MUTE", "127.0.0.1:1", "CA,", newAuthority(t).file+",").Replace(connecting), ports{Fleet: known}},
+		"a pool of keys":         {pool, ports{Provider: "https://api.example.com/v1", Fleet: fleet{"openai": nil, "spare": nil}}},
+		"traces":                 {three + "tracing: {endpoint: \"http://127.0.0.1:1\"}\n", ports{Fleet: known}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := prepare(t, tc.config, tc.ports)
+			file := filepath.Join(t.TempDir(), "envoy.yaml")
+			if err := os.WriteFile(file, []byte(render(t, g)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			command := exec.Command(envoyBinary(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
+			command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey), tc.ports.Fleet.environment()...)
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Errorf("envoy --mode validate: %v\n%s", err, out)
+			}
+		})
 	}
 }
