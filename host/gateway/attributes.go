@@ -12,7 +12,7 @@ import (
 )
 
 // attributes are what modules may ask about an exchange and what does not follow from its headers, which package chain
-// answers. docs/guides/embedded.md lists them.
+// answers. docs/reference/places.md lists them.
 //
 // https://www.envoyproxy.io/docs/envoy/v1.40.0/intro/arch_overview/advanced/attributes
 type attributes struct {
