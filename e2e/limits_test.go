@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,34 @@ var limitTests = []sharedTest{
 	{"a limit answers 429 with Retry-After, and is free again after it", testRateLimit},
 	{"the limit's headers stand in each answer", testLimitHeaders},
 	{"workers share a limit", testLimitOfAllWorkers},
+}
+
+var sharedLimitTests = []changeTest{{"limits by address and by header count whom they name", testWhoSharesALimit}}
+
+// testWhoSharesALimit has a client that says on each connection that it is another one.
+func testWhoSharesALimit(t *testing.T, g *gateway) {
+	_, url := startProvider(t, mock.Options{Key: upstreamKey})
+	g.change(head+`pipeline:
+  - module: auth
+  - module: ratelimit
+    config:
+      limits: [{name: by-address, by: address, requests: 3, window: 1h}, {name: by-app, by: "header:x-app", requests: 1, window: 1h}]
+`, url)
+	for i, ask := range []struct {
+		app   string
+		want  int
+		limit string
+	}{{"one", 200, ""}, {"one", 429, "by-app"}, {"two", 200, ""}, {"three", 200, ""}, {"four", 429, "by-address"}} {
+		r := g.request(chatBody("say: hi", false))
+		r.Close = true
+		for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "X-Envoy-External-Address", "X-Envoy-Original-Dst-Host", "True-Client-Ip"} {
+			r.Header.Set(name, "203.0.113."+strconv.Itoa(i))
+		}
+		r.Header.Set("X-App", ask.app)
+		if a := do(t, r); a.Status != ask.want || !strings.Contains(a.Body, ask.limit) {
+			t.Errorf("request %d: got %d %s, want %d of %s", i, a.Status, a.Body, ask.want, ask.limit)
+		}
+	}
 }
 
 // testLimitOfAllWorkers asks on many connections, which Envoy's workers share out among them.
