@@ -166,7 +166,7 @@ type dialect struct {
 	failure     []string // of an error
 }
 
-// dialects are the three APIs, and OpenAI's second one.
+// dialects are the three APIs, and OpenAI's newer and older ones.
 var dialects = []dialect{
 	{
 		name: "chat", path: "/v1/chat/completions", key: "Authorization", prefix: "Bearer ",
@@ -184,6 +184,15 @@ var dialects = []dialect{
 		},
 		answers: []string{`"object":"response"`, `"text":"well done"`, `"output_tokens":`},
 		events:  []string{"event: response.created", "event: response.output_text.delta", "event: response.completed"},
+		failure: []string{`"error":{`, `"message":`, `"param":`},
+	},
+	{
+		name: "completions", path: "/v1/completions", key: "Authorization", prefix: "Bearer ",
+		ask: func(model, text string, stream bool) string {
+			return written(map[string]any{"model": model, "stream": stream, "max_tokens": 64, "prompt": text})
+		},
+		answers: []string{`"object":"text_completion"`, `"text":"well done"`, `"total_tokens":`},
+		events:  []string{`"object":"text_completion"`, `"finish_reason":"stop"`, "data: [DONE]"},
 		failure: []string{`"error":{`, `"message":`, `"param":`},
 	},
 	{

@@ -58,7 +58,7 @@ func alone() string {
 var after = map[string]string{"openai": "anthropic", "anthropic": "google", "google": "openai"}
 
 // natives are the dialects that a provider speaks.
-var natives = map[string][]string{"openai": {"chat", "responses"}, "anthropic": {"messages"}, "google": {"gemini"}}
+var natives = map[string][]string{"openai": {"chat", "responses", "completions"}, "anthropic": {"messages"}, "google": {"gemini"}}
 
 func TestFaultsOfProviders(t *testing.T) {
 	t.Parallel()

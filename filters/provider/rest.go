@@ -44,7 +44,7 @@ func wantsRest(x *module.Exchange, body []byte, number int) *rest {
 			return nil
 		}
 	default:
-		return nil // whose events tell of all that came before
+		return nil // whose events tell of all that came before, or whose requests have no turns
 	}
 	return &rest{format: x.Format, header: x.RequestHeaders(), body: body, next: number + 1}
 }
