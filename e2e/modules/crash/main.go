@@ -49,6 +49,10 @@ func (crash) Request(x *module.Exchange) error {
 			hoard = append(hoard, make([]byte, 64<<20))
 			hoard[len(hoard)-1][0] = 1
 		}
+	case "loop":
+		for {
+			turns++
+		}
 	case "wait":
 		return x.After(300*time.Millisecond, func() error {
 			x.SetRequestHeader("x-waited", "yes")
@@ -84,6 +88,7 @@ func (crash) Event(_ *module.Exchange, e *module.Event) error {
 var (
 	keep  int
 	hoard [][]byte
+	turns int
 )
 
 //go:noinline
