@@ -39,7 +39,10 @@ func TestAnExchangeIsATrace(t *testing.T) {
 func testAnExchangeIsATrace(t *testing.T, p ports) {
 	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	r := startReceiver(t)
-	config := alone() + "tracing: {endpoint: \"" + r.grpc + "\", headers: {X-Collector-Key: {env: LEASH_TEST_KEY}}, service: gateway}\n"
+	const routes = "routes:\n" +
+		"  - {model: hedged, failover: {hedge: 100ms}, targets: [{provider: openai, model: gpt-4o-mini}, {provider: anthropic, model: claude-sonnet-4-5}]}\n" +
+		"  - {model: goes-on, failover: {mid_stream: true}, targets: [{provider: openai, model: gpt-4o-mini}, {provider: anthropic, model: claude-sonnet-4-5}]}\n"
+	config := strings.Replace(alone(), "routes:\n", routes, 1) + "tracing: {endpoint: \"" + r.grpc + "\", headers: {X-Collector-Key: {env: LEASH_TEST_KEY}}, service: gateway}\n"
 	g := start(t, config, p)
 	chat := dialectNamed("chat")
 	ask := func(t *testing.T, model, text string, stream bool, status int) (trace, parent string) {
@@ -135,6 +138,26 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 				"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini", "leash.attempt": "int:2", "error.type": "-", "gen_ai.usage.output_tokens": "int:2",
 			})
 			if !attempts[0].failed || attempts[1].failed {
+				t.Errorf("the first is an error: %t, the second: %t", attempts[0].failed, attempts[1].failed)
+			}
+		})
+	}
+	for model, of := range map[string]struct {
+		behavior mock.Behavior
+		stream   bool
+		error    string // of the first attempt
+	}{
+		"hedged":  {mock.Behavior{Hang: true}, false, "canceled"},
+		"goes-on": {mock.Behavior{CutAfter: 4}, true, "-"}, // the first one's span is that of the stream
+	} {
+		t.Run("with two attempts, "+model, func(t *testing.T) {
+			p.Fleet["openai"].SetFaults(of.behavior)
+			defer p.Fleet["openai"].ClearFaults()
+			trace, _ := ask(t, model, "say: one two three four five", of.stream, 200)
+			_, attempts := r.wait(t, trace, 2)
+			attempts[0].want(t, map[string]string{"leash.provider": "openai", "leash.attempt": "int:1", "error.type": of.error})
+			attempts[1].want(t, map[string]string{"leash.provider": "anthropic", "leash.attempt": "int:2", "error.type": "-", "gen_ai.request.model": "claude-sonnet-4-5"})
+			if attempts[0].failed != (of.error != "-") || attempts[1].failed {
 				t.Errorf("the first is an error: %t, the second: %t", attempts[0].failed, attempts[1].failed)
 			}
 		})
