@@ -24,6 +24,7 @@ var bypassTests = []sharedTest{
 	{"other spellings of the path lead nowhere else", bypassPaths},
 	{"unknown paths and methods are refused", bypassUnknown},
 	{"who calls cannot be forged", bypassForgedTenant},
+	{"headers that steer Envoy are not the client's to send", bypassSteering},
 	{"framing tricks are refused", bypassFraming},
 	{"other credentials do not reach the provider", bypassSmuggledKeys},
 	{"HTTP/1.1, HTTP/2, Expect: 100-continue and single bytes are alike", bypassCarriers},
@@ -75,6 +76,16 @@ func bypassCompressedAnswer(t *testing.T, g *gateway, provider *mock.Provider) {
 		a := do(t, g.request(chatBody("say: the code is seal-12345", stream)))
 		if a.Status != 502 || a.errorCode() != "unreadable_answer" {
 			t.Errorf("%s: got %d %.200s, want 502 unreadable_answer", name, a.Status, a.Body)
+		}
+		if g.ports.Engine == moduleHost {
+			continue // it translates nothing
+		}
+		for _, d := range []dialect{dialectNamed("messages"), dialectNamed("gemini")} {
+			a := do(t, d.request(g, "gpt-4o-mini", "say: the code is seal-12345", stream))
+			if a.Status != 502 {
+				t.Errorf("%s, translated for %s: got %d %.200s, want 502", name, d.name, a.Status, a.Body)
+			}
+			wantAll(t, a.Body, d.failure)
 		}
 	}
 }
@@ -246,6 +257,30 @@ func bypassForgedTenant(t *testing.T, g *gateway, _ *mock.Provider) {
 			t.Errorf("two keys, %s: got %d %s, want 401", how, a.Status, a.Body)
 		}
 	})
+}
+
+func bypassSteering(t *testing.T, g *gateway, provider *mock.Provider) {
+	provider.SetFaults(mock.Behavior{Delay: 200 * time.Millisecond, Status: 500})
+	r := g.request(chatBody("say: steered", false))
+	for name, value := range map[string]string{
+		"x-envoy-upstream-rq-timeout-ms": "1", "x-envoy-upstream-rq-per-try-timeout-ms": "1", "x-envoy-expected-rq-timeout-ms": "1", "grpc-timeout": "1m",
+		"x-envoy-max-retries": "3", "x-envoy-retry-on": "5xx", "x-envoy-retry-grpc-on": "internal", "x-envoy-retriable-status-codes": "500",
+		"x-envoy-original-host": "127.0.0.1:1", "x-envoy-original-dst-host": "127.0.0.1:1", "x-envoy-hedge-on-per-try-timeout": "true",
+		"x-envoy-attempt-count": "2", "x-leash-target-1": "nobody", "x-leash-next": "1", "x-leash-rest": "1", "x-leash-mid-stream": "1",
+	} {
+		r.Header.Set(name, value)
+	}
+	onCarriers(t, r, func(how string, a answer) {
+		if a.Status != 500 {
+			t.Errorf("%s: got %d %s, want the provider's 500", how, a.Status, a.Body)
+		}
+	})
+	if got, want := strings.Count(received(t, g.ports.Provider), "say: steered"), len(carriers); got != want {
+		t.Errorf("the provider was asked %d times for %d requests", got, want)
+	}
+	if got := strings.ToLower(received(t, g.ports.Provider)); strings.Contains(got, `"x-leash-`) || strings.Contains(got, "-rq-timeout-ms") {
+		t.Error("such a header has reached the provider")
+	}
 }
 
 func bypassFraming(t *testing.T, g *gateway, _ *mock.Provider) {
