@@ -110,7 +110,7 @@ test: test-unit test-e2e test-others ## Run every test, with the race detector, 
 
 # A program with the race detector sleeps for a second before it ends, in case another thread is about to find a race: one for each package, and for each
 # command that the tests run.
-test-unit test-e2e: export GORACE = atexit_sleep_ms=0
+test-unit test-e2e test-others: export GORACE = atexit_sleep_ms=0
 
 # Some packages test what is built (a module's tests run on its .wasm too), so that comes first.
 test-unit: compiled envoy
