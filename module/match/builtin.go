@@ -1,22 +1,19 @@
 package match
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // builtins are ready patterns for what people should not send.
 var builtins = map[string]Pattern{
 	// https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address, with a dot required in the domain
 	"email": {Regexp: `[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}\b`},
 	// ISO/IEC 7812: 13 to 19 digits, in groups, with a check digit
-	"card": {Regexp: `\b[2-6]\d(?:[ -]?\d){11,17}\b`, Check: luhn},
+	"card": {Regexp: `\b[2-6]\d(?:[ -]?\d){11,17}\b`, Begins: card},
 	"us_ssn": {Regexp: `\b\d{3}-\d{2}-\d{4}\b`, Check: func(s string) bool {
 		return s[:3] != "000" && s[:3] != "666" && s[0] != '9' && s[4:6] != "00" && s[7:] != "0000"
 	}},
 	"ipv4": {Regexp: `\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b`},
 	// ISO 13616, with its check digits
-	"iban":  {Regexp: `\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b`, Check: iban},
+	"iban":  {Regexp: `\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b`, Begins: iban},
 	"phone": {Regexp: `\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){5,12}\b`},
 	// the forms that OpenAI, Anthropic, AWS, GitHub, GitLab, Slack, Google and Stripe give out
 	"api_key":     {Regexp: `\b(?:sk-[A-Za-z0-9_-]{16,200}|sk_live_[A-Za-z0-9]{16,100}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,100}|glpat-[A-Za-z0-9_-]{20,60}|xox[abprs]-[A-Za-z0-9-]{10,100}|AIza[0-9A-Za-z_-]{35})`},
@@ -41,38 +38,67 @@ func BuiltinNames() []string {
 	return names
 }
 
-// luhn checks a card number's check digit: https://en.wikipedia.org/wiki/Luhn_algorithm
-func luhn(found string) bool {
-	sum, double := 0, false
-	for i := len(found) - 1; i >= 0; i-- {
-		if found[i] < '0' || found[i] > '9' {
+// card is how long the longest card number is that a text begins with, by its check digit:
+// https://en.wikipedia.org/wiki/Luhn_algorithm. Other digits may stand behind it: a date, a code.
+func card(text string) (length int) {
+	if len(text) < 2 || text[0] < '2' || text[0] > '6' || !isASCIIDigit(text[1]) {
+		return 0
+	}
+	var sums [2]int // of the digits, those at even or at odd places doubled
+	digits := 0
+	for i := 0; i < len(text) && digits < 19; i++ {
+		if c := text[i]; !isASCIIDigit(c) {
+			if c != ' ' && c != '-' || i+1 == len(text) || !isASCIIDigit(text[i+1]) {
+				break
+			}
 			continue
 		}
-		digit := int(found[i] - '0')
-		if double {
-			if digit *= 2; digit > 9 {
-				digit -= 9
-			}
+		digit := int(text[i] - '0')
+		double := 2 * digit
+		if double > 9 {
+			double -= 9
 		}
-		sum += digit
-		double = !double
+		sums[digits%2] += double
+		sums[1-digits%2] += digit
+		digits++
+		if digits >= 13 && sums[digits%2]%10 == 0 && (i+1 == len(text) || !isWordByte(text[i+1])) {
+			length = i + 1
+		}
 	}
-	return sum%10 == 0
+	return length
 }
 
-// iban checks the check digits of an international bank account number, modulo 97 as ISO 13616 says.
-func iban(found string) bool {
-	plain := strings.ReplaceAll(found, " ", "")
-	if len(plain) < 15 || len(plain) > 34 {
-		return false
-	}
-	rest := 0
-	for _, c := range plain[4:] + plain[:4] {
-		if c >= 'A' {
-			rest = (rest*100 + int(c-'A') + 10) % 97
+func isASCIIDigit(c byte) bool { return c-'0' <= 9 }
+
+// iban is how long the longest international bank account number is that a text begins with, by its check digits, modulo 97 as ISO 13616
+// says. It is in groups of four, between which a space may stand. Words in capitals may stand behind it.
+func iban(text string) (length int) {
+	head, size, rest := 0, 0, 0 // what the first four say, which count as the last; how many characters there are; and what those behind the first four say
+	for i := 0; i < len(text) && size < 34; i++ {
+		c := text[i]
+		if c == ' ' && size >= 4 && size%4 == 0 && text[i-1] != ' ' {
+			continue
+		}
+		digit := isASCIIDigit(c)
+		if !digit && (c < 'A' || c > 'Z') || size < 2 && digit || (size == 2 || size == 3) && !digit {
+			break
+		}
+		if size < 4 {
+			head = appendIBAN(head, c)
 		} else {
-			rest = (rest*10 + int(c-'0')) % 97
+			rest = appendIBAN(rest, c) % 97
+		}
+		if size++; size >= 15 && (rest*1_000_000+head)%97 == 1 && (i+1 == len(text) || !isWordByte(text[i+1])) {
+			length = i + 1
 		}
 	}
-	return rest == 1
+	return length
+}
+
+// appendIBAN puts a character behind a number: letters are those from 10 on.
+func appendIBAN(n int, c byte) int {
+	if c >= 'A' {
+		return n*100 + int(c-'A') + 10
+	}
+	return n*10 + int(c-'0')
 }

@@ -68,6 +68,11 @@ func TestBuiltinPatterns(t *testing.T) {
 		"a card in one piece":   {"@card", "5555555555554444", "[x]"},
 		"not a card (Luhn)":     {"@card", "order 4111 1111 1111 1112", "order 4111 1111 1111 1112"},
 		"an American card":      {"@card", "3782-822463-10005", "[x]"},
+		"digits behind a card":  {"@card", "4111 1111 1111 1111 123, 4111 1111 1111 1111 12/27", "[x] 123, [x] 12/27"},
+		"digits before a card":  {"@card", "order 25 4111 1111 1111 1111, 2222 2222 2222 4111 1111 1111 1111", "order 25 [x], 2222 2222 2222 [x]"},
+		"a word behind an IBAN": {"@iban", "BE68 5390 0754 7034 THIS, BE68539007547034 500 EUR", "[x] THIS, [x] 500 EUR"},
+		"a word before an IBAN": {"@iban", "AB12 ABCD ABCD BE68 5390 0754 7034", "AB12 ABCD ABCD [x]"},
+		"a part of a number":    {"@card", "94111111111111111 4111111111111111_", "94111111111111111 4111111111111111_"},
 		"an address":            {"@email", "write to first.last+tag@mail.example.co.uk.", "write to [x]."},
 		"not an address":        {"@email", "a @ b, @handle, x@y", "a @ b, @handle, x@y"},
 		"an IBAN":               {"@iban", "DE89 3704 0044 0532 0130 00", "[x]"},
@@ -134,13 +139,14 @@ func stream(s *Set, maxHold int, pieces []string) (left []string) {
 }
 
 var streamPatterns = []string{
-	"project bluebird", "=ada", "he", "hello", "@card", "@email", "@api_key", `/\bseal-\d{5}\b/`, `/(?i)top secret/`, `/a+b/`, `/x.?y$/`,
+	"project bluebird", "=ada", "he", "hello", "@card", "@iban", "@email", "@api_key", `/\bseal-\d{5}\b/`, `/(?i)top secret/`, `/a+b/`, `/x.?y$/`,
 }
 
 var streamTexts = []string{
 	"pay 4111 1111 1111 1111 now", "write to someone@example.com, or not", "hello help hell he", "the code is seal-12345 and seal-1234x",
 	"ada adam ada", "all of project blue bird and project bluebird", "key sk-abcdefghijklmnopqrstuv end", "Top Secret top secre", "aaab aaac",
-	"xy", "xzy more", "xay", "žluťoučký kůň 🐎 hello 🐎", "pro\u200bject blue\u200bbird", "4111 1111 1111 1112 4111111111111111", "a@b.c.d.e", "seal-123456",
+	"xy", "xzy more", "xay", "žluťoučký kůň 🐎 hello 🐎", "pro\u200bject blue\u200bbird", "4111 1111 1111 1112 4111111111111111",
+	"4111 1111 1111 1111 123 or", "25 4111 1111 1111 1111", "2222 2222 2222 4111 1111 1111 1111", "BE68 5390 0754 7034 THIS IS", "to BE68539007547034 500", "a@b.c.d.e", "seal-123456",
 }
 
 func TestAStreamIsRedactedAsTheWholeTextIs(t *testing.T) {

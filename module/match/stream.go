@@ -185,7 +185,7 @@ func (s *Set) patternAfter(state int32) int {
 func (s *Set) undecidedExpression(e *expression, text string, from int, run *simulation) int {
 	at, tail := from, e.letters.tail(text) // what goes on behind the end holds nothing else
 	if e.need.in(text) && e.head.in(text) {
-		for _, m := range e.regexp.FindAllStringIndex(text, -1) {
+		for _, m := range s.findAll(e, text) {
 			if m[0] < at {
 				continue
 			}
