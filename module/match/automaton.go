@@ -6,7 +6,7 @@ import "unicode/utf8"
 // a stream needs the state at the end of a text (how much of it may still become a keyword), which libraries keep to
 // themselves (docs/decisions/016-own-matcher.md).
 type automaton struct {
-	class [256]uint8 // of upper case that of lower case, so that ASCII need not be folded first
+	class [256]uint8 // of upper case that of lower case, of breaks that of a space, so that ASCII need not be folded first
 	// idle are the bytes that a keyword never begins with: most of a text is passed over by them alone.
 	idle  [256]bool
 	width int
@@ -43,6 +43,9 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 	a.link()
 	for c := 'A'; c <= 'Z'; c++ {
 		a.class[c] = a.class[c+'a'-'A']
+	}
+	for _, c := range "\n\r\t" {
+		a.class[c] = a.class[' ']
 	}
 	for c := range utf8.RuneSelf {
 		a.idle[c] = a.next[a.class[c]] == 0

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// folded is a text as keywords are compared: letters in one case, full-width forms as their plain ones, characters that
-// nobody sees left out. It knows where each of its bytes stood.
+// folded is a text as keywords are compared: letters in one case, full-width forms as their plain ones, the ends of lines as spaces,
+// characters that nobody sees left out. It knows where each of its bytes stood.
 type folded struct {
 	text []byte
 	// starts and ends are, for each byte, where the character that it comes of begins and ends in the original. They are
@@ -37,12 +37,18 @@ func (f *folded) fold(text string) {
 			f.foldRest(text, i)
 			return
 		}
-		if c >= 'A' && c <= 'Z' {
+		switch {
+		case c >= 'A' && c <= 'Z':
 			c += 'a' - 'A'
+		case isBreak(c):
+			c = ' '
 		}
 		f.text = append(f.text, c)
 	}
 }
+
+// isBreak tells what stands between words as a space does.
+func isBreak(c byte) bool { return c == '\n' || c == '\r' || c == '\t' }
 
 // foldRest goes on where the text stops being ASCII.
 func (f *folded) foldRest(text string, from int) {
@@ -86,7 +92,7 @@ func foldRune(r rune) rune {
 	switch {
 	case r >= 0xFF01 && r <= 0xFF5E: // full-width forms of ASCII
 		r -= 0xFF01 - '!'
-	case r == 0x3000, r == 0xA0, r >= 0x2000 && r <= 0x200A, r == 0x202F: // spaces of other widths
+	case r < utf8.RuneSelf && isBreak(byte(r)), r == 0x85, r == 0x2028, r == 0x2029, r == 0x3000, r == 0xA0, r >= 0x2000 && r <= 0x200A, r == 0x202F, r == 0x205F: // breaks, and spaces of other widths
 		return ' '
 	}
 	least := unicode.ToLower(r)

@@ -46,6 +46,7 @@ func TestKeywordsAreFoundHoweverTheyAreWritten(t *testing.T) {
 		"with invisible characters": {"pro\u200bject\u00ad blue\u2060bird", "[x]"},
 		"in full width":             {"ｐｒｏｊｅｃｔ　ｂｌｕｅｂｉｒｄ", "[x]"},
 		"with a wide space":         {"project\u00a0bluebird", "[x]"},
+		"over lines":                {"project\nbluebird, project\tbluebird, project\u2028bluebird", "[x], [x], [x]"},
 		"a whole word":              {"ada, Ada", "[x], [x]"},
 		"a part of a word":          {"adamant canada", "adamant canada"},
 		"beyond ASCII":              {"STRAßE straẞe", "[x] [x]"},
@@ -147,6 +148,7 @@ var streamTexts = []string{
 	"ada adam ada", "all of project blue bird and project bluebird", "key sk-abcdefghijklmnopqrstuv end", "Top Secret top secre", "aaab aaac",
 	"xy", "xzy more", "xay", "žluťoučký kůň 🐎 hello 🐎", "pro\u200bject blue\u200bbird", "4111 1111 1111 1112 4111111111111111",
 	"4111 1111 1111 1111 123 or", "25 4111 1111 1111 1111", "2222 2222 2222 4111 1111 1111 1111", "BE68 5390 0754 7034 THIS IS", "to BE68539007547034 500", "a@b.c.d.e", "seal-123456",
+	"all of project\nbluebird and project\r\nbluebird and project\u0085bluebird",
 }
 
 func TestAStreamIsRedactedAsTheWholeTextIs(t *testing.T) {
