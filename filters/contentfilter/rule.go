@@ -133,6 +133,7 @@ func compileRules(rules []Rule, takes func(*Rule) bool) (*ruleSet, error) {
 
 // apply finds what the rules look for in a text and does what they say.
 func (d *direction) apply(x *module.Exchange, text string) (string, bool, error) {
+	text = plainOf(text)
 	if s := d.flags; s != nil {
 		for _, m := range s.set.Find(text) {
 			s.rules[m.Pattern].note(x)
@@ -149,7 +150,7 @@ func (d *direction) repeat(text string) (string, bool, error) {
 	if d.acts == nil {
 		return text, false, nil
 	}
-	return d.acts.each(text, func(*Rule) error { return nil })
+	return d.acts.each(plainOf(text), func(*Rule) error { return nil })
 }
 
 func (s *ruleSet) apply(x *module.Exchange, text string) (string, bool, error) {

@@ -19,6 +19,7 @@ type heldText struct {
 	again        int
 	stream       *match.Stream // nil without rules that block or redact
 	flags        *match.Stream // nil without rules that flag; what it holds has left
+	plain        plain
 	// last is the event that the text came with last, and index its place there: what is released at the end is sent
 	// in its form.
 	last  *llm.Event
@@ -74,14 +75,15 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 			continue
 		}
 		one := h.of(e, i, &f.response, f.maxHold)
+		piece := one.plain.feed(text.Value)
 		if one.flags != nil {
-			f.response.flags.flag(x, one.flags.Feed(text.Value))
+			f.response.flags.flag(x, one.flags.Feed(piece))
 		}
 		if one.stream == nil {
 			continue
 		}
 		one.last, one.index = e.Event, i
-		out, err := f.response.acts.release(x, one.stream.Feed(text.Value))
+		out, err := f.response.acts.release(x, one.stream.Feed(piece))
 		if err != nil {
 			return err
 		}
@@ -129,13 +131,14 @@ func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, ends func(*
 		if !ends(one) {
 			continue
 		}
+		rest := one.plain.flush()
 		if one.flags != nil {
-			f.response.flags.flag(x, one.flags.Flush())
+			f.response.flags.flag(x, append(one.flags.Feed(rest), one.flags.Flush()...))
 		}
-		if one.stream == nil || one.stream.Held() == 0 {
+		if one.stream == nil || one.stream.Held() == 0 && rest == "" {
 			continue
 		}
-		out, err := f.response.acts.release(x, one.stream.Flush())
+		out, err := f.response.acts.release(x, append(one.stream.Feed(rest), one.stream.Flush()...))
 		if err != nil {
 			return err
 		}
