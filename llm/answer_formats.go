@@ -119,13 +119,13 @@ func (e *Event) withText(i int, s string) *Event {
 	t := e.Texts[i]
 	c := &Event{format: e.format, Name: e.Name, ID: e.ID, Model: e.Model, made: true}
 	var data []byte
-	switch e.format.Family() {
-	case Anthropic:
+	switch family := e.format.Family(); {
+	case family == Anthropic && t.place != inOther:
 		c.Name, c.ID, c.Model = "content_block_delta", "", ""
 		data = appendAnthropicDelta(nil, &t)
 		data, t.at = appendAt(data, s)
 		data = append(data, "}}"...)
-	case Google:
+	case family == Google:
 		data = appendGoogleStart(nil, e, &t)
 		data, t.at = appendAt(data, s)
 		data = append(data, `}],"role":"model"}}]}`...)

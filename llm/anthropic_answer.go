@@ -89,8 +89,16 @@ func (a *formatAnswer) anthropicDelta(name []byte) {
 		a.complete(first)
 	case "stop_reason":
 		a.finish(0, a.word())
-	default: // a signature among them
+	case "stop_sequence", "container":
 		a.value()
+	default:
+		if first := len(a.texts); isData(name) {
+			a.value()
+		} else if a.strings(Content, 0); first < len(a.texts) {
+			for i := first; i < len(a.texts); i++ {
+				a.texts[i].place = inOther
+			}
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ func (p *formatReader) anthropicMember(name []byte) {
 		p.to.Stream = p.flag("stream")
 	case "max_tokens":
 		p.to.MaxTokens = p.limit("max_tokens")
+	case "context_management": // what is to become of a conversation, in words
+		p.outside("context_management", func() { p.strings(Content, 0) })
 	case "metadata":
 		p.anthropicMetadata()
 	case "tools":

@@ -283,7 +283,7 @@ func isData(name []byte) bool {
 	switch string(name) {
 	case "type", "id", "name", "role", "status", "object", "index", "phase", "namespace", "caller", "detail", "format", "language", "outcome",
 		"call_id", "tool_use_id", "item_id", "file_id", "container_id", "server_label", "media_type", "mime_type",
-		"data", "file_data", "url", "image_url", "file_url", "result", "b64_json",
+		"data", "file_data", "url", "image_url", "document_url", "file_url", "result", "b64_json",
 		"signature", "encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control", "logprobs",
 		"mimeType", "fileUri", "file_uri", "thoughtSignature", "thought_signature":
 		return true

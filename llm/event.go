@@ -132,6 +132,10 @@ func (p place) delta(part int) (opening, closing string) {
 		return open + `"tool_calls":[{"index":` + strconv.Itoa(part) + `,"custom":{"input":`, `}}]` + end
 	case inFunctionCall:
 		return open + `"function_call":{"arguments":`, `}` + end
+	case inTranscript:
+		return open + `"audio":{"transcript":`, `}` + end
+	case inDetails:
+		return open + `"reasoning_details":[{"type":"reasoning.text","text":`, `}]` + end
 	case inChoiceText:
 		return `,"text":`, `,"logprobs":null`
 	default:

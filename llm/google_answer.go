@@ -1,9 +1,6 @@
 package llm
 
-import (
-	"math"
-	"strconv"
-)
+import "strconv"
 
 // googleBody reads a whole body, which must be an object.
 func (a *formatAnswer) googleBody(member func(name []byte)) {
@@ -59,18 +56,18 @@ func (a *formatAnswer) candidate(i int) {
 			reason = a.word()
 		case "finishmessage":
 			from := len(a.texts)
-			a.leaf(Content, math.MaxInt32) // a part of its own
-			a.complete(from)
-		case "citationmetadata", "groundingmetadata":
-			from := len(a.texts)
-			a.strings(Content, math.MaxInt32)
+			a.leaf(Content, aside)
 			a.complete(from)
 		case "logprobsresult":
 			if at, ok := a.span(); ok {
 				logprobs = at
 			}
-		default:
+		case "safetyratings":
 			a.value()
+		default: // where it has it from
+			from := len(a.texts)
+			a.strings(Content, aside)
+			a.complete(from)
 		}
 	})
 	for j := first; j < len(a.texts); j++ {

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -173,8 +174,14 @@ func (r *reader) readMessage(role Role) {
 			r.toolCalls()
 		case "function_call":
 			r.call(inFunctionCall, 0)
-		default:
+		case "audio":
+			r.audio()
+		case "reasoning_details":
+			r.details()
+		case "tool_call_id":
 			r.value()
+		default:
+			r.others(aside)
 		}
 	}
 	for i := first; i < len(r.texts); i++ {
@@ -206,6 +213,85 @@ func (r *reader) role(was, model Role) Role {
 		return Tool
 	default:
 		return OtherRole
+	}
+}
+
+// aside is the part of texts that stand beside what a message says; those of a sound are of one of their own.
+const (
+	aside   = math.MaxInt32
+	ofSound = aside - 1
+)
+
+// others reads what we do not know, the value of the member that was gone to: every string in it is a text, unless its name says that
+// nobody reads it.
+func (r *reader) others(part int) {
+	if isData(r.known()) {
+		r.value()
+		return
+	}
+	r.otherStrings(part)
+}
+
+func (r *reader) otherStrings(part int) {
+	switch r.peek() {
+	case '"':
+		first := len(r.texts)
+		if r.add(inOther, part); len(r.texts) > first {
+			r.texts[first].Whole = r.answer // each stands for itself
+		}
+	case '{':
+		o, ok := r.object(exact)
+		for ok && r.member(&o) {
+			r.others(part)
+		}
+	case '[':
+		var a array
+		ok := r.enter()
+		for ok && r.element(&a) {
+			r.otherStrings(part)
+		}
+	default:
+		r.value()
+	}
+}
+
+// audio reads the member "audio": the sound, and what is said in it.
+func (r *reader) audio() {
+	if r.peek() != '{' {
+		r.value()
+		return
+	}
+	o, ok := r.object(anyCase)
+	for ok && r.member(&o) {
+		if string(r.known()) == "transcript" && r.peek() == '"' {
+			r.add(inTranscript, ofSound)
+		} else {
+			r.others(aside)
+		}
+	}
+}
+
+// details reads the member "reasoning_details", as https://openrouter.ai/docs/use-cases/reasoning-tokens has it: what was thought, in pieces.
+func (r *reader) details() {
+	if r.peek() != '[' {
+		r.otherStrings(aside)
+		return
+	}
+	var a array
+	ok := r.enter()
+	for ok && r.element(&a) {
+		if r.peek() != '{' {
+			r.otherStrings(aside)
+			continue
+		}
+		o, ok := r.object(anyCase)
+		for ok && r.member(&o) {
+			if name := string(r.known()); (name == "text" || name == "summary") && r.peek() == '"' {
+				r.add(inDetails, aside)
+			} else {
+				r.others(aside)
+			}
+		}
 	}
 }
 
@@ -245,7 +331,7 @@ func (r *reader) part(part int) {
 		switch string(r.known()) {
 		case "image_url", "input_audio", "file":
 			r.media++
-			r.value()
+			r.others(part)
 		case "text":
 			r.add(inTextPart, part)
 		case "refusal":
@@ -253,7 +339,7 @@ func (r *reader) part(part int) {
 		case "thinking":
 			r.thinking(part)
 		default:
-			r.value()
+			r.others(part)
 		}
 	}
 }
@@ -361,7 +447,7 @@ func (p place) kind() Kind {
 	switch p {
 	case inRefusal, inRefusalPart:
 		return Refusal
-	case inReasoningContent, inReasoning:
+	case inReasoningContent, inReasoning, inDetails:
 		return Reasoning
 	case inToolFunction, inToolCustom, inFunctionCall:
 		return ToolArguments
@@ -392,6 +478,10 @@ func (p place) path(part int) string {
 		return ".tool_calls" + i + ".custom.input"
 	case inFunctionCall:
 		return ".function_call.arguments"
+	case inTranscript:
+		return ".audio.transcript"
+	case inDetails:
+		return ".reasoning_details"
 	default:
 		return ".content"
 	}

@@ -19,6 +19,8 @@ func (a *formatAnswer) responsesMember(name []byte) {
 			a.message = i
 			a.readTurn()
 		})
+	case "output_text": // which clients make, and some servers
+		a.strings(Content, aside)
 	case "status":
 		a.responsesStatus(a.word())
 	case "incomplete_details":
@@ -101,8 +103,14 @@ func (a *formatAnswer) responsesPiece(name []byte) {
 		a.leaf(Refusal, 0)
 	case "arguments", "input", "code":
 		a.arguments(ToolArguments, 0)
-	default: // an item's id, the number of the event, bytes of an image
+	case "obfuscation", "partial_image_b64":
 		a.value()
+	default:
+		if isData(name) {
+			a.value()
+		} else {
+			a.strings(Content, 0)
+		}
 	}
 }
 
@@ -113,7 +121,7 @@ func (a *formatAnswer) responsesTexts(first, item, part int) {
 	delta := strings.HasSuffix(a.name, ".delta")
 	kind := Content
 	switch {
-	case a.name == "error" || strings.HasPrefix(a.name, "response.audio.") || strings.Contains(a.name, "partial_image"):
+	case a.name == "error" || strings.HasPrefix(a.name, "response.audio.") && !strings.HasPrefix(a.name, "response.audio.transcript.") || strings.Contains(a.name, "partial_image"):
 		a.texts = a.texts[:first] // an error's words or bytes
 		a.hasError = a.hasError || a.name == "error"
 		return

@@ -184,6 +184,12 @@ func (p *requestReader) readMember() {
 		p.to.N = max(1, p.limit("n"))
 	case "user":
 		p.to.User = p.word("user")
+	case "prediction": // of the answer, which the model is given
+		first := len(p.texts)
+		p.otherStrings(0)
+		for i := first; i < len(p.texts); i++ {
+			p.texts[i].Role, p.texts[i].Message = User, Outside
+		}
 	default:
 		p.value()
 	}

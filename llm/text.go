@@ -88,4 +88,7 @@ const (
 	inFunctionCall // the older form of tool calls
 	inChoiceText   // of a choice without a message, the older completions' form
 	inKey          // the key of an object that a tool is called with
+	inTranscript   // of a sound
+	inDetails      // what it thought, once more
+	inOther        // where we do not know
 )

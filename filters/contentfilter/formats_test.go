@@ -22,6 +22,11 @@ func TestRequestsOfAllFormatsAreLookedThrough(t *testing.T) {
 		"input of a tool":       {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":{"a":["TEXT"]}}]}]}`},
 		"key of a tool's input": {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":{"TEXT":1}}]}]}`},
 		"block not known yet":   {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"hologram","scene":{"words":"TEXT"}}]}]}`},
+		"part not known yet":    {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"hologram","scene":{"words":"TEXT"}}]}]}`},
+		"member not known yet":  {"/v1/chat/completions", `{"model":"m","messages":[{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"TEXT"}]}]}`},
+		"name of a file":        {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"filename":"TEXT","file_data":"data:,"}}]}]}`},
+		"prediction":            {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"a"}],"prediction":{"type":"content","content":"TEXT"}}`},
+		"compaction":            {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"}],"context_management":{"edits":[{"type":"compact_20260112","instructions":"TEXT"}]}}`},
 		"Google":                {"/v1beta/models/m:generateContent", `{"contents":[{"parts":[{"text":"TEXT"}]}]}`},
 		"Google, system":        {"/v1beta/models/m:generateContent", `{"system_instruction":{"parts":[{"text":"TEXT"}]},"contents":[{"parts":[]}]}`},
 		"answer of a function":  {"/v1beta/models/m:streamGenerateContent", `{"contents":[{"parts":[{"functionResponse":{"name":"f","response":{"x":{"y":"TEXT"}}}}]}]}`},
@@ -113,6 +118,67 @@ func TestNoPieceOfAMatchLeavesAStreamInAnyFormat(t *testing.T) {
 			}
 			if n := h.Metrics["leash_content_matches_total.[module=card].[action=redact].[tenant=none]"]; n > 3 {
 				t.Errorf("a match was counted %d times in 3 streams", n)
+			}
+		})
+	}
+}
+
+func TestTextIsSeenWhereverItStandsInAnAnswer(t *testing.T) {
+	for name, tc := range map[string]struct{ path, answer string }{
+		"transcript":           {"/v1/chat/completions", `{"choices":[{"index":0,"message":{"content":null,"audio":{"id":"a","data":"AA==","transcript":"TEXT"}}}]}`},
+		"citation":             {"/v1/chat/completions", `{"choices":[{"index":0,"message":{"content":"a","annotations":[{"type":"url_citation","url_citation":{"title":"TEXT"}}]}}]}`},
+		"thought, once more":   {"/v1/chat/completions", `{"choices":[{"index":0,"message":{"content":"a","reasoning_details":[{"type":"reasoning.summary","summary":"TEXT"}]}}]}`},
+		"member not known yet": {"/v1/chat/completions", `{"choices":[{"index":0,"message":{"content":"a","thinking_blocks":[{"type":"thinking","thinking":"TEXT"}]}}]}`},
+		"output_text":          {"/v1/responses", `{"output":[],"output_text":"TEXT"}`},
+		"Google's sources":     {"/v1beta/models/m:generateContent", `{"candidates":[{"urlContextMetadata":{"urlMetadata":[{"retrievedUrl":"TEXT"}]}}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := moduletest.Exchange{Path: tc.path, Request: `{"model":"m","messages":[{"role":"user","content":"a"}],"input":"a"}`, Answer: strings.Replace(tc.answer, "TEXT", "4111 1111 1111 1111", 1)}
+			if strings.HasPrefix(tc.path, "/v1beta/") {
+				x.Request = `{"contents":[{"parts":[]}]}`
+			}
+			if got, want := newHost(t, formatRules).Do(x).Body, strings.Replace(tc.answer, "TEXT", "[card]", 1); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestNoPieceOfAMatchLeavesAStreamWhereverItStands(t *testing.T) {
+	chunk := func(delta string) string {
+		return `{"choices":[{"index":0,"delta":{` + delta + `},"finish_reason":null}]}`
+	}
+	const chats, chat = "/v1/chat/completions", `{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}]}`
+	for name, tc := range map[string]struct {
+		path, request string
+		events        []string
+	}{
+		"transcript":         {chats, chat, []string{chunk(`"audio":{"transcript":"4111 1111"}`), chunk(`"audio":{"transcript":" 1111 1111"}`), "[DONE]"}},
+		"thought, once more": {chats, chat, []string{chunk(`"reasoning_details":[{"text":"4111 1111"}]`), chunk(`"reasoning_details":[{"text":" 1111 1111"}]`), "[DONE]"}},
+		"transcript of a response": {"/v1/responses", `{"model":"m","stream":true,"input":"a"}`, []string{
+			`{"type":"response.audio.transcript.delta","delta":"4111 1111"}`, `{"type":"response.audio.transcript.delta","delta":" 1111 1111"}`,
+			`{"type":"response.audio.transcript.done"}`, `{"type":"response.completed","response":{"output":[]}}`,
+		}},
+		"event not known yet": {"/v1/responses", `{"model":"m","stream":true,"input":"a"}`, []string{
+			`{"type":"response.patch.done","diff":"4111 1111 1111 1111"}`, `{"type":"response.completed","response":{"output":[]}}`,
+		}},
+		"compaction": {"/v1/messages", `{"model":"m","max_tokens":1,"stream":true,"messages":[{"role":"user","content":"a"}]}`, []string{
+			`{"type":"content_block_start","index":0,"content_block":{"type":"compaction","content":""}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"compaction_delta","content":"4111 1111"}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"compaction_delta","content":" 1111 1111"}}`,
+			`{"type":"content_block_stop","index":0}`, `{"type":"message_stop"}`,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := "data: " + strings.Join(tc.events, "\n\ndata: ") + "\n\n"
+			got := newHost(t, formatRules).Do(moduletest.Exchange{
+				Path: tc.path, Request: tc.request, AnswerHeader: map[string]string{"content-type": "text/event-stream"}, AnswerChunks: []string{stream},
+			}).Body
+			if strings.Contains(got, "1111") || strings.Count(got, "[card]") != 1 {
+				t.Errorf("got %s", got)
+			}
+			if name == "compaction" && strings.Contains(got, "text_delta") {
+				t.Errorf("what was held back goes out as a text: %s", got)
 			}
 		})
 	}
