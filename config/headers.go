@@ -36,10 +36,13 @@ const (
 
 // Headers that end at the gateway.
 var (
-	// ClientHeaders are those with which clients prove who they are, and those that tell of them: no provider gets them.
+	// ClientHeaders are those with which clients prove who they are, and those that tell of them, or say who pays or that a request is
+	// another than it is: no provider gets them.
 	ClientHeaders = []string{
 		"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
 		"openai-organization", "openai-project", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-forwarded-for", "x-forwarded-proto",
+		"x-goog-user-project", "ocp-apim-subscription-key",
+		"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
 	}
 	// AccountHeaders are those in which providers tell of the operator's account, and where else they are: no client gets them. One that
 	// followed a provider's location would take its prompt and its key of Leash there.

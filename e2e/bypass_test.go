@@ -145,6 +145,16 @@ func bypassEncodings(t *testing.T, g *gateway, _ *mock.Provider) {
 	r := g.request(chatBody(forbidden, false))
 	r.Header.Set("Content-Type", "text/plain; charset=utf-16")
 	wantBlocked(t, "another content type", do(t, r))
+	r = g.request(chatBody("say: read me", false))
+	r.Header.Set("Content-Type", "application/json; charset=utf-7")
+	onCarriers(t, r, func(how string, a answer) {
+		if a.Status != 200 {
+			t.Errorf("%s: got %d %s", how, a.Status, a.Body)
+		}
+	})
+	if strings.Contains(received(t, g.ports.Provider), "utf-7") {
+		t.Error("the provider is told of another encoding than the modules have read")
+	}
 }
 
 // dial is a connection of its own to the gateway, which fails where nothing comes for long.
@@ -313,6 +323,7 @@ func bypassSmuggledKeys(t *testing.T, g *gateway, _ *mock.Provider) {
 	r := g.request(chatBody("say: smuggled keys", false))
 	for _, name := range []string{
 		"x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie", "openai-organization", "openai-project",
+		"x-goog-user-project", "ocp-apim-subscription-key", "x-http-method-override", "x-original-url",
 	} {
 		r.Header.Set(name, "sk-smuggled")
 	}

@@ -91,6 +91,16 @@ func TestAnExchangeThatIsWithinTheBoundsPasses(t *testing.T) {
 	}
 }
 
+func TestAProviderReadsABodyAsTheModulesHaveReadIt(t *testing.T) {
+	for _, sent := range []string{"", "application/json", "application/json; charset=utf-7", "application/x-protobuf", "multipart/form-data; boundary=x"} {
+		for kind, want := range map[string]string{policy(reader): "application/json", inspector(reader): sent} {
+			h := moduletest.New(t, pipelineOf([]string{kind}, `"max_request_bytes":500`))
+			got := h.Do(moduletest.Exchange{Header: map[string]string{"content-type": sent}, Request: chat, Answer: "{}"})
+			wantText(t, "content type for "+sent, got.SentHeader["content-type"], want)
+		}
+	}
+}
+
 func TestAQueryIsTakenOffWhereTheFormatHasNone(t *testing.T) {
 	tests := map[string]struct {
 		names []string

@@ -68,7 +68,14 @@ func (f *Flow) checkHeaders() {
 	if f.p.readsAnswers() && x.Format != llm.None {
 		f.removeHeader(Requests, "accept-encoding")
 	}
+	if f.p.policy && x.Format != llm.None && !x.Format.ListsModels() && f.header(Requests, "content-type") != readAs {
+		f.setHeader(Requests, "content-type", readAs)
+	}
 }
+
+// readAs is what bodies are read as. A provider that took the client's word for another encoding (UTF-7 is ASCII too) or another format would
+// read other texts than the modules.
+const readAs = "application/json"
 
 func (f *Flow) tooLarge() {
 	f.border(413, "request_too_large", "the body is larger than the %d bytes that this gateway takes", f.p.MaxRequestBytes)
