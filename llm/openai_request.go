@@ -13,6 +13,8 @@ func (p *formatReader) responsesMember(name []byte) {
 		p.outside("prompt", func() { p.strings(Content, 0) })
 	case "stream":
 		p.to.Stream = p.flag("stream")
+	case "background":
+		p.to.Background = p.flag("background")
 	case "max_output_tokens":
 		p.to.MaxTokens = p.limit("max_output_tokens")
 	case "user":
@@ -79,7 +81,9 @@ func (p *formatReader) completionsMember(name []byte) {
 	case "max_tokens":
 		p.to.MaxTokens = p.limit("max_tokens")
 	case "n":
-		p.to.N = max(1, p.limit("n"))
+		p.to.N = max(p.to.N, p.limit("n"))
+	case "best_of": // made and paid for, though not all of them are given
+		p.to.N = max(p.to.N, p.limit("best_of"))
 	case "user":
 		p.to.User = p.word("user")
 	default:
@@ -124,6 +128,7 @@ func (p *formatReader) readPrompts(name string) {
 			case c == '[':
 				p.to.tokens += int64(p.elements())
 			case isDigit(c):
+				p.flat = true
 				p.to.tokens++
 				p.value()
 			default:
@@ -132,7 +137,7 @@ func (p *formatReader) readPrompts(name string) {
 			}
 			p.spoken(first, p.message, User)
 		}
-		if p.messages = a.n; p.to.tokens > 0 {
+		if p.messages = a.n; p.flat {
 			p.messages = 1
 		}
 	default:

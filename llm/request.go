@@ -7,8 +7,9 @@ type Request struct {
 	Model      string
 	Stream     bool
 	WantsUsage bool   // stream_options.include_usage as the client sent it
-	MaxTokens  int64  // max_completion_tokens, else max_tokens; 0 when unset or not positive
-	N          int64  // choices asked for, 1 by default
+	MaxTokens  int64  // the greater of max_completion_tokens and max_tokens; 0 when unset or not positive
+	N          int64  // choices asked for, of all prompts and whether they are given or not; 1 by default
+	Background bool   // the answer is made whether somebody waits for it or not
 	User       string // the end user that the client names
 	Tools      int    // tools that the model may call
 	Media      int    // images, sounds and files
@@ -155,9 +156,7 @@ func (p *requestReader) read() {
 	case p.to.messages == 0:
 		p.refuse("messages", "is missing")
 	}
-	if p.to.MaxTokens = p.maxTokens; p.maxCompletion > 0 {
-		p.to.MaxTokens = p.maxCompletion
-	}
+	p.to.MaxTokens = max(p.maxTokens, p.maxCompletion) // not every server knows both
 }
 
 func (p *requestReader) readMember() {

@@ -79,6 +79,11 @@ func parseRequest(f Format, body []byte) (*Request, error) {
 		p.readObject(p.completionsMember)
 		p.demand(false, false)
 		r.WantsUsage = r.WantsUsage || !r.Stream
+		if prompts := int64(max(1, p.messages)); r.N < MaxCount/prompts { // each is answered so often
+			r.N *= prompts
+		} else {
+			r.N = MaxCount
+		}
 	case OpenAIEmbeddings:
 		p.list = "input"
 		p.readObject(p.embeddingsMember)
@@ -105,6 +110,7 @@ type formatReader struct {
 	blockReader
 	to       *Request
 	messages int
+	flat     bool // the prompt is a list of tokens, not of prompts
 }
 
 // readObject reads the body, member by member.

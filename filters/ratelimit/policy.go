@@ -348,11 +348,12 @@ func (l *Limiter) ResponseHeader(x *module.Exchange) error {
 }
 
 // Finish settles the reserved tokens on what was really used. The reservation stays when the client left before the
-// answer began: the provider may have been at work all the same, and leaving early must not be a way to get tokens free.
+// answer began, or the answer is made in the background and has not said what it took: the provider may have been at work all the same, and
+// leaving early must not be a way to get tokens free.
 //
 // The difference goes into the shared data with the next request of the same key, or with Flush.
 func (l *Limiter) Finish(x *module.Exchange) {
-	if x.Status == 0 {
+	if x.Status == 0 || x.Request != nil && x.Request.Background && x.UsageEstimated {
 		return
 	}
 	for _, t := range module.Local[usage](x).taken {

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/binary"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,7 +179,7 @@ func TestWhatIsReservedForTheAnswer(t *testing.T) {
 		"the default":                        {``, "9895"},
 		"max_completion_tokens":              {`"max_completion_tokens":200,`, "9795"},
 		"max_tokens, its older name":         {`"max_tokens":300,`, "9695"},
-		"both: the newer one":                {`"max_tokens":300,"max_completion_tokens":200,`, "9795"},
+		"both: the greater one":              {`"max_tokens":300,"max_completion_tokens":200,`, "9695"},
 		"each of several choices":            {`"max_tokens":300,"n":3,`, "9095"},
 		"each of several choices by default": {`"n":2,`, "9795"},
 		"no choices are one":                 {`"n":0,`, "9895"},
@@ -189,6 +190,46 @@ func TestWhatIsReservedForTheAnswer(t *testing.T) {
 			got := h.Do(moduletest.Exchange{Request: strings.Replace(chat, "{", "{"+tc.fields, 1), Answer: answer(`null`)})
 			if got.Header["x-ratelimit-remaining-tokens"] != tc.left {
 				t.Errorf("%s remain, want %s", got.Header["x-ratelimit-remaining-tokens"], tc.left)
+			}
+		})
+	}
+}
+
+func TestEachPromptOfACompletionIsReservedFor(t *testing.T) {
+	for name, tc := range map[string]struct{ fields, left string }{
+		"one":              {`"prompt":"hi"`, "9900"},
+		"tokens of one":    {`"prompt":[1,2,3]`, "9900"},
+		"several":          {`"prompt":["a","b","c"]`, "9700"},
+		"tokens of two":    {`"prompt":[[1],[2]]`, "9800"},
+		"several, twice":   {`"n":2,"prompt":["a","b","c"]`, "9400"},
+		"the best of five": {`"best_of":5,"n":2,"prompt":["a","b"]`, "9000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, `{"limits":[{"tokens":10000,"window":"10s"}]}`)
+			got := h.Do(moduletest.Exchange{Path: "/v1/completions", Request: `{"model":"m","max_tokens":100,"suffix":"x",` + tc.fields + `}`, Answer: answer(`null`)})
+			left, _ := strconv.Atoi(got.Header["x-ratelimit-remaining-tokens"])
+			want, _ := strconv.Atoi(tc.left)
+			if left > want || left < want-20 { // the prompts themselves are little
+				t.Errorf("%d remain, want some less than %d", left, want)
+			}
+		})
+	}
+}
+
+func TestAnAnswerMadeInTheBackgroundGivesNoTokensBackUntilItHasSaidWhatItTook(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		left   int
+	}{
+		"it goes on": {`{"status":"queued","output":[],"usage":null}`, 9000},
+		"it is over": {`{"status":"completed","output":[],"usage":{"input_tokens":1,"output_tokens":1}}`, 9900},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, `{"limits":[{"tokens":10000}]}`)
+			h.Do(moduletest.Exchange{Path: "/v1/responses", Request: `{"model":"m","input":"hi","background":true,"max_output_tokens":1000}`, Answer: tc.answer})
+			got := h.Do(moduletest.Exchange{Path: "/v1/responses", Request: `{"model":"m","input":"hi","max_output_tokens":1}`, Answer: `{}`})
+			if left, _ := strconv.Atoi(got.Header["x-ratelimit-remaining-tokens"]); left > tc.left+100 || left < tc.left-100 {
+				t.Errorf("%d remain, want about %d", left, tc.left)
 			}
 		})
 	}
