@@ -46,7 +46,7 @@ var (
 	}
 	// AccountHeaders are those in which providers tell of the operator's account, and where else they are: no client gets them. One that
 	// followed a provider's location would take its prompt and its key of Leash there.
-	AccountHeaders = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "location"}
+	AccountHeaders = []string{"openai-organization", "openai-project", "anthropic-organization-id", "set-cookie", "location", "refresh"}
 	// TraceHeaders are those of W3C's trace context: they end here unless tracing is propagated.
 	TraceHeaders = []string{"traceparent", "tracestate", "baggage"}
 )

@@ -128,7 +128,7 @@ func backwards(s string) string {
 func TestAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
-		encoding := ""
+		encoding, status := "", http.StatusUnauthorized
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key := r.Header.Get("Authorization")
 			if key != "Bearer "+upstreamKey {
@@ -139,7 +139,7 @@ func TestAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T) {
 			if encoding != "" {
 				w.Header().Set("Content-Encoding", encoding)
 			}
-			w.WriteHeader(http.StatusUnauthorized)
+			w.WriteHeader(status)
 			_, _ = io.WriteString(w, `{"error":{"message":"Incorrect API key provided: `+strings.TrimPrefix(key, "Bearer ")+`.","code":"invalid_api_key"}}`)
 		}))
 		t.Cleanup(server.Close)
@@ -160,6 +160,13 @@ func TestAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T) {
 		encoding = "br"
 		if a := g.chat("hi"); a.Status != 401 || strings.Contains(a.Body, upstreamKey) || !strings.Contains(a.Body, "is not passed on") {
 			t.Errorf("an encoded error: got %d %s", a.Status, a.Body)
+		}
+		encoding = ""
+		for _, status = range []int{http.StatusOK, http.StatusTemporaryRedirect} {
+			a := g.chat("hi")
+			if told := a.Header.Get("X-Asked-With"); a.Status != status || told != "Bearer [redacted]" || status != http.StatusOK && strings.Contains(a.Body, upstreamKey) {
+				t.Errorf("got %d %s, and a header says %q", a.Status, a.Body, told)
+			}
 		}
 		wantPlantedNowhere(t, g, nil)
 	})

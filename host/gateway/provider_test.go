@@ -282,6 +282,34 @@ func TestErrorsOfProvidersDoNotHoldTheCredential(t *testing.T) {
 	}
 }
 
+func TestNoAnswerHoldsTheCredentialWhereOnlyErrorsAreExpectedTo(t *testing.T) {
+	b := start(t, setup{}, nil)
+	for name, status := range map[string]int{"a success": 200, "a redirection": 307, "an error": 400} {
+		t.Run(name, func(t *testing.T) {
+			b.answer(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Key", "Bearer "+providerKey)
+				w.Header().Set("Trailer", "X-Sum")
+				w.WriteHeader(status)
+				if status != 200 {
+					_, _ = io.WriteString(w, providerKey)
+				}
+				_, _ = io.WriteString(w, " and more")
+				w.(http.Flusher).Flush() //nolint:forcetypeassert // the server's
+				w.Header().Set("X-Sum", providerKey)
+			})
+			response, err := http.DefaultTransport.RoundTrip(b.request("POST", "/v1/raw", "x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close() //nolint:errcheck // read to its end
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != status || strings.Contains(string(body), providerKey) || response.Header.Get("X-Key") != "Bearer [redacted]" || response.Trailer.Get("X-Sum") != "[redacted]" {
+				t.Errorf("got %d %v %q, trailers %v (%v)", response.StatusCode, response.Header, body, response.Trailer, err)
+			}
+		})
+	}
+}
+
 func TestTheTokenOfASessionIsACredential(t *testing.T) {
 	const token = "session/token+1=" //nolint:gosec // none
 	response := &http.Response{StatusCode: http.StatusForbidden, ContentLength: -1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(token + ` session\/token+1=`))}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -9,19 +10,16 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// redact takes a credential out of an error: some providers repeat it there. One that is longer than most bytes breaks off. (In Envoy a
-// script does this: envoy/credential.lua.)
+// redact takes a credential out of an answer's headers, and out of one that is no success, where some providers repeat it: in what it says and
+// in its trailers. One that is longer than most bytes breaks off. (In Envoy a script does this: envoy/credential.lua.)
 func redact(r *http.Response, credential string, most int64) {
-	if r.StatusCode < http.StatusBadRequest || len(credential) < config.MinSecret {
+	if len(credential) < config.MinSecret {
 		return
 	}
 	clean := strings.NewReplacer(credential, config.Redacted, strings.ReplaceAll(credential, "/", `\/`), config.Redacted) // as some write it in JSON
-	for _, values := range r.Header {
-		for i := range values {
-			values[i] = clean.Replace(values[i])
-		}
-	}
-	if r.ContentLength == 0 || r.Body == http.NoBody {
+	cleanHeaders(r.Header, clean)
+	r.Body = &ending{ReadCloser: r.Body, at: func() { cleanHeaders(r.Trailer, clean) }}
+	if r.StatusCode < http.StatusMultipleChoices || r.ContentLength == 0 {
 		return
 	}
 	body := &redacted{ReadCloser: r.Body, clean: clean.Replace, most: most}
@@ -32,6 +30,28 @@ func redact(r *http.Response, credential string, most int64) {
 	}
 	r.Header.Del("Content-Length")
 	r.Body, r.ContentLength = body, -1
+}
+
+func cleanHeaders(h http.Header, clean *strings.Replacer) {
+	for _, values := range h {
+		for i := range values {
+			values[i] = clean.Replace(values[i])
+		}
+	}
+}
+
+// ending is a body at whose end something is done.
+type ending struct {
+	io.ReadCloser
+	at func()
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		e.at()
+	}
+	return n, err
 }
 
 // redacted is the body of an error, which is read as a whole before anything of it goes on.
