@@ -59,9 +59,9 @@ func splice[T string | []byte](src T, list edits) []byte {
 	slices.SortStableFunc(sorted, func(a, b edit) int { return int(a.at.start) - int(b.at.start) })
 	size := len(src)
 	for _, e := range sorted {
-		size += len(e.json)
+		size += len(e.json) - int(e.at.end-e.at.start)
 	}
-	out := make([]byte, 0, size)
+	out := make([]byte, 0, max(0, size))
 	done := uint32(0)
 	for _, e := range sorted {
 		if e.at.start < done { // the same edit once more

@@ -212,6 +212,28 @@ func TestWhatIsFlaggedHidesNothingFromTheOtherRules(t *testing.T) {
 	}
 }
 
+func TestAStreamOfMoreTextsThanAnybodyReadsIsCutOff(t *testing.T) {
+	for name, choices := range map[string]func(i int) string{
+		"choices": func(i int) string { return `{"index":` + strconv.Itoa(i) + `,"delta":{"content":"s"},"finish_reason":null}` },
+		"calls": func(i int) string {
+			return `{"index":0,"delta":{"tool_calls":[{"index":` + strconv.Itoa(i) + `,"function":{"arguments":"s"}}]},"finish_reason":null}`
+		},
+		"thoughts": func(int) string { return `{"index":0,"delta":{"reasoning":"s"},"finish_reason":null}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all []string
+			for i := range 60_000 {
+				all = append(all, choices(i))
+			}
+			event := `data: {"id":"c","choices":[` + strings.Join(all, ",") + "]}\n\n"
+			got := newHost(t, rules).Do(stream(`"hi"`, event, strings.ReplaceAll(event, "null", `"stop"`), done))
+			if strings.Count(got.Body, `"unreadable_answer"`) != 1 || strings.Contains(got.Body, `"choices"`) {
+				t.Errorf("got %.300s", got.Body)
+			}
+		})
+	}
+}
+
 func TestAFlagHoldsNoTextBack(t *testing.T) {
 	x := streamed(`"hi"`, "bob", "@exam", "ple.com")
 	got := newHost(t, `{"rules":[{"name":"email","builtins":["email"],"action":"flag"}]}`).Do(x)

@@ -28,7 +28,10 @@ type heldText struct {
 	out string
 }
 
-func (h *held) of(e *module.Event, i int, d *direction, maxHold int) *heldText {
+// maxHeld bounds the running texts of a stream, each of which is looked for with every piece that comes. Real ones have a few.
+const maxHeld = 2048
+
+func (h *held) of(e *module.Event, i int, d *direction, maxHold int) (*heldText, error) {
 	t, again := &e.Texts[i], 0
 	if t.Kind == llm.Reasoning {
 		for j := range e.Texts[:i] {
@@ -39,8 +42,11 @@ func (h *held) of(e *module.Event, i int, d *direction, maxHold int) *heldText {
 	}
 	for j := range h.texts {
 		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind && one.again == again {
-			return one
+			return one, nil
 		}
+	}
+	if len(h.texts) == maxHeld {
+		return nil, module.Refuse(502, "unreadable_answer", "the provider's stream has more than %d texts side by side", maxHeld)
 	}
 	one := heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again}
 	if d.acts != nil {
@@ -50,7 +56,7 @@ func (h *held) of(e *module.Event, i int, d *direction, maxHold int) *heldText {
 		one.flags = d.flags.set.NewStream(maxHold)
 	}
 	h.texts = append(h.texts, one)
-	return &h.texts[len(h.texts)-1]
+	return &h.texts[len(h.texts)-1], nil
 }
 
 // has tells whether pieces of a text have come.
@@ -74,7 +80,10 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 			}
 			continue
 		}
-		one := h.of(e, i, &f.response, f.maxHold)
+		one, err := h.of(e, i, &f.response, f.maxHold)
+		if err != nil {
+			return err
+		}
 		piece := one.plain.feed(text.Value)
 		if one.flags != nil {
 			f.response.flags.flag(x, one.flags.Feed(piece))

@@ -118,7 +118,7 @@ func (l *Logger) Event(x *module.Exchange, e *module.Event) error {
 		if r.size >= l.rawBound() {
 			return nil
 		}
-		if t := &e.Texts[i]; t.Whole && r.has(t) {
+		if t := &e.Texts[i]; t.Value == "" || t.Whole && r.has(t) {
 			continue
 		}
 		one := r.of(e.Texts, i)
