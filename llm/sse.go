@@ -19,6 +19,10 @@ type Frame struct {
 	Raw  []byte // the exact bytes; those of all frames together are the stream
 	Name string // of the field "event", empty when there is none
 	Data []byte // the lines of the field "data", joined by line feeds; nil when that is nothing, as in a comment: it is no event then
+
+	// Foreign says that there are fields besides data, event, id and retry. Readers of events pass over them; what takes the whole answer for
+	// something else reads them.
+	Foreign bool
 }
 
 // A Decoder splits a stream into frames: a JSON array into its elements, and server-sent events as
@@ -154,6 +158,9 @@ func (d *Decoder) frame(raw []byte) Frame {
 				d.joined = append(d.joined, value...)
 				f.Data = d.joined
 			}
+		case "", "id", "retry":
+		default:
+			f.Foreign = true
 		}
 	}
 	if len(f.Data) == 0 {

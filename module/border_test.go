@@ -213,6 +213,23 @@ func TestAStreamThatAnInspectorCannotReadPassesByteForByte(t *testing.T) {
 	}
 }
 
+// An answer that is called a stream and is none would be read by whoever does not look at what it is called.
+func TestWhatIsNoEventDoesNotPassAPolicyInAStream(t *testing.T) {
+	whole := `{"choices":[{"message":{"content":"Hi"}}]}` + "\n\n"
+	mixed := strings.TrimSuffix(delta("Hi"), "\n") + whole
+	looks := script{event: func(*module.Exchange, *module.Event) error { return nil }}
+	for _, tc := range []struct{ name, sent, want string }{
+		{"an answer", whole, ""},
+		{"beside an event", mixed, delta("Hi")},
+		{"a comment", ": ping\n\nid: 1\nretry: 2\n\n", ": ping\n\nid: 1\nretry: 2\n\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			wantText(t, "policy", run(t, policy(looks)).Do(streamOf(tc.sent, done)).Body, tc.want+done)
+			wantText(t, "inspector", run(t, inspector(looks)).Do(streamOf(tc.sent, done)).Body, tc.sent+done)
+		})
+	}
+}
+
 func TestAnUnreadableStreamIsCutEvenWhereNobodyChangesIt(t *testing.T) {
 	h := run(t, policy(script{finish: func(*module.Exchange) {}, usage: true}))
 	e := streamOf(delta("Hi"), delta("never")[:20]+"\n\n", delta("dropped"), done)

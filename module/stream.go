@@ -87,6 +87,10 @@ func (f *Flow) frame(frame llm.Frame) error {
 	if f.cutOff {
 		return nil
 	}
+	frame.Foreign = frame.Foreign && f.p.policy
+	if frame.Data == nil && frame.Foreign {
+		return nil
+	}
 	if frame.Data == nil {
 		f.out = f.encoder.Frame(f.out, frame)
 		return nil
@@ -147,7 +151,7 @@ func (f *Flow) pass(e *Event, slot int, frame llm.Frame) {
 	if e.synthetic {
 		return
 	}
-	if frame.Raw != nil && !e.Edited() {
+	if frame.Raw != nil && !frame.Foreign && !e.Edited() {
 		f.out = f.encoder.Frame(f.out, frame)
 		return
 	}
