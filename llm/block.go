@@ -1,7 +1,5 @@
 package llm
 
-import "strconv"
-
 // A blockReader reads messages whose content is made of typed blocks: Anthropic's, those of OpenAI's responses, and (by
 // its parts) Google's. New types of blocks come every few months, so it does not ask which types there are: every string
 // is a text but for what is known to be none (isData), wherever it stands.
@@ -16,7 +14,7 @@ type blockReader struct {
 // keep adds a text.
 func (r *blockReader) keep(t Text) {
 	if len(r.texts) == maxTexts {
-		r.forbid(r.list, "more than "+strconv.Itoa(maxTexts)+" texts")
+		r.forbid(r.list, tooManyTexts)
 		return
 	}
 	r.texts = append(r.texts, t)
@@ -41,8 +39,8 @@ func (r *blockReader) strings(kind Kind, part int) {
 	case '{':
 		o, ok := r.object(exact)
 		for ok && r.member(&o) {
-			if isData(r.last()) {
-				r.value()
+			if name := r.last(); isData(name) {
+				r.data(name, part)
 			} else {
 				r.strings(kind, part)
 			}
@@ -203,7 +201,7 @@ func (r *blockReader) blockMember(name []byte, part int) {
 		}
 	default:
 		if isData(name) {
-			r.value()
+			r.data(name, part)
 		} else {
 			r.strings(Content, part)
 		}
@@ -250,13 +248,17 @@ func (r *blockReader) source(part int) {
 		return
 	}
 	var data quoted
-	has, text := false, false
+	has, text, media := false, false, ""
 	o, ok := r.object(anyCase)
 	for ok && r.member(&o) {
 		switch name := r.known(); string(name) {
 		case "type":
 			q, found := r.readString()
 			text = text || found == right && string(r.meant(q)) == "text"
+		case "media_type":
+			if q, found := r.readString(); found == right {
+				media = string(r.meant(q))
+			}
 		case "data":
 			if r.peek() == '"' {
 				data, has = r.str()
@@ -267,11 +269,14 @@ func (r *blockReader) source(part int) {
 			r.contents(part)
 		default:
 			if isData(name) {
-				r.value()
+				r.data(name, part)
 			} else {
 				r.strings(Content, part)
 			}
 		}
+	}
+	if has && !text {
+		r.encoded(data, media, true, part)
 	}
 	if has && text {
 		r.keep(Text{Kind: Content, Part: part, Value: r.text(data), at: data.outer()})

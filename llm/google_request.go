@@ -198,7 +198,7 @@ func (r *blockReader) readPart(part int) {
 			r.settle(resultBlock, from)
 		case "inlinedata", "filedata":
 			r.media++
-			r.strings(Content, part)
+			r.googleFile(part)
 		case "thoughtsignature":
 			r.value()
 		default:
@@ -210,6 +210,31 @@ func (r *blockReader) readPart(part int) {
 	}
 	if r.pieces && !text {
 		r.complete(first)
+	}
+}
+
+// googleFile reads a Blob, or where one is.
+func (r *blockReader) googleFile(part int) {
+	var data quoted
+	kind, has := "", false
+	r.google(func(name []byte) {
+		switch string(name) {
+		case "mimetype":
+			if q, found := r.readString(); found == right {
+				kind = string(r.meant(q))
+			}
+		case "data":
+			var found found
+			data, found = r.readString()
+			has = found == right
+		case "fileuri":
+			r.value()
+		default:
+			r.strings(Content, part)
+		}
+	})
+	if has {
+		r.encoded(data, kind, true, part)
 	}
 }
 

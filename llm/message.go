@@ -8,7 +8,10 @@ import (
 )
 
 // maxTexts bounds the texts of one body, since a text takes more memory than the four bytes that it may be made of.
-const maxTexts = 1 << 16
+const (
+	maxTexts     = 1 << 16
+	tooManyTexts = "more than 65536 texts"
+)
 
 // A reader takes texts out of messages, those of a request and those of an answer, which have the same form.
 //
@@ -225,8 +228,8 @@ const (
 // others reads what we do not know, the value of the member that was gone to: every string in it is a text, unless its name says that
 // nobody reads it.
 func (r *reader) others(part int) {
-	if isData(r.known()) {
-		r.value()
+	if name := r.known(); isData(name) {
+		r.data(name, part)
 		return
 	}
 	r.otherStrings(part)
@@ -437,7 +440,7 @@ func (r *reader) add(in place, part int) {
 	case found == wrong && in.kind() != Reasoning: // which has no form that all agree on
 		r.refuse(r.in(in.path(part)), "must be a string")
 	case found == right && len(r.texts) == maxTexts:
-		r.forbid(r.list, "more than "+strconv.Itoa(maxTexts)+" texts")
+		r.forbid(r.list, tooManyTexts)
 	case found == right:
 		r.texts = append(r.texts, Text{Kind: in.kind(), Part: part, Value: r.text(q), place: in, at: q.outer()})
 	}

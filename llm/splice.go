@@ -34,6 +34,9 @@ func (e *edits) setText(t *Text, value string) bool {
 	if t.place == inKey { // two keys that were replaced by the same would be one
 		value += "#" + strconv.Itoa(int(t.at.start))
 	}
+	if t.place == inEncoded {
+		value = t.encode(value)
+	}
 	e.set(&t.slot, t.at, appendString(make([]byte, 0, len(value)+2), value))
 	return first
 }

@@ -70,6 +70,8 @@ type Text struct {
 	slot     int  // of its edit
 
 	logprobList bool // they are a list
+
+	before string // of an encoded one: what stands before it
 }
 
 // A place is where in its message a text stands.
@@ -91,4 +93,5 @@ const (
 	inTranscript   // of a sound
 	inDetails      // what it thought, once more
 	inOther        // where we do not know
+	inEncoded      // a file
 )

@@ -1,6 +1,7 @@
 package contentfilter
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -41,6 +42,49 @@ func TestRequestsOfAllFormatsAreLookedThrough(t *testing.T) {
 			got = h.Do(moduletest.Exchange{Path: tc.path, Request: strings.Replace(tc.request, "TEXT", `\u0066orbidden`, 1)})
 			if got.Sent || got.Status != 400 {
 				t.Errorf("got %d, sent %t", got.Status, got.Sent)
+			}
+		})
+	}
+}
+
+func TestFilesOfTextAreLookedThrough(t *testing.T) {
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	const png = "\x89PNG\r\n\x1a\nforbidden"
+	for name, tc := range map[string]struct {
+		path, request string
+		bare          bool
+	}{
+		"Google":            {"/v1beta/models/m:generateContent", `{"contents":[{"parts":[{"inlineData":{"data":"TEXT","mimeType":"text/plain"}}]}]}`, true},
+		"a file of a chat":  {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a","file_data":"TEXT"}}]}]}`, false},
+		"responses":         {"/v1/responses", `{"model":"m","input":[{"role":"user","content":[{"type":"input_file","file_data":"TEXT"}]}]}`, false},
+		"a document":        {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"text/csv","data":"TEXT"}}]}]}`, true},
+		"bytes of no type":  {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"TEXT"}}]}]}`, true},
+		"an address of one": {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"TEXT"}}]}]}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			send := func(file string) moduletest.Result {
+				return newHost(t, formatRules).Do(moduletest.Exchange{Path: tc.path, Request: strings.Replace(tc.request, "TEXT", file, 1), Answer: "{}"})
+			}
+			before := "data:text/plain;base64,"
+			if tc.bare {
+				before = ""
+			}
+			if got := send(before + encode("pay 4111 1111 1111 1111 now")); !strings.Contains(got.SentBody, `"`+before+encode("pay [card] now")+`"`) {
+				t.Errorf("sent %s", got.SentBody)
+			}
+			file := encode("this is forbidden")
+			for _, spelling := range []string{file, strings.TrimRight(file, "="), file[:7] + `\n` + file[7:], file[:7] + "!" + file[7:], strings.Replace(file, "b", `\u0062`, 1)} {
+				if got := send(before + spelling); got.Sent || got.Status != 400 {
+					t.Errorf("%s: got %d, sent %t", spelling, got.Status, got.Sent)
+				}
+			}
+			if !tc.bare {
+				if got := send("data:text/plain,forbidden"); got.Sent {
+					t.Errorf("a plain one passed")
+				}
+				if got := send("data:image/png;base64," + encode(png)); !got.Sent {
+					t.Errorf("a picture: got %d", got.Status)
+				}
 			}
 		})
 	}

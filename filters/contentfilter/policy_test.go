@@ -214,7 +214,9 @@ func TestWhatIsFlaggedHidesNothingFromTheOtherRules(t *testing.T) {
 
 func TestAStreamOfMoreTextsThanAnybodyReadsIsCutOff(t *testing.T) {
 	for name, choices := range map[string]func(i int) string{
-		"choices": func(i int) string { return `{"index":` + strconv.Itoa(i) + `,"delta":{"content":"s"},"finish_reason":null}` },
+		"choices": func(i int) string {
+			return `{"index":` + strconv.Itoa(i) + `,"delta":{"content":"s"},"finish_reason":null}`
+		},
 		"calls": func(i int) string {
 			return `{"index":0,"delta":{"tool_calls":[{"index":` + strconv.Itoa(i) + `,"function":{"arguments":"s"}}]},"finish_reason":null}`
 		},
