@@ -9,6 +9,7 @@ type answer struct {
 	choices   int
 	choicesAt span // the value of "choices"
 	endings   []ending
+	probs     []probabilities
 	usage     Usage
 	hasUsage  bool
 	usageAt   span // the value of "usage"
@@ -120,6 +121,9 @@ func (a *answer) readChoice() Finish {
 	for i := first; i < len(a.texts); i++ {
 		a.texts[i].Message = c.Choice
 		a.texts[i].logprobs = logprobs
+	}
+	if !logprobs.empty() {
+		a.probs = append(a.probs, probabilities{c.Choice, logprobs})
 	}
 	return c
 }

@@ -27,6 +27,7 @@ type Event struct {
 	made    bool // by WithText
 	choices span // the value of "choices"
 	usage   span // the value of "usage"
+	probs   []probabilities
 	few     [1]Text
 }
 
@@ -60,7 +61,7 @@ func ParseEvent(f Format, data []byte) (*Event, error) {
 	}
 	e.Error, e.ID, e.Model, e.Texts, e.Usage, e.HasUsage = a.hasError, a.id, a.model, a.texts, a.usage, a.hasUsage
 	e.UsageOnly = e.HasUsage && a.choices == 0
-	e.choices, e.usage = a.choicesAt, a.usageAt
+	e.choices, e.usage, e.probs = a.choicesAt, a.usageAt, a.probs
 	for _, ending := range a.endings {
 		e.Finish = append(e.Finish, ending.Finish)
 	}

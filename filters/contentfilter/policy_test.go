@@ -236,6 +236,20 @@ func TestAStreamOfMoreTextsThanAnybodyReadsIsCutOff(t *testing.T) {
 	}
 }
 
+func TestLogProbabilitiesAheadOfTheirTextDoNotSpellItOut(t *testing.T) {
+	chunk := func(content, tokens string) string {
+		return `data: {"choices":[{"index":0,"delta":{"content":"` + content + `"},"logprobs":{"content":[{"token":"` + tokens + `","top_logprobs":[]}]},"finish_reason":null}]}` + "\n\n"
+	}
+	x := stream(`"hi"`, chunk("", "Hello"), chunk("Hello", " seal-"), chunk("", "12345"), chunk(" seal-12345", "."), chunk(".", " Or"), finish(0), done)
+	got := newHost(t, rules).Do(x)
+	if heard := said(t, got.Body)["0 content"]; heard != "Hello [seal]." {
+		t.Errorf("got %q", heard)
+	}
+	if strings.Contains(got.Body, "seal-") || strings.Contains(got.Body, "12345") || !strings.Contains(got.Body, `"token":"Hello"`) || !strings.Contains(got.Body, `"token":" Or"`) {
+		t.Errorf("got %s", got.Body)
+	}
+}
+
 func TestAFlagHoldsNoTextBack(t *testing.T) {
 	x := streamed(`"hi"`, "bob", "@exam", "ple.com")
 	got := newHost(t, `{"rules":[{"name":"email","builtins":["email"],"action":"flag"}]}`).Do(x)

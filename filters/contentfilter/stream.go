@@ -1,6 +1,8 @@
 package contentfilter
 
 import (
+	"slices"
+
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
@@ -8,7 +10,14 @@ import (
 
 // held is what an exchange's stream holds back, by the place that its texts belong to.
 type held struct {
-	texts []heldText
+	texts   []heldText
+	spelled []spelled
+}
+
+// spelled is what log probabilities spell out of a choice.
+type spelled struct {
+	choice int
+	stream *match.Stream
 }
 
 // heldText is one running text of a stream: of a choice, a kind and (for tool calls) a part. Some servers send what the
@@ -46,7 +55,7 @@ func (h *held) of(e *module.Event, i int, d *direction, maxHold int) (*heldText,
 		}
 	}
 	if len(h.texts) == maxHeld {
-		return nil, module.Refuse(502, "unreadable_answer", "the provider's stream has more than %d texts side by side", maxHeld)
+		return nil, tooManyTexts()
 	}
 	one := heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again}
 	if d.acts != nil {
@@ -57,6 +66,10 @@ func (h *held) of(e *module.Event, i int, d *direction, maxHold int) (*heldText,
 	}
 	h.texts = append(h.texts, one)
 	return &h.texts[len(h.texts)-1], nil
+}
+
+func tooManyTexts() error {
+	return module.Refuse(502, "unreadable_answer", "the provider's stream has more than %d texts side by side", maxHeld)
 }
 
 // has tells whether pieces of a text have come.
@@ -100,6 +113,9 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 			e.SetText(i, out)
 		}
 	}
+	if err := f.logprobs(e, h); err != nil {
+		return err
+	}
 	for _, closed := range e.Closed {
 		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == closed.Message && t.part == closed.Part }); err != nil {
 			return err
@@ -112,6 +128,28 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 	}
 	if e.Done {
 		return f.flush(x, e, h, func(*heldText) bool { return true })
+	}
+	return nil
+}
+
+// logprobs drops log probabilities that spell out what is found, or may become a match. They are looked at by themselves: a server that holds
+// text back until it knows that it does not end there sends them ahead of it.
+func (f *Filter) logprobs(e *module.Event, h *held) error {
+	if f.response.acts == nil {
+		return nil
+	}
+	for _, p := range e.Logprobs() {
+		i := slices.IndexFunc(h.spelled, func(s spelled) bool { return s.choice == p.Choice })
+		if i < 0 {
+			if i = len(h.spelled); i == maxHeld {
+				return tooManyTexts()
+			}
+			h.spelled = append(h.spelled, spelled{p.Choice, f.response.acts.set.NewStream(f.maxHold)})
+		}
+		segments := h.spelled[i].stream.Feed(p.Tokens)
+		if p.Tokens != "" && (len(segments) != 1 || segments[0].Pattern >= 0 || segments[0].Text != p.Tokens) {
+			e.DropLogprobs(p)
+		}
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func foldRune(r rune) rune {
 	switch {
 	case r >= 0xFF01 && r <= 0xFF5E: // full-width forms of ASCII
 		r -= 0xFF01 - '!'
-	case r < utf8.RuneSelf && isBreak(byte(r)), r == 0x85, r == 0x2028, r == 0x2029, r == 0x3000, r == 0xA0, r >= 0x2000 && r <= 0x200A, r == 0x202F, r == 0x205F: // breaks, and spaces of other widths
+	case r == '\n', r == '\r', r == '\t', r == 0x85, r == 0x2028, r == 0x2029, r == 0x3000, r == 0xA0, r >= 0x2000 && r <= 0x200A, r == 0x202F, r == 0x205F: // breaks, and spaces of other widths
 		return ' '
 	}
 	least := unicode.ToLower(r)
