@@ -7,7 +7,8 @@ import (
 )
 
 // namedFiles tells when a file that a configuration names has changed: a module of the user's own that was built anew, a secret that was
-// replaced. It follows the files that a configuration has named since it began; its goroutines end with ctx.
+// replaced, or one that was missed when the configuration was refused. It follows the files that a configuration has named since it began;
+// its goroutines end with ctx.
 type namedFiles struct {
 	ctx     context.Context // of the goroutines
 	files   map[string]bool

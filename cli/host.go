@@ -98,7 +98,7 @@ func (m *moduleHost) run(ctx context.Context) error {
 	if m.selection, err = selection(m.flags); err != nil {
 		return err
 	}
-	loaded, err := load(ctx, m.flags.String("config"), m.log)
+	loaded, err := load(ctx, m.flags.String("config"), m.log, func(*config.Config) {})
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (m *moduleHost) follow(ctx context.Context, changes <-chan struct{}) {
 			return
 		case <-changes:
 		}
-		c, err := load(ctx, m.flags.String("config"), m.log)
+		c, err := load(ctx, m.flags.String("config"), m.log, func(*config.Config) {})
 		if err == nil {
 			err = m.apply(ctx, c)
 		}

@@ -44,17 +44,18 @@ func configFlag() cli.Flag {
 	}
 }
 
-// load reads a configuration that is to be run, and checks it as far as that can be done without Envoy.
-func load(ctx context.Context, path string, log *slog.Logger) (*config.Config, error) {
-	return loadWith(ctx, path, admission.Options{Log: log})
+// load reads a configuration that is to be run, and checks it as far as that can be done without Envoy. named is told of it before a file
+// that it names is read.
+func load(ctx context.Context, path string, log *slog.Logger, named func(*config.Config)) (*config.Config, error) {
+	return loadWith(ctx, path, named, admission.Options{Log: log})
 }
 
 // look is load for a configuration that is not run here.
 func look(ctx context.Context, path string) (*config.Config, error) {
-	return loadWith(ctx, path, admission.Options{InPlace: true})
+	return loadWith(ctx, path, func(*config.Config) {}, admission.Options{InPlace: true})
 }
 
-func loadWith(ctx context.Context, path string, o admission.Options) (*config.Config, error) {
+func loadWith(ctx context.Context, path string, named func(*config.Config), o admission.Options) (*config.Config, error) {
 	c, err := config.Load(path, os.LookupEnv)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, badUsage("%w: name another with --config", err)
@@ -62,6 +63,7 @@ func loadWith(ctx context.Context, path string, o admission.Options) (*config.Co
 	if err != nil {
 		return nil, usageError{err}
 	}
+	named(c)
 	if err := checkModules(c); err != nil {
 		return nil, usageError{err}
 	}

@@ -87,7 +87,14 @@ type gateway struct {
 const startTimeout = 3 * time.Minute
 
 func (g *gateway) run(ctx context.Context, engineName string) error {
-	loaded, err := load(ctx, g.path, g.log)
+	// Everything that is started ends with this context, and is waited for.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g.group, ctx = errgroup.WithContext(ctx)
+	g.done = ctx.Done()
+	// Before the file is read: follow takes what has changed since.
+	changes, files := config.Watch(ctx, g.path), newNamedFiles(ctx)
+	loaded, err := load(ctx, g.path, g.log, files.watch)
 	if err != nil {
 		return err
 	}
@@ -95,11 +102,6 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 	if err := portsAreFree(loaded); err != nil {
 		return err
 	}
-	// Everything that is started ends with this context, and is waited for.
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	g.group, ctx = errgroup.WithContext(ctx)
-	g.done = ctx.Done()
 	if g.engine, err = g.newEngine(ctx, engineName); err != nil {
 		return err
 	}
@@ -116,9 +118,6 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 			return stop
 		},
 	}
-	// Before the engine is there: it takes what is waiting for it.
-	changes, files := config.Watch(ctx, g.path), newNamedFiles(ctx)
-	files.watch(loaded)
 	g.group.Go(func() error { return g.serveControl(ctx) })
 	g.group.Go(func() error { return g.engine.run(ctx) })
 	g.group.Go(func() error {
@@ -306,7 +305,10 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, files *na
 		case <-files.changed:
 		case <-hangups:
 		}
-		err := g.reload(ctx)
+		if ctx.Err() != nil {
+			return nil // with which changes is closed
+		}
+		err := g.reload(ctx, files)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -314,13 +316,12 @@ func (g *gateway) follow(ctx context.Context, changes <-chan struct{}, files *na
 			g.log.Error("the changed configuration is refused, the old one goes on")
 			_, _ = fmt.Fprintln(g.stderr, err)
 		}
-		files.watch(g.config)
 	}
 }
 
-func (g *gateway) reload(ctx context.Context) error {
+func (g *gateway) reload(ctx context.Context, files *namedFiles) error {
 	began := time.Now()
-	changed, err := load(ctx, g.path, g.log)
+	changed, err := load(ctx, g.path, g.log, files.watch)
 	if err != nil {
 		return err
 	}

@@ -83,6 +83,69 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	}
 }
 
+// TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes names a secret that is not there yet, as where a configuration and a secret are
+// brought by two hands.
+func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
+	modules, err := filepath.Abs("../build/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"choices":[],"key":%q}`, r.Header.Get("Authorization"))
+	}))
+	defer provider.Close()
+	dir, listen := t.TempDir(), freeAddress(t)
+	file, key := filepath.Join(dir, "leash.yaml"), filepath.Join(dir, "key")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s, concurrency: 1}\nmodules: {dir: %s}\nroutes: [{model: '*', provider: a}]\n"+
+		"allow_anonymous: true\npipeline: []\nproviders: {a: {base_url: %s", listen, freeAddress(t), freeAddress(t), modules, provider.URL)
+	write(file, text+"}}\n")
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	told := make(told, 16)
+	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: told, path: file, metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
+	ended := make(chan error, 1)
+	go func() { ended <- g.run(ctx, engineEmbedded) }()
+	told.wait(t, "Leash is ready")
+	write(file, text+", api_key: {file: key}}}\n")
+	told.wait(t, "secret is not set")
+	write(key, "sk-that-came-late")
+	waitForAnswer(t, listen, "sk-that-came-late")
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// told is what was written for people.
+type told chan string
+
+func (t told) Write(b []byte) (int, error) {
+	t <- string(b)
+	return len(b), nil
+}
+
+// wait waits for a text.
+func (t told) wait(test *testing.T, want string) {
+	test.Helper()
+	late := time.After(3 * time.Minute)
+	for {
+		select {
+		case got := <-t:
+			if strings.Contains(got, want) {
+				return
+			}
+		case <-late:
+			test.Fatalf("%q has not been said", want)
+		}
+	}
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
