@@ -208,7 +208,10 @@ func written(v reflect.Value) string {
 	}
 	if d, ok := v.Interface().(config.Duration); ok {
 		text, _ := d.MarshalText()
-		return strings.TrimSuffix(string(text), "0s") // 5m rather than 5m0s
+		if minutes, whole := strings.CutSuffix(string(text), "m0s"); whole {
+			return minutes + "m" // 5m rather than 5m0s
+		}
+		return string(text)
 	}
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		text, _ := m.MarshalText()
