@@ -31,21 +31,20 @@ func (r *Runner) line(line string) {
 	if strings.TrimSpace(line) == "" {
 		return // the end of a message that ended a line itself
 	}
-	line = r.Server.hide(line)
 	if to := r.records(line); to != nil { // one of several that were written together
-		_, _ = io.WriteString(to, line+"\n")
+		_, _ = io.WriteString(to, r.Server.hide(line)+"\n")
 		return
 	}
 	level, rest, _ := strings.Cut(line, "\t")
 	component, message, ok := strings.Cut(rest, "\t")
 	if !ok {
-		r.Log.Warn(line, "component", "envoy")
+		r.Log.Warn(r.Server.hide(line), "component", "envoy")
 		return
 	}
 	if component == "wasm" {
 		if at := strings.Index(message, `{"event":"`); at >= 0 {
 			if to := r.records(message[at:]); to != nil {
-				_, _ = io.WriteString(to, message[at:]+"\n")
+				_, _ = io.WriteString(to, r.Server.hide(message[at:])+"\n")
 				return
 			}
 		}
@@ -65,7 +64,7 @@ func (r *Runner) line(line string) {
 	case "error", "critical":
 		severity = slog.LevelError
 	}
-	r.Log.Log(context.Background(), severity, message, "component", "envoy/"+component)
+	r.Log.Log(context.Background(), severity, r.Server.hide(message), "component", "envoy/"+component)
 }
 
 // lineWriter cuts what is written to it into lines.

@@ -41,6 +41,26 @@ func FuzzLog(f *testing.F) {
 	})
 }
 
+// TestRecordsAreWrittenWhateverTheKeysAre has keys as people write them where a provider wants none.
+func TestRecordsAreWrittenWhateverTheKeysAre(t *testing.T) {
+	const rest = `"model":"x","provider":"ollama"}`
+	for key, want := range map[string]string{
+		"x":        config.Record + rest,
+		"EMPTY":    config.Record + rest,
+		"ollama":   config.Record + `"model":"x","provider":"[hidden]"}`,
+		"exchange": `{"event":"[hidden]",` + rest,
+	} {
+		var records, log strings.Builder
+		r := &Runner{Server: &Server{}, Records: &records, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		r.Server.hideFromLog(&Resources{hidden: []string{key}})
+		r.line("info\twasm\twasm log leash.pipeline~: " + config.Record + rest)
+		r.line(config.Record + rest)
+		if got := records.String(); got != want+"\n"+want+"\n" || log.Len() > 0 {
+			t.Errorf("with the key %q the records are %q and the log %q, want two of %q", key, got, log.String(), want)
+		}
+	}
+}
+
 // TestAWarningThatNobodyCanDoAnythingAboutIsNotShown leaves all others as they are.
 func TestAWarningThatNobodyCanDoAnythingAboutIsNotShown(t *testing.T) {
 	const deprecated = "Deprecated field: type envoy.extensions.wasm.v3.PluginConfig Using deprecated option 'envoy.extensions.wasm.v3.PluginConfig."

@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 const nodeID = "leash"
@@ -274,7 +276,7 @@ func (s *Server) push(ctx context.Context, r *Resources) error {
 func (s *Server) hideFromLog(r *Resources) {
 	var keys []string
 	add := func(key string) {
-		if key != "" && len(keys) < maxKeys && !slices.Contains(keys, key) {
+		if len(key) >= config.MinSecret && len(keys) < maxKeys && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}
