@@ -52,7 +52,7 @@ func TestAModuleIsBuiltSignedPushedVerifiedAndRun(t *testing.T) {
 	if !strings.HasPrefix(pinned, ref+":0.1.0@sha256:") {
 		t.Fatalf("push printed %q", pinned)
 	}
-	fails(t, "the tag says version 9.0.0, but the module is version 0.1.0", "module", "push", ref+":9.0.0", "-f", wasm)
+	fails(t, "the tag says version 9.0.0, but the module is version 0.1.0: push it under its version, or change version in module.yaml", "module", "push", ref+":9.0.0", "-f", wasm)
 	fails(t, "no signature that is trusted", "module", "verify", ref+":0.1.0", "--key", "leash.pub")
 	must(t, "module", "sign", ref+":0.1.0", "--key", "leash.key", "-a", "env=prod", "--provenance", "--expires", "24h")
 	if got := must(t, "module", "verify", pinned, "--key", "leash.pub", "-a", "env=prod", "-o", "json"); !strings.Contains(got, `"env": "prod"`) {

@@ -98,7 +98,7 @@ func packed(file string, r remote.Reference, format artifact.Format) (*artifact.
 	if d.Faults != "" {
 		return nil, errors.New(d.Faults)
 	}
-	if err := admission.Versioned(r, wasm); err != nil {
+	if err := admission.Taggable(r, wasm); err != nil {
 		return nil, err
 	}
 	source := artifact.Source{ABI: d.ABI}

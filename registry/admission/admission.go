@@ -181,9 +181,18 @@ func (a *admission) download(ctx context.Context, r remote.Reference) (wasm []by
 // version is a tag that is a version of a module.
 var version = regexp.MustCompile(`^v?([0-9]+\.[0-9]+\.[0-9]+.*)$`)
 
-// Versioned says whether a tag that is a version is the version of the module that it points to: a signed module is still
+// Versioned says whether a tag that is a version is the version of the module that was pulled by it: a signed module is still
 // signed when somebody moves the tag of a newer one to it.
 func Versioned(r remote.Reference, wasm []byte) error {
+	return versioned(r, wasm, "somebody has moved the tag")
+}
+
+// Taggable says whether a module may be pushed under a tag: one that is a version has to be the module's.
+func Taggable(r remote.Reference, wasm []byte) error {
+	return versioned(r, wasm, "push it under its version, or change version in module.yaml and build it")
+}
+
+func versioned(r remote.Reference, wasm []byte, otherwise string) error {
 	tagged := version.FindStringSubmatch(r.Tag)
 	if tagged == nil {
 		return nil
@@ -194,7 +203,7 @@ func Versioned(r remote.Reference, wasm []byte) error {
 	}
 	// A tag cannot hold a plus.
 	if strings.ReplaceAll(m.Version, "+", "_") != tagged[1] {
-		return fmt.Errorf("the tag says version %s, but the module is version %s: somebody has moved the tag", tagged[1], m.Version)
+		return fmt.Errorf("the tag says version %s, but the module is version %s: %s", tagged[1], m.Version, otherwise)
 	}
 	return nil
 }

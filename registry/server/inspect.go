@@ -127,8 +127,8 @@ func (s *Server) compare(c *call, p *pushed, m *manifest.Manifest, wasm []byte) 
 	if want := catalog.ModuleName(c.repository); m.Name != want {
 		wrong = append(wrong, fmt.Sprintf("the module is called %s: push it to a repository that ends with /%s, not to %s", m.Name, m.Name, c.repository))
 	}
-	if err := admission.Versioned(remote.Reference{Registry: s.options.Name, Repository: c.repository, Tag: p.tag}, wasm); err != nil {
-		wrong = append(wrong, err.Error()+": push it under its version, or change version in module.yaml and build it")
+	if err := admission.Taggable(remote.Reference{Registry: s.options.Name, Repository: c.repository, Tag: p.tag}, wasm); err != nil {
+		wrong = append(wrong, err.Error())
 	}
 	for name, want := range map[string]string{ocispec.AnnotationTitle: m.Name, ocispec.AnnotationVersion: m.Version, artifact.AnnotationKind: string(m.Kind)} {
 		if got, said := p.manifest.Annotations[name]; said && got != want {

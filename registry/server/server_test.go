@@ -208,7 +208,7 @@ func TestARefusedPushSaysWhatToMend(t *testing.T) {
 		want string
 	}{
 		"another name":    {"team/greeter:1.0.0", func(t *testing.T) []byte { t.Helper(); return module(t, "1.0.0") }, "the module is called hello: push it to a repository that ends with /hello"},
-		"another version": {"team/hello:1.0.1", func(t *testing.T) []byte { t.Helper(); return module(t, "1.0.0") }, "the tag says version 1.0.1, but the module is version 1.0.0"},
+		"another version": {"team/hello:1.0.1", func(t *testing.T) []byte { t.Helper(); return module(t, "1.0.0") }, "the tag says version 1.0.1, but the module is version 1.0.0: push it under its version, or change version in module.yaml"},
 		"imports more than it says": {"team/hello:1.0.0", func(t *testing.T) []byte {
 			t.Helper()
 			return bytes.Replace(module(t, "1.0.0"), []byte("\x09proxy_log"), []byte("\x09proxy_xyz"), 1)
