@@ -201,8 +201,9 @@ func registryTokenCommand() *cli.Command {
 		Name:      "token",
 		Usage:     "make a token, with which somebody logs in",
 		ArgsUsage: "NAME",
-		Description: "It is printed once; the file of tokens gets its hash. registry.yaml says what token:NAME may do. It is the password for\n" +
-			"leash module login, docker login and the others; the user name does not matter. A running registry takes it at once.",
+		Description: "It is printed once; the file of tokens gets its hash, in the place of one of the same name, which is no longer good.\n" +
+			"registry.yaml says what token:NAME may do. It is the password for leash module login, docker login and the others; the\n" +
+			"user name does not matter. A running registry takes it at once.",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "file", Aliases: []string{"f"}, Usage: "the `FILE` of tokens that registry.yaml names", Value: "tokens.yaml"},
 			&cli.DurationFlag{Name: "expires", Usage: "it is good for this `DURATION`, such as 2160h", DefaultText: "for ever"},
