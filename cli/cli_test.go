@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"gotest.tools/v3/golden"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // leash runs the command and returns what it wrote and its exit code.
@@ -154,6 +157,40 @@ func TestModulesComplaintsNameThePlaceInTheFile(t *testing.T) {
 			_, stderr, code := leash(t, "validate", "-c", file)
 			if code != exitUsage || !strings.Contains(stderr, file+tc.want) {
 				t.Errorf("got %d %s, want the place %s", code, stderr, tc.want)
+			}
+		})
+	}
+}
+
+// TestWhatIsToldToTryWorksHere has the key that everybody knows in configurations that are not the quickstart's.
+func TestWhatIsToldToTryWorksHere(t *testing.T) {
+	const chat, blocked = "# a chat\n", "# blocked"
+	for name, tc := range map[string]struct {
+		routes, pipeline string
+		want, not        []string
+	}{
+		"the quickstart's":   {"{model: gpt-4o-mini, provider: a}", "{module: auth}, {module: contentfilter, config: {rules: [{name: b, keywords: [project bluebird], action: block}]}}", []string{chat, blocked, `"gpt-4o-mini"`}, nil},
+		"no content filter":  {"{model: gpt-4o-mini, provider: a}", "{module: auth}", []string{chat}, []string{blocked}},
+		"another model":      {"{path: /x, provider: a}, {model: 'claude-*', provider: a}, {model: smart, provider: a}", "{module: auth}", []string{chat, `"smart"`}, []string{"gpt-4o-mini"}},
+		"any model":          {"{model: '*', provider: a}", "{module: auth}", []string{chat, `"gpt-4o-mini"`}, nil},
+		"for somebody's own": {"{model: smart, provider: a, tenants: [demo]}", "{module: auth}", nil, []string{chat}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := config.Parse("leash.yaml", []byte("providers: {a: {base_url: 'http://127.0.0.1:1', api_key: {env: A_KEY}}}\ntenants: {demo: {keys: [{name: k, sha256: "+demoSum+"}]}}\n"+
+				"routes: ["+tc.routes+"]\npipeline: ["+tc.pipeline+"]\n"), os.LookupEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := welcome(c, &embeddedEngine{}, &url.URL{})
+			for _, want := range tc.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("got %s, want %q in it", got, want)
+				}
+			}
+			for _, not := range append(tc.not, "OPENAI_API_KEY") {
+				if strings.Contains(got, not) {
+					t.Errorf("got %s, want no %q in it", got, not)
+				}
 			}
 		})
 	}

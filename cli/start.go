@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -242,7 +243,7 @@ func welcome(c *config.Config, by engine, mock *url.URL) string {
 	}
 	fmt.Fprintln(&b)
 	if mock != nil {
-		fmt.Fprintf(&b, "The built-in mock answers for providers without a key. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY and start again for real answers.\n")
+		fmt.Fprintln(&b, "The built-in mock answers for providers without a key. Set what is named above as missing and start again for real answers.")
 	}
 	keys := map[string]bool{}
 	for _, t := range c.Tenants {
@@ -250,19 +251,40 @@ func welcome(c *config.Config, by engine, mock *url.URL) string {
 			keys[k.SHA256] = true
 		}
 	}
-	if !keys[demoSum] {
+	model := modelToTry(c)
+	if !keys[demoSum] || model == "" {
 		return b.String() + "\n"
 	}
 	chat := func(key, flags, body string) string {
 		return fmt.Sprintf("curl %shttp://%s/v1/chat/completions -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '%s'",
 			flags, listen, key, body)
 	}
-	const ask = `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"%s"}]%s}`
-	fmt.Fprintf(&b, "\n# a chat\n%s\n", chat("sk-leash-demo", "", fmt.Sprintf(ask, "Say hello", "")))
-	fmt.Fprintf(&b, "\n# a stream\n%s\n", chat("sk-leash-demo", "-N ", fmt.Sprintf(ask, "Count to five", `,"stream":true`)))
-	fmt.Fprintf(&b, "\n# blocked by the content filter\n%s\n", chat("sk-leash-demo", "", fmt.Sprintf(ask, "Tell me about Project Bluebird", "")))
+	ask := func(content, more string) string {
+		return fmt.Sprintf(`{"model":"%s","messages":[{"role":"user","content":"%s"}]%s}`, model, content, more)
+	}
+	fmt.Fprintf(&b, "\n# a chat\n%s\n", chat("sk-leash-demo", "", ask("Say hello", "")))
+	fmt.Fprintf(&b, "\n# a stream\n%s\n", chat("sk-leash-demo", "-N ", ask("Count to five", `,"stream":true`)))
+	if slices.ContainsFunc(c.Pipeline, func(m config.Module) bool {
+		return m.Module == "contentfilter" && bytes.Contains(m.Config, []byte("project bluebird"))
+	}) {
+		fmt.Fprintf(&b, "\n# blocked by the content filter\n%s\n", chat("sk-leash-demo", "", ask("Tell me about Project Bluebird", "")))
+	}
 	if keys[trialSum] {
-		fmt.Fprintf(&b, "\n# the third hits a limit\nfor i in 1 2 3; do %s; echo; done\n", chat("sk-leash-trial", "", fmt.Sprintf(ask, "Hi", "")))
+		fmt.Fprintf(&b, "\n# the third hits a limit\nfor i in 1 2 3; do %s; echo; done\n", chat("sk-leash-trial", "", ask("Hi", "")))
 	}
 	return b.String() + "\nCtrl-C ends it.\n\n"
+}
+
+// modelToTry is a model that whoever has a key may ask for; "" where no route is for all of them.
+func modelToTry(c *config.Config) string {
+	for _, r := range c.Routes {
+		switch {
+		case r.Model == "" || len(r.Tenants) > 0 || len(r.Headers) > 0:
+		case r.Model == "*":
+			return "gpt-4o-mini"
+		case !strings.Contains(r.Model, "*"):
+			return r.Model
+		}
+	}
+	return ""
 }
