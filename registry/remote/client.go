@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -247,11 +248,14 @@ func explain(err error) error {
 	}
 	var hint string
 	if answer, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
+		err = once(err, answer.Errors)
 		switch answer.StatusCode {
 		case http.StatusUnauthorized:
 			hint = "leash module login REGISTRY gives it credentials"
 		case http.StatusForbidden:
-			hint = "these credentials may not do that"
+			if len(answer.Errors) == 0 { // else it says why, which need not be the credentials
+				hint = "these credentials may not do that"
+			}
 		case http.StatusNotFound:
 			hint = "leash module list REPOSITORY shows what is there"
 		case http.StatusTooManyRequests:
@@ -271,4 +275,29 @@ func explain(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w (%s)", err, hint)
+}
+
+// told is an error in other words.
+type told struct {
+	error
+
+	text string
+}
+
+func (t told) Error() string { return t.text }
+
+func (t told) Unwrap() error { return t.error }
+
+// once leaves out the details of a registry's errors that their messages hold already, as those of Leash's registry do.
+func once(err error, answers errcode.Errors) error {
+	text := err.Error()
+	for _, answer := range answers {
+		details, list := answer.Detail.([]any)
+		if !list || slices.ContainsFunc(details, func(detail any) bool { return !strings.Contains(answer.Message, fmt.Sprint(detail)) }) {
+			continue
+		}
+		short := errcode.Error{Code: answer.Code, Message: answer.Message}
+		text = strings.ReplaceAll(text, answer.Error(), short.Error())
+	}
+	return told{err, text}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/credentials"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/artifact"
@@ -370,6 +372,30 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if _, err := c.Pull(ctx, reference(t, tc.ref)); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestARegistrysReasonIsToldOnce has the body of an answer with status 403.
+func TestARegistrysReasonIsToldOnce(t *testing.T) {
+	for name, tc := range map[string]struct{ body, want string }{
+		"details that the message holds": {`{"errors":[{"code":"DENIED","message":"it is yanked; it is old","detail":["it is yanked","it is old"]}]}`, "denied: it is yanked; it is old"},
+		"other details":                  {`{"errors":[{"code":"DENIED","message":"no access","detail":[{"Action":"pull"}]}]}`, "denied: no access: [map[Action:pull]]"},
+		"no reason":                      {``, "Forbidden (these credentials may not do that)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, tc.body)
+			}))
+			_, err := client(t, remote.Options{}).List(ctx, reference(t, address+"/team/greeter"))
+			if err == nil || !strings.HasSuffix(err.Error(), "status code 403: "+tc.want) {
+				t.Errorf("got %v, want %q at its end", err, tc.want)
+			}
+			if _, answer := errors.AsType[*errcode.ErrorResponse](err); !answer {
+				t.Errorf("%v is no answer of a registry any more", err)
 			}
 		})
 	}
