@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -53,10 +54,10 @@ const (
 )
 
 // Run runs Envoy until ctx ends, and returns when it has ended: first it takes no more connections, then the running
-// exchanges have Grace to end. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
+// exchanges have Grace to end. One that cannot even be started the first time is an error. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
 func (r *Runner) Run(ctx context.Context) error {
 	backoff := minBackoff
-	for {
+	for first := true; ; first = false {
 		began := time.Now()
 		err := r.once(ctx)
 		if ctx.Err() != nil {
@@ -64,6 +65,12 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		if errors.Is(err, ErrNotDownloaded) {
 			return err
+		}
+		if never, ok := errors.AsType[*fs.PathError](err); ok && never.Op == "fork/exec" && first {
+			return fmt.Errorf("run envoy: %w: ENVOY_PATH, or envoy on PATH, is no program that runs on this machine", err)
+		}
+		if err == nil {
+			err = errEnded
 		}
 		if time.Since(began) > time.Minute {
 			backoff = minBackoff
@@ -83,6 +90,8 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // ErrNotDownloaded says that func-e could not download Envoy.
 var ErrNotDownloaded = fmt.Errorf("download envoy %s", Version)
+
+var errEnded = errors.New("it has ended by itself, as if it were told to")
 
 var errUnresponsive = errors.New("it did not answer on its admin interface and was killed")
 

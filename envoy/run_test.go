@@ -3,6 +3,7 @@ package envoy_test
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +15,42 @@ import (
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/envoy"
 )
 
 func TestEnvoyThatDiesIsStartedAgain(t *testing.T) {
 	g := start(t, minimal, provider(t, "one").URL)
 	g.signal(syscall.SIGKILL)
 	g.eventuallyAnswers("first")
+}
+
+func TestEnvoyThatCannotBeRunIsNotTriedAgain(t *testing.T) {
+	notExecutable, otherMachine := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	for file, mode := range map[string]os.FileMode{notExecutable: 0o600, otherMachine: 0o700} {
+		if err := os.WriteFile(file, []byte("\x7fELF, of another machine"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := config.Parse("leash.yaml", []byte("allow_anonymous: true\nproviders: {p: {base_url: 'http://127.0.0.1:1'}}\nroutes: [{model: m, provider: p}]\npipeline: []\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"a folder": t.TempDir(), "no program": notExecutable, "of another machine": otherMachine} {
+		t.Run(name, func(t *testing.T) {
+			log := slog.New(slog.NewTextHandler(t.Output(), nil))
+			server, err := envoy.Serve(t.Context(), log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close() //nolint:errcheck // a folder
+			r := &envoy.Runner{Path: path, Config: c, Server: server, Log: log}
+			if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "ENVOY_PATH") {
+				t.Errorf("got %v, want what is wrong with %s", err, path)
+			}
+		})
+	}
 }
 
 func TestEnvoyThatHangsIsStartedAgain(t *testing.T) {
