@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -250,5 +252,28 @@ func TestWatchBuildsAgainAtEveryChange(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatIsNoFileIsWrittenToAndStays has a pipe: /dev/null is such a thing, and a superuser may replace it.
+func TestWhatIsNoFileIsWrittenToAndStays(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // so that neither end waits for the other
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := build.ReplaceFile(pipe, []byte("module")); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Lstat(pipe); err != nil || after.Mode().Type() != os.ModeNamedPipe {
+		t.Fatalf("got %v (%v), want the pipe still", after, err)
+	}
+	got := make([]byte, 6)
+	if _, err := io.ReadFull(reader, got); err != nil || string(got) != "module" {
+		t.Errorf("got %q (%v) out of the pipe, want the module", got, err)
 	}
 }
