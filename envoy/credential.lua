@@ -1,8 +1,19 @@
 -- Keeps the credential that requests are sent with out of what comes back: some providers repeat it in errors, in the body of a redirection,
--- or in a header. It stands behind the
--- filter that puts the credential in. Before it stand lines that set header, prefix, shortest, redacted and withheld.
+-- or in a header. It stands behind the filter that puts the credential in. Before it stand lines that set header, prefix, shortest, redacted
+-- and withheld.
 
-local now, before -- the credential, and the one before it was renewed, which may still be in what comes back
+local credential
+local forms, before = {}, {} -- how it may be written, and how the one that it has taken the place of, which may still be in what comes back
+
+local function formsOf(secret)
+  if #secret < shortest then return {} end
+  local escaped = secret:gsub("/", "\\/") -- as some write it in JSON
+  local all = {}
+  for _, text in ipairs(escaped == secret and {secret} or {secret, escaped}) do
+    all[#all + 1] = {text = text, pattern = text:gsub("%W", "%%%0")}
+  end
+  return all
+end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -10,25 +21,25 @@ function envoy_on_request(handle)
   local value = headers:get(header)
   if not value then return end
   value = value:sub(#prefix + 1)
-  if value ~= now then now, before = value, now end
+  if value ~= credential then credential, forms, before = value, formsOf(value), forms end
 end
 
-local function without(text, secret)
-  if not secret or #secret < shortest then return text end
-  for _, form in ipairs({secret, (secret:gsub("/", "\\/"))}) do -- as some write it in JSON
-    if text:find(form, 1, true) then text = text:gsub(form:gsub("%W", "%%%0"), redacted) end
+local function clean(text)
+  for _, list in ipairs({forms, before}) do
+    for _, form in ipairs(list) do
+      if text:find(form.text, 1, true) then text = text:gsub(form.pattern, redacted) end
+    end
   end
   return text
 end
-
-local function clean(text) return without(without(text, now), before) end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = tonumber(headers:get(":status"))
   local changed = {}
   for name, value in pairs(headers) do
-    if clean(value) ~= value then changed[name] = clean(value) end
+    local cleaned = clean(value)
+    if cleaned ~= value then changed[name] = cleaned end
   end
   for name, value in pairs(changed) do headers:replace(name, value) end
   if status < 300 then return end
@@ -41,7 +52,8 @@ function envoy_on_response(handle)
     headers:remove("content-encoding")
     headers:replace("content-type", "application/json")
     body:setBytes(withheld)
-  elseif clean(text) ~= text then
-    body:setBytes(clean(text))
+  else
+    local cleaned = clean(text)
+    if cleaned ~= text then body:setBytes(cleaned) end
   end
 end
