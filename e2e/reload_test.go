@@ -140,6 +140,10 @@ func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
 		t.Fatal(err)
 	}
 	defer taken.Close() //nolint:errcheck // nobody connects
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("neither Wasm nor PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	g.change(policies, url)
 	stop, place := underLoad(t, g), regexp.MustCompile(regexp.QuoteMeta(g.Config)+`:\d+:\d+: `)
 	for name, tc := range map[string]struct{ old, changed, want string }{
@@ -149,9 +153,9 @@ func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
 		"a module's own complaint":  {"action: block}", "action: blok}", "pipeline[4].config.rules[0]"},
 		"a broken pattern":          {`\bseal-`, `(seal-`, "pipeline[4].config.rules[3]"},
 		"a module that cannot load": {"pipeline:", "pipeline:\n  - {module: crash-policy, file: " + file + ", kind: policy, config: {fail: true}}", "pipeline[0]"},
-		"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + g.Config + ", kind: policy}", "pipeline[0]"},
+		"a file that is no Wasm":    {"pipeline:", "pipeline:\n  - {module: own, file: " + text + ", kind: policy}", "pipeline[0]"},
 		"a certificate that is none": {`{base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}`,
-			`{base_url: "https://127.0.0.1:1/v1", ca_file: ` + g.Config + `}`, "providers.openai"},
+			`{base_url: "https://127.0.0.1:1/v1", ca_file: ` + text + `}`, "providers.openai"},
 		"an address that is taken": {"listen: 127.0.0.1:{{.Listen}}", "listen: " + taken.Addr().String(), ":2:9: listen: "},
 		"a fixed address":          {"admin: 127.0.0.1:{{.Admin}}", "admin: 127.0.0.1:9", "cannot change while leash runs"},
 		"no file at all":           {"pipeline:", "pipeline:\n  - {module: own, file: nowhere.wasm, kind: policy}", "pipeline[0].file"},
