@@ -116,10 +116,10 @@ test-unit test-e2e test-others: export GORACE = atexit_sleep_ms=0
 test-unit: compiled envoy
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
 
-# -count=1: Go's test cache does not see that the programs under test have changed.
+# -count=1: Go's test cache does not see that the programs under test have changed. -parallel: tests wait for other programs more than half of the time.
 test-e2e: compiled envoy pkcs11 .venv/installed .npm/installed .softhsm/installed
 	CGO_ENABLED=1 $(GO) build -race $(leash_flags) -o bin/leash-race ./cmd/leash
-	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -timeout 40m ./e2e/...
+	LEASH_BIN=$(CURDIR)/bin/leash-race $(GO) test -race -count=1 -parallel 4 -timeout 40m ./e2e/...
 
 # -mod=mod: their go.mod follows the versions in Leash's.
 test-others: ## Test with other projects' own code: Istio, Envoy Gateway, cosign, crane and oras, the OCI conformance suite (each a Go module of its own; minutes the first time)
