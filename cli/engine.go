@@ -203,6 +203,7 @@ type embeddedEngine struct {
 const embeddedGrace = 5 * time.Second
 
 func (g *gateway) newEmbedded(ctx context.Context) (engine, error) {
+	tellOfCache(g.log, g.cache)
 	handler, err := embedded.New(ctx, embedded.Settings{
 		CacheDir: g.cache, Workers: g.config.Envoy.Concurrency, Log: g.log, Records: g.stdout, Spans: g.tracer,
 	})

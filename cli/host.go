@@ -106,6 +106,7 @@ func (m *moduleHost) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tellOfCache(m.log, m.flags.Path("cache"))
 	if m.host, err = extproc.New(ctx, extproc.Options{
 		Engine: abi.Options{CacheDir: m.flags.Path("cache")}, Workers: m.flags.Int("workers"), MaxExchanges: m.flags.Int("max-exchanges"),
 		Records: &lines{w: m.flags.App.Writer}, Log: m.log,

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -36,6 +37,13 @@ func moduleCompileCommand() *cli.Command {
 			return nil
 		},
 	})
+}
+
+// tellOfCache says that each start will take long, where nothing is kept.
+func tellOfCache(log *slog.Logger, dir string) {
+	if dir == "" {
+		log.Warn("modules are compiled anew at each start, for there is no folder for caches: set LEASH_CACHE, or HOME")
+	}
 }
 
 // cacheFlag is where compiled modules are kept from one start to the next.

@@ -90,11 +90,12 @@ func (e *Engine) emptyCache() {
 	}
 }
 
-// DefaultCacheDir is where the programs and tests of Leash keep compiled code: leash/compiled in the user's folder for caches.
+// DefaultCacheDir is where the programs and tests of Leash keep compiled code: leash/compiled in the user's folder for caches, "" where there
+// is none. It is run as it stands there, so no folder will do that others write to.
 func DefaultCacheDir() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		dir = os.TempDir()
+		return ""
 	}
 	return filepath.Join(dir, "leash", "compiled")
 }

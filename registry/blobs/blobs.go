@@ -20,14 +20,17 @@ type Folder struct{ dir string }
 // In is the folder dir, which is made when something is put into it.
 func In(dir string) Folder { return Folder{dir} }
 
-// DefaultDir is leash/blobs in the user's folder for caches.
+// DefaultDir is leash/blobs in the user's folder for caches, "" where there is none: what is kept is run, so no folder will do that others
+// write to.
 func DefaultDir() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		dir = os.TempDir()
+		return ""
 	}
 	return filepath.Join(dir, "leash", "blobs")
 }
+
+var errNowhere = errors.New("there is no folder for caches: set LEASH_BLOBS, or HOME")
 
 // ErrMismatch says that content is not what its digest or size says.
 var ErrMismatch = errors.New("the content is not what was asked for")
@@ -49,15 +52,23 @@ func (f Folder) Put(content []byte) (string, error) {
 		return file, nil
 	}
 	file := f.path(d)
-	if err := write(file, content); err != nil {
+	if err := f.write(file, content); err != nil {
 		return "", fmt.Errorf("keep %s: %w", d, err)
 	}
 	return file, nil
 }
 
+// makeRoom makes the folder that a file is to be in.
+func (f Folder) makeRoom(file string) error {
+	if f.dir == "" {
+		return errNowhere
+	}
+	return os.MkdirAll(filepath.Dir(file), 0o700)
+}
+
 // write makes a file appear whole.
-func write(file string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+func (f Folder) write(file string, content []byte) error {
+	if err := f.makeRoom(file); err != nil {
 		return err
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(file), ".put-*")
@@ -76,6 +87,9 @@ func write(file string, content []byte) error {
 func (f Folder) Get(d digest.Digest) (string, error) {
 	if err := d.Validate(); err != nil {
 		return "", err
+	}
+	if f.dir == "" {
+		return "", errNowhere
 	}
 	file := f.path(d)
 	in, err := os.Open(file) //nolint:gosec // below the folder, named by a digest
@@ -96,7 +110,7 @@ func (f Folder) Get(d digest.Digest) (string, error) {
 
 // Note keeps a few words under a name, which stands for nothing but itself. Another note of that name replaces it.
 func (f Folder) Note(name string, content []byte) error {
-	if err := write(f.note(name), content); err != nil {
+	if err := f.write(f.note(name), content); err != nil {
 		return fmt.Errorf("note %s: %w", name, err)
 	}
 	return nil
@@ -120,7 +134,7 @@ func (f Folder) Fetch(ctx context.Context, d digest.Digest, size int64, open fun
 		return "", fmt.Errorf("fetch %s: %w", d, err)
 	}
 	file := f.path(d)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+	if err := f.makeRoom(file); err != nil {
 		return "", fmt.Errorf("fetch %s: %w", d, err)
 	}
 	part := file + ".part"

@@ -41,6 +41,22 @@ func TestWhatIsPutIsThere(t *testing.T) {
 	}
 }
 
+func TestNothingIsKeptWhereOthersMayWrite(t *testing.T) {
+	t.Setenv("HOME", "")
+	t.Setenv("XDG_CACHE_HOME", "")
+	t.Chdir(t.TempDir())
+	if dir := blobs.DefaultDir(); dir != "" {
+		t.Fatalf("without a home the folder is %s", dir)
+	}
+	f := blobs.In("")
+	if file, err := f.Put(content); err == nil || !strings.Contains(err.Error(), "set LEASH_BLOBS") {
+		t.Errorf("got %q, %v", file, err)
+	}
+	if left, _ := filepath.Glob("*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestAFileThatSomebodyChangedIsNotUsed(t *testing.T) {
 	f := blobs.In(t.TempDir())
 	file, err := f.Put(content)
