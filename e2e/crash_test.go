@@ -117,6 +117,15 @@ func TestPolicyThatFailsRefusesTheRequestAndNothingElse(t *testing.T) {
 				return a.Status == 200
 			})
 		}
+		if n, all := strings.Count(g.stderr(), "fatal error: out of memory, in main.crash.Request ("), strings.Count(g.stderr(), "fatal error: "); n != 1 || all != 1 {
+			t.Errorf("the fatal error stands in %d lines of the log, in %d with its place, want 1:\n%s", all, n, g.stderr())
+		}
+		if strings.Contains(g.stderr(), "goroutine ") {
+			t.Errorf("the goroutines of a module that died stand in the log:\n%s", g.stderr())
+		}
+		if died := "unreachable (leash.crash-policy)"; p.engine() == "envoy" && strings.Count(g.stderr(), died) != 1 {
+			t.Errorf("Envoy's line that the VM died does not end with %s:\n%s", died, g.stderr())
+		}
 	})
 }
 

@@ -105,7 +105,9 @@ func (r *Runner) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lines := &lineWriter{line: r.line}
+	words := &lastWords{tell: r.line}
+	defer words.flush()
+	lines := &lineWriter{line: words.line}
 	defer lines.flush()
 	options := []api.RunOption{
 		api.StateHome(home), api.RuntimeDir(home), api.RunID(runID),
@@ -152,7 +154,7 @@ func (r *Runner) arguments() ([]string, error) {
 	}
 	args := []string{
 		// Without hot restart there is no shared memory, for which two Envoys could contend.
-		"-c", file, "--disable-hot-restart", "--log-format", "%l\t%n\t%v",
+		"-c", file, "--disable-hot-restart", "--log-format", logFormat,
 		"-l", r.Config.Envoy.LogLevel, "--component-log-level", "wasm:info",
 		// When the listener changes, connections of the old one end with their current exchange, but a stream has all the
 		// time that an exchange may take: past the drain time Envoy cuts it.

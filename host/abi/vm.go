@@ -85,6 +85,7 @@ type VM struct {
 	after      []func() // to be done when the callback is over
 	failure    error    // why nothing runs any more
 	denied     map[string]bool
+	output     [2]output // stdout, stderr
 
 	limit time.Duration // of what runs, 0: none
 	began time.Time     // when it asked for the first time whether it may go on
@@ -120,6 +121,7 @@ func (p *Program) NewVM(ctx context.Context, w *Worker, config VMConfig) (*VM, e
 		contexts: map[uint32]scope{}, nextID: 1,
 	}
 	vm.ctx = &callContext{context.WithoutCancel(ctx), vm}
+	vm.output[0].level, vm.output[1].level = Info, Error
 	for name, value := range config.Env {
 		vm.env = append(vm.env, name+"="+value)
 	}
@@ -227,6 +229,10 @@ func (vm *VM) call(of scope, c callback, deadline time.Duration) (uint32, error)
 	savedCurrent, savedEffective, savedName := vm.current, vm.effective, vm.callback
 	vm.current, vm.effective, vm.callback = of, nil, c.name
 	err := vm.run(c, deadline)
+	if savedCurrent == nil {
+		vm.output[0].end(vm, err != nil)
+		vm.output[1].end(vm, err != nil)
+	}
 	vm.current, vm.effective, vm.callback = savedCurrent, savedEffective, savedName
 	if err != nil {
 		vm.after = nil

@@ -121,14 +121,9 @@ func zeroLongThen(i int, errno Status) func(*VM, args) Status {
 // maxIovs bounds a list of parts; more of them fit in no reasonable log line.
 const maxIovs = 1024
 
-// write logs the parts: stdout as info, stderr as error, without the newline at the end.
+// write adds the parts to stdout or stderr.
 func (vm *VM) write(fd, iovs, count uint32) (n uint32, errno Status) {
-	level := Info
-	switch fd {
-	case 1:
-	case 2:
-		level = Error
-	default:
+	if !stdio(fd) {
 		return 0, wasiBadf
 	}
 	if count > maxIovs {
@@ -150,13 +145,7 @@ func (vm *VM) write(fd, iovs, count uint32) (n uint32, errno Status) {
 		}
 	}
 	n = uint32(len(line)) //nolint:gosec // bounded above
-	if n == 0 {
-		return 0, 0
-	}
-	if line[n-1] == '\n' {
-		line = line[:n-1]
-	}
-	vm.log(level, string(line))
+	vm.output[fd-1].write(vm, line)
 	return n, 0
 }
 

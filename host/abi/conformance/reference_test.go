@@ -31,6 +31,7 @@ ABI versions: 0.1.0, 0.2.0, 0.2.1, as the module's export ` + "`proxy_abi_versio
 | calls within the module | until V8's stack is full | a limit, 20000 deep by default, and 400 MB of stack |
 | ` + "`proxy_continue_stream`" + ` of a response that has not begun | may end the process | nothing happens |
 | parts of one ` + "`fd_write`" + `, length of its line | any | 1024, 1 MiB: errno 28 |
+| writes to stdout and stderr that end no line | a line of the log each | joined until the line or the callback ends; of what Go's runtime writes over hundreds of lines as it dies, one line |
 | foreign functions | Envoy's and its extensions' | Envoy's but for those of CEL (` + "`expr_create`, `expr_evaluate`, `expr_delete`" + `), and the embedder's; the bytes that ` + "`compress`" + ` makes are others |
 | what the module makes the host keep | no limit | limits, beyond which calls answer an internal failure: 4 MiB of headers in a map, 256 MiB of a body, 256 MiB of shared data and 64 MiB of queues under a vm_id, 16 MiB of properties in an exchange, 10000 metrics and 4096 open calls of a VM |
 | the message of a gRPC status | ends with ` + "`via_upstream`" + ` | is the server's |
