@@ -212,7 +212,7 @@ func versioned(r remote.Reference, wasm []byte, otherwise string) error {
 func (a *admission) own(m *config.Module, path, name, kept string, wasm []byte) {
 	f, err := wasmfile.Parse(wasm)
 	if err != nil {
-		a.fail(path, "%v", err)
+		a.fail(path, "%s: %v: name the .wasm of a module, as leash module build makes it", name, err)
 		return
 	}
 	what, err := manifest.Of(name, wasm)

@@ -97,6 +97,14 @@ func TestOnlyWhatKeepsToItsManifestIsLoaded(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoWasmIsNamed(t *testing.T) {
+	err := admit(t, parse(t, "  - {module: greeter, file: admission.go}\n"))
+	const want = "pipeline[0]: admission.go: read .wasm: not a WebAssembly module: it does not begin as one: name the .wasm of a module, as leash module build makes it"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestATenantsConfigurationIsHeldAgainstTheSchemaToo(t *testing.T) {
 	c := parse(t, "  - {module: greeter, file: "+hello(t, strings.Replace(greeter, "greeting: {type: string}", "greeting: {type: string, minLength: 3}", 1))+"}\n")
 	if err := admit(t, c); err == nil || !strings.Contains(err.Error(), "tenants.acme.modules.greeter.greeting: minLength: got 2, want 3") {
