@@ -186,7 +186,11 @@ func portsAreFree(c *config.Config) error {
 	} {
 		l, err := net.Listen("tcp", a.address) //nolint:noctx // closed at once
 		if err != nil {
-			return c.Errorf(a.path, "%v: end what uses the address, or name another", err)
+			whose := ""
+			if !c.Given(a.path) {
+				whose = "it is the default: "
+			}
+			return c.Errorf(a.path, "%v: %send what uses the address, or name another", err, whose)
 		}
 		_ = l.Close()
 	}

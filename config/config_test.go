@@ -195,6 +195,25 @@ func TestLaterErrorsQuoteTheirLine(t *testing.T) {
 	}
 }
 
+func TestLaterErrorsAboutDefaultsHaveNoPlace(t *testing.T) {
+	c, err := config.Parse("leash.yaml", []byte(minimal+"envoy: {concurrency: 2}\n"), environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"listen":         "leash.yaml: listen: is in use",
+		"control.listen": "leash.yaml: control.listen: is in use",
+		"envoy.admin":    "leash.yaml:6:8: envoy.admin: is in use\n    envoy: {concurrency: 2}\n           ^",
+	} {
+		if got := c.Errorf(path, "is in use").Error(); got != want || c.Given(path) {
+			t.Errorf("got %s, given: %t, want %s", got, c.Given(path), want)
+		}
+	}
+	if !c.Given("envoy.concurrency") || !c.Given("pipeline[1]") {
+		t.Error("what stands in the file is not given")
+	}
+}
+
 func TestFilesThatCannotBeRead(t *testing.T) {
 	large := filepath.Join(t.TempDir(), "large.yaml")
 	if err := os.WriteFile(large, bytes.Repeat([]byte("# nothing\n"), 1<<20), 0o600); err != nil {

@@ -8,7 +8,8 @@ import (
 
 // Error is something wrong in a configuration.
 type Error struct {
-	File         string
+	File string
+	// Line and Column are 0 for what does not stand in the file.
 	Line, Column int
 	// Path is where it stands, such as pipeline[3].config.
 	Path string
@@ -18,10 +19,14 @@ type Error struct {
 	Source string
 }
 
-// Error writes file, line and column, what is wrong and what to do, and the line itself.
+// Error writes file, line and column if it has them, what is wrong and what to do, and the line itself.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	}
+	b.WriteString(": ")
 	if e.Path != "" {
 		b.WriteString(e.Path + ": ")
 	}

@@ -126,9 +126,16 @@ func (c *Config) Position(path string) (line, column int) {
 	}
 }
 
-// Errorf makes an Error about a part of the configuration, for those who find out later that it cannot work.
+// Given says whether a part stands in the file; what does not has its default.
+func (c *Config) Given(path string) bool { return c.positions[path].line > 0 }
+
+// Errorf makes an Error about a part of the configuration, for those who find out later that it cannot work. It has no place where
+// nothing of the part stands in the file.
 func (c *Config) Errorf(path, format string, args ...any) *Error {
 	e := &Error{File: c.file, Path: path, Reason: fmt.Sprintf(format, args...)}
+	if section, _, _ := strings.Cut(path, "."); path != "" && !c.Given(strings.SplitN(section, "[", 2)[0]) {
+		return e
+	}
 	e.Line, e.Column = c.Position(path)
 	if e.Line <= len(c.lines) && !revealing.MatchString(c.lines[e.Line-1]) {
 		e.Source = c.lines[e.Line-1]
