@@ -135,10 +135,10 @@ func TestARegistryForEverybodyIsForThisMachine(t *testing.T) {
 		config, listen, want string
 	}{
 		"all addresses":      {"{}", ":0", "everybody who reaches the registry may push"},
-		"an unknown field":   {"acces: {}", "127.0.0.1:0", "field acces not found"},
-		"a role":             {"access: {grants: [{role: owner, to: [a], namespaces: [b]}]}", "127.0.0.1:0", "there is no role"},
+		"an unknown field":   {"acces: {}", "127.0.0.1:0", "registry.yaml:1:1: acces: unknown field (did you mean access?)"},
+		"a role":             {"access: {grants: [{role: owner, to: [a], namespaces: [b]}]}", "127.0.0.1:0", "registry.yaml:1:19: access.grants[0]: there is no role \"owner\": there are"},
 		"half a pair":        {"tls: {cert: x}", "127.0.0.1:0", "belong together"},
-		"content":            {"namespaces: [{match: [a], content: images}]", "127.0.0.1:0", "modules or any"},
+		"content":            {"namespaces: [{match: [a], content: images}]", "127.0.0.1:0", "registry.yaml:1:14: namespaces[0]: "},
 		"a policy":           {"trust: none.yaml", "127.0.0.1:0", "no such file"},
 		"tokens":             {"access: {tokens: none.yaml}", "127.0.0.1:0", "no such file"},
 		"a second document":  {"{}\n---\n{}", "127.0.0.1:0", "second document"},

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -22,7 +23,8 @@ type position struct{ line, column int }
 type decoder struct {
 	file      string
 	lines     []string
-	env       func(string) (string, bool)
+	env       func(string) (string, bool) // nil: $ is a character like others
+	optional  bool                        // the file may be empty
 	positions map[string]position
 	errors    Errors
 	// literals are secrets that stand in the file by mistake.
@@ -45,7 +47,7 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 	documents := yaml.NewDecoder(strings.NewReader(string(data)))
 	var root, second yaml.Node
 	if err := documents.Decode(&root); err == io.EOF { //nolint:errorlint // yaml documents it bare
-		d.fail("", position{1, 1}, "leash.yaml needs at least providers, routes and a pipeline", "the file is empty")
+		d.failEmpty()
 		return nil
 	} else if err != nil {
 		d.failSyntax(err)
@@ -58,10 +60,16 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		d.failSyntax(err)
 	}
 	if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
-		d.fail("", position{1, 1}, "leash.yaml needs at least providers, routes and a pipeline", "the file is empty")
+		d.failEmpty()
 		return nil
 	}
 	return root.Content[0]
+}
+
+func (d *decoder) failEmpty() {
+	if !d.optional {
+		d.fail("", position{1, 1}, "leash.yaml needs at least providers, routes and a pipeline", "the file is empty")
+	}
 }
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
@@ -126,7 +134,7 @@ func (d *decoder) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
 	case d.depth == maxDepth && d.nodes <= maxNodes:
 		d.fail("", at, "", "is nested more than %d deep", maxDepth)
 	case n.Style&yaml.TaggedStyle != 0:
-		d.fail(path, at, "leave it away", "has the YAML tag %s, which leash.yaml does not use", n.Tag)
+		d.fail(path, at, "leave it away", "has the YAML tag %s, which is not used here", n.Tag)
 		return n, false
 	}
 	return n, d.nodes <= maxNodes && d.depth < maxDepth
@@ -151,7 +159,11 @@ func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
 		out.Set(reflect.New(out.Type().Elem()))
 		out = out.Elem()
 	}
-	if u, ok := out.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	text := out.Addr()
+	if out.Type() == durationType {
+		text = text.Convert(reflect.TypeFor[*Duration]())
+	}
+	if u, ok := text.Interface().(encoding.TextUnmarshaler); ok {
 		if s, ok := d.scalar(n, path, "a single value"); ok {
 			if err := u.UnmarshalText([]byte(s.text)); err != nil {
 				d.fail(path, place(n), "", "%v", err)
@@ -160,7 +172,7 @@ func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
 		return
 	}
 	switch out.Kind() {
-	case reflect.String, reflect.Bool, reflect.Int:
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64:
 		d.decodeScalar(n, out, path)
 	case reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
@@ -183,7 +195,7 @@ func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
 // decodeScalar reads a plain value of the type that the field has: 8080 is no string and "true" no truth value, as in
 // the JSON Schema. Only where a variable was put in does the text alone decide.
 func (d *decoder) decodeScalar(n *yaml.Node, out reflect.Value, path string) {
-	want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "a whole number"}[out.Kind()]
+	want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Int64: "a whole number"}[out.Kind()]
 	s, ok := d.scalar(n, path, want)
 	if !ok {
 		return
@@ -202,12 +214,12 @@ func (d *decoder) decodeScalar(n *yaml.Node, out reflect.Value, path string) {
 		}
 		out.SetBool(s.text == "true")
 	default:
-		number, err := strconv.Atoi(s.text)
+		number, err := strconv.ParseInt(s.text, 10, out.Type().Bits())
 		if err != nil || !s.variables && s.tag != "!!int" {
 			d.fail(path, place(n), "", "%q is not a whole number", s.text)
 			return
 		}
-		out.SetInt(int64(number))
+		out.SetInt(number)
 	}
 }
 
@@ -295,6 +307,9 @@ func (d *decoder) scalar(n *yaml.Node, path, want string) (scalar, bool) {
 		d.fail(path, place(n), "", "must be %s, not %s", want, kindOf(n))
 		return scalar{}, false
 	}
+	if d.env == nil {
+		return scalar{text: n.Value, tag: n.ShortTag()}, true
+	}
 	text, variables, err := expand(n.Value, d.env)
 	if err != nil {
 		d.fail(path, place(n), "", "%v", err)
@@ -332,6 +347,7 @@ func join(path, name string) string {
 }
 
 var (
-	rawType    = reflect.TypeFor[Raw]()
-	secretType = reflect.TypeFor[Secret]()
+	rawType      = reflect.TypeFor[Raw]()
+	secretType   = reflect.TypeFor[Secret]()
+	durationType = reflect.TypeFor[time.Duration]()
 )

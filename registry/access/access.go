@@ -73,6 +73,17 @@ type Grant struct {
 	Namespaces []string `yaml:"namespaces"`
 }
 
+// Check says what is wrong with a grant.
+func (g *Grant) Check() error {
+	switch {
+	case allowed[g.Role] == nil:
+		return fmt.Errorf("there is no role %q: there are reader, publisher, promoter, admin", g.Role)
+	case len(g.To) == 0 || len(g.Namespaces) == 0:
+		return errors.New("say to whom (to) and for what (namespaces): \"*\" is all")
+	}
+	return nil
+}
+
 // Options say who may do what.
 type Options struct {
 	// TokensFile holds the hashes of tokens (see [NewToken]). It is read again when it has changed. "": there are none.
@@ -139,12 +150,9 @@ func newRules(o Options, key []byte) (*rules, error) {
 		o.Now = time.Now
 	}
 	c := &rules{options: o, key: key}
-	for i, g := range o.Grants {
-		switch {
-		case allowed[g.Role] == nil:
-			return nil, fmt.Errorf("grants[%d]: there is no role %q: there are reader, publisher, promoter, admin", i, g.Role)
-		case len(g.To) == 0 || len(g.Namespaces) == 0:
-			return nil, fmt.Errorf("grants[%d]: say to whom (to) and for what (namespaces): \"*\" is all", i)
+	for i := range o.Grants {
+		if err := o.Grants[i].Check(); err != nil {
+			return nil, fmt.Errorf("grants[%d]: %w", i, err)
 		}
 	}
 	var err error

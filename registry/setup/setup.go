@@ -17,21 +17,18 @@
 package setup
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/blobs"
 	"github.com/leash-gateway/leash/registry/mirror"
@@ -90,42 +87,45 @@ func Load(file string) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	c := &Config{dir: filepath.Dir(file)}
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read configuration %s: %w", file, err)
+	where, err := config.Decode(file, text, c)
+	if err != nil {
+		return nil, err
 	}
-	if decoder.Decode(&yaml.Node{}) != io.EOF { //nolint:errorlint // yaml documents it bare
-		return nil, fmt.Errorf("read configuration %s: it holds a second document, which nobody would read", file)
-	}
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("read configuration %s: %w", file, err)
+	if err := c.check(where); err != nil {
+		return nil, err
 	}
 	read := *c
 	c.file, c.read = file, &read
 	return c, nil
 }
 
-func (c *Config) check() error {
+func (c *Config) check(where *config.Document) error {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		return errors.New("tls: cert and key belong together")
+		return where.Errorf("tls", "cert and key belong together")
 	}
 	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
-		return errors.New("tls: client_ca needs cert and key")
+		return where.Errorf("tls.client_ca", "needs cert and key")
+	}
+	if c.Access != nil {
+		for i := range c.Access.Grants {
+			if err := c.Access.Grants[i].Check(); err != nil {
+				return where.Errorf(fmt.Sprintf("access.grants[%d]", i), "%v", err)
+			}
+		}
 	}
 	for i := range c.Namespaces {
 		if err := c.Namespaces[i].Check(); err != nil {
-			return fmt.Errorf("namespaces[%d]: %w", i, err)
+			return where.Errorf(fmt.Sprintf("namespaces[%d]", i), "%v", err)
 		}
 	}
 	for i := range c.Mirror {
 		if err := c.Mirror[i].Check(); err != nil {
-			return fmt.Errorf("mirror[%d]: %w", i, err)
+			return where.Errorf(fmt.Sprintf("mirror[%d]", i), "%v", err)
 		}
 	}
 	if c.Upstream != nil {
 		if err := c.Upstream.check(); err != nil {
-			return fmt.Errorf("upstream: %w", err)
+			return where.Errorf("upstream", "%v", err)
 		}
 	}
 	return nil

@@ -1,0 +1,53 @@
+package config_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// other is a file of another kind.
+type other struct {
+	Listen string        `yaml:"listen"`
+	Every  time.Duration `yaml:"every"`
+	Bytes  int64         `yaml:"bytes"`
+	Inner  *struct {
+		Names []string `yaml:"names"`
+	} `yaml:"inner"`
+	unseen int
+}
+
+func TestOtherFilesAreReadAsStrictlyAsLeashYAML(t *testing.T) {
+	tests := map[string]struct{ text, want string }{
+		"all of it":        {"listen: ${A}\nevery: 1m30s\nbytes: 5000000000\ninner: {names: [a]}\n", ""},
+		"nothing":          {"", ""},
+		"only a comment":   {"# listen: here\n", ""},
+		"a misspelled one": {"lisen: x\n", "other.yaml:1:1: lisen: unknown field (did you mean listen?)\n    lisen: x\n    ^"},
+		"one not exported": {"unseen: 1\n", "other.yaml:1:1: unseen: unknown field (did you mean listen?)\n    unseen: 1\n    ^"},
+		"a number":         {"listen: 8080\n", "other.yaml:1:9: listen: must be a string, not a number (put it in quotes: \"8080\")\n    listen: 8080\n            ^"},
+		"no duration":      {"every: soon\n", "other.yaml:1:8: every: \"soon\" is not a duration: write it as 500ms, 90s or 1h30m\n    every: soon\n           ^"},
+		"too large":        {"bytes: 99999999999999999999\n", "other.yaml:1:8: bytes: \"99999999999999999999\" is not a whole number\n    bytes: 99999999999999999999\n           ^"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got other
+			_, err := config.Decode("other.yaml", []byte(tc.text), &got)
+			if (err == nil) != (tc.want == "") || err != nil && err.Error() != tc.want {
+				t.Errorf("got %v\nwant %s", err, tc.want)
+			}
+		})
+	}
+	got, want := other{unseen: 7}, other{Listen: "${A}", Every: 90 * time.Second, Bytes: 5e9, unseen: 7}
+	want.Inner = &struct {
+		Names []string `yaml:"names"`
+	}{[]string{"a"}}
+	where, err := config.Decode("other.yaml", []byte(tests["all of it"].text), &got)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if got, want := where.Errorf("inner.names[0]", "is %s", "wrong").Error(), "other.yaml:4:17: inner.names[0]: is wrong\n    inner: {names: [a]}\n                    ^"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
