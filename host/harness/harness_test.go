@@ -56,3 +56,21 @@ func TestAnAnswerThatIsHeldIsHeldAlsoWhereTheProviderFailed(t *testing.T) {
 		}
 	}
 }
+
+func TestAModuleThatDiesSaysSoInALine(t *testing.T) {
+	var do []asm.Step
+	for _, word := range []string{"fatal error: ", "out of memory", "\n", "\n", "goroutine ", "1", " [running]:\n", "main.a", "(", ")\n", "\t", "a.go", ":", "7", "\n"} {
+		do = append(do, asm.Store(1024, asm.Text(word)), asm.Drop("fd_write", asm.Word(2), asm.Word(1024), asm.Word(1), asm.Word(1032)))
+	}
+	file := filepath.Join(t.TempDir(), "dies.wasm")
+	if err := os.WriteFile(file, asm.Module{"proxy_on_request_headers": {Do: append(do, asm.Raw(0x00))}}.Build(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := harness.Load(t, file).Pipeline().Exchange(t.Context(), harness.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "fatal error: out of memory, in main.a (a.go:7)"; len(got.Logs) != 1 || got.Logs[0].Message != want {
+		t.Errorf("got %+v, want one line, %s", got.Logs, want)
+	}
+}
