@@ -48,8 +48,8 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 		x.reply(noProof)
 		return x.await()
 	}
-	if !p.begin() {
-		return x.unanswered(p)
+	if err := p.begin(); err != nil {
+		return x.unanswered(p, err)
 	}
 	defer p.end()
 	x.clock.bound(to.timeouts.total, to.timeouts.idle)
@@ -57,7 +57,7 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 	response, err := p.roundTrip(r)
 	began()
 	if err != nil {
-		return x.unanswered(p)
+		return x.unanswered(p, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
 	p.counts.answered(response.StatusCode)
@@ -90,12 +90,11 @@ func contentLength(h *abi.Headers) int64 {
 	return n
 }
 
-// unanswered is an exchange that no provider answers.
-func (x *exchange) unanswered(p *provider) bool {
+// unanswered is an exchange that no provider answers, and why.
+func (x *exchange) unanswered(p *provider, err error) bool {
 	switch cause := context.Cause(x.ctx); {
 	case cause == nil:
-		p.counts.answered(http.StatusServiceUnavailable)
-		x.reply(unavailable)
+		x.reply(p.failed(err))
 	case x.countTimeout(p):
 		x.reply(timedOut)
 	default:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,15 +198,15 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	if !p.prove(r, body) {
 		return a.reply(noProof)
 	}
-	if !p.begin() {
-		return a.unanswered()
+	if err := p.begin(); err != nil {
+		return a.unanswered(err)
 	}
 	defer p.end()
 	bounds := timeouts{idle: p.idle, total: p.total}.within(a.to.own)
 	a.clock.bound(bounds.total, bounds.idle)
 	response, err := p.roundTrip(r)
 	if err != nil {
-		return a.unanswered()
+		return a.unanswered(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
 	p.counts.answered(response.StatusCode)
@@ -275,12 +274,11 @@ func (a *attempt) reply(r reply) bool {
 	return a.ended()
 }
 
-// unanswered is an attempt to which the provider has said nothing.
-func (a *attempt) unanswered() bool {
+// unanswered is an attempt to which the provider has said nothing, and why.
+func (a *attempt) unanswered(err error) bool {
 	switch cause := context.Cause(a.ctx); {
 	case cause == nil:
-		a.provider.counts.answered(http.StatusServiceUnavailable)
-		return a.reply(unavailable)
+		return a.reply(a.provider.failed(err))
 	case a.late() && a.x.ctx.Err() == nil:
 		return a.reply(timedOut)
 	}

@@ -57,7 +57,7 @@ func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options
 	n.pipeline = len(n.plugins)
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		n.idle = max(n.idle, time.Duration(c.Providers[name].Timeouts.Idle))
-		p, err := newProvider(name, c, o, g.metrics)
+		p, err := newProvider(name, c, o, g.metrics, g.settings.Log)
 		if err != nil {
 			return nil, &Refused{Provider: name, Err: err}
 		}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/outage"
 )
 
 // metrics are what modules and the gateway itself count. Their page has the names that Envoy's has, so that whoever reads
@@ -41,6 +42,7 @@ type upstreamCounts struct {
 	connectFailures, timeouts, retries, refusedRetries atomic.Int64
 	byType                                             [6]atomic.Int64
 	absent                                             atomic.Bool // it does not answer its health check
+	outage                                             outage.Teller
 }
 
 func newMetrics() *metrics {

@@ -3,12 +3,16 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/host/outage"
 )
 
 // A provider is where exchanges end. It holds the key, which no module ever sees.
@@ -22,9 +26,10 @@ type provider struct {
 	idle      time.Duration
 	transport *http.Transport
 	counts    *upstreamCounts
-	propagate bool  // passes the trace context on
-	largest   int64 // bytes of an error
-	most      int64 // requests that may be under way; 0: any number
+	told      outage.Provider // to the operator, where it cannot be reached
+	propagate bool            // passes the trace context on
+	largest   int64           // bytes of an error
+	most      int64           // requests that may be under way; 0: any number
 	underWay  atomic.Int64
 	budget    config.Budget // of those that are sent once more
 	again     atomic.Int64  // of those under way: sent once more
@@ -35,10 +40,12 @@ const (
 	idleConnectionsTime = 90 * time.Second
 )
 
-func newProvider(name string, c *config.Config, o Options, m *metrics) (*provider, error) {
+func newProvider(name string, c *config.Config, o Options, m *metrics, log *slog.Logger) (*provider, error) {
 	configured := c.Providers[name]
 	base, kind := baseURL(name, c, o), configured.Description()
+	host, port := config.HostPort(base)
 	p := &provider{
+		told: outage.Provider{Name: name, Address: net.JoinHostPort(host, strconv.Itoa(int(port))), Log: log},
 		name: name, base: base, host: authority(base), counts: m.upstream(name), proof: newProof(configured, o, name), needed: kind.Headers,
 		total: time.Duration(configured.Timeouts.Total), idle: time.Duration(configured.Timeouts.Idle), most: int64(configured.Limits.Requests),
 		largest:   int64(c.Limits.ResponseBytes),
@@ -65,17 +72,16 @@ func newProvider(name string, c *config.Config, o Options, m *metrics) (*provide
 	return p, nil
 }
 
-// begin takes a request into account, until end. It is false where as many as may be are under way, or the provider does not answer its
-// health check.
-func (p *provider) begin() bool {
+// begin takes a request into account, until end. An error says that it may not be sent: errBusy or errAbsent.
+func (p *provider) begin() error {
 	if p.counts.absent.Load() {
-		return false
+		return errAbsent
 	}
 	if n := p.underWay.Add(1); p.most == 0 || n <= p.most {
-		return true
+		return nil
 	}
 	p.end()
-	return false
+	return errBusy
 }
 
 func (p *provider) end() { p.underWay.Add(-1) }
@@ -83,10 +89,14 @@ func (p *provider) end() { p.underWay.Add(-1) }
 // roundTrip sends a request. An error that comes back does not hold the credential that the request was sent with.
 func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
 	response, err := p.send(r)
-	if err == nil && p.proof != nil {
+	if err != nil {
+		return nil, err
+	}
+	p.counts.outage.Reached(p.told)
+	if p.proof != nil {
 		redact(response, p.proof.credential(r), p.largest)
 	}
-	return response, err
+	return response, nil
 }
 
 // send does so. Only what has certainly not reached the provider is sent again, once: a chat is not

@@ -58,6 +58,9 @@ var (
 	unavailable = newReply(http.StatusServiceUnavailable, "server_error", "api_error", "UNAVAILABLE", "provider_unavailable",
 		"the provider could not be reached, or broke off before it answered: try again later")
 
+	busy = newReply(http.StatusServiceUnavailable, "server_error", "api_error", "UNAVAILABLE", "provider_busy",
+		"as many requests are under way to the provider of this model as this gateway allows: try again later")
+
 	badRequest = newReply(http.StatusBadRequest, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT", "bad_request",
 		"the request breaks the HTTP protocol or was not sent to its end")
 

@@ -172,6 +172,6 @@ func (u *upload) broken(err error) {
 		answer = slowRequest
 	}
 	x.reply(answer)
-	x.up.fail(err) // behind the answer: what fails with it is answered as the provider's fault
+	x.up.fail(ofClient{err}) // behind the answer: what fails with it is answered as the provider's fault
 	x.attend()
 }
