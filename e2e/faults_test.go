@@ -148,6 +148,7 @@ func testProviderIsDown(t *testing.T, g *gateway) {
 	if a.Status != 503 || a.errorCode() != "provider_unavailable" {
 		t.Errorf("got %d %s, want 503 provider_unavailable", a.Status, a.Body)
 	}
+	eventually(t, "the log to tell why", func() bool { return g.told("openai", "it refuses connections") > 0 })
 	if r := g.exchange(a.Header.Get("X-Request-Id")); r["status"] != 503.0 || r["outcome"] != "error" {
 		t.Errorf("logged as %v", r)
 	}

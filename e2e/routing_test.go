@@ -50,6 +50,7 @@ routes:
     targets: [{provider: openai, model: gpt-4o-mini, without: [media]}, {provider: anthropic, model: claude-sonnet-4-5, without: [tools]}, {provider: google, model: gemini-2.5-flash}]
   - model: limited
     targets: [{provider: limited, model: gemini-2.5-flash}, {provider: anthropic, model: claude-sonnet-4-5}]
+  - {model: limited-alone, provider: limited, upstream_model: gemini-2.5-flash}
   - {model: narrow, provider: narrow, upstream_model: gemini-2.5-flash}
   - {model: secure, provider: secure, upstream_model: gpt-4o-mini}
   - model: checked
@@ -174,6 +175,12 @@ func testRoutesChooseAmongTheirTargets(t *testing.T, p ports) {
 		}
 		if got := ask(t, "limited"); got != "anthropic" {
 			t.Errorf("while one is under way: got %s", got)
+		}
+		for _, dialect := range []string{"chat", "gemini"} { // translated, and not
+			status, body := outcome(dialectNamed(dialect).request(g.with(t), "limited-alone", "say: hi", false))
+			if status != http.StatusServiceUnavailable || !strings.Contains(body, "as many requests are under way to the provider of this model as this gateway allows") {
+				t.Errorf("%s, while one is under way and nobody else can be asked: got %d %s", dialect, status, body)
+			}
 		}
 		_ = response.Body.Close()
 		p.Fleet["google"].ClearFaults()

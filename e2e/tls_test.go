@@ -34,15 +34,16 @@ func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 		until     time.Time
 		host      string
 		want      int
+		cause     string
 	}{
-		{"the right address", ours, []string{"127.0.0.1"}, now.Add(time.Hour), "127.0.0.1", 200},
-		{"the right name", ours, []string{"localhost"}, now.Add(time.Hour), "localhost", 200},
-		{"one name of several", ours, []string{"example.com", "localhost"}, now.Add(time.Hour), "localhost", 200},
-		{"another name", ours, []string{"example.com"}, now.Add(time.Hour), "localhost", 503},
-		{"a wildcard for another name", ours, []string{"*.localhost"}, now.Add(time.Hour), "localhost", 503},
-		{"an address for a name", ours, []string{"127.0.0.1"}, now.Add(time.Hour), "localhost", 503},
-		{"a certificate that ran out", ours, []string{"localhost"}, now.Add(-time.Minute), "localhost", 503},
-		{"an unknown authority", theirs, []string{"localhost"}, now.Add(time.Hour), "localhost", 503},
+		{"the right address", ours, []string{"127.0.0.1"}, now.Add(time.Hour), "127.0.0.1", 200, ""},
+		{"the right name", ours, []string{"localhost"}, now.Add(time.Hour), "localhost", 200, ""},
+		{"one name of several", ours, []string{"example.com", "localhost"}, now.Add(time.Hour), "localhost", 200, ""},
+		{"another name", ours, []string{"example.com"}, now.Add(time.Hour), "localhost", 503, "its certificate is for another name"},
+		{"a wildcard for another name", ours, []string{"*.localhost"}, now.Add(time.Hour), "localhost", 503, "its certificate is for another name"},
+		{"an address for a name", ours, []string{"127.0.0.1"}, now.Add(time.Hour), "localhost", 503, "its certificate is for another name"},
+		{"a certificate that ran out", ours, []string{"localhost"}, now.Add(-time.Minute), "localhost", 503, "its certificate has expired"},
+		{"an unknown authority", theirs, []string{"localhost"}, now.Add(time.Hour), "localhost", 503, "nobody who is trusted vouches for its certificate"},
 	}
 	// A provider for each case, behind one gateway; the model picks it.
 	providers, routes := "", ""
@@ -63,7 +64,20 @@ func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 		if a.Status != tc.want || tc.want != 200 && a.errorCode() != "provider_unavailable" {
 			t.Errorf("%s: got %d %s, want %d", tc.name, a.Status, a.Body, tc.want)
 		}
+		if tc.cause != "" {
+			eventually(t, "the log to tell why: "+tc.name, func() bool { return g.told(fmt.Sprintf("p%d", i), tc.cause) == 1 })
+		}
 	}
+}
+
+// told is how often the operator was told that a provider cannot be reached, and this as the cause.
+func (g *gateway) told(provider, cause string) (times int) {
+	for line := range strings.Lines(g.stderr()) {
+		if strings.Contains(line, `level=WARN msg="a provider cannot be reached" provider=`+provider+" address=") && strings.Contains(line, ` cause="`+cause) {
+			times++
+		}
+	}
+	return times
 }
 
 // An authority issues certificates.

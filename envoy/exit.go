@@ -63,6 +63,7 @@ func (t *translation) lastStep(name, provider string, routes []*route.Route) *hc
 		}},
 		DelayedCloseTimeout: durationpb.New(0), // the end of an answer, also where it breaks off, is the end of the connection
 		LocalReplyConfig:    t.carrierReplies(provider),
+		AccessLog:           unreachedLog(),
 	}
 }
 

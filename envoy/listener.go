@@ -79,6 +79,7 @@ func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager
 		AlwaysSetRequestIdInResponse:  true,
 		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{withoutLeashHeaders()},
 		LocalReplyConfig:              localReplies(),
+		AccessLog:                     unreachedLog(),
 	}
 	if t.o.Static {
 		m.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: r.Routes}

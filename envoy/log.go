@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -33,6 +34,10 @@ func (r *Runner) line(line string) {
 	}
 	if to := r.records(line); to != nil { // one of several that were written together
 		_, _ = io.WriteString(to, r.Server.hide(line)+"\n")
+		return
+	}
+	if rest, ok := strings.CutPrefix(line, unreachedLine); ok {
+		r.unreached(rest, time.Now())
 		return
 	}
 	level, rest, _ := strings.Cut(line, "\t")

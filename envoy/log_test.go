@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/host/outage"
 )
 
 // FuzzLog reads what an Envoy writes, in whatever pieces it comes: lines are whole, and no key stays in one.
@@ -73,6 +74,84 @@ func TestAWarningThatNobodyCanDoAnythingAboutIsNotShown(t *testing.T) {
 		r := &Runner{Server: &Server{}, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 		if r.line(line); !strings.Contains(log.String(), "level="+want+" ") {
 			t.Errorf("%q is logged as %s, want %s", line, log.String(), want)
+		}
+	}
+}
+
+// TestTheOperatorIsToldOnceWhyAProviderCannotBeReached has the details as Envoy writes them.
+func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
+	const (
+		reset   = "upstream_reset_before_response_started"
+		refused = reset + "{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+		tls     = reset + "{remote_connection_failure|TLS_error:|268435581:SSL_routines:OPENSSL_internal:"
+		invalid = tls + "CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_"
+		depth   = invalid + "X509_verify_cert:_certificate_verification_error_at_depth_0:_"
+	)
+	tests := map[string]struct{ cluster, details, want string }{
+		"a port that refuses":             {"provider.openai", refused, "address=api.openai.com:443 cause=\"" + outage.Refused},
+		"within the bound of a route":     {"provider.openai~1s", refused, "address=api.openai.com:443 cause=\"" + outage.Refused},
+		"an authority that is not known":  {"provider.openai", depth + "unable_to_get_local_issuer_certificate:TLS_error_end}", outage.Untrusted},
+		"another authority of that name":  {"provider.openai", depth + "certificate_signature_failure:TLS_error_end}", outage.Untrusted},
+		"a certificate by itself":         {"provider.openai", depth + "self-signed_certificate:TLS_error_end}", outage.Untrusted},
+		"a certificate that ran out":      {"provider.openai", depth + "certificate_has_expired:TLS_error_end}", outage.Expired},
+		"another name":                    {"provider.openai", invalid + "SAN_matcher,_certificate_SANs_are_[example.com]:TLS_error_end}", outage.OtherName + ": it is for [example.com]\""},
+		"a certificate that is otherwise": {"provider.openai", depth + "unsuitable_certificate_purpose:TLS_error_end}", "depth 0: unsuitable certificate purpose\""},
+		"a port without TLS":              {"provider.openai", tls + "WRONG_VERSION_NUMBER:TLS_error_end}", outage.NoTLS},
+		"a port that says nothing":        {"provider.openai", reset + "{connection_timeout}", outage.Late},
+		"a port that closes":              {"provider.openai", reset + "{connection_termination}", outage.Closed},
+		"a port that is no HTTP":          {"provider.openai", reset + "{protocol_error}", outage.Broken},
+		"a name that is not known":        {"provider.openai", "no_healthy_upstream", outage.UnknownName},
+		"something else":                  {"provider.openai", reset + "{something_else}", "something else"},
+		"a key":                           {"provider.openai", reset + "{sk-planted-0123456789}", hidden},
+		"a request that was given up":     {"provider.openai", "downstream_remote_disconnect", ""},
+		"an answer that breaks off":       {"provider.openai", "upstream_reset_after_response_started{connection_termination}", ""},
+		"a step within Envoy":             {"exit.openai", refused, ""},
+		"a provider that is not there":    {"provider.other", refused, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			r := &Runner{Server: &Server{keys: []string{"sk-planted-0123456789"}}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+			r.Server.places = map[string]place{"openai": {"api.openai.com:443", outage.UnknownName}}
+			for range 3 {
+				r.line(unreachedLine + tc.cluster + "\t" + tc.details)
+			}
+			if tc.want == "" {
+				if log.Len() > 0 {
+					t.Errorf("told %q", log.String())
+				}
+				return
+			}
+			got := log.String()
+			if strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="a provider cannot be reached" provider=openai address=`) || !strings.Contains(got, tc.want) {
+				t.Errorf("told %q, want one line with %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestWhyNothingCanBeSentToAProvider: Envoy itself does not tell the two causes apart.
+func TestWhyNothingCanBeSentToAProvider(t *testing.T) {
+	const text = `
+providers:
+  address: {kind: ollama}
+  name: {kind: openai-compatible, base_url: "https://models.example.com/v1"}
+  checked: {kind: openai-compatible, base_url: "http://models.example.com/v1", health_check: {path: /health}}
+allow_anonymous: true
+routes: [{model: m, provider: name}]
+pipeline: [{module: route}]
+`
+	c, err := config.Parse("leash.yaml", []byte(text), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]place{
+		"address": {"127.0.0.1:11434", outage.Unhealthy},
+		"name":    {"models.example.com:443", outage.UnknownName},
+		"checked": {"models.example.com:80", outage.NoAddress},
+	} {
+		if got := (&translation{c: c}).place(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
 }

@@ -30,7 +30,10 @@ var failures = []failure{
 	}, {
 		"server_error", "api_error", "UNAVAILABLE", "provider_unavailable",
 		"the provider could not be reached, or broke off before it answered: try again later",
-		[]string{"UH", "UF", "UO", "UC", "UR", "URX", "LR", "UPE", "NC", "DF"}, 0,
+		[]string{"UH", "UF", "UC", "UR", "URX", "LR", "UPE", "NC", "DF"}, 0,
+	}, { // behind the one above: an outage in which the bound of further attempts is reached has its flag too
+		"server_error", "api_error", "UNAVAILABLE", "provider_busy",
+		"as many requests are under way to the provider of this model as this gateway allows: try again later", []string{"UO"}, 0,
 	}, {
 		"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT", "bad_request",
 		"the request breaks the HTTP protocol or was not sent to its end", []string{"DPE", "IH"}, 0,

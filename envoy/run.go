@@ -17,6 +17,7 @@ import (
 	"github.com/tetratelabs/func-e/api"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/host/outage"
 )
 
 // A Runner runs Envoy on what a Server gives it, and starts it again when it dies or no longer answers.
@@ -39,6 +40,8 @@ type Runner struct {
 	Grace time.Duration
 	// Patience is how long Envoy may be without an answer on its admin interface before it is killed; 2 min by default.
 	Patience time.Duration
+
+	outages map[string]*outage.Teller // by provider; only where lines of the log are taken
 }
 
 // A restart that comes soon after the last one waits longer, up to maxBackoff.
@@ -156,6 +159,7 @@ func (r *Runner) arguments() ([]string, error) {
 		// Without hot restart there is no shared memory, for which two Envoys could contend.
 		"-c", file, "--disable-hot-restart", "--log-format", logFormat,
 		"-l", r.Config.Envoy.LogLevel, "--component-log-level", "wasm:info",
+		"--file-flush-interval-msec", "1000", // of the access log of unreached.go: ten seconds else
 		// When the listener changes, connections of the old one end with their current exchange, but a stream has all the
 		// time that an exchange may take: past the drain time Envoy cuts it.
 		"--drain-strategy", "immediate", "--drain-time-s", strconv.Itoa(int(drainTime(r.Config).Seconds())),

@@ -65,7 +65,8 @@ type Server struct {
 	changed  chan struct{} // closed and renewed whenever one of the above changes
 	current  *Resources    // what is, or was last, in force
 	snapshot *cache.Snapshot
-	keys     []string // secrets that Envoy has been given, the last ones first: of tokens there are many in time
+	places   map[string]place // where the providers are that Envoy has been given
+	keys     []string         // secrets that Envoy has been given, the last ones first: of tokens there are many in time
 }
 
 // maxKeys is how many secrets are looked for in Envoy's log.
@@ -265,11 +266,20 @@ func (s *Server) push(ctx context.Context, r *Resources) error {
 	s.versions, s.snapshot = versions, snapshot
 	clear(s.refused)
 	s.hideFromLog(r)
+	s.places = r.places
 	s.mu.Unlock()
 	if err := s.cache.SetSnapshot(ctx, nodeID, snapshot); err != nil {
 		return fmt.Errorf("apply configuration: %w", err)
 	}
 	return s.wait(ctx)
+}
+
+// place is that of a provider that Envoy has been given; false where there is none of that name.
+func (s *Server) place(provider string) (place, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, found := s.places[provider]
+	return p, found
 }
 
 // hideFromLog notes the secrets that Envoy is given, before those that it was given earlier.

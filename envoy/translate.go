@@ -60,6 +60,7 @@ type Resources struct {
 	Secrets []*tls.Secret
 
 	hidden []string                  // what Envoy's log must not hold, besides Secrets
+	places map[string]place          // of the providers, by name
 	others bool                      // a module that is not Leash's is among the extensions
 	apart  *route.RouteConfiguration // Routes as they are beside such a module
 	stage  *listener.Listener        // on which untried extensions are tried
@@ -68,7 +69,7 @@ type Resources struct {
 // Translate makes Envoy's resources of a configuration.
 func Translate(c *config.Config, o Options) (*Resources, error) {
 	t := &translation{c: c, o: o, apart: !o.Static || holdsOthers(c), steps: map[string][]*route.Route{}}
-	r := &Resources{others: holdsOthers(c), Untried: map[string]bool{}}
+	r := &Resources{others: holdsOthers(c), Untried: map[string]bool{}, places: map[string]place{}}
 	r.Routes = t.routes()
 	if r.apart = r.Routes; t.apart && !r.others {
 		t.apart = false
@@ -86,6 +87,7 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		if err := t.checkStatic(name); err != nil {
 			return nil, err
 		}
+		r.places[name] = t.place(name)
 		r.Clusters = append(r.Clusters, t.cluster(name, 0))
 		for _, bound := range c.ConnectBounds(name) {
 			r.Clusters = append(r.Clusters, t.cluster(name, bound))
