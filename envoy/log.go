@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,9 @@ func (r *Runner) records(begins string) io.Writer {
 
 // knownDeprecation is in Envoy's warning of a field that inspectors need and nobody who reads the log can do anything about (translate.go).
 const knownDeprecation = "'envoy.extensions.wasm.v3.PluginConfig.fail_open'"
+
+// ofAnEnd are in what Envoy warns of when it is told to end, and whenever it does.
+var ofAnEnd = []string{"caught SIGINT", "StreamAggregatedResources gRPC config stream to " + xdsCluster + " closed"}
 
 // line takes one line of Envoy's log: level, component and message, with tabs between.
 func (r *Runner) line(line string) {
@@ -58,7 +62,7 @@ func (r *Runner) line(line string) {
 		}
 	}
 	severity := slog.LevelInfo
-	if strings.Contains(message, knownDeprecation) {
+	if strings.Contains(message, knownDeprecation) || r.ending.Load() && slices.ContainsFunc(ofAnEnd, func(part string) bool { return strings.Contains(message, part) }) {
 		level = "debug"
 	}
 	switch level {

@@ -78,6 +78,23 @@ func TestAWarningThatNobodyCanDoAnythingAboutIsNotShown(t *testing.T) {
 	}
 }
 
+// TestThatEnvoyEndsIsNoWarningWhereItWasToldTo: at any other time it is one.
+func TestThatEnvoyEndsIsNoWarningWhereItWasToldTo(t *testing.T) {
+	for _, line := range []string{
+		"warning\tconfig\tStreamAggregatedResources gRPC config stream to leash.xds closed: 13, upstream_reset_after_response_started{connection_termination}",
+		"warning\tmain\tcaught SIGINT",
+	} {
+		for ending, want := range map[bool]string{false: "WARN", true: "DEBUG"} {
+			var log strings.Builder
+			r := &Runner{Server: &Server{}, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+			r.ending.Store(ending)
+			if r.line(line); !strings.Contains(log.String(), "level="+want+" ") {
+				t.Errorf("%q is logged as %s, want %s where it is to end: %t", line, log.String(), want, ending)
+			}
+		}
+	}
+}
+
 // TestTheOperatorIsToldOnceWhyAProviderCannotBeReached has the details as Envoy writes them.
 func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
 	const (

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	func_e "github.com/tetratelabs/func-e"
@@ -42,6 +43,7 @@ type Runner struct {
 	Patience time.Duration
 
 	outages map[string]*outage.Teller // by provider; only where lines of the log are taken
+	ending  atomic.Bool               // Envoy is to end
 }
 
 // A restart that comes soon after the last one waits longer, up to maxBackoff.
@@ -59,6 +61,7 @@ const (
 // Run runs Envoy until ctx ends, and returns when it has ended: first it takes no more connections, then the running
 // exchanges have Grace to end. One that cannot even be started the first time is an error. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
 func (r *Runner) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { r.ending.Store(true) })()
 	backoff := minBackoff
 	for first := true; ; first = false {
 		began := time.Now()
