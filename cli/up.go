@@ -118,7 +118,7 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 			return stop
 		},
 	}
-	g.group.Go(func() error { return g.serveControl(ctx) })
+	g.group.Go(func() error { return g.serveControl(ctx, loaded) })
 	g.group.Go(func() error { return g.engine.run(ctx) })
 	g.group.Go(func() error {
 		if err := g.start(ctx); err != nil {
@@ -351,13 +351,13 @@ func onlyReloadable(old, changed *config.Config) error {
 	return nil
 }
 
-// serveControl serves readiness and metrics.
-func (g *gateway) serveControl(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Control.Listen)
+// serveControl serves readiness and metrics at the address that leash has started with.
+func (g *gateway) serveControl(ctx context.Context, c *config.Config) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Control.Listen)
 	if err != nil {
 		return fmt.Errorf("start the control service: %w", err)
 	}
-	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: g.config.Envoy.Admin, Metrics: g.metrics, Log: g.log})
+	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: c.Envoy.Admin, Metrics: g.metrics, Log: g.log})
 	return serve(context.WithoutCancel(ctx), ctx.Done(), listener, handler)
 }
 

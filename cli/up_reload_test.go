@@ -18,6 +18,7 @@ import (
 	"github.com/leash-gateway/leash/control"
 	"github.com/leash-gateway/leash/control/tracing"
 	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/host/abi"
 )
 
 // TestABuiltModuleIsLoadedIntoTheRunningGateway changes the source under build --watch and up, on a real Envoy, and tells
@@ -55,7 +56,7 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
+	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
 	ended := make(chan error, 2)
 	built := make(chan time.Time, 4)
 	go func() {
@@ -108,7 +109,7 @@ func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	told := make(told, 16)
-	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: told, path: file, metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
+	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: told, path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
 	ended := make(chan error, 1)
 	go func() { ended <- g.run(ctx, engineEmbedded) }()
 	told.wait(t, "Leash is ready")
