@@ -11,15 +11,6 @@ type blockReader struct {
 	logprobs span
 }
 
-// keep adds a text.
-func (r *blockReader) keep(t Text) {
-	if len(r.texts) == maxTexts {
-		r.forbid(r.list, tooManyTexts)
-		return
-	}
-	r.texts = append(r.texts, t)
-}
-
 // leaf adds the string that is next; what is none is passed over like strings does.
 func (r *blockReader) leaf(kind Kind, part int) {
 	if r.peek() != '"' {
@@ -275,11 +266,11 @@ func (r *blockReader) source(part int) {
 			}
 		}
 	}
-	if has && !text {
-		r.encoded(data, media, true, part)
-	}
-	if has && text {
+	switch {
+	case has && text:
 		r.keep(Text{Kind: Content, Part: part, Value: r.text(data), at: data.outer()})
+	case has:
+		r.encoded(data, media, true, part)
 	}
 }
 

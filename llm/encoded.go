@@ -47,21 +47,15 @@ func (r *reader) encoded(q quoted, kind string, bare bool, part int) {
 		}
 		return
 	}
-	begin := decoded(in[:min(len(in), 64)])
-	if isTextual(kind) || isUnknown(kind) && looksLikeText(begin) {
+	if isTextual(kind) || isUnknown(kind) && looksLikeText(decoded(in[:min(len(in), 64)])) {
 		r.addEncoded(strings.ToValidUTF8(string(decoded(in)), string(utf8.RuneError)), before, q, part)
 	}
 }
 
 func (r *reader) addEncoded(value, before string, q quoted, part int) {
-	switch {
-	case value == "":
-		return
-	case len(r.texts) == maxTexts:
-		r.forbid(r.list, tooManyTexts)
-		return
+	if value != "" {
+		r.keep(Text{Kind: Content, Part: part, Value: value, place: inEncoded, before: before, at: q.outer()})
 	}
-	r.texts = append(r.texts, Text{Kind: Content, Part: part, Value: value, place: inEncoded, before: before, at: q.outer()})
 }
 
 // decoded is what base64 of either alphabet means, up to the first sign that it has ended. What is not of its alphabet is passed over, as many

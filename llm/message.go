@@ -8,10 +8,7 @@ import (
 )
 
 // maxTexts bounds the texts of one body, since a text takes more memory than the four bytes that it may be made of.
-const (
-	maxTexts     = 1 << 16
-	tooManyTexts = "more than 65536 texts"
-)
+const maxTexts = 1 << 16
 
 // A reader takes texts out of messages, those of a request and those of an answer, which have the same form.
 //
@@ -439,11 +436,18 @@ func (r *reader) add(in place, part int) {
 	switch {
 	case found == wrong && in.kind() != Reasoning: // which has no form that all agree on
 		r.refuse(r.in(in.path(part)), "must be a string")
-	case found == right && len(r.texts) == maxTexts:
-		r.forbid(r.list, tooManyTexts)
 	case found == right:
-		r.texts = append(r.texts, Text{Kind: in.kind(), Part: part, Value: r.text(q), place: in, at: q.outer()})
+		r.keep(Text{Kind: in.kind(), Part: part, Value: r.text(q), place: in, at: q.outer()})
 	}
+}
+
+// keep adds a text.
+func (r *reader) keep(t Text) {
+	if len(r.texts) == maxTexts {
+		r.forbid(r.list, "more than "+strconv.Itoa(maxTexts)+" texts")
+		return
+	}
+	r.texts = append(r.texts, t)
 }
 
 func (p place) kind() Kind {
