@@ -223,7 +223,7 @@ func (s *Set) findAll(e *expression, text string) [][]int {
 
 // isWordByte tells what a word boundary of expressions has on one of its sides.
 func isWordByte(c byte) bool {
-	return c == '_' || c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'z'
+	return c == '_' || isASCIIDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
 func (s *Set) verified(text string, m Match) bool {
