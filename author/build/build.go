@@ -244,7 +244,10 @@ func Annotate(wasm []byte, name string, text []byte) (*manifest.Manifest, []byte
 // ReplaceFile writes a file under its name only when it is whole. What is no file, such as a device or a pipe, is written to as it is.
 func ReplaceFile(file string, content []byte) error {
 	if there, err := os.Stat(file); err == nil && !there.Mode().IsRegular() {
-		return writeTo(file, content)
+		if err := os.WriteFile(file, content, 0); err != nil {
+			return fmt.Errorf("write module: %w", err)
+		}
+		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // what is built is for everybody to read
 		return fmt.Errorf("write module: %w", err)
@@ -259,18 +262,6 @@ func ReplaceFile(file string, content []byte) error {
 		return fmt.Errorf("write module: %w", err)
 	}
 	if err := os.Rename(temporary.Name(), file); err != nil {
-		return fmt.Errorf("write module: %w", err)
-	}
-	return nil
-}
-
-func writeTo(file string, content []byte) error {
-	f, err := os.OpenFile(file, os.O_WRONLY, 0) //nolint:gosec // the user names it
-	if err != nil {
-		return fmt.Errorf("write module: %w", err)
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write module: %w", err)
 	}
 	return nil
