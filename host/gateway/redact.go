@@ -16,13 +16,20 @@ func redact(r *http.Response, credential string, most int64) {
 	if len(credential) < config.MinSecret {
 		return
 	}
-	clean := strings.NewReplacer(credential, config.Redacted, strings.ReplaceAll(credential, "/", `\/`), config.Redacted) // as some write it in JSON
+	escaped := strings.ReplaceAll(credential, "/", `\/`) // as some write it in JSON
+	replacer := strings.NewReplacer(credential, config.Redacted, escaped, config.Redacted)
+	clean := func(text string) string {
+		if !strings.Contains(text, credential) && !strings.Contains(text, escaped) { // a replacer takes longer, above all the first time
+			return text
+		}
+		return replacer.Replace(text)
+	}
 	cleanHeaders(r.Header, clean)
 	r.Body = &ending{ReadCloser: r.Body, at: func() { cleanHeaders(r.Trailer, clean) }}
 	if r.StatusCode < http.StatusMultipleChoices || r.ContentLength == 0 {
 		return
 	}
-	body := &redacted{ReadCloser: r.Body, clean: clean.Replace, most: most}
+	body := &redacted{ReadCloser: r.Body, clean: clean, most: most}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		r.Header.Del("Content-Encoding")
 		r.Header.Set("Content-Type", "application/json")
@@ -32,10 +39,10 @@ func redact(r *http.Response, credential string, most int64) {
 	r.Body, r.ContentLength = body, -1
 }
 
-func cleanHeaders(h http.Header, clean *strings.Replacer) {
+func cleanHeaders(h http.Header, clean func(string) string) {
 	for _, values := range h {
 		for i := range values {
-			values[i] = clean.Replace(values[i])
+			values[i] = clean(values[i])
 		}
 	}
 }
