@@ -44,6 +44,7 @@ type Exchange struct {
 
 	flow                *Flow
 	started, firstToken moment
+	ended               moment
 
 	caller  Caller
 	known   bool // caller has been looked up
@@ -206,8 +207,13 @@ func (x *Exchange) Property(path ...string) (value []byte, ok bool) {
 	return x.flow.s.Property(path...)
 }
 
-// Now is the time.
-func (x *Exchange) Now() time.Time { return x.flow.p.now().time() }
+// Now is the time; in Finish that at which the exchange ended.
+func (x *Exchange) Now() time.Time {
+	if x.flow.done {
+		return x.ended.time()
+	}
+	return x.flow.p.now().time()
+}
 
 // Started is when the request's headers arrived.
 func (x *Exchange) Started() time.Time { return x.started.time() }
@@ -246,12 +252,7 @@ func (x *Exchange) Add(s *Series, n int64) {
 }
 
 // FlushLater asks for the module's Flush to be called (see [Flusher]).
-func (x *Exchange) FlushLater() {
-	if p := x.flow.p; !p.unflushed {
-		p.unflushed = true
-		p.host.FlushSoon()
-	}
-}
+func (x *Exchange) FlushLater() { x.flow.p.flushSoon() }
 
 // errTooLate says that an asynchronous call was made in a phase that cannot wait.
 var errTooLate = errors.New("calls and timers are possible in the request header, request and response phases only")

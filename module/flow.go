@@ -40,6 +40,7 @@ type Flow struct {
 	carried    carriage
 	usageKnown bool
 	textBytes  int64
+	heldBytes  int // of the bodies that the exchange keeps in memory
 }
 
 // stage is how far a request has come.
@@ -279,12 +280,12 @@ func (f *Flow) resume() {
 	}
 }
 
-// OnDone ends the exchange: every module that took part is told, in the pipeline's order.
+// OnDone ends the exchange. Every module that took part is told: in the pipeline's order, and those that may be told later after the others.
 func (f *Flow) OnDone() {
 	if f.done || f.request == atStart {
 		return
 	}
-	f.done = true
+	f.done, f.x.ended = true, f.p.now()
 	if f.x.refused == nil && !f.answered && f.request != atHeader {
 		f.last = len(f.p.slots) - 1
 	}
@@ -292,9 +293,24 @@ func (f *Flow) OnDone() {
 	f.x.Completed = f.responseEnd && !held || f.answered
 	f.settleUsage()
 	f.phase, f.pending = PhaseFinish, 0
+	f.finish(false)
+	if f.p.late {
+		f.s = gone{}
+		f.p.finishLater(f)
+	}
+}
+
+// gone is the host's exchange when it is over: all that may still be asked for is not there.
+type gone struct{ Stream }
+
+func (gone) Headers(Side) [][2]string          { return nil }
+func (gone) Property(...string) ([]byte, bool) { return nil, false }
+
+// finish tells the end to the modules that may be told later, or to the others.
+func (f *Flow) finish(late bool) {
 	for i := 0; i <= f.last; i++ {
 		in := f.p.slots[i].of(&f.x)
-		if in.needs&PhaseFinish == 0 {
+		if in.needs&PhaseFinish == 0 || in.late != late {
 			continue
 		}
 		if err := f.call(i, func() error { return in.handle(PhaseFinish, &f.x) }); err != nil {

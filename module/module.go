@@ -59,9 +59,18 @@ type EventHandler interface {
 }
 
 // A Finisher is called exactly once for each exchange that the module took part in, also after a refusal or a
-// disconnect, with the final status, usage and timings.
+// disconnect, with the final status, usage and timings. x.Now() is when the exchange ended.
 type Finisher interface {
 	Finish(x *Exchange)
+}
+
+// A LateFinisher does not mind when its Finish is called: after those of the others, at most a tenth of a second after the exchange, with those of
+// other exchanges, one behind the other. That takes a fraction of the time, since what they run through and look at is then at hand. All that is known
+// of the exchange still is. But for the host it is over: there are no properties of it any more, and no address of the client. What is
+// still to come is lost if the VM dies, as what a Flusher has put off.
+type LateFinisher interface {
+	Finisher
+	FinishesLate()
 }
 
 // A Flusher puts off what need not be done within an exchange: Flush is called at most a tenth of a second after an exchange
@@ -186,6 +195,7 @@ type instance struct {
 	flush          Flusher
 	carry          Carrier
 	needs          Phase
+	late           bool // its Finish may be
 }
 
 func newInstance(m any) (instance, error) {
@@ -221,6 +231,7 @@ func newInstance(m any) (instance, error) {
 	}
 	if h, ok := m.(Finisher); take(PhaseFinish, ok) {
 		in.finish = h
+		_, in.late = m.(LateFinisher)
 	}
 	if h, ok := m.(Carrier); take(PhaseCarry, ok) {
 		in.carry = h

@@ -52,6 +52,11 @@ type Pipeline struct {
 	families families
 	// unflushed says that a module has put something off.
 	unflushed bool
+	// late says that there are modules which may be told the end of an exchange later; ended are those of which they are still to be told, and
+	// heldBytes what these keep in memory.
+	late      bool
+	ended     []*Flow
+	heldBytes int
 }
 
 type slot struct {
@@ -93,9 +98,9 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 		if s.kind == Policy && !p.policy {
 			p.policy, p.first = true, i
 		}
-		p.needs |= s.base.needs
+		p.take(s.base)
 		for _, in := range s.tenants {
-			p.needs |= in.needs
+			p.take(in)
 		}
 		p.slots = append(p.slots, s)
 		p.carrier = s.base.carry
@@ -104,6 +109,13 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 		return nil, errors.New("modules: one that takes exchanges to a provider stands alone, and has no configuration for tenants")
 	}
 	return p, nil
+}
+
+// take has the pipeline ask of the host what a module needs.
+func (p *Pipeline) take(in *instance) {
+	p.needs |= in.needs
+	in.late = in.late && !p.handover // what filters hand on is the host's
+	p.late = p.late || in.late
 }
 
 // namesModules says whether a configuration is a pipeline's, and not that of a single module.
@@ -144,6 +156,7 @@ func (p *Pipeline) Flush() {
 	if !p.unflushed {
 		return
 	}
+	p.finishEnded()
 	p.unflushed = false
 	for i := range p.slots {
 		s := &p.slots[i]
@@ -151,6 +164,51 @@ func (p *Pipeline) Flush() {
 		for _, in := range s.tenants {
 			p.flush(s.name, in)
 		}
+	}
+}
+
+// Bounds of what waits for its Finish. It takes some microseconds for each, and the host waits meanwhile.
+const (
+	maxEnded     = 32
+	maxHeldBytes = 1 << 20
+)
+
+// finishLater has the modules that wait for it told the end of an exchange with the next Flush, or earlier if there are many.
+func (p *Pipeline) finishLater(f *Flow) {
+	if p.ended == nil {
+		p.ended = make([]*Flow, 0, maxEnded)
+	}
+	p.ended, p.heldBytes = append(p.ended, f), p.heldBytes+f.heldBytes
+	if len(p.ended) >= maxEnded || p.heldBytes >= maxHeldBytes {
+		p.finishEnded()
+		return
+	}
+	p.flushSoon()
+}
+
+func (p *Pipeline) finishEnded() {
+	ended := p.ended
+	p.ended, p.heldBytes = nil, 0
+	for _, f := range ended {
+		p.finish(f)
+	}
+}
+
+// finish contains what is not a module's own panic: the other exchanges are still to come.
+func (p *Pipeline) finish(f *Flow) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.host.Log(Error, "the end of an exchange could not be told: "+panicError(cause).Error())
+		}
+	}()
+	f.finish(true)
+}
+
+// flushSoon asks for a Flush.
+func (p *Pipeline) flushSoon() {
+	if !p.unflushed {
+		p.unflushed = true
+		p.host.FlushSoon()
 	}
 }
 

@@ -192,6 +192,7 @@ func (f *Flow) needsRequestBody() bool {
 // takeBody parses the request and sets the modules at the start of the phase that it is for.
 func (f *Flow) takeBody() {
 	f.body = f.s.Body(Requests)
+	f.heldBytes += len(f.body)
 	if f.x.Format == llm.None {
 		f.begin(PhaseBody)
 		return

@@ -122,6 +122,7 @@ func (f *Flow) OnResponseTrailers() Action {
 func (f *Flow) endResponse() Action {
 	f.begin(PhaseResponse)
 	body := f.s.Body(Responses)
+	f.heldBytes += len(body)
 	answer, err := llm.ParseResponse(f.x.Format, body)
 	if err != nil {
 		f.border(502, "unreadable_answer", "the provider's answer cannot be read: %s", err.Error())

@@ -111,6 +111,9 @@ func (t *Tracker) price(provider, model string) (llm.Price, bool) {
 	return t.prices.Find(provider, model)
 }
 
+// FinishesLate says that nothing waits for Finish.
+func (*Tracker) FinishesLate() {}
+
 // Finish counts the exchange.
 func (t *Tracker) Finish(x *module.Exchange) {
 	tenant, provider, route := x.Caller().Tenant, x.Fact(module.FactProvider), x.Fact(module.FactRoute)

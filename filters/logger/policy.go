@@ -188,6 +188,9 @@ func (l *Logger) collect(text string, texts []llm.Text) string {
 // clean redacts a text and cuts it to the bound.
 func (l *Logger) clean(text string) string { return l.redact.Redacted(text, l.MaxTextBytes) }
 
+// FinishesLate says that nothing waits for Finish.
+func (*Logger) FinishesLate() {}
+
 // Finish writes the line.
 func (l *Logger) Finish(x *module.Exchange) {
 	r := module.Local[notes](x)

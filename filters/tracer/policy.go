@@ -161,6 +161,9 @@ func (t *Tracer) Event(x *module.Exchange, event *module.Event) error {
 	return nil
 }
 
+// FinishesLate says that nothing waits for Finish.
+func (*Tracer) FinishesLate() {}
+
 // Finish writes the record.
 func (t *Tracer) Finish(x *module.Exchange) {
 	e := module.Local[exchange](x)

@@ -79,6 +79,10 @@ func (p *plugin) flush() {
 		s.Pending = 0
 	}
 	p.later.counts = p.later.counts[:0]
+	p.writeLines()
+}
+
+func (p *plugin) writeLines() {
 	if len(p.later.lines) > 0 {
 		log(levelInfo, text(p.later.lines))
 		p.later.lines = p.later.lines[:0]
@@ -132,7 +136,7 @@ func (p *plugin) Unix() (seconds, nanoseconds int64) { return now() / 1e9, now()
 func (p *plugin) Log(level module.Level, message string) {
 	if level == module.Info && strings.HasPrefix(message, "{") {
 		if p.later.line(message); len(p.later.lines) > maxLines {
-			p.flush()
+			p.writeLines()
 		}
 		return
 	}
