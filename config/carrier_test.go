@@ -16,9 +16,9 @@ func TestWhatCarriesSharesNothingWithModulesOfOnesOwn(t *testing.T) {
 		"last":                "[{module: auth}, {module: logger}, {module: mine, file: mine.wasm, kind: policy}]",
 		"last, route written": "[{module: auth}, {module: logger}, {module: mine, file: mine.wasm, kind: policy}, {module: route}]",
 	} {
-		for _, separate := range []string{"false", "true"} {
-			t.Run(name+", separate "+separate, func(t *testing.T) {
-				c, err := config.Parse("leash.yaml", []byte("modules: {separate: "+separate+"}\nproviders: {local: {kind: ollama}}\nroutes: [{model: m, provider: local}]\npipeline: "+pipeline), environment)
+		for _, layout := range []string{"together", "filters", "files"} {
+			t.Run(name+", "+layout, func(t *testing.T) {
+				c, err := config.Parse("leash.yaml", []byte("modules: {layout: "+layout+"}\nproviders: {local: {kind: ollama}}\nroutes: [{model: m, provider: local}]\npipeline: "+pipeline), environment)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -45,6 +45,7 @@ func (c *Config) check(d *decoder) {
 	}{
 		{[]string{"listen", "control", "envoy"}, c.checkAddresses},
 		{[]string{"envoy"}, c.checkEnvoy},
+		{[]string{"modules"}, c.checkModules},
 		{[]string{"limits"}, c.checkLimits},
 		{[]string{"tracing"}, c.checkTracing},
 		{[]string{"providers"}, c.checkProviders},
@@ -101,6 +102,12 @@ func (c *Config) checkEnvoy(fail failer) {
 }
 
 const maxWorkers = 1024
+
+func (c *Config) checkModules(fail failer) {
+	if layouts := []string{Together, Layered, Files}; !slices.Contains(layouts, c.Modules.Layout) {
+		fail("modules.layout", Suggestion(c.Modules.Layout, layouts), "%q is not a layout", c.Modules.Layout)
+	}
+}
 
 var logLevels = []string{"trace", "debug", "info", "warning", "error"}
 

@@ -67,8 +67,10 @@ type Limits struct {
 type Modules struct {
 	// Dir holds all.wasm and NAME.wasm; by default the folder build/modules beside the command's own.
 	Dir string `yaml:"dir" json:"dir,omitempty"`
-	// Separate loads each module from its own file, as an Envoy filter of its own, instead of all from one.
-	Separate bool `yaml:"separate" json:"separate,omitempty"`
+	// Layout is how Leash's own modules become Envoy filters. together: neighbours share one. filters: each has one of its own, so that other
+	// filters of Envoy's may be put between them. All come from one file, and run in one VM. files: each comes from a file of its own and has a VM of its own,
+	// which costs most.
+	Layout string `yaml:"layout" json:"layout,omitempty" jsonschema:"enum=together,enum=filters,enum=files"`
 	// Trust is the file of the trust policy, which says who must have signed the modules that are not Leash's own. Without
 	// it, signatures are not asked for.
 	Trust string `yaml:"trust" json:"trust,omitempty"`
@@ -310,6 +312,7 @@ func defaults() *Config {
 		Listen:  "127.0.0.1:8080",
 		Control: Control{Listen: "127.0.0.1:8081"},
 		Envoy:   Envoy{Admin: "127.0.0.1:9901", LogLevel: "warning"},
+		Modules: Modules{Layout: Together},
 		Limits:  Limits{RequestBytes: 10 << 20, ResponseBytes: 32 << 20},
 		Tracing: Tracing{Protocol: "grpc", Service: "leash", Percent: 100},
 	}

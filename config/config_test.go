@@ -99,7 +99,7 @@ func TestValuesAreRead(t *testing.T) {
 		"a secret's file too":                 {local.APIKey.File, filepath.Join(dir, "secrets", "key")},
 		"the modules' folder too":             {c.Modules.Dir, filepath.Join(dir, "modules")},
 		"the path of the file":                {c.Path(), "testdata/valid/quickstart.yaml"},
-		"what the file says nothing of":       {c.Modules.Separate, false},
+		"what the file says nothing of":       {c.Modules.Layout, config.Together},
 		"a key's tenant has an optional user": {c.Tenants["demo"].Keys[0].User, "ann"},
 	} {
 		if tc.got != tc.want {

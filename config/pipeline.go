@@ -60,6 +60,7 @@ type plugin struct {
 	MaxResponseBytes int64    `json:"max_response_bytes"`
 	Passthrough      []string `json:"passthrough,omitempty"`
 	Handover         bool     `json:"handover,omitempty"`
+	Shared           bool     `json:"shared,omitempty"`
 	Wire             bool     `json:"wire,omitempty"`
 }
 
@@ -73,21 +74,36 @@ type step struct {
 	path   string
 }
 
+// The values of Modules.Layout.
+const (
+	Together = "together"
+	Layered  = "filters"
+	Files    = "files"
+)
+
 // AllFile is the .wasm that holds every one of Leash's modules.
 const AllFile = "all.wasm"
 
 var inspectors = []string{"costtracker", "logger", tracerModule}
 
-// Filters are the Envoy filters of the pipeline, from first to last. Neighbours of Leash's own share one, unless
-// Modules.Separate is set.
+// Filters are the Envoy filters of the pipeline, from first to last, laid out as Modules.Layout says.
 func (c *Config) Filters() []Filter {
 	groups := c.groups()
+	s := spread{several: len(groups) > 1}
+	s.vms = s.several && (c.Modules.Layout == Files || slices.ContainsFunc(groups, others))
+	s.shared = c.Modules.Layout != Files && len(slices.DeleteFunc(slices.Clone(groups), others)) > 1
 	filters := make([]Filter, len(groups))
 	for i, group := range groups {
-		filters[i] = c.filter(group, len(groups) > 1)
+		filters[i] = c.filter(group, s)
 	}
 	return filters
 }
+
+// spread is how far the pipeline is spread: over several filters, over several VMs, and over several filters of Leash's one VM.
+type spread struct{ several, vms, shared bool }
+
+// others says that a group is a module of somebody else's.
+func others(group []step) bool { return group[0].module.Own() }
 
 // filterName is the name of a group's filter. Connections that are open when the pipeline changes keep the filters that they began with, but these get what is configured anew
 // under their names. So a name never comes to stand for other modules while some of them move to another filter: the old ones would go on without auth, or
@@ -95,7 +111,7 @@ func (c *Config) Filters() []Filter {
 // None is a module's: these have no ~.
 func (c *Config) filterName(group []step, several bool) string {
 	switch {
-	case group[0].module.Own() || c.Modules.Separate:
+	case group[0].module.Own() || c.Modules.Layout != Together:
 		return "leash." + group[0].Name
 	case !several:
 		return "leash.pipeline~"
@@ -112,7 +128,7 @@ func (c *Config) filterName(group []step, several bool) string {
 func (c *Config) groups() (groups [][]step) {
 	for _, s := range c.steps() {
 		last := len(groups) - 1
-		if !s.module.Own() && !c.Modules.Separate && last >= 0 && !groups[last][0].module.Own() {
+		if !s.module.Own() && c.Modules.Layout == Together && last >= 0 && !groups[last][0].module.Own() {
 			groups[last] = append(groups[last], s)
 			continue
 		}
@@ -121,30 +137,25 @@ func (c *Config) groups() (groups [][]step) {
 	return groups
 }
 
-// holdsRoute says that Leash's module route is in a group, which those that carry share a VM with.
-func holdsRoute(group []step) bool {
-	return slices.ContainsFunc(group, func(s step) bool { return s.Name == "route" && !s.module.Own() })
-}
-
-func (c *Config) filter(group []step, handover bool) Filter {
-	f := Filter{Name: c.filterName(group, handover), VM: "leash." + group[0].Name, File: group[0].Name + ".wasm", Kit: true}
-	switch own := group[0].module; {
+func (c *Config) filter(group []step, s spread) Filter {
+	first := group[0]
+	f := Filter{Name: c.filterName(group, s.several), VM: "leash." + first.Name, Kit: true}
+	for _, one := range group {
+		f.Policy = f.Policy || !one.module.Own() && !slices.Contains(inspectors, one.Name)
+		f.Modules = append(f.Modules, one.path)
+	}
+	switch own := first.module; {
 	case own.Own():
-		a := c.admitted[own.Module]
-		f.Own, f.File, f.Policy, f.Kit = true, cmp.Or(a.File, own.File), cmp.Or(own.Kind, a.Kind) != "inspector", a.Kit
-	case !c.Modules.Separate:
-		f.File = AllFile
-	}
-	for _, s := range group {
-		f.Policy = f.Policy || !s.module.Own() && !slices.Contains(inspectors, s.Name)
-		f.Modules = append(f.Modules, s.path)
-	}
-	f.Allow = c.allowed(group)
-	if !c.Modules.Separate && holdsRoute(group) {
-		f.Allow = c.allowed(append(slices.Clone(group), step{Name: carrierModule}))
+		a := c.admitted[first.Name]
+		f.File, f.Allow, f.Kit = cmp.Or(a.File, own.File), a.Allow, a.Kit
+		f.Own, f.Policy = true, cmp.Or(own.Kind, a.Kind) != "inspector"
+	case c.Modules.Layout == Files:
+		f.File, f.Allow = first.Name+".wasm", c.allowed(first.Name)
+	default:
+		c.share(&f)
 	}
 	p := plugin{
-		Modules: group, Handover: handover,
+		Modules: group, Handover: s.vms, Shared: s.shared && !f.Own,
 		MaxRequestBytes: int64(c.Limits.RequestBytes), MaxResponseBytes: int64(c.Limits.ResponseBytes),
 	}
 	for _, r := range c.Routes {
@@ -160,6 +171,22 @@ func (c *Config) filter(group []step, handover bool) Filter {
 	return f
 }
 
+// share has a filter run in the VM of all of Leash's modules: an engine has their code once in its caches, and in its memory. What ends a VM ends it for the policies in it,
+// route at least.
+func (c *Config) share(f *Filter) {
+	f.VM, f.File, f.Policy = "leash", AllFile, true
+	all := []string{"route", carrierModule}
+	if c.Tracing.On() {
+		all = append(all, tracerModule)
+	}
+	for _, m := range c.Pipeline {
+		if !m.Own() {
+			all = append(all, m.Module)
+		}
+	}
+	f.Allow = c.allowed(all...)
+}
+
 // carrierModule is the module that takes exchanges to a provider.
 const carrierModule = "provider"
 
@@ -172,9 +199,8 @@ func (c *Config) Carrier(provider, base string, wire bool) Filter {
 		Name: "leash." + carrierModule + "." + provider, VM: "leash.route", File: carrierModule + ".wasm", Policy: true, Kit: true,
 		Allow: c.admitted[carrierModule].Allow, Modules: []string{"providers." + provider},
 	}
-	if groups := c.groups(); !c.Modules.Separate {
-		router := c.filter(groups[slices.IndexFunc(groups, holdsRoute)], true) // steps ends with it
-		f.VM, f.File, f.Allow = router.VM, router.File, router.Allow
+	if c.Modules.Layout != Files {
+		c.share(&f)
 	}
 	p := c.Providers[provider]
 	own, _ := json.Marshal(struct {
@@ -211,9 +237,9 @@ func breakerOf(p *Provider) breaker { return breaker(p.Breaker) }
 const carrierSlack = 1 << 20
 
 // allowed is what any of the modules of a .wasm may use, nothing if one of them may everything.
-func (c *Config) allowed(group []step) (all []string) {
-	for _, s := range group {
-		one := c.admitted[s.Name].Allow
+func (c *Config) allowed(modules ...string) (all []string) {
+	for _, module := range modules {
+		one := c.admitted[module].Allow
 		if len(one) == 0 {
 			return nil
 		}

@@ -26,7 +26,7 @@ const clouds = `
 listen: 127.0.0.1:{{.Listen}}
 control: {listen: 127.0.0.1:{{.Control}}}
 envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
-modules: {separate: {{.Separate}}}
+modules: {layout: {{or .Layout "together"}}}
 providers:
   bedrock:
     kind: bedrock

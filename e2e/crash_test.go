@@ -17,6 +17,7 @@ var (
 	modulesDir   = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "leash-e2e-") })
 	buildCrash   = building("crash")
 	buildCurious = building("curious")
+	buildMortal  = building("mortal")
 )
 
 // building compiles one of them.
@@ -155,6 +156,54 @@ func TestInspectorThatFailsLetsTheRequestPass(t *testing.T) {
 			began := time.Now()
 			return g.chat("say: wait").Status == 200 && time.Since(began) >= 300*time.Millisecond
 		})
+	})
+}
+
+// Modules of a filter each share a VM, which dies for all of them: none passes without the others, and all are there again.
+func TestFiltersThatShareAVMAreLoadedAgainTogether(t *testing.T) {
+	t.Parallel()
+	file, err := buildMortal()
+	if err != nil {
+		t.Fatalf("build the module mortal: %v\n%s", err, file)
+	}
+	dir := t.TempDir()
+	if err := os.Link(file, filepath.Join(dir, "all.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	onEngines(t, func(t *testing.T, p ports) {
+		_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		p.Layout = "filters, dir: " + dir
+		g := start(t, head+`
+pipeline:
+  - module: costtracker
+  - module: auth
+  - {module: ratelimit, config: {limits: [{by: key, requests: 100000, window: 1m}]}}
+  - {module: contentfilter, config: {rules: [{name: words, keywords: [bluebird], action: block}]}}
+  - module: logger
+`, p.of(url))
+		for range 2 {
+			if a := g.chat("say: hello"); content(t, a) != "hello" {
+				t.Errorf("got %d %s, want the answer", a.Status, a.Body)
+			}
+			if a := g.chat("say: stack"); a.Status < 500 {
+				t.Errorf("got %d %.200s, want an error of the server", a.Status, a.Body)
+			}
+			eventually(t, "the VM to be loaded again", func() bool {
+				a := g.chat("say: a bluebird")
+				if a.Status != 400 && a.Status < 500 {
+					t.Fatalf("while the VM is dead: got %d %s", a.Status, a.Body)
+				}
+				return a.Status == 400
+			})
+			stranger := g.request(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"say: hello"}]}`)
+			stranger.Header.Set("Authorization", "Bearer sk-nobody")
+			if a := do(t, stranger); a.Status != 401 {
+				t.Errorf("with a key of nobody: got %d %s, want 401", a.Status, a.Body)
+			}
+		}
+		if got := received(t, url); strings.Contains(got, "bluebird") || strings.Contains(got, "say: stack") {
+			t.Error("what was refused has reached the provider")
+		}
 	})
 }
 

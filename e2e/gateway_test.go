@@ -60,7 +60,7 @@ type ports struct {
 	Listen, Control, Admin int
 	Provider               string // URL of the provider, with /v1
 	Fleet                  fleet  // of several providers
-	Separate               bool   // a module each instead of the one file
+	Layout                 string // of the modules; together by default
 	Engine                 string // what carries the traffic; "" is Envoy
 	Timed                  bool   // the test is of a promised time, which is of the command as users have it
 }
@@ -90,7 +90,7 @@ const head = `
 listen: 127.0.0.1:{{.Listen}}
 control: {listen: 127.0.0.1:{{.Control}}}
 envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
-modules: {separate: {{.Separate}}}
+modules: {layout: {{or .Layout "together"}}}
 providers:
   openai: {base_url: "{{.Provider}}", api_key: {env: LEASH_TEST_KEY}}
 tenants:
@@ -466,20 +466,20 @@ func onAllHosts(t *testing.T, test func(t *testing.T, p ports)) {
 	t.Run(moduleHost, func(t *testing.T) { test(t, ports{Engine: moduleHost}) })
 }
 
-// bothWays runs a test with all modules in one file and with a file each.
-func bothWays(t *testing.T, test func(t *testing.T, p ports)) {
+// inAllLayouts runs a test with all modules in one filter, with a filter each, and with a file each.
+func inAllLayouts(t *testing.T, test func(t *testing.T, p ports)) {
 	t.Helper()
-	for name, separate := range map[string]bool{"fused": false, "separate": true} {
-		t.Run(name, func(t *testing.T) { test(t, ports{Separate: separate}) })
+	for _, layout := range []string{"together", "filters", "files"} {
+		t.Run(layout, func(t *testing.T) { test(t, ports{Layout: layout}) })
 	}
 }
 
-// everyWay runs a test on each engine, both ways.
+// everyWay runs a test on each engine, in all layouts.
 func everyWay(t *testing.T, test func(t *testing.T, p ports)) {
 	t.Helper()
 	onEngines(t, func(t *testing.T, on ports) {
 		t.Helper()
-		bothWays(t, func(t *testing.T, p ports) {
+		inAllLayouts(t, func(t *testing.T, p ports) {
 			t.Helper()
 			p.Engine = on.Engine
 			test(t, p)

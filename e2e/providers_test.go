@@ -21,7 +21,7 @@ const three = `
 listen: 127.0.0.1:{{.Listen}}
 control: {listen: 127.0.0.1:{{.Control}}}
 envoy: {admin: 127.0.0.1:{{.Admin}}, concurrency: 2}
-modules: {separate: {{.Separate}}}
+modules: {layout: {{or .Layout "together"}}}
 providers:
   openai: {kind: openai, base_url: "{{.Fleet.openai.Server}}/v1", api_key: {env: LEASH_TEST_KEY_OPENAI}}
   anthropic: {kind: anthropic, base_url: "{{.Fleet.anthropic.Server}}", api_key: {env: LEASH_TEST_KEY_ANTHROPIC}}
@@ -71,7 +71,7 @@ func TestAnyClientAndAnyProvider(t *testing.T) {
 		p.Fleet = startFleet(t, "openai", "anthropic", "google")
 		g := start(t, three, p)
 		t.Run("any client reaches any provider", func(t *testing.T) { testAnyClientReachesAnyProvider(t, g.with(t)) })
-		if p.Separate {
+		if p.Layout != "together" {
 			return // the rest is the business of one module
 		}
 		t.Run("models are renamed", func(t *testing.T) { testModelsAreRenamedForAnyProvider(t, g.with(t)) })

@@ -215,7 +215,7 @@ func isReady(url string) bool {
 // embedded gateway, which reads leash.yaml itself.
 func TestRenderedBootstrapRuns(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, p ports) {
+	inAllLayouts(t, func(t *testing.T, p ports) {
 		_, p.Provider = startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 		g := prepare(t, policies, p)
 		g.envoy(render(t, g))
@@ -247,7 +247,7 @@ func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 		ports  ports
 	}{
 		"policies":               {policies, ports{Provider: "https://api.example.com/v1"}},
-		"a file for each":        {policies, ports{Provider: "https://api.example.com/v1", Separate: true}},
+		"a file for each":        {policies, ports{Provider: "https://api.example.com/v1", Layout: "files"}},
 		"failover":               {alone(), ports{Fleet: known}},
 		"streams that go on":     {resuming(), ports{Fleet: known}},
 		"two attempts at once":   {hurried, ports{Provider: "https://api.example.com/v1", Fleet: known}},

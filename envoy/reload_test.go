@@ -16,7 +16,7 @@ import (
 )
 
 // separate is minimal with a filter for each module.
-var separate = strings.Replace(minimal, "pipeline:", "modules: {separate: true}\npipeline:", 1)
+var separate = strings.Replace(minimal, "pipeline:", "modules: {layout: files}\npipeline:", 1)
 
 func TestFiltersComeGoAndChangeAtOnce(t *testing.T) {
 	one := provider(t, "one")

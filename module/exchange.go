@@ -46,42 +46,40 @@ type Exchange struct {
 	started, firstToken moment
 	ended               moment
 
-	caller  Caller
-	known   bool // caller has been looked up
+	common  *common // with the other filters of the VM
+	own     common  // of which it is the first one's
+	known   bool    // the host has been asked for the caller
 	refused *Refusal
-	by      string // the module that refused
-	facts   []fact
 	locals  []any
 	slot    int
 
-	// What facts and locals are made of when they are few.
-	fewFacts  [4]fact
-	fewLocals [8]any
+	fewLocals [8]any // what locals is made of when they are few
 }
 
 type fact struct{ name, value string }
 
 // Property names under which filters of one exchange hand facts to each other.
 const (
-	callerProperty  = "leash.caller"
-	refusedProperty = "leash.refused"
-	usageProperty   = "leash.usage"
-	factProperty    = "leash.fact."
+	callerProperty   = "leash.caller"
+	refusedProperty  = "leash.refused"
+	usageProperty    = "leash.usage"
+	factProperty     = "leash.fact."
+	exchangeProperty = "leash.exchange" // of filters that share a VM
 )
 
 // Caller says who sends the exchange: the zero Caller before auth has run or if no auth is in the pipeline.
 func (x *Exchange) Caller() Caller {
 	if !x.known && x.flow.p.handover {
 		if raw, ok := x.flow.s.Property(callerProperty); ok {
-			x.caller, x.known = parseCaller(raw), true
+			x.common.caller, x.known = parseCaller(raw), true
 		}
 	}
-	return x.caller
+	return x.common.caller
 }
 
 // SetCaller settles who sends the exchange, for all modules that come later and in no way that a client could forge.
 func (x *Exchange) SetCaller(c Caller) {
-	x.caller, x.known = c, true
+	x.common.caller, x.known = c, true
 	if x.flow.p.handover {
 		x.flow.s.SetProperty(callerProperty, appendCaller(nil, c))
 	}
@@ -89,17 +87,16 @@ func (x *Exchange) SetCaller(c Caller) {
 
 // Fact returns what another module of this exchange has noted under name (SetFact), or "".
 func (x *Exchange) Fact(name string) string {
-	if x.flow.p.handover { // another filter may have noted it anew
+	known := x.common.fact(name)
+	if x.flow.p.handover && (known == nil || !x.flow.p.Shared) { // another filter may have noted it anew, but none notes what Leash's modules do
 		if raw, ok := x.flow.s.Property(factProperty + name); ok {
 			return string(raw)
 		}
 	}
-	for i := range x.facts {
-		if x.facts[i].name == name {
-			return x.facts[i].value
-		}
+	if known == nil {
+		return ""
 	}
-	return ""
+	return known.value
 }
 
 // SetFact notes something about the exchange for the modules that come later, such as the cost or the provider.
@@ -107,22 +104,31 @@ func (x *Exchange) SetFact(name, value string) {
 	if x.flow.p.handover {
 		x.flow.s.SetProperty(factProperty+name, []byte(value))
 	}
-	for i := range x.facts {
-		if x.facts[i].name == name {
-			x.facts[i].value = value
-			return
+	c := x.common
+	if f := c.fact(name); f != nil {
+		f.value = value
+		return
+	}
+	if c.facts == nil {
+		c.facts = c.fewFacts[:0]
+	}
+	c.facts = append(c.facts, fact{name, value})
+}
+
+// fact finds one; nil if there is none.
+func (c *common) fact(name string) *fact {
+	for i := range c.facts {
+		if c.facts[i].name == name {
+			return &c.facts[i]
 		}
 	}
-	if x.facts == nil {
-		x.facts = x.fewFacts[:0]
-	}
-	x.facts = append(x.facts, fact{name, value})
+	return nil
 }
 
 // Refusal tells, in Finish, which module refused the exchange and with what code; "" and "" when none did.
 func (x *Exchange) Refusal() (by, code string) {
-	if x.refused != nil {
-		return x.by, x.refused.Code
+	if x.common.by != "" {
+		return x.common.by, x.common.code
 	}
 	if x.flow.p.handover {
 		if raw, ok := x.flow.s.Property(refusedProperty); ok {

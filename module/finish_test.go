@@ -49,8 +49,8 @@ func (s *travelling) Body(side module.Side) []byte {
 func (*travelling) RemoveHeader(module.Side, string)      {}
 func (s *travelling) Property(...string) ([]byte, bool)   { return []byte("known"), !s.over }
 func (*travelling) SetHeader(module.Side, string, string) {}
-func (*travelling) SetProperty(name string, value []byte) {}
-func (*travelling) SetBody(side module.Side, body []byte) {}
+func (*travelling) SetProperty(string, []byte)            {}
+func (*travelling) SetBody(module.Side, []byte)           {}
 func (*travelling) Reply(int, [][2]string, []byte)        {}
 
 // travel takes an exchange to its end, without a flush.
@@ -141,7 +141,7 @@ func TestFewExchangesAndFewBytesWaitForTheirFinish(t *testing.T) {
 
 func TestALateFinishThatFailsLeavesTheOthersTheirs(t *testing.T) {
 	ended := 0
-	name := late(module.Inspector, script{finish: func(x *module.Exchange) {
+	name := late(module.Inspector, script{finish: func(*module.Exchange) {
 		if ended++; ended == 2 {
 			panic("of the second")
 		}

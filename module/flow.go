@@ -68,7 +68,7 @@ const (
 // Start begins an exchange on s.
 func (p *Pipeline) Start(s Stream) *Flow {
 	f := &Flow{p: p, s: s, last: -1}
-	f.x.flow = f
+	f.x.flow, f.x.common = f, &f.x.own
 	return f
 }
 
@@ -195,7 +195,8 @@ func (f *Flow) fail(slot int, err error) bool {
 
 // refuse ends the exchange with an error to the client.
 func (f *Flow) refuse(by string, r *Refusal) {
-	f.x.refused, f.x.by = r, by
+	f.x.refused = r
+	f.x.common.by, f.x.common.code = by, r.Code
 	f.last = max(f.last, f.p.first-1) // inspectors ahead of the first policy see what it refuses
 	if f.p.handover {
 		f.s.SetProperty(refusedProperty, []byte(by+"\x00"+r.Code))
@@ -285,7 +286,7 @@ func (f *Flow) OnDone() {
 	if f.done || f.request == atStart {
 		return
 	}
-	f.done, f.x.ended = true, f.p.now()
+	f.done, f.x.ended = true, f.p.once(&f.x.common.ended)
 	if f.x.refused == nil && !f.answered && f.request != atHeader {
 		f.last = len(f.p.slots) - 1
 	}
@@ -293,10 +294,13 @@ func (f *Flow) OnDone() {
 	f.x.Completed = f.responseEnd && !held || f.answered
 	f.settleUsage()
 	f.phase, f.pending = PhaseFinish, 0
-	f.finish(false)
+	if f.finish(false); f.p.Shared {
+		f.leave()
+	}
 	if f.p.late {
 		f.s = gone{}
-		f.p.finishLater(f)
+		f.p.vm.finishLater(f)
+		f.p.flushSoon()
 	}
 }
 
@@ -305,6 +309,16 @@ type gone struct{ Stream }
 
 func (gone) Headers(Side) [][2]string          { return nil }
 func (gone) Property(...string) ([]byte, bool) { return nil, false }
+
+// finishLate tells the end to the modules that wait for it. It contains what is not a module's own panic: other exchanges are still to come.
+func (f *Flow) finishLate() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			f.p.host.Log(Error, "the end of an exchange could not be told: "+panicError(cause).Error())
+		}
+	}()
+	f.finish(true)
+}
 
 // finish tells the end to the modules that may be told later, or to the others.
 func (f *Flow) finish(late bool) {

@@ -43,17 +43,22 @@ func parseUsage(raw string) (h handed) {
 
 // handUsage hands the usage on. A host that does not take it keeps nobody from being told the end.
 func (f *Flow) handUsage() {
+	c := f.x.common
+	if c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.StreamFailed}), true; !f.p.handover {
+		return
+	}
 	defer func() {
 		if cause := recover(); cause != nil {
 			f.p.host.Log(Error, "the usage could not be handed on: "+panicError(cause).Error())
 		}
 	}()
-	f.s.SetProperty(usageProperty, appendUsage(nil, handed{f.x.Usage, f.x.UsageEstimated, f.x.StreamFailed}))
+	f.s.SetProperty(usageProperty, appendUsage(nil, c.usage))
 }
 
+// handedUsage is what another filter has handed on, the one of the VM that did so last, else one of elsewhere.
 func (f *Flow) handedUsage() (handed, bool) {
-	if !f.p.handover {
-		return handed{}, false
+	if c := f.x.common; c.used || !f.p.handover {
+		return c.usage, c.used
 	}
 	raw, ok := f.s.Property(usageProperty)
 	if !ok {

@@ -2,16 +2,18 @@ package module_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
 
-// both runs a test with the modules in one file and with each as a filter of its own.
-func both(t *testing.T, test func(t *testing.T, build func(...string) *moduletest.Host)) {
+// inAllForms runs a test with the modules in one filter, and with each as a filter of its own.
+func inAllForms(t *testing.T, test func(t *testing.T, build func(...string) *moduletest.Host)) {
 	t.Helper()
-	forms := map[string]func(testing.TB, string) *moduletest.Host{"in one file": moduletest.New, "a file each": moduletest.NewSeparate}
+	forms := map[string]func(testing.TB, string) *moduletest.Host{"one filter": moduletest.New, "a filter each": moduletest.NewLayered, "a file each": moduletest.NewSeparate}
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(names ...string) *moduletest.Host { return form(t, pipelineOf(names)) })
@@ -20,7 +22,7 @@ func both(t *testing.T, test func(t *testing.T, build func(...string) *moduletes
 }
 
 func TestModulesHandFactsToEachOther(t *testing.T) {
-	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+	inAllForms(t, func(t *testing.T, build func(...string) *moduletest.Host) {
 		t.Helper()
 		var seen []string
 		see := func(x *module.Exchange) {
@@ -43,7 +45,7 @@ func TestModulesHandFactsToEachOther(t *testing.T) {
 }
 
 func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
-	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+	inAllForms(t, func(t *testing.T, build func(...string) *moduletest.Host) {
 		t.Helper()
 		var usage, refusal, status, failed string
 		reads := script{usage: true, finish: func(*module.Exchange) {}}
@@ -77,7 +79,7 @@ func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 }
 
 func TestEachModuleHasItsOwnStateOfEachExchange(t *testing.T) {
-	both(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+	inAllForms(t, func(t *testing.T, build func(...string) *moduletest.Host) {
 		t.Helper()
 		counts := script{
 			request:  func(x *module.Exchange) error { *module.Local[int](x)++; return nil },
@@ -93,4 +95,34 @@ func TestEachModuleHasItsOwnStateOfEachExchange(t *testing.T) {
 			wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
 		}
 	})
+}
+
+func TestFiltersOfOneVMShareWhatTheyHaveRead(t *testing.T) {
+	var requests []*llm.Request
+	var answers []*llm.Response
+	reads := script{
+		request:  func(x *module.Exchange) error { requests = append(requests, x.Request); return nil },
+		response: func(x *module.Exchange) error { answers = append(answers, x.Response); return nil },
+	}
+	changes := script{
+		request:  func(x *module.Exchange) error { x.Request.SetText(0, "another"); return nil },
+		response: func(x *module.Exchange) error { x.Response.SetText(0, "another"); return nil },
+	}
+	h := moduletest.NewLayered(t, pipelineOf([]string{policy(reads), inspector(reads), policy(changes), policy(reads), policy(reads)}))
+	got := h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	wantPassed(t, got)
+	if !strings.Contains(got.SentBody, "another") || !strings.Contains(got.Body, "another") {
+		t.Errorf("sent %s, answered %s, want both changed", got.SentBody, got.Body)
+	}
+	if requests[0] != requests[1] || requests[2] != requests[3] || answers[0] != answers[1] || answers[2] != answers[3] {
+		t.Errorf("they read anew what the one before them has read: %p and %p", requests, answers)
+	}
+	if requests[1] == requests[2] || requests[2].Texts[0].Value != "another" || answers[1] == answers[2] || answers[2].Texts[0].Value != "another" {
+		t.Errorf("what another one has changed was not read anew: %p and %p", requests, answers)
+	}
+	before := requests[0]
+	h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	if requests[4] == before {
+		t.Error("an exchange was given what another has read")
+	}
 }

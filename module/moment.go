@@ -12,4 +12,12 @@ func (p *Pipeline) now() (m moment) {
 	return m
 }
 
+// once is the time at which it was asked for first.
+func (p *Pipeline) once(m *moment) moment {
+	if *m == (moment{}) {
+		*m = p.now()
+	}
+	return *m
+}
+
 func (m moment) time() time.Time { return time.Unix(m.seconds, m.nanoseconds).UTC() }

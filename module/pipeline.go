@@ -19,6 +19,8 @@ type settings struct {
 	Passthrough []string `json:"passthrough"`
 	// Handover is set where one pipeline is spread over several filters: they hand facts on as host properties.
 	Handover bool `json:"handover"`
+	// Shared is set where one pipeline is spread over several filters of one VM.
+	Shared bool `json:"shared"`
 	// NoHeaderPause is for hosts that cannot hold headers back while the body arrives (an Envoy filter without
 	// allow_on_headers_stop_iteration): headers then leave before the body has been looked at, so modules can refuse
 	// but not change headers, and a refused answer keeps its status.
@@ -43,6 +45,7 @@ func (s *settings) SetDefaults() {
 type Pipeline struct {
 	settings
 	host     Host
+	vm       *VM
 	slots    []slot
 	needs    Phase
 	policy   bool // a policy is among the modules: what cannot be read is refused
@@ -52,11 +55,8 @@ type Pipeline struct {
 	families families
 	// unflushed says that a module has put something off.
 	unflushed bool
-	// late says that there are modules which may be told the end of an exchange later; ended are those of which they are still to be told, and
-	// heldBytes what these keep in memory.
-	late      bool
-	ended     []*Flow
-	heldBytes int
+	// late says that there are modules which may be told the end of an exchange later.
+	late bool
 }
 
 type slot struct {
@@ -77,7 +77,7 @@ func (s *slot) of(x *Exchange) *instance {
 }
 
 // NewPipeline builds the modules that config names. A .wasm that holds a single module may also be given that module's
-// own configuration alone. An error names the module and the path of the value that is wrong.
+// own configuration alone. An error names the module and the path of the value that is wrong. Whoever only wants to know that needs no host.
 func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 	p := &Pipeline{host: host, first: -1}
 	if names := Names(); len(names) == 1 && !namesModules(config) {
@@ -107,6 +107,9 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 	}
 	if p.needs&PhaseCarry != 0 && (len(p.slots) > 1 || len(p.slots[0].tenants) > 0) {
 		return nil, errors.New("modules: one that takes exchanges to a provider stands alone, and has no configuration for tenants")
+	}
+	if host != nil {
+		p.vm = host.VM()
 	}
 	return p, nil
 }
@@ -156,7 +159,7 @@ func (p *Pipeline) Flush() {
 	if !p.unflushed {
 		return
 	}
-	p.finishEnded()
+	p.vm.finishEnded()
 	p.unflushed = false
 	for i := range p.slots {
 		s := &p.slots[i]
@@ -165,43 +168,6 @@ func (p *Pipeline) Flush() {
 			p.flush(s.name, in)
 		}
 	}
-}
-
-// Bounds of what waits for its Finish. It takes some microseconds for each, and the host waits meanwhile.
-const (
-	maxEnded     = 32
-	maxHeldBytes = 1 << 20
-)
-
-// finishLater has the modules that wait for it told the end of an exchange with the next Flush, or earlier if there are many.
-func (p *Pipeline) finishLater(f *Flow) {
-	if p.ended == nil {
-		p.ended = make([]*Flow, 0, maxEnded)
-	}
-	p.ended, p.heldBytes = append(p.ended, f), p.heldBytes+f.heldBytes
-	if len(p.ended) >= maxEnded || p.heldBytes >= maxHeldBytes {
-		p.finishEnded()
-		return
-	}
-	p.flushSoon()
-}
-
-func (p *Pipeline) finishEnded() {
-	ended := p.ended
-	p.ended, p.heldBytes = nil, 0
-	for _, f := range ended {
-		p.finish(f)
-	}
-}
-
-// finish contains what is not a module's own panic: the other exchanges are still to come.
-func (p *Pipeline) finish(f *Flow) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			p.host.Log(Error, "the end of an exchange could not be told: "+panicError(cause).Error())
-		}
-	}()
-	f.finish(true)
 }
 
 // flushSoon asks for a Flush.

@@ -13,7 +13,10 @@ import (
 func (f *Flow) OnRequestHeaders(end bool) Action {
 	defer f.flushHeaders(Requests)
 	x := &f.x
-	x.started = f.p.now()
+	if f.p.Shared {
+		f.join()
+	}
+	x.started = f.p.once(&x.common.started)
 	x.ID = f.header(Requests, "x-request-id")
 	x.Method = f.header(Requests, ":method")
 	path := f.header(Requests, ":path")
@@ -201,7 +204,7 @@ func (f *Flow) takeBody() {
 	if f.x.Format.ListsModels() {
 		return
 	}
-	request, err := llm.ParseRequestAt(f.x.Format, f.target, f.body)
+	request, err := f.parseRequest()
 	if err != nil {
 		code := "invalid_request"
 		if _, isSyntax := errors.AsType[*llm.SyntaxError](err); isSyntax {

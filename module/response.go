@@ -123,7 +123,7 @@ func (f *Flow) endResponse() Action {
 	f.begin(PhaseResponse)
 	body := f.s.Body(Responses)
 	f.heldBytes += len(body)
-	answer, err := llm.ParseResponse(f.x.Format, body)
+	answer, err := f.parseResponse(body)
 	if err != nil {
 		f.border(502, "unreadable_answer", "the provider's answer cannot be read: %s", err.Error())
 		return Continue
@@ -205,7 +205,5 @@ func (f *Flow) settleUsage() {
 		}
 		x.Usage.Output = max(x.Usage.Output, llm.EstimateTokens(f.textBytes))
 	}
-	if f.p.handover {
-		f.handUsage()
-	}
+	f.handUsage()
 }

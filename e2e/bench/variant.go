@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ const (
 	// plainName is what the others are compared with.
 	plainName   = "plain Envoy"
 	oneFileName = "Envoy, six modules, one file"
+	filtersName = "Envoy, six modules, a filter each"
+	filesName   = "Envoy, six modules, a file each"
 	// translatedName is added to the names of those whose provider has another API than the client.
 	translatedName = ", chats translated to messages"
 )
@@ -39,7 +42,7 @@ const (
 // A pipeline is what is measured of Leash.
 type pipeline struct {
 	modules    []string // none: the module route alone, without keys
-	separate   bool     // a file each
+	layout     string   // of the modules; together by default
 	translated bool     // the provider is spoken to as Anthropic's
 }
 
@@ -48,7 +51,8 @@ func variants(onlyLeash bool) []variant {
 		{name: "direct connection"},
 		{name: plainName, start: plainEnvoy},
 		{name: "Envoy, one module (route)", start: leash(pipeline{})},
-		{name: "Envoy, six modules, a file each", start: leash(pipeline{modules: modules, separate: true})},
+		{name: filesName, start: leash(pipeline{modules: modules, layout: "files"})},
+		{name: filtersName, start: leash(pipeline{modules: modules, layout: "filters"})},
 		{name: oneFileName, start: leash(pipeline{modules: modules})},
 		{name: oneFileName + translatedName, start: leash(pipeline{modules: modules, translated: true}), translated: true},
 		{name: reverseProxyName, start: startReverseProxy},
@@ -233,10 +237,10 @@ func (p pipeline) config(provider string) string {
 	if p.translated {
 		kind, model, provider = "anthropic", ", upstream_model: claude-sonnet-4-5", strings.TrimSuffix(provider, "/v1")
 	}
-	config := fmt.Sprintf(`modules: {separate: %t}
+	config := fmt.Sprintf(`modules: {layout: %s}
 providers: {mock: {kind: %s, base_url: %q}}
 routes: [{model: "gpt-*", provider: mock%s}]
-`, p.separate, kind, provider, model)
+`, cmp.Or(p.layout, "together"), kind, provider, model)
 	if p.modules == nil {
 		return config + "allow_anonymous: true\npipeline: [{module: route}]\n"
 	}

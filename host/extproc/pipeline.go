@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -96,12 +97,12 @@ func (h *Host) newPipeline(ctx context.Context, spec Spec) (*pipeline, error) {
 	return p, nil
 }
 
-// newSlot starts a VM for each filter.
+// newSlot starts the VMs of the filters.
 func (p *pipeline) newSlot(ctx context.Context) (s *slot, err error) {
 	s = &slot{worker: &abi.Worker{}}
 	s.worker.Do(func() {
 		for i, f := range p.spec.Filters {
-			if err = s.add(ctx, p, p.programs[i], f); err != nil {
+			if err = s.add(ctx, p, i); err != nil {
 				err = fmt.Errorf("filter %s: %w", f.Name, err)
 				s.close(ctx)
 				return
@@ -112,26 +113,45 @@ func (p *pipeline) newSlot(ctx context.Context) (s *slot, err error) {
 	return s, err
 }
 
-func (s *slot) add(ctx context.Context, p *pipeline, program *program, f Filter) error {
-	h := p.host
-	vm, err := program.NewVM(ctx, s.worker, abi.VMConfig{
-		ID:    p.spec.Name + "/" + f.Name, // so that limits outlive a pipeline of the same name
+// add makes the plugin of a filter, in the VM of one before it if they share one.
+func (s *slot) add(ctx context.Context, p *pipeline, i int) error {
+	f, vm := p.spec.Filters[i], s.shared(p, i)
+	if vm == nil {
+		var err error
+		if vm, err = p.newVM(ctx, s.worker, i); err != nil {
+			return err
+		}
+		s.vms = append(s.vms, vm)
+	}
+	plugin, err := vm.NewPlugin(abi.PluginConfig{Name: f.Name, RootID: f.RootID, Configuration: f.Configuration, AllowOnHeadersStopIteration: p.programs[i].Kit()})
+	if err != nil {
+		return err
+	}
+	s.plugins = append(s.plugins, plugin)
+	return nil
+}
+
+// shared is the VM that a filter shares with one before it.
+func (s *slot) shared(p *pipeline, i int) *abi.VM {
+	f := p.spec.Filters[i]
+	for at, plugin := range s.plugins {
+		if other := p.spec.Filters[at]; f.VM != "" && other.VM == f.VM && p.programs[at] == p.programs[i] && slices.Equal(other.Allow, f.Allow) {
+			return plugin.VM()
+		}
+	}
+	return nil
+}
+
+func (p *pipeline) newVM(ctx context.Context, w *abi.Worker, i int) (*abi.VM, error) {
+	h, f := p.host, p.spec.Filters[i]
+	return p.programs[i].NewVM(ctx, w, abi.VMConfig{
+		ID:    p.spec.Name + "/" + cmp.Or(f.VM, f.Name), // so that limits outlive a pipeline of the same name
 		Allow: f.Allow,
 		Host: abi.Host{
 			Logger: &moduleLog{log: h.options.Log, records: h.options.Records, pipeline: p.spec.Name},
 			Shared: h.shared, Metrics: h.metrics.modules, HTTP: h.options.HTTP,
 		},
 	})
-	if err != nil {
-		return err
-	}
-	s.vms = append(s.vms, vm)
-	plugin, err := vm.NewPlugin(abi.PluginConfig{Name: f.Name, RootID: f.RootID, Configuration: f.Configuration, AllowOnHeadersStopIteration: program.Kit()})
-	if err != nil {
-		return err
-	}
-	s.plugins = append(s.plugins, plugin)
-	return nil
 }
 
 // measure notes the memory of a slot's VMs. It runs on the slot's worker.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -25,6 +26,8 @@ type Spec struct {
 type Filter struct {
 	// Name tells it apart in logs.
 	Name string
+	// VM is what filters that share one have in common, besides the .wasm and Allow: limits outlive a pipeline under this name. By default it is the filter's.
+	VM string
 	// Wasm is the module itself.
 	Wasm []byte
 	// Configuration is what the module gets; RootID tells modules that hold several plugins which one is meant.
@@ -88,8 +91,8 @@ func FromConfig(c *config.Config, dir string, selection Selection) (Spec, error)
 		if err != nil {
 			return spec, fmt.Errorf("read module %s: %w", f.Name, err)
 		}
-		// The names of VMs stay when modules move from one filter to another, and limits with them.
-		spec.Filters = append(spec.Filters, Filter{Name: f.VM, Wasm: wasm, Configuration: f.Config, Allow: f.Allow, Policy: f.Policy})
+		name, _, _ := strings.Cut(f.Name, "~")
+		spec.Filters = append(spec.Filters, Filter{Name: name, VM: f.VM, Wasm: wasm, Configuration: f.Config, Allow: f.Allow, Policy: f.Policy})
 	}
 	if len(spec.Filters) == 0 {
 		return spec, fmt.Errorf("select %s: the pipeline of %s has none", selection, c.Path())
@@ -103,6 +106,6 @@ func Select(c *config.Config, selection Selection) []config.Filter {
 		return c.Filters()
 	}
 	apart := *c
-	apart.Modules.Separate = true // a file that holds policies too is a policy as a whole
+	apart.Modules.Layout = config.Files // a file that holds policies too is a policy as a whole
 	return slices.DeleteFunc(apart.Filters(), func(f config.Filter) bool { return f.Policy })
 }

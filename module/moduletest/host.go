@@ -43,6 +43,7 @@ type Host struct {
 	noHeaderPause bool
 	versions      map[string]uint32
 	unflushed     bool
+	vm            module.VM
 }
 
 var _ module.Host = (*Host)(nil)
@@ -60,6 +61,18 @@ func New(t testing.TB, config string) *Host {
 // own: they hand facts to each other through the host. A module should do the same in both.
 func NewSeparate(t testing.TB, config string) *Host {
 	t.Helper()
+	return separate(t, config, "handover")
+}
+
+// NewLayered builds the same modules as NewSeparate, but as filters that share a VM.
+func NewLayered(t testing.TB, config string) *Host {
+	t.Helper()
+	return separate(t, config, "shared")
+}
+
+// separate builds modules as filters that hand facts on in the way that a setting says.
+func separate(t testing.TB, config, way string) *Host {
+	t.Helper()
 	var all map[string]json.RawMessage
 	var modules struct{ Modules []json.RawMessage }
 	for _, target := range []any{&all, &modules} {
@@ -68,7 +81,7 @@ func NewSeparate(t testing.TB, config string) *Host {
 		}
 	}
 	h := newHost(t)
-	all["handover"] = json.RawMessage("true")
+	all[way] = json.RawMessage("true")
 	for _, one := range modules.Modules {
 		all["modules"] = json.RawMessage("[" + string(one) + "]")
 		own, err := json.Marshal(all)
@@ -137,6 +150,9 @@ func (h *Host) flush() {
 		p.Flush()
 	}
 }
+
+// VM is what the filters have in common.
+func (h *Host) VM() *module.VM { return &h.vm }
 
 // Shared is the host's shared data.
 func (h *Host) Shared() module.SharedData { return sharedData{h} }

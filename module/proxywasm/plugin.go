@@ -14,6 +14,9 @@ import (
 // garbage is the VM's, which may hold several plugins.
 var garbage collector
 
+// vm is what the plugins of the VM have in common.
+var vm module.VM
+
 // scratch is what is handed to the host; it is built anew for each call.
 var scratch []byte
 
@@ -157,6 +160,9 @@ func (p *plugin) FlushSoon() {
 	p.later.unflushed = true
 	p.later.tick(flushTick)
 }
+
+// VM is what the plugins of the VM have in common.
+func (*plugin) VM() *module.VM { return &vm }
 
 // Shared is the host's shared data.
 func (p *plugin) Shared() module.SharedData { return sharedData{} }

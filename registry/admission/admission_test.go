@@ -150,3 +150,22 @@ func TestFilesStayWhereTheyAreWhenTheyAreOnlyLookedAt(t *testing.T) {
 		}
 	}
 }
+
+// Envoy gives a VM that there is already to whoever names it: what its modules may use must not depend on which of them there are.
+func TestLeashsVMMayUseTheSameWhateverThePipeline(t *testing.T) {
+	var allow []string
+	greets := "  - {module: greeter, file: " + hello(t, greeter) + "}\n"
+	for _, pipeline := range []string{"  - module: route\n", "  - module: logger\n  - module: ratelimit\n    config: {limits: [{by: all, requests: 1}]}\n  - module: contentfilter\n"} {
+		c := parse(t, greets+pipeline)
+		if err := admit(t, c); err != nil {
+			t.Fatal(err)
+		}
+		f := c.Filters()[1]
+		if allow == nil {
+			allow = f.Allow
+		}
+		if carrier := c.Carrier("local", "/v1", true); len(allow) == 0 || !slices.Equal(f.Allow, allow) || !slices.Equal(carrier.Allow, allow) {
+			t.Errorf("got %q and %q, want %q as before", f.Allow, carrier.Allow, allow)
+		}
+	}
+}
