@@ -53,29 +53,88 @@ func TestHelpTextsAreAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestASecretThatIsMissingAtTheStartIsToldWithItsPlace(t *testing.T) {
-	var addresses []any
+// unrunnable is a leash.yaml at free addresses, of which nothing is there that it names.
+const unrunnable = `listen: %s
+control: {listen: %s}
+envoy: {admin: %s}
+modules: {dir: %q}
+providers:
+  openai: {kind: openai, api_key: {env: LEASH_NO_SUCH_VARIABLE}, ca_file: ca.pem}
+  google: {kind: google, api_key: {file: key}}
+  local: {base_url: "http://127.0.0.1:9/v1", api_key: {file: maybe}, mock_without_key: true}
+  vertex: {kind: vertex, project: p, location: eu, service_account: {file: account.json}}
+  amazon: {kind: bedrock, region: us-east-1, aws: {credentials_file: credentials}}
+routes: [{model: m, provider: openai}]
+tracing: {endpoint: "https://127.0.0.1:9", ca_file: collector.pem, headers: {x-key: {file: header}}}
+allow_anonymous: true
+`
+
+// missingFiles are what is said of unrunnable's, but for the folder of the modules.
+var missingFiles = []string{
+	":6:75: providers.openai.ca_file: read certificates: open ", ":7:35: providers.google.api_key: secret is not set: file ",
+	":9:69: providers.vertex.service_account: read service account: type is not \"service_account\"", ":10:51: providers.amazon.aws: secret is not set: file ",
+	":12:53: tracing.ca_file: read certificates: ", ":12:85: tracing.headers.x-key: secret is not set: file ",
+}
+
+// writeUnrunnable writes it beside a service account that is none.
+func writeUnrunnable(t *testing.T, modules string) (file string) {
+	t.Helper()
+	dir := t.TempDir()
+	args := []any{}
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		addresses = append(addresses, l.Addr())
+		args = append(args, l.Addr())
 		_ = l.Close()
 	}
+	file = filepath.Join(dir, "leash.yaml")
+	write(t, file, fmt.Sprintf(unrunnable, append(args, modules)...))
+	write(t, filepath.Join(dir, "account.json"), "{}")
+	return file
+}
+
+func TestFilesThatAreMissingAreToldWithTheirPlacesAllAtOnce(t *testing.T) {
+	file := writeUnrunnable(t, "nowhere")
+	_, stderr, code := leash(t, "validate", "-c", file)
+	for _, want := range append(missingFiles, ":4:16: modules.dir: found no all.wasm in ") {
+		if !strings.Contains(stderr, file+want) {
+			t.Errorf("got %s\nwant %s", stderr, want)
+		}
+	}
+	for _, not := range []string{"variable LEASH_NO_SUCH_VARIABLE", "providers.local"} {
+		if code != exitUsage || strings.Contains(stderr, not) {
+			t.Errorf("got %d, %s, want nothing of %s, which may be set where it runs", code, stderr, not)
+		}
+	}
+	if _, stderr, code := leash(t, "validate", "--no-files", "-c", file); code != exitDone {
+		t.Errorf("without the files: %d %s", code, stderr)
+	}
+}
+
+func TestWhatIsMissingAtTheStartIsToldAllAtOnce(t *testing.T) {
 	modules, err := filepath.Abs("../build/modules")
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "leash.yaml")
-	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s}\nmodules: {dir: %q}\n"+
-		"providers: {openai: {kind: openai, api_key: {env: LEASH_NO_SUCH_VARIABLE}}}\nroutes: [{model: m, provider: openai}]\nallow_anonymous: true\n", append(addresses, modules)...)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := writeUnrunnable(t, modules)
 	_, stderr, code := leash(t, "up", "--engine", "embedded", "-c", file)
-	if want := "leash: " + file + ":5:45: providers.openai.api_key: secret is not set"; code != exitFailed || !strings.Contains(stderr, want) {
-		t.Errorf("got %d %s, want %q", code, stderr, want)
+	const variable = ":6:35: providers.openai.api_key: secret is not set: environment variable LEASH_NO_SUCH_VARIABLE (set the variable, "
+	for _, want := range []string{variable, missingFiles[0], missingFiles[1], missingFiles[3], missingFiles[4]} {
+		if code != exitUsage || !strings.Contains(stderr, file+want) {
+			t.Errorf("got %d %s\nwant %s", code, stderr, want)
+		}
+	}
+}
+
+func TestAMissingFolderOfModulesIsAMistakeEverywhere(t *testing.T) {
+	file := writeUnrunnable(t, "nowhere")
+	for _, command := range []string{"up --engine embedded", "render", "host serve --listen unix:/nowhere/leash.sock"} {
+		_, stderr, code := leash(t, append(strings.Fields(command), "-c", file)...)
+		if code != exitUsage || !strings.Contains(stderr, file+":4:16: modules.dir: found no all.wasm in ") {
+			t.Errorf("%s: got %d %s", command, code, stderr)
+		}
 	}
 }
 

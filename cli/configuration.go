@@ -14,13 +14,24 @@ import (
 func validateCommand() *cli.Command {
 	return command(&cli.Command{
 		Name:  "validate",
-		Usage: "check a leash.yaml, the modules' own configuration included",
-		Flags: []cli.Flag{configFlag()},
+		Usage: "check a leash.yaml, the modules' own configuration and the files that it names included",
+		Description: "Variables of the environment that hold secrets need not be set here: leash up wants them. Where the files of certificates and\n" +
+			"secrets are on another machine only, --no-files leaves them out.",
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.BoolFlag{Name: "no-files", Usage: "do not look for the files of certificates, secrets and Leash's own modules"},
+		},
 		Action: func(c *cli.Context) error {
-			if _, err := look(c.Context, c.String("config")); err != nil {
+			loaded, err := look(c.Context, c.String("config"))
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.App.ErrWriter, "%s is valid\n", c.String("config"))
+			if !c.Bool("no-files") {
+				if err := checkFiles(loaded); err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprintf(c.App.ErrWriter, "%s is valid\n", c.String("config"))
 			return err
 		},
 	})

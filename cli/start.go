@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -22,6 +23,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/control/credential"
+	"github.com/leash-gateway/leash/control/tracing"
 	"github.com/leash-gateway/leash/filters"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/registry/admission"
@@ -160,7 +163,32 @@ func modulesDir(c *config.Config) (string, error) {
 			return filepath.Abs(dir)
 		}
 	}
-	return "", c.Errorf("modules.dir", "found no %s in %s: run make build, or name the folder", config.AllFile, strings.Join(candidates, ", "))
+	return "", usageError{c.Errorf("modules.dir", "found no %s in %s: run make build, or name the folder", config.AllFile, strings.Join(candidates, ", "))}
+}
+
+// checkFiles looks into the files that a configuration names for those who run it, as leash up does. Variables of the environment are taken for
+// set: they are where it runs.
+func checkFiles(c *config.Config) error {
+	set := func(string) (string, bool) { return "set", true }
+	var dir error
+	if c.Modules.Dir != "" {
+		_, dir = modulesDir(c)
+	}
+	found, credentials := c.Credentials(set)
+	_, headers := tracing.Resolve(c, set)
+	all := []error{dir, c.CheckCertificates(), credentials, headers}
+	for _, name := range slices.Sorted(maps.Keys(found.Accounts)) {
+		if c.Providers[name].ServiceAccount.File == "" {
+			continue
+		}
+		if _, err := credential.NewGoogle([]byte(found.Accounts[name].Reveal()), credential.GoogleOptions{}); err != nil {
+			all = append(all, c.Errorf("providers."+name+".service_account", "%v", err))
+		}
+	}
+	if err := config.Join(all...); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // bundles are where distributions keep the certificates that they trust.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -142,7 +143,7 @@ func (g *gateway) start(ctx context.Context) error {
 			return nil
 		}
 		if _, placed := errors.AsType[*config.Error](err); placed {
-			return err // it begins with file and line
+			return usageError{err} // it begins with file and line
 		}
 		return fmt.Errorf("start %s: %w", g.engine, err)
 	}
@@ -219,7 +220,7 @@ func closeWithin(ctx context.Context, closes func(context.Context)) {
 	closes(limited)
 }
 
-// options resolves the providers' keys, and starts the mock for those that have none and want one.
+// options reads what providers' requests are proved with, and starts the mock for those that have nothing and want it.
 func (g *gateway) options(ctx context.Context, c *config.Config) (options, error) {
 	dir, err := modulesDir(c)
 	if err != nil {
@@ -229,51 +230,20 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (options, error
 	if err != nil {
 		return options{}, err
 	}
-	o := options{
-		modulesDir: dir, caFile: ca, mock: map[string]*url.URL{},
-		secrets: map[string]config.SecretValue{}, aws: map[string]config.AWSKey{}, accounts: map[string]config.SecretValue{},
+	found, err := c.Credentials(os.LookupEnv)
+	if err := config.Join(c.CheckCertificates(), err); err != nil {
+		return options{}, err
 	}
-	for name, p := range c.Providers {
-		field, err := o.resolve(name, p)
-		switch {
-		case err == nil:
-		case p.MockWithoutKey && errors.Is(err, config.ErrNoSecret):
-			g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", err)
-			mock, err := g.startMock(ctx)
-			if err != nil {
-				return o, err
-			}
-			o.mock[name] = p.Description().At(mock)
-		default:
-			return o, c.Errorf("providers."+name+"."+field, "%v", err)
+	o := options{modulesDir: dir, caFile: ca, mock: map[string]*url.URL{}, secrets: found.Keys, aws: found.AWS, accounts: found.Accounts}
+	for _, name := range slices.Sorted(maps.Keys(found.Missing)) {
+		g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", found.Missing[name])
+		mock, err := g.startMock(ctx)
+		if err != nil {
+			return o, err
 		}
+		o.mock[name] = c.Providers[name].Description().At(mock)
 	}
 	return o, nil
-}
-
-// resolve reads what a provider's requests are proved with, and tells the field that it is about.
-func (o *options) resolve(name string, p *config.Provider) (field string, err error) {
-	switch {
-	case p.APIKey != nil:
-		key, err := p.APIKey.Resolve(os.LookupEnv)
-		if err == nil {
-			o.secrets[name] = key
-		}
-		return "api_key", err
-	case p.AWS != nil:
-		key, err := p.AWS.Resolve(os.LookupEnv)
-		if err == nil {
-			o.aws[name] = key
-		}
-		return "aws", err
-	case p.ServiceAccount != nil:
-		key, err := p.ServiceAccount.ResolveDocument(os.LookupEnv)
-		if err == nil {
-			o.accounts[name] = key
-		}
-		return "service_account", err
-	}
-	return "", nil
 }
 
 // startMock starts the built-in provider once.

@@ -36,6 +36,7 @@ type Config struct {
 	file      string
 	positions map[string]position
 	lines     []string
+	made      map[string]string   // paths that the file has under others
 	admitted  map[string]Admitted // by module
 }
 

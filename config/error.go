@@ -2,7 +2,9 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -61,6 +63,30 @@ type Errors []*Error
 // byPlace orders errors as a reader meets them, and the same every time.
 func byPlace(a, b *Error) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
+}
+
+// inOrder is all of them as a reader meets them; nil where there are none.
+func (e Errors) inOrder() error {
+	if len(e) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(e, byPlace)
+	return e
+}
+
+// Join is all that several have found wrong in one configuration, as Errors; nil where that is nothing.
+func Join(errs ...error) error {
+	var all Errors
+	for _, err := range errs {
+		if several, ok := errors.AsType[Errors](err); ok {
+			all = append(all, several...)
+		} else if one, ok := errors.AsType[*Error](err); ok {
+			all = append(all, one)
+		} else if err != nil {
+			return errors.Join(errs...) // it is about something else too
+		}
+	}
+	return all.inOrder()
 }
 
 // Error writes one after the other.

@@ -11,6 +11,7 @@ import (
 // the provider it then leads to all of them, so that a key is chosen, fails and cools down as a provider does.
 func (c *Config) spread() {
 	several := map[string][]ProviderKey{}
+	c.made = map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		p := c.Providers[name]
 		if len(p.APIKeys) == 0 {
@@ -21,6 +22,8 @@ func (c *Config) spread() {
 			one := *p
 			one.APIKey, one.APIKeys = &p.APIKeys[i].Key, nil
 			c.Providers[keyed(name, i)] = &one
+			c.made["providers."+keyed(name, i)] = "providers." + name
+			c.made["providers."+keyed(name, i)+".api_key"] = "providers." + name + ".api_keys[" + strconv.Itoa(i) + "].key"
 		}
 	}
 	for i := range c.Routes {
@@ -74,6 +77,16 @@ func (c *Config) keyCount(t Target) int {
 		return max(1, len(p.APIKeys))
 	}
 	return 1
+}
+
+// written is what the file calls a part of a provider that was made of one of several keys.
+func (c *Config) written(path string) string {
+	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '.') {
+		if there, made := c.made[path[:end]]; made {
+			return there + path[end:]
+		}
+	}
+	return path
 }
 
 // StatName is what Envoy calls a provider in its statistics, whose names it cuts at dots.

@@ -52,8 +52,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	}
 	if len(d.errors) > 0 {
 		d.redact(c)
-		slices.SortStableFunc(d.errors, byPlace)
-		return nil, d.errors
+		return nil, d.errors.inOrder()
 	}
 	c.spread()
 	c.findFiles()
@@ -132,6 +131,7 @@ func (c *Config) Given(path string) bool { return c.positions[path].line > 0 }
 // Errorf makes an Error about a part of the configuration, for those who find out later that it cannot work. It has no place where
 // nothing of the part stands in the file.
 func (c *Config) Errorf(path, format string, args ...any) *Error {
+	path = c.written(path)
 	e := &Error{File: c.file, Path: path, Reason: fmt.Sprintf(format, args...)}
 	if section, _, _ := strings.Cut(path, "."); path != "" && !c.Given(strings.SplitN(section, "[", 2)[0]) {
 		return e

@@ -199,7 +199,7 @@ func Resolve(c *config.Config, env func(string) (string, bool)) (map[string]conf
 	for _, name := range slices.Sorted(maps.Keys(c.Tracing.Headers)) {
 		value, err := c.Tracing.Headers[name].Resolve(env)
 		if err != nil {
-			return nil, c.Errorf("tracing.headers."+name, "%v", err)
+			return nil, c.SecretError("tracing.headers."+name, err)
 		}
 		values[name] = value
 	}
