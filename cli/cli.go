@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // Exit codes of the command.
@@ -21,7 +23,7 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is bad usage or a bad configuration: what is wrong is for the user to mend.
+// usageError is bad usage or, where it is no *config.Error, a bad configuration: what is wrong is for the user to mend.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -39,7 +41,8 @@ func Run(version string, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	_, _ = fmt.Fprintf(stderr, "leash: %v\n", err)
-	if _, bad := errors.AsType[usageError](err); bad {
+	_, usage := errors.AsType[usageError](err)
+	if _, configured := errors.AsType[*config.Error](err); usage || configured {
 		return exitUsage
 	}
 	return exitFailed

@@ -131,25 +131,51 @@ func TestAModuleGoesFromItsPublisherToAChannelAndBack(t *testing.T) {
 
 func TestARegistryForEverybodyIsForThisMachine(t *testing.T) {
 	dir := t.TempDir()
-	for name, tc := range map[string]struct {
-		config, listen, want string
-	}{
-		"all addresses":      {"{}", ":0", "everybody who reaches the registry may push"},
-		"an unknown field":   {"acces: {}", "127.0.0.1:0", "registry.yaml:1:1: acces: unknown field (did you mean access?)"},
-		"a role":             {"access: {grants: [{role: owner, to: [a], namespaces: [b]}]}", "127.0.0.1:0", "registry.yaml:1:19: access.grants[0]: there is no role \"owner\": there are"},
-		"half a pair":        {"tls: {cert: x}", "127.0.0.1:0", "belong together"},
-		"content":            {"namespaces: [{match: [a], content: images}]", "127.0.0.1:0", "registry.yaml:1:14: namespaces[0]: "},
-		"a policy":           {"trust: none.yaml", "127.0.0.1:0", "no such file"},
-		"tokens":             {"access: {tokens: none.yaml}", "127.0.0.1:0", "no such file"},
-		"a second document":  {"{}\n---\n{}", "127.0.0.1:0", "second document"},
-		"an upstream":        {"upstream: {url: harbor}", "127.0.0.1:0", "it is an address"},
-		"a secret not there": {"upstream: {url: 'https://harbor.test', user: u, password_env: LEASH_NO_SUCH_VARIABLE}", "127.0.0.1:0", "LEASH_NO_SUCH_VARIABLE is not set"},
-		"an issuer":          {"access: {oidc: [{issuer: 'https://issuer.test'}]}", "127.0.0.1:0", "audience is missing"},
+	file := filepath.Join(dir, "registry.yaml")
+	writeFiles(t, map[string]string{file: "{}"})
+	fails(t, "everybody who reaches the registry may push", "registry", "serve", "-c", file, "--data", filepath.Join(dir, "data"), "--listen", ":0")
+}
+
+func TestWhatIsWrongInTheFilesOfARegistryIsToldWithItsPlace(t *testing.T) {
+	const hash = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
+	for name, tc := range map[string]struct{ config, other, want string }{
+		"an unknown field":      {"acces: {}", "", "registry.yaml:1:1: acces: unknown field (did you mean access?)"},
+		"a role":                {"access: {grants: [{role: publsher, to: ['*'], namespaces: [b]}]}", "", "registry.yaml:1:26: access.grants[0].role: there is no role \"publsher\": did you mean publisher?"},
+		"half a pair":           {"tls: {cert: x}", "", "registry.yaml:1:6: tls: cert and key belong together"},
+		"a certificate":         {"tls: {cert: none.crt, key: none.key}", "", "registry.yaml:1:6: tls: "},
+		"content":               {"namespaces: [{match: [a], content: images}]", "", "registry.yaml:1:14: namespaces[0]: "},
+		"no policy":             {"trust: none.yaml", "", "registry.yaml:1:8: trust: read trust policy: open "},
+		"a policy's field":      {"trust: other.yaml", "rules: [{match: ['*'], unsignd: true}]", "other.yaml:1:24: rules[0].unsignd: unknown field (did you mean unsigned?)"},
+		"a policy's rule":       {"trust: other.yaml", "rules: [{match: ['*']}]", "other.yaml:1:9: rules[0]: name keys"},
+		"no tokens":             {"access: {tokens: none.yaml}", "", "registry.yaml:1:18: access.tokens: read tokens: "},
+		"a token's field":       {"access: {tokens: other.yaml}", "tokens: [{nam: ci}]", "other.yaml:1:11: tokens[0].nam: unknown field (did you mean name?)"},
+		"a token's name":        {"access: {tokens: other.yaml}", "tokens: [{name: CI, hash: 'x'}]", "other.yaml:1:17: tokens[0].name: \"CI\" is no name of a token: small letters"},
+		"a token's name, again": {"access: {tokens: other.yaml}", "tokens:\n- {name: ci, hash: '" + hash + "'}\n- {name: ci, hash: '" + hash + "'}", "other.yaml:3:10: tokens[1].name: \"ci\" stands twice"},
+		"a token's hash":        {"access: {tokens: other.yaml}", "tokens: [{name: ci, hash: 'sha256:1'}]", "other.yaml:1:27: tokens[0].hash: is not sha256: and 64 digits"},
+		"a token's end":         {"access: {tokens: other.yaml}", "tokens: [{name: ci, expires: soon}]", "other.yaml:1:30: tokens[0].expires: \"soon\" is not a time"},
+		"a second document":     {"{}\n---\n{}", "", "second document"},
+		"an upstream":           {"upstream: {url: harbor}", "", "registry.yaml:1:11: upstream: "},
+		"an upstream's CA":      {"upstream: {url: 'https://harbor.test', ca_file: none.pem}", "", "registry.yaml:1:11: upstream: "},
+		"a secret not there":    {"upstream: {url: 'https://harbor.test', user: u, password_env: LEASH_NO_SUCH_VARIABLE}", "", "registry.yaml:1:63: upstream.password_env: environment variable LEASH_NO_SUCH_VARIABLE is not set"},
+		"an issuer":             {"access: {oidc: [{issuer: issuer.test, audience: a}]}", "", "registry.yaml:1:26: access.oidc[0].issuer: \"issuer.test\" is no address"},
+		"an issuer's audience":  {"access: {oidc: [{issuer: 'https://issuer.test'}]}", "", "registry.yaml:1:17: access.oidc[0].audience: is missing"},
+		"an issuer's prefix":    {"access: {oidc: [{issuer: 'https://issuer.test', audience: a, name_prefix: corp}]}", "", "registry.yaml:1:75: access.oidc[0].name_prefix: \"corp\" is none"},
+		"an issuer's CA":        {"access: {oidc: [{issuer: 'https://issuer.test', audience: a, ca_file: none.pem}]}", "", "registry.yaml:1:71: access.oidc[0].ca_file: read certificates: "},
+		"a slot's":              {"envoys: {listen: '127.0.0.1:0', slots: other.yaml}", "modles: {}", "other.yaml:1:1: modles: unknown field (did you mean modules?)"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
 			file := filepath.Join(dir, "registry.yaml")
-			writeFiles(t, map[string]string{file: tc.config})
-			fails(t, tc.want, "registry", "serve", "-c", file, "--data", filepath.Join(dir, "data"), "--listen", tc.listen)
+			writeFiles(t, map[string]string{file: tc.config, filepath.Join(dir, "other.yaml"): tc.other})
+			_, stderr, code := leash(t, "registry", "serve", "-c", file, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--no-scenarios")
+			if code != exitUsage || !strings.Contains(stderr, tc.want) {
+				t.Errorf("got %d %s\nwant %s", code, stderr, tc.want)
+			}
 		})
+	}
+	tokens := filepath.Join(t.TempDir(), "tokens.yaml")
+	writeFiles(t, map[string]string{tokens: "tokens: {}"})
+	if _, stderr, code := leash(t, "registry", "token", "-f", tokens, "ci"); code != exitUsage || !strings.Contains(stderr, tokens+":1:9: tokens: must be a list, not a map") {
+		t.Errorf("got %d %s", code, stderr)
 	}
 }

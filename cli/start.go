@@ -163,7 +163,7 @@ func modulesDir(c *config.Config) (string, error) {
 			return filepath.Abs(dir)
 		}
 	}
-	return "", usageError{c.Errorf("modules.dir", "found no %s in %s: run make build, or name the folder", config.AllFile, strings.Join(candidates, ", "))}
+	return "", c.Errorf("modules.dir", "found no %s in %s: run make build, or name the folder", config.AllFile, strings.Join(candidates, ", "))
 }
 
 // checkFiles looks into the files that a configuration names for those who run it, as leash up does. Variables of the environment are taken for
@@ -185,10 +185,7 @@ func checkFiles(c *config.Config) error {
 			all = append(all, c.Errorf("providers."+name+".service_account", "%v", err))
 		}
 	}
-	if err := config.Join(all...); err != nil {
-		return usageError{err}
-	}
-	return nil
+	return config.Join(all...)
 }
 
 // bundles are where distributions keep the certificates that they trust.
@@ -207,7 +204,7 @@ func systemCertificates() (string, error) {
 	return "", errors.New("found no trusted certificates: install ca-certificates, or name them in SSL_CERT_FILE")
 }
 
-// portsAreFree says early and clearly what Envoy would say late.
+// portsAreFree says early and clearly what Envoy would say late. Its error is no *config.Error: in a moment the same leash.yaml may be good.
 func portsAreFree(c *config.Config) error {
 	for _, a := range []struct{ path, address string }{
 		{"listen", c.Listen}, {"control.listen", c.Control.Listen}, {"envoy.admin", c.Envoy.Admin},
@@ -218,7 +215,7 @@ func portsAreFree(c *config.Config) error {
 			if !c.Given(a.path) {
 				whose = "it is the default: "
 			}
-			return c.Errorf(a.path, "%v: %send what uses the address, or name another", err, whose)
+			return errors.New(c.Errorf(a.path, "%v: %send what uses the address, or name another", err, whose).Error())
 		}
 		_ = l.Close()
 	}

@@ -143,7 +143,7 @@ func (g *gateway) start(ctx context.Context) error {
 			return nil
 		}
 		if _, placed := errors.AsType[*config.Error](err); placed {
-			return usageError{err} // it begins with file and line
+			return err // it begins with file and line
 		}
 		return fmt.Errorf("start %s: %w", g.engine, err)
 	}

@@ -163,6 +163,12 @@ func (d *decoder) decode(n *yaml.Node, out reflect.Value, path string) {
 	if out.Type() == durationType {
 		text = text.Convert(reflect.TypeFor[*Duration]())
 	}
+	if out.Type() == timeType {
+		if _, ok := d.scalar(n, path, "a time"); ok && n.Decode(out.Addr().Interface()) != nil {
+			d.fail(path, place(n), "write it as 2027-12-31T23:59:59Z", "%q is not a time", n.Value)
+		}
+		return
+	}
 	if u, ok := text.Interface().(encoding.TextUnmarshaler); ok {
 		if s, ok := d.scalar(n, path, "a single value"); ok {
 			if err := u.UnmarshalText([]byte(s.text)); err != nil {
@@ -244,7 +250,7 @@ func (d *decoder) decodeStruct(n *yaml.Node, out reflect.Value, path string) {
 	}
 	d.fields(n, path, func(key, value *yaml.Node, at string) {
 		for i := range out.NumField() {
-			if f := out.Type().Field(i); f.IsExported() && f.Tag.Get("yaml") == key.Value {
+			if name := fieldName(out.Type().Field(i)); name != "" && name == key.Value {
 				d.decode(value, out.Field(i), at)
 				return
 			}
@@ -286,11 +292,20 @@ func (d *decoder) fields(n *yaml.Node, path string, each func(key, value *yaml.N
 func fieldNames(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() {
-			names = append(names, f.Tag.Get("yaml"))
+		if name := fieldName(t.Field(i)); name != "" {
+			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// fieldName is what a field is called in YAML; "" for one that is not there.
+func fieldName(f reflect.StructField) string {
+	if !f.IsExported() {
+		return ""
+	}
+	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return name
 }
 
 // scalar is a single value, with variables from the environment put in.
@@ -350,4 +365,5 @@ var (
 	rawType      = reflect.TypeFor[Raw]()
 	secretType   = reflect.TypeFor[Secret]()
 	durationType = reflect.TypeFor[time.Duration]()
+	timeType     = reflect.TypeFor[time.Time]()
 )

@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -18,8 +17,12 @@ func Decode(name string, data []byte, out any) (*Document, error) {
 		d.decode(root, reflect.ValueOf(out).Elem(), "")
 	}
 	if len(d.errors) > 0 {
-		slices.SortStableFunc(d.errors, byPlace)
-		return nil, d.errors
+		for _, e := range d.errors {
+			if revealing.MatchString(e.Source) {
+				e.Source = ""
+			}
+		}
+		return nil, d.errors.inOrder()
 	}
 	return &Document{&Config{file: name, positions: d.positions, lines: d.lines}}, nil
 }
@@ -28,3 +31,6 @@ func Decode(name string, data []byte, out any) (*Document, error) {
 func (d *Document) Errorf(path, format string, args ...any) *Error {
 	return d.stands.Errorf(path, format, args...)
 }
+
+// Placed is [Config.Placed].
+func (d *Document) Placed(path string, err error) error { return d.stands.Placed(path, err) }

@@ -13,6 +13,7 @@ type other struct {
 	Listen string        `yaml:"listen"`
 	Every  time.Duration `yaml:"every"`
 	Bytes  int64         `yaml:"bytes"`
+	Until  time.Time     `yaml:"until,omitempty"`
 	Inner  *struct {
 		Names []string `yaml:"names"`
 	} `yaml:"inner"`
@@ -21,12 +22,16 @@ type other struct {
 
 func TestOtherFilesAreReadAsStrictlyAsLeashYAML(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"all of it":        {"listen: ${A}\nevery: 1m30s\nbytes: 5000000000\ninner: {names: [a]}\n", ""},
+		"all of it":        {"listen: ${A}\nevery: 1m30s\nbytes: 5000000000\ninner: {names: [a]}\nuntil: 2027-12-31\n", ""},
 		"nothing":          {"", ""},
 		"only a comment":   {"# listen: here\n", ""},
 		"a misspelled one": {"lisen: x\n", "other.yaml:1:1: lisen: unknown field (did you mean listen?)\n    lisen: x\n    ^"},
 		"one not exported": {"unseen: 1\n", "other.yaml:1:1: unseen: unknown field (did you mean listen?)\n    unseen: 1\n    ^"},
 		"a number":         {"listen: 8080\n", "other.yaml:1:9: listen: must be a string, not a number (put it in quotes: \"8080\")\n    listen: 8080\n            ^"},
+		"a secret":         {"token: sesame\n", "other.yaml:1:1: token: unknown field (known are bytes, every, inner, listen, until)"},
+		"a token":          {"lisen: leash_0123456789012345678901234567890123456789012\n", "other.yaml:1:1: lisen: unknown field (did you mean listen?)"},
+		"no time":          {"until: soon\n", "other.yaml:1:8: until: \"soon\" is not a time (write it as 2027-12-31T23:59:59Z)\n    until: soon\n           ^"},
+		"no name":          {"'': x\n", "other.yaml:1:1: unknown field (known are bytes, every, inner, listen, until)\n    '': x\n    ^"},
 		"no duration":      {"every: soon\n", "other.yaml:1:8: every: \"soon\" is not a duration: write it as 500ms, 90s or 1h30m\n    every: soon\n           ^"},
 		"too large":        {"bytes: 99999999999999999999\n", "other.yaml:1:8: bytes: \"99999999999999999999\" is not a whole number\n    bytes: 99999999999999999999\n           ^"},
 	}
@@ -39,7 +44,7 @@ func TestOtherFilesAreReadAsStrictlyAsLeashYAML(t *testing.T) {
 			}
 		})
 	}
-	got, want := other{unseen: 7}, other{Listen: "${A}", Every: 90 * time.Second, Bytes: 5e9, unseen: 7}
+	got, want := other{unseen: 7}, other{Listen: "${A}", Every: 90 * time.Second, Bytes: 5e9, Until: time.Date(2027, 12, 31, 0, 0, 0, 0, time.UTC), unseen: 7}
 	want.Inner = &struct {
 		Names []string `yaml:"names"`
 	}{[]string{"a"}}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -141,4 +142,13 @@ func (c *Config) Errorf(path, format string, args ...any) *Error {
 		e.Source = c.lines[e.Line-1]
 	}
 	return e
+}
+
+// Placed is an error about a file that a part of the configuration names: as it is, if it tells its own place in that file, else with that of
+// the part.
+func (c *Config) Placed(path string, err error) error {
+	if _, placed := errors.AsType[*Error](err); placed {
+		return err
+	}
+	return c.Errorf(path, "%v", err)
 }

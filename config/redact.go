@@ -20,9 +20,9 @@ const (
 	WithheldError = `{"type":"error","error":{"type":"api_error","message":"the provider's error is encoded though it was asked for plain, and is not passed on"}}`
 )
 
-// revealing are lines that hold, or seem to hold, a secret themselves, or a URL with a password. Such a line is not
+// revealing are lines that hold, or seem to hold, a secret themselves, a URL with a password, or a token of a registry of Leash's. Such a line is not
 // quoted, whatever the error on it is about.
-var revealing = regexp.MustCompile(`(?i)(?:^|[^a-z_])(?:api_?key|key|(?:\w+_)?(?:access_key(?:_id)?|token|secret|password))["']?\s*:\s*[^\s{}\[\]&*#,]|://[^/\s"'@]*:[^/\s"'@]*@`)
+var revealing = regexp.MustCompile(`(?i)(?:^|[^a-z_])(?:api_?key|key|(?:\w+_)?(?:access_key(?:_id)?|token|secret|password))["']?\s*:\s*[^\s{}\[\]&*#,]|://[^/\s"'@]*:[^/\s"'@]*@|leash_[\w-]{43}`)
 
 // hide notes values that stand where a secret may be.
 func (d *decoder) hide(n *yaml.Node) {

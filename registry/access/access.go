@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/registry/wildcard"
 )
 
@@ -73,16 +74,28 @@ type Grant struct {
 	Namespaces []string `yaml:"namespaces"`
 }
 
-// Check says what is wrong with a grant.
-func (g *Grant) Check() error {
+func (g *Grant) check() (option string, err error) {
 	switch {
 	case allowed[g.Role] == nil:
-		return fmt.Errorf("there is no role %q: there are reader, publisher, promoter, admin", g.Role)
+		return ".role", fmt.Errorf("there is no role %q: %s", g.Role, config.Suggestion(string(g.Role), []string{string(Reader), string(Publisher), string(Promoter), string(Admin)}))
 	case len(g.To) == 0 || len(g.Namespaces) == 0:
-		return errors.New("say to whom (to) and for what (namespaces): \"*\" is all")
+		return "", errors.New("say to whom (to) and for what (namespaces): \"*\" is all")
 	}
-	return nil
+	return "", nil
 }
+
+// An OptionError is about one of the options.
+type OptionError struct {
+	// Option is its name in registry.yaml, such as grants[1].role; for one that is missing, what it should stand in.
+	Option string
+	Err    error
+}
+
+// Error says what is wrong with it.
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *OptionError) Unwrap() error { return e.Err }
 
 // Options say who may do what.
 type Options struct {
@@ -96,6 +109,21 @@ type Options struct {
 	Service string
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+}
+
+// Check says what is wrong with the grants and the issuers, as an *OptionError.
+func (o *Options) Check() error {
+	for i := range o.Grants {
+		if option, err := o.Grants[i].check(); err != nil {
+			return &OptionError{fmt.Sprintf("grants[%d]", i) + option, err}
+		}
+	}
+	for i := range o.Issuers {
+		if option, err := o.Issuers[i].check(); err != nil {
+			return &OptionError{fmt.Sprintf("oidc[%d]", i) + option, err}
+		}
+	}
+	return nil
 }
 
 // Control decides. A nil Control lets everybody do everything. It is safe for concurrent use.
@@ -150,19 +178,17 @@ func newRules(o Options, key []byte) (*rules, error) {
 		o.Now = time.Now
 	}
 	c := &rules{options: o, key: key}
-	for i := range o.Grants {
-		if err := o.Grants[i].Check(); err != nil {
-			return nil, fmt.Errorf("grants[%d]: %w", i, err)
-		}
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	var err error
 	if c.tokens, err = openTokens(o.TokensFile); err != nil {
-		return nil, err
+		return nil, &OptionError{"tokens", err}
 	}
 	for i, one := range o.Issuers {
 		made, err := newIssuer(one, o.Now)
 		if err != nil {
-			return nil, fmt.Errorf("oidc[%d]: %w", i, err)
+			return nil, &OptionError{fmt.Sprintf("oidc[%d].ca_file", i), err}
 		}
 		c.issuers = append(c.issuers, made)
 	}

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -44,25 +45,24 @@ type issuer struct {
 	verifier *oidc.IDTokenVerifier
 }
 
-func newIssuer(one Issuer, now func() time.Time) (*issuer, error) {
+func (i *Issuer) check() (option string, err error) {
+	p := i.prefix()
 	switch {
-	case !strings.HasPrefix(one.URL, "https://") && !strings.HasPrefix(one.URL, "http://"):
-		return nil, fmt.Errorf("issuer %q is no address, such as https://accounts.example.com", one.URL)
-	case one.Audience == "":
-		return nil, errors.New("audience is missing: without it, tokens that are meant for somebody else would be good here")
+	case !strings.HasPrefix(i.URL, "https://") && !strings.HasPrefix(i.URL, "http://"):
+		return ".issuer", fmt.Errorf("%q is no address, such as https://accounts.example.com", i.URL)
+	case i.Audience == "":
+		return ".audience", errors.New("is missing: without it, tokens that are meant for somebody else would be good here")
+	case p == tokenPrefix || p == groupPrefix || !strings.HasSuffix(p, ":"):
+		return ".name_prefix", fmt.Errorf("%q is none: it ends with a colon, and is neither %s nor %s", p, tokenPrefix, groupPrefix)
 	}
-	if one.Name == "" {
-		one.Name = "sub"
-	}
-	if one.NamePrefix == "" {
-		one.NamePrefix = "oidc:"
-	}
-	if one.Groups == "" {
-		one.Groups = "groups"
-	}
-	if p := one.NamePrefix; p == tokenPrefix || p == groupPrefix || !strings.HasSuffix(p, ":") {
-		return nil, fmt.Errorf("name_prefix %q: it ends with a colon, and is neither %s nor %s", p, tokenPrefix, groupPrefix)
-	}
+	return "", nil
+}
+
+func (i *Issuer) prefix() string { return cmp.Or(i.NamePrefix, "oidc:") }
+
+// newIssuer reads the file of certificates of an issuer that has been checked.
+func newIssuer(one Issuer, now func() time.Time) (*issuer, error) {
+	one.NamePrefix, one.Name, one.Groups = one.prefix(), cmp.Or(one.Name, "sub"), cmp.Or(one.Groups, "groups")
 	transport, err := outbound.Transport(one.CAFile)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"regexp"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 // A Static is a token as it is kept: its hash. Tokens are random, so that a hash of one is good enough.
@@ -36,12 +37,18 @@ type tokensFile struct {
 // staticPrefix is how tokens begin, so that scanners for secrets find them where they should not be.
 const staticPrefix = "leash_"
 
-var tokenName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+var (
+	tokenName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	digits    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// namesAre is what is said of a name that is none.
+const namesAre = "small letters, digits, dots and dashes, 63 at the most"
 
 // NewToken makes a token, and what is kept of it. expires is until when it is good; the zero time is for ever.
 func NewToken(name string, expires time.Time) (secret string, kept Static, err error) {
 	if !tokenName.MatchString(name) {
-		return "", kept, fmt.Errorf("%q is no name of a token: small letters, digits, dots and dashes", name)
+		return "", kept, fmt.Errorf("%q is no name of a token: %s", name, namesAre)
 	}
 	const bytes = 32
 	random := make([]byte, bytes)
@@ -90,18 +97,23 @@ func readTokens(file string) (f tokensFile, err error) {
 	if err != nil {
 		return f, fmt.Errorf("read tokens: %w", err)
 	}
-	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&f); err != nil && err != io.EOF { //nolint:errorlint // yaml documents it bare
-		return f, fmt.Errorf("read tokens %s: %w", file, err)
+	where, err := config.Decode(file, text, &f)
+	if err != nil {
+		return f, fmt.Errorf("read tokens: %w", err)
 	}
 	names := map[string]bool{}
 	for i, one := range f.Tokens {
+		at := fmt.Sprintf("tokens[%d]", i)
 		switch sum, isSum := strings.CutPrefix(one.Hash, "sha256:"); {
-		case !tokenName.MatchString(one.Name), names[one.Name]:
-			return f, fmt.Errorf("read tokens %s: tokens[%d]: the name %q is missing, wrong or there twice", file, i, one.Name)
-		case !isSum || len(sum) != hex.EncodedLen(sha256.Size):
-			return f, fmt.Errorf("read tokens %s: tokens[%d]: the hash is not sha256: and 64 digits: leash registry token makes one", file, i)
+		case !tokenName.MatchString(one.Name):
+			err = where.Errorf(at+".name", "%q is no name of a token: %s", one.Name, namesAre)
+		case names[one.Name]:
+			err = where.Errorf(at+".name", "%q stands twice", one.Name)
+		case !isSum || !digits.MatchString(sum):
+			err = where.Errorf(at+".hash", "is not sha256: and 64 digits, as leash registry token writes it")
+		}
+		if err != nil {
+			return f, fmt.Errorf("read tokens: %w", err)
 		}
 		names[one.Name] = true
 	}

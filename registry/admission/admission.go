@@ -58,7 +58,7 @@ func Admit(ctx context.Context, c *config.Config, o Options) error {
 	if c.Modules.Trust != "" {
 		var err error
 		if a.trust, err = trust.Load(ctx, c.Modules.Trust, o.Env); err != nil {
-			return c.Errorf("modules.trust", "%v", err)
+			return c.Placed("modules.trust", err)
 		}
 	}
 	for i := range c.Pipeline {

@@ -315,7 +315,7 @@ func TestWhatIsNotTrustedNeverRuns(t *testing.T) {
 		"a policy that cannot be read": {func(s *stage) string {
 			s.write("rules: [{matches: ['*']}]\n")
 			return s.signed("1.0.0", "1.0.0", "good").String()
-		}, "field matches not found"},
+		}, "trust.yaml:1:10: rules[0].matches: unknown field (did you mean match?)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)

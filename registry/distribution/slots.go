@@ -2,12 +2,9 @@ package distribution
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"sync"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -23,7 +20,7 @@ import (
 // the one called edge.
 type Slots struct {
 	// Modules are the configurations of each module, by their names.
-	Modules map[string]map[string]json.RawMessage `json:"modules"`
+	Modules map[string]map[string]config.Raw `yaml:"modules"`
 
 	file string
 }
@@ -38,8 +35,8 @@ func LoadSlots(file string) (*Slots, error) {
 		return nil, fmt.Errorf("read slots: %w", err)
 	}
 	s := &Slots{file: file}
-	if err := yaml.UnmarshalStrict(text, s); err != nil {
-		return nil, fmt.Errorf("read slots %s: %w", file, err)
+	if _, err := config.Decode(file, text, s); err != nil {
+		return nil, fmt.Errorf("read slots: %w", err)
 	}
 	return s, nil
 }
@@ -52,7 +49,7 @@ func (s *Slots) config(slot Slot) ([]byte, error) {
 	}
 	if s != nil {
 		if found, ok := s.Modules[slot.Module][name]; ok {
-			return found, nil
+			return found.MarshalJSON()
 		}
 	}
 	if name == defaultConfig {

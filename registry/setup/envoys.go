@@ -61,7 +61,7 @@ var errEnvoysOpen = errors.New("without access or envoys.client_ca, everybody wh
 
 // EnvoyTLS is the server's part of TLS for Envoys, nil without.
 func (c *Config) EnvoyTLS() (*tls.Config, error) {
-	return c.serverTLS(c.Envoys.ClientCA)
+	return c.serverTLS("envoys", c.Envoys.ClientCA)
 }
 
 // Distribution gives a registry's modules to Envoys.

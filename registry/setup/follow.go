@@ -87,7 +87,7 @@ func (c *Config) accessAgain(s *server.Server, o Options) {
 		return // told above
 	}
 	if err := s.Access().Replace(next.accessOptions()); err != nil {
-		o.Log.Error("who may do what was changed and cannot be used: what was said before holds", "error", err.Error())
+		o.Log.Error("who may do what was changed and cannot be used: what was said before holds", "error", next.placeAccess(err).Error())
 		return
 	}
 	o.Log.Info("who may do what was read again and holds", "file", c.file)

@@ -19,7 +19,6 @@ package setup
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,7 +57,8 @@ type Config struct {
 	// Mirror are repositories of other registries that are copied into this one. Docker's credentials are used for them.
 	Mirror []mirror.Source `yaml:"mirror"`
 
-	dir string
+	dir   string
+	where *config.Document // nil without a file
 	// file is where it was read, "" for nowhere, and read what it said there, whatever the command line has changed since.
 	file string
 	read *Config
@@ -87,11 +87,10 @@ func Load(file string) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	c := &Config{dir: filepath.Dir(file)}
-	where, err := config.Decode(file, text, c)
-	if err != nil {
+	if c.where, err = config.Decode(file, text, c); err != nil {
 		return nil, err
 	}
-	if err := c.check(where); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	read := *c
@@ -99,36 +98,50 @@ func Load(file string) (*Config, error) {
 	return c, nil
 }
 
-func (c *Config) check(where *config.Document) error {
+func (c *Config) check() error {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		return where.Errorf("tls", "cert and key belong together")
+		return c.where.Errorf("tls", "cert and key belong together")
 	}
 	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
-		return where.Errorf("tls.client_ca", "needs cert and key")
+		return c.where.Errorf("tls.client_ca", "needs cert and key")
 	}
 	if c.Access != nil {
-		for i := range c.Access.Grants {
-			if err := c.Access.Grants[i].Check(); err != nil {
-				return where.Errorf(fmt.Sprintf("access.grants[%d]", i), "%v", err)
-			}
+		o := c.accessOptions()
+		if err := o.Check(); err != nil {
+			return c.placeAccess(err)
 		}
 	}
 	for i := range c.Namespaces {
 		if err := c.Namespaces[i].Check(); err != nil {
-			return where.Errorf(fmt.Sprintf("namespaces[%d]", i), "%v", err)
+			return c.where.Errorf(fmt.Sprintf("namespaces[%d]", i), "%v", err)
 		}
 	}
 	for i := range c.Mirror {
 		if err := c.Mirror[i].Check(); err != nil {
-			return where.Errorf(fmt.Sprintf("mirror[%d]", i), "%v", err)
+			return c.where.Errorf(fmt.Sprintf("mirror[%d]", i), "%v", err)
 		}
 	}
 	if c.Upstream != nil {
 		if err := c.Upstream.check(); err != nil {
-			return where.Errorf("upstream", "%v", err)
+			return c.where.Errorf("upstream", "%v", err)
 		}
 	}
 	return nil
+}
+
+// place gives an error its place in registry.yaml, unless it tells one in another file.
+func (c *Config) place(path string, err error) error {
+	if c.where == nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return c.where.Placed(path, err)
+}
+
+func (c *Config) placeAccess(err error) error {
+	if wrong, ok := errors.AsType[*access.OptionError](err); ok {
+		return c.place("access."+wrong.Option, wrong.Err)
+	}
+	return c.place("access", err)
 }
 
 // DefaultListen is where a registry listens.
@@ -184,7 +197,7 @@ func (c *Config) Open(ctx context.Context, o Options) (*server.Server, error) {
 	var err error
 	if c.Trust != "" {
 		if s.Trust, err = trust.Load(ctx, c.beside(c.Trust), o.Env); err != nil {
-			return nil, err
+			return nil, c.place("trust", err)
 		}
 	}
 	if s.Access, err = c.control(); err != nil {
@@ -194,7 +207,7 @@ func (c *Config) Open(ctx context.Context, o Options) (*server.Server, error) {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
 	if c.Upstream != nil {
-		s.Store, err = c.Upstream.open(filepath.Join(o.Data, "cache"), c, o)
+		s.Store, err = c.openUpstream(filepath.Join(o.Data, "cache"), o)
 	} else {
 		s.Store, err = store.OpenDirectory(filepath.Join(o.Data, "oci"), store.DirectoryOptions{Log: o.Log})
 	}
@@ -222,7 +235,7 @@ func (c *Config) control() (*access.Control, error) {
 	}
 	control, err := access.New(c.accessOptions())
 	if err != nil {
-		return nil, fmt.Errorf("access: %w", err)
+		return nil, c.placeAccess(err)
 	}
 	return control, nil
 }
@@ -248,26 +261,23 @@ func (c *Config) beside(file string) string {
 }
 
 // ServerTLS is the server's part of TLS, nil without. The certificate is read again when its files have changed.
-func (c *Config) ServerTLS() (*tls.Config, error) { return c.serverTLS(c.TLS.ClientCA) }
+func (c *Config) ServerTLS() (*tls.Config, error) { return c.serverTLS("tls", c.TLS.ClientCA) }
 
-func (c *Config) serverTLS(clientCA string) (*tls.Config, error) {
+func (c *Config) serverTLS(section, clientCA string) (*tls.Config, error) {
 	if c.TLS.Cert == "" {
 		return nil, nil //nolint:nilnil // no TLS is no error
 	}
 	pair := &keyPair{cert: c.beside(c.TLS.Cert), key: c.beside(c.TLS.Key)}
 	if err := pair.read(); err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, c.place("tls", err)
 	}
 	made := &tls.Config{GetCertificate: pair.certificate, MinVersion: tls.VersionTLS12}
 	if clientCA != "" {
-		text, err := os.ReadFile(c.beside(clientCA))
+		pool, err := config.Certificates(c.beside(clientCA))
 		if err != nil {
-			return nil, fmt.Errorf("client_ca: %w", err)
+			return nil, c.place(section+".client_ca", err)
 		}
-		made.ClientCAs, made.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !made.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("client_ca: %s holds no certificate", clientCA)
-		}
+		made.ClientCAs, made.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	}
 	return made, nil
 }

@@ -31,7 +31,8 @@ func (u *Upstream) check() error {
 	return nil
 }
 
-func (u *Upstream) open(cache string, c *Config, o Options) (*store.Upstream, error) {
+func (c *Config) openUpstream(cache string, o Options) (*store.Upstream, error) {
+	u := c.Upstream
 	options := store.UpstreamOptions{URL: u.URL, User: u.User, Cache: cache, CacheBytes: u.CacheBytes, Log: o.Log, UserAgent: "leash/" + o.Version}
 	if u.CAFile != "" {
 		options.CAFile = c.beside(u.CAFile)
@@ -39,9 +40,13 @@ func (u *Upstream) open(cache string, c *Config, o Options) (*store.Upstream, er
 	if u.PasswordEnv != "" {
 		password, set := o.Env(u.PasswordEnv)
 		if !set {
-			return nil, fmt.Errorf("upstream: the environment variable %s is not set", u.PasswordEnv)
+			return nil, c.place("upstream.password_env", fmt.Errorf("environment variable %s is not set", u.PasswordEnv))
 		}
 		options.Password = password
 	}
-	return store.OpenUpstream(options)
+	opened, err := store.OpenUpstream(options)
+	if err != nil {
+		return nil, c.place("upstream", err)
+	}
+	return opened, nil
 }

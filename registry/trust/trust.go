@@ -18,17 +18,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/sigstore/sigstore-go/pkg/root"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
 	"github.com/leash-gateway/leash/registry/wildcard"
@@ -88,37 +87,32 @@ type Identity struct {
 // date is a day, to its end, UTC.
 type date struct{ time.Time }
 
-// UnmarshalYAML reads 2027-12-31.
-func (d *date) UnmarshalYAML(n *yaml.Node) (err error) {
-	if d.Time, err = time.Parse(time.DateOnly, n.Value); err != nil {
-		return fmt.Errorf("line %d: %q is no day, such as 2027-12-31", n.Line, n.Value)
+// UnmarshalText reads 2027-12-31.
+func (d *date) UnmarshalText(text []byte) (err error) {
+	if d.Time, err = time.Parse(time.DateOnly, string(text)); err != nil {
+		return fmt.Errorf("%q is no day, such as 2027-12-31", text)
 	}
 	d.Time = d.Add(24*time.Hour - time.Nanosecond)
 	return nil
 }
 
-// Load reads a policy with its keys. env looks up environment variables.
+// Load reads a policy with its keys. env looks up environment variables. What is wrong in it comes as config.Errors or a *config.Error.
 func Load(ctx context.Context, file string, env func(string) (string, bool)) (*Policy, error) {
 	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
 		return nil, fmt.Errorf("read trust policy: %w", err)
 	}
 	p := &Policy{file: file}
-	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
-	decoder.KnownFields(true)
-	switch err := decoder.Decode(p); {
-	case err == io.EOF: //nolint:errorlint // yaml documents it bare
-		return nil, fmt.Errorf("read trust policy %s: it is empty", file)
-	case err != nil:
-		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
-	case decoder.Decode(&yaml.Node{}) != io.EOF: //nolint:errorlint // as above
-		return nil, fmt.Errorf("read trust policy %s: it holds a second document, which nobody would read", file)
+	where, err := config.Decode(file, text, p)
+	if err != nil {
+		return nil, fmt.Errorf("read trust policy: %w", err)
 	}
-	if err := p.check(); err != nil {
-		return nil, fmt.Errorf("read trust policy %s: %w", file, err)
+	wrong := p.check(where)
+	if wrong == nil {
+		wrong = p.open(ctx, env, where)
 	}
-	if err := p.open(ctx, env); err != nil {
-		return nil, err
+	if wrong != nil {
+		return nil, fmt.Errorf("read trust policy: %w", wrong)
 	}
 	p.content = digest.FromBytes(text)
 	return p, nil
@@ -148,63 +142,88 @@ func (p *Policy) Fingerprint(now time.Time) (digest.Digest, error) {
 	return sum.Digest(), nil
 }
 
-func (p *Policy) check() error {
+func (p *Policy) check(where *config.Document) *config.Error {
 	if len(p.Rules) == 0 {
-		return errors.New("it has no rules, so nothing could ever run")
+		return where.Errorf("rules", "there are none, so nothing could ever run")
 	}
-	for _, d := range p.Revoked {
+	for i, d := range p.Revoked {
 		if err := d.Validate(); err != nil {
-			return fmt.Errorf("revoked: %q: %w", d, err)
+			return where.Errorf(fmt.Sprintf("revoked[%d]", i), "%q is no digest, such as sha256: and 64 digits: %v", d, err)
 		}
 	}
-	for i, r := range p.Rules {
-		switch signers := len(r.Keys) + len(r.Identities); {
-		case len(r.Match) == 0:
-			return fmt.Errorf("rules[%d]: match is missing: \"*\" matches everything", i)
-		case r.Unsigned && (signers > 0 || r.Provenance || len(r.Annotations) > 0):
-			return fmt.Errorf("rules[%d]: unsigned contradicts what else the rule asks for", i)
-		case !r.Unsigned && signers == 0:
-			return fmt.Errorf("rules[%d]: name keys or identities, or unsigned: true", i)
-		}
-		for j, k := range r.Keys {
-			named := 0
-			for _, source := range []string{k.File, k.PEM, k.KMS} {
-				if source != "" {
-					named++
-				}
-			}
-			if named != 1 {
-				return fmt.Errorf("rules[%d].keys[%d]: name one of file, pem, kms", i, j)
-			}
-		}
-		for j, id := range r.Identities {
-			switch {
-			case (id.Issuer == "") == (id.IssuerRegexp == ""), (id.Subject == "") == (id.SubjectRegexp == ""):
-				return fmt.Errorf("rules[%d].identities[%d]: name an issuer and a subject, each as it is or as a regexp", i, j)
-			case p.TrustedRoot == "":
-				return fmt.Errorf("rules[%d].identities[%d]: trusted_root is missing, which vouches for identities", i, j)
-			}
+	for i := range p.Rules {
+		if field, reason := p.Rules[i].check(p.TrustedRoot != ""); reason != "" {
+			return where.Errorf(fmt.Sprintf("rules[%d]", i)+field, "%s", reason)
 		}
 	}
 	return nil
 }
 
+// check says what is wrong, and of which field; "" for nothing. rooted says that there is somebody who vouches for identities.
+func (r *Rule) check(rooted bool) (field, reason string) {
+	switch signers := len(r.Keys) + len(r.Identities); {
+	case len(r.Match) == 0:
+		return "", "match is missing: \"*\" matches everything"
+	case r.Unsigned && (signers > 0 || r.Provenance || len(r.Annotations) > 0):
+		return ".unsigned", "contradicts what else the rule asks for"
+	case !r.Unsigned && signers == 0:
+		return "", "name keys or identities, or unsigned: true"
+	}
+	for i, k := range r.Keys {
+		named := 0
+		for _, source := range []string{k.File, k.PEM, k.KMS} {
+			if source != "" {
+				named++
+			}
+		}
+		if named != 1 {
+			return fmt.Sprintf(".keys[%d]", i), "name one of file, pem, kms"
+		}
+	}
+	for i, id := range r.Identities {
+		if field, reason := id.check(rooted); reason != "" {
+			return fmt.Sprintf(".identities[%d]", i) + field, reason
+		}
+	}
+	return "", ""
+}
+
+func (id Identity) check(rooted bool) (field, reason string) {
+	switch {
+	case (id.Issuer == "") == (id.IssuerRegexp == ""), (id.Subject == "") == (id.SubjectRegexp == ""):
+		return "", "name an issuer and a subject, each as it is or as a regexp"
+	case !rooted:
+		return "", "trusted_root is missing, which vouches for identities"
+	}
+	if _, err := regexp.Compile(id.IssuerRegexp); err != nil {
+		return ".issuer_regexp", err.Error()
+	}
+	if _, err := regexp.Compile(id.SubjectRegexp); err != nil {
+		return ".subject_regexp", err.Error()
+	}
+	return "", ""
+}
+
 // open loads keys and root.
-func (p *Policy) open(ctx context.Context, env func(string) (string, bool)) (err error) {
+func (p *Policy) open(ctx context.Context, env func(string) (string, bool), where *config.Document) *config.Error {
+	var err error
 	if p.TrustedRoot != "" {
 		if p.root, err = signing.LoadTrustedRoot(p.beside(p.TrustedRoot)); err != nil {
-			return err
+			return where.Errorf("trusted_root", "%v", err)
 		}
 	}
 	for i := range p.Rules {
 		for j := range p.Rules[i].Keys {
 			k := &p.Rules[i].Keys[j]
-			reference := k.PEM + k.KMS
-			if k.File != "" {
-				reference = p.beside(k.File)
+			field, reference := "file", p.beside(k.File)
+			switch {
+			case k.PEM != "":
+				field, reference = "pem", k.PEM
+			case k.KMS != "":
+				field, reference = "kms", k.KMS
 			}
 			if k.public, err = signing.LoadPublic(ctx, reference, env); err != nil {
-				return fmt.Errorf("read trust policy %s: rules[%d].keys[%d]: %w", p.file, i, j, err)
+				return where.Errorf(fmt.Sprintf("rules[%d].keys[%d].%s", i, j, field), "%v", err)
 			}
 			if k.Name == "" {
 				k.Name = k.File + k.KMS

@@ -47,26 +47,29 @@ func load(t *testing.T, text string) (*trust.Policy, error) {
 	return trust.Load(context.Background(), filepath.Join(dir, "trust.yaml"), os.LookupEnv)
 }
 
-func TestAPolicyThatMakesNoSenseIsRefused(t *testing.T) {
+func TestAPolicyThatMakesNoSenseIsRefusedWithThePlace(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"nothing":                     {"", "it is empty"},
-		"no rules":                    {"revoked: []\n", "it has no rules"},
-		"an unknown field":            {"rules: [{match: ['*'], key: x}]\n", "field key not found"},
-		"a rule that matches nothing": {"rules: [{unsigned: true}]\n", "rules[0]: match is missing"},
-		"a rule without signers":      {"rules: [{match: ['*']}]\n", "name keys or identities, or unsigned: true"},
-		"unsigned, and yet by a key":  {"rules: [{match: ['*'], unsigned: true, keys: [{file: release.pub}]}]\n", "unsigned contradicts"},
-		"a key from nowhere":          {"rules: [{match: ['*'], keys: [{name: a}]}]\n", "name one of file, pem, kms"},
+		"nothing":                     {"", ": rules: there are none"},
+		"no rules":                    {"revoked: []\n", ": rules: there are none"},
+		"an unknown field":            {"rules: [{match: ['*'], keis: x}]\n", ":1:24: rules[0].keis: unknown field (did you mean keys?)"},
+		"a pattern that is no list":   {"rules: [{match: '*', unsigned: true}]\n", ":1:17: rules[0].match: must be a list, not a string"},
+		"a rule that matches nothing": {"rules: [{unsigned: true}]\n", ":1:9: rules[0]: match is missing"},
+		"a rule without signers":      {"rules: [{match: ['*']}]\n", ":1:9: rules[0]: name keys or identities, or unsigned: true"},
+		"unsigned, and yet by a key":  {"rules: [{match: ['*'], unsigned: true, keys: [{file: release.pub}]}]\n", ":1:34: rules[0].unsigned: contradicts"},
+		"a key from nowhere":          {"rules: [{match: ['*'], keys: [{name: a}]}]\n", ":1:31: rules[0].keys[0]: name one of file, pem, kms"},
 		"a key from two places":       {"rules: [{match: ['*'], keys: [{file: a, pem: b}]}]\n", "name one of file, pem, kms"},
-		"a key that is not there":     {"rules: [{match: ['*'], keys: [{file: other.pub}]}]\n", "no such file"},
+		"a key that is not there":     {"rules: [{match: ['*'], keys: [{file: other.pub}]}]\n", ":1:38: rules[0].keys[0].file: open key "},
 		"a key that is none":          {"rules: [{match: ['*'], keys: [{file: trust.yaml}]}]\n", "it holds no public key"},
-		"a day that is none":          {"rules: [{match: ['*'], keys: [{file: release.pub, not_after: soon}]}]\n", `"soon" is no day`},
-		"an identity without a root":  {"rules: [{match: ['*'], identities: [{issuer: a, subject: b}]}]\n", "trusted_root is missing"},
-		"an identity without a name":  {"trusted_root: trusted_root.json\nrules: [{match: ['*'], identities: [{issuer: a}]}]\n", "name an issuer and a subject"},
-		"a digest that is none":       {"rules: [{match: ['*'], unsigned: true}]\nrevoked: ['sha256:1']\n", "revoked: "},
+		"a day that is none":          {"rules: [{match: ['*'], keys: [{file: release.pub, not_after: soon}]}]\n", `:1:62: rules[0].keys[0].not_after: "soon" is no day`},
+		"an identity without a root":  {"rules: [{match: ['*'], identities: [{issuer: a, subject: b}]}]\n", ":1:37: rules[0].identities[0]: trusted_root is missing"},
+		"an identity without a name":  {"trusted_root: trusted_root.json\nrules: [{match: ['*'], identities: [{issuer: a}]}]\n", ":2:37: rules[0].identities[0]: name an issuer and a subject"},
+		"an identity that is nobody":  {"trusted_root: trusted_root.json\nrules: [{match: ['*'], identities: [{issuer: a, subject_regexp: '('}]}]\n", ":2:65: rules[0].identities[0].subject_regexp: error parsing regexp"},
+		"a root that is not there":    {"trusted_root: root.json\nrules: [{match: ['*'], identities: [{issuer: a, subject: b}]}]\n", ":1:15: trusted_root: read trusted root "},
+		"a digest that is none":       {"rules: [{match: ['*'], unsigned: true}]\nrevoked: ['sha256:1']\n", `:2:11: revoked[0]: "sha256:1" is no digest`},
 		"a second document":           {"rules: [{match: ['*'], unsigned: true}]\n---\nrules: []\n", "holds a second document"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := load(t, tc.text); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := load(t, tc.text); err == nil || !strings.HasPrefix(err.Error(), "read trust policy: ") || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
