@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -108,7 +109,19 @@ func group(c *cli.Command) *cli.Command {
 	return c
 }
 
-// logger writes one line an event to stderr.
+// logger writes one line an event to stderr. What the standard library logs by itself, such as connections that break, goes the same way.
 func logger(c *cli.Context, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(slog.New(ofLibraries{log.Handler()}))
+	return log
+}
+
+// ofLibraries handles what libraries log. Of the line that net/http writes when a provider says something on an idle connection, it leaves out what
+// the provider has said, which may be somebody's answer.
+type ofLibraries struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h ofLibraries) Handle(ctx context.Context, r slog.Record) error {
+	r.Message, _, _ = strings.Cut(r.Message, " starting with ")
+	return h.Handler.Handle(ctx, r)
 }
