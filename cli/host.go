@@ -246,10 +246,10 @@ func (m *moduleHost) services() (exchanges, management extproc.ServiceOptions, e
 		m.log.Warn("whoever reaches this address can run the modules, as no certificate is asked for (--tls-client-ca)", "listen", address)
 	}
 	exchanges.DrainDelay, exchanges.DrainTimeout = m.flags.Duration("drain-delay"), m.flags.Duration("drain")
-	if exchanges.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: clients}); err != nil {
+	if exchanges.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: clients, Log: m.log}); err != nil {
 		return exchanges, management, err
 	}
-	if managers != "" {
+	if managers != "" { // it is told of the same certificate above
 		management.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: managers})
 	}
 	return exchanges, management, err

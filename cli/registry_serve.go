@@ -74,7 +74,7 @@ func serveRegistry(c *cli.Context, log *slog.Logger) error {
 	if err := configuration.CheckAddress(); err != nil {
 		return usageError{err}
 	}
-	secured, err := configuration.ServerTLS()
+	secured, err := configuration.ServerTLS(log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -141,7 +141,7 @@ func serveAll(ctx context.Context, configuration *setup.Config, s *server.Server
 	all, ctx := errgroup.WithContext(ctx)
 	ready := []any{"listen", clients.Addr().String(), "data", o.Data}
 	if envoys != nil {
-		forEnvoys, err := configuration.EnvoyTLS()
+		forEnvoys, err := configuration.EnvoyTLS(o.Log)
 		if err != nil {
 			return usageError{err}
 		}

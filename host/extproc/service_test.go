@@ -342,7 +342,7 @@ func TestTLSFilesThatAreWrongAreNamed(t *testing.T) {
 		"no certificate":        {extproc.TLSFiles{Cert: missing, Key: key}, missing},
 		"no key":                {extproc.TLSFiles{Cert: cert, Key: missing}, missing},
 		"no authority":          {extproc.TLSFiles{Cert: cert, Key: key, ClientCA: missing}, missing},
-		"an authority of a key": {extproc.TLSFiles{Cert: cert, Key: key, ClientCA: key}, key + " holds no certificate"},
+		"an authority of a key": {extproc.TLSFiles{Cert: cert, Key: key, ClientCA: key}, key + " holds none in PEM form"},
 	} {
 		if _, err := tc.files.Config(); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %s", name, err, tc.want)

@@ -59,9 +59,9 @@ func (c *Config) checkEnvoys() error {
 
 var errEnvoysOpen = errors.New("without access or envoys.client_ca, everybody who reaches it gets every module: name who may have what, or listen on the loopback")
 
-// EnvoyTLS is the server's part of TLS for Envoys, nil without.
-func (c *Config) EnvoyTLS() (*tls.Config, error) {
-	return c.serverTLS("envoys", c.Envoys.ClientCA)
+// EnvoyTLS is ServerTLS for Envoys.
+func (c *Config) EnvoyTLS(log *slog.Logger) (*tls.Config, error) {
+	return c.serverTLS("envoys", c.Envoys.ClientCA, log)
 }
 
 // Distribution gives a registry's modules to Envoys.

@@ -59,6 +59,7 @@ type Config struct {
 
 	dir   string
 	where *config.Document // nil without a file
+	pair  *config.KeyPair  // nil until it is asked for
 	// file is where it was read, "" for nowhere, and read what it said there, whatever the command line has changed since.
 	file string
 	read *Config
@@ -260,18 +261,24 @@ func (c *Config) beside(file string) string {
 	return filepath.Join(c.dir, file)
 }
 
-// ServerTLS is the server's part of TLS, nil without. The certificate is read again when its files have changed.
-func (c *Config) ServerTLS() (*tls.Config, error) { return c.serverTLS("tls", c.TLS.ClientCA) }
+// ServerTLS is the server's part of TLS, nil without. The certificate is read again when its files have changed; log is told of one that clients
+// refuse, or soon will.
+func (c *Config) ServerTLS(log *slog.Logger) (*tls.Config, error) {
+	return c.serverTLS("tls", c.TLS.ClientCA, log)
+}
 
-func (c *Config) serverTLS(section, clientCA string) (*tls.Config, error) {
+func (c *Config) serverTLS(section, clientCA string, log *slog.Logger) (*tls.Config, error) {
 	if c.TLS.Cert == "" {
 		return nil, nil //nolint:nilnil // no TLS is no error
 	}
-	pair := &keyPair{cert: c.beside(c.TLS.Cert), key: c.beside(c.TLS.Key)}
-	if err := pair.read(); err != nil {
-		return nil, c.place("tls", err)
+	if c.pair == nil { // clients and Envoys are shown the same one
+		pair := &config.KeyPair{Cert: c.beside(c.TLS.Cert), Key: c.beside(c.TLS.Key), Log: log}
+		if err := pair.Open(); err != nil {
+			return nil, c.place("tls", err)
+		}
+		c.pair = pair
 	}
-	made := &tls.Config{GetCertificate: pair.certificate, MinVersion: tls.VersionTLS12}
+	made := &tls.Config{GetCertificate: c.pair.Certificate, MinVersion: tls.VersionTLS12}
 	if clientCA != "" {
 		pool, err := config.Certificates(c.beside(clientCA))
 		if err != nil {

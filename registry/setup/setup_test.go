@@ -45,7 +45,7 @@ func open(t *testing.T, dir string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secured, err := c.ServerTLS()
+	secured, err := c.ServerTLS(o.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
