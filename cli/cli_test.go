@@ -128,6 +128,21 @@ func TestWhatIsMissingAtTheStartIsToldAllAtOnce(t *testing.T) {
 	}
 }
 
+func TestAFolderOfWhatAreNoModulesIsAMistakeEverywhere(t *testing.T) {
+	file := writeUnrunnable(t, "modules")
+	dir := filepath.Join(filepath.Dir(file), "modules")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, config.AllFile), "version https://git-lfs.github.com/spec/v1\n")
+	for _, command := range []string{"validate", "up --engine embedded", "render", "host serve --listen unix:/nowhere/leash.sock"} {
+		_, stderr, code := leash(t, append(strings.Fields(command), "-c", file)...)
+		if want := file + ":4:16: modules.dir: " + filepath.Join(dir, config.AllFile) + " is no WebAssembly module: run make build again"; code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: got %d %s\nwant %s", command, code, stderr, want)
+		}
+	}
+}
+
 func TestAMissingFolderOfModulesIsAMistakeEverywhere(t *testing.T) {
 	file := writeUnrunnable(t, "nowhere")
 	for _, command := range []string{"up --engine embedded", "render", "host serve --listen unix:/nowhere/leash.sock"} {
@@ -168,6 +183,10 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		"clients' certificates without TLS": {[]string{"host", "serve", "-c", quickstart, "--tls-client-ca", wrong}, exitUsage, "needs tls-cert"},
 		"management for everybody":          {[]string{"host", "serve", "-c", quickstart, "--admin", "127.0.0.1:0"}, exitUsage, "can be reached by others"},
 		"a socket without its place":        {[]string{"host", "serve", "-c", quickstart, "--listen", "unix:x.sock", "--http", ""}, exitUsage, "not absolute"},
+		"a host without an address":         {[]string{"host", "serve", "-c", quickstart, "--listen", "localhost"}, exitUsage, "listen: address localhost: missing port in address: write it as 127.0.0.1:8083 or unix:/PATH"},
+		"pages without an address":          {[]string{"host", "serve", "-c", quickstart, "--http", "8082"}, exitUsage, "http: address 8082: missing port"},
+		"no slot":                           {[]string{"render", "--target", "slot"}, exitUsage, "slot: name the slot, such as"},
+		"no module":                         {[]string{"render", "--target", "istio"}, exitUsage, "module: name the module, such as"},
 		"no address":                        {[]string{"mock", "--listen", "nonsense"}, exitUsage, "write it as 127.0.0.1:8090"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -225,14 +225,15 @@ func (m *moduleHost) services() (exchanges, management extproc.ServiceOptions, e
 	cert, key, clients := m.flags.String("tls-cert"), m.flags.String("tls-key"), m.flags.String("tls-client-ca")
 	admin, managers := m.flags.String("admin"), m.flags.String("admin-client-ca")
 	address := m.flags.String("listen")
-	for _, flag := range []string{"listen", "admin"} {
-		if path, isSocket := strings.CutPrefix(m.flags.String(flag), "unix:"); isSocket && !filepath.IsAbs(path) {
-			return exchanges, management, badUsage("%s: %q is not absolute: unix:/PATH", flag, path)
+	if address == "" {
+		return exchanges, management, badUsage("listen: there is no address")
+	}
+	for _, flag := range []string{"listen", "admin", "http"} {
+		if err := checkAddress(m.flags.String(flag)); err != nil {
+			return exchanges, management, badUsage("%s: %w", flag, err)
 		}
 	}
 	switch {
-	case address == "":
-		return exchanges, management, badUsage("listen: there is no address")
 	case (cert == "") != (key == ""):
 		return exchanges, management, badUsage("tls-cert and tls-key belong together")
 	case cert == "" && clients != "":
@@ -253,6 +254,21 @@ func (m *moduleHost) services() (exchanges, management extproc.ServiceOptions, e
 		management.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: managers})
 	}
 	return exchanges, management, err
+}
+
+// checkAddress says what is wrong with an address to listen on; one that is empty is none.
+func checkAddress(address string) error {
+	path, isSocket := strings.CutPrefix(address, "unix:")
+	if isSocket && !filepath.IsAbs(path) {
+		return fmt.Errorf("%q is not absolute: unix:/PATH", path)
+	}
+	if address == "" || isSocket {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("%w: write it as 127.0.0.1:8083 or unix:/PATH", err)
+	}
+	return nil
 }
 
 // tlsOf is the configuration of files; nil without a certificate.

@@ -56,6 +56,9 @@ func moduleTargetFlags() []cli.Flag {
 }
 
 func renderSlot(c *cli.Context) ([]byte, error) {
+	if c.String("slot") == "" {
+		return nil, badUsage("slot: name the slot, such as leash/acme/greeter@stable")
+	}
 	slot, err := distribution.ParseSlot(c.String("slot"))
 	if err != nil {
 		return nil, usageError{err}
@@ -84,6 +87,9 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 
 // meshOf brings the module that is named, for what it says of itself.
 func meshOf(c *cli.Context) (m distribution.Mesh, err error) {
+	if c.String("module") == "" {
+		return m, badUsage("module: name the module, such as registry.example.com/team/module:1.0.0")
+	}
 	r, err := remote.Parse(c.String("module"))
 	if err != nil {
 		return m, usageError{err}

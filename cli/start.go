@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -159,11 +160,29 @@ func modulesDir(c *config.Config) (string, error) {
 		}
 	}
 	for _, dir := range candidates {
-		if _, err := os.Stat(filepath.Join(dir, config.AllFile)); dir != "" && err == nil {
-			return filepath.Abs(dir)
+		file := filepath.Join(dir, config.AllFile)
+		if _, err := os.Stat(file); dir == "" || err != nil {
+			continue
 		}
+		if !isWasm(file) {
+			return "", c.Errorf("modules.dir", "%s is no WebAssembly module: run make build again, or name another folder", file)
+		}
+		return filepath.Abs(dir)
 	}
 	return "", c.Errorf("modules.dir", "found no %s in %s: run make build, or name the folder", config.AllFile, strings.Join(candidates, ", "))
+}
+
+// isWasm says that a file begins as a .wasm does: https://webassembly.github.io/spec/core/binary/modules.html#binary-module
+func isWasm(file string) bool {
+	const magic = "\x00asm"
+	f, err := os.Open(file) //nolint:gosec // in the folder that the operator names
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // was only read
+	head := make([]byte, len(magic))
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == magic
 }
 
 // checkFiles looks into the files that a configuration names for those who run it, as leash up does. Variables of the environment are taken for
@@ -215,11 +234,22 @@ func portsAreFree(c *config.Config) error {
 			if !c.Given(a.path) {
 				whose = "it is the default: "
 			}
-			return errors.New(c.Errorf(a.path, "%v: %send what uses the address, or name another", err, whose).Error())
+			return errors.New(c.Errorf(a.path, "%v: %s%s", err, whose, otherAddress(err)).Error())
 		}
 		_ = l.Close()
 	}
 	return nil
+}
+
+// otherAddress says what to do about an address that cannot be listened on.
+func otherAddress(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "name an address of this machine, or 0.0.0.0 for all of them"
+	case errors.Is(err, fs.ErrPermission):
+		return "name a port from 1024 on, or let this program take lower ones (CAP_NET_BIND_SERVICE)"
+	}
+	return "end what uses the address, or name another"
 }
 
 // readiness says whether the gateway takes requests.

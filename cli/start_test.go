@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/leash-gateway/leash/config"
@@ -28,6 +29,18 @@ func TestAnAddressInUseIsToldWithItsPlaceOrAsTheDefault(t *testing.T) {
 		c.Listen = address // as if it were the default
 		if err := portsAreFree(c); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestAnAddressThatCannotBeTakenSaysWhatToDo(t *testing.T) {
+	for want, err := range map[string]error{
+		"end what uses the address":       syscall.EADDRINUSE,
+		"name an address of this machine": syscall.EADDRNOTAVAIL,
+		"name a port from 1024 on":        syscall.EACCES,
+	} {
+		if got := otherAddress(&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", err)}); !strings.HasPrefix(got, want) {
+			t.Errorf("%v: got %s, want %s", err, got, want)
 		}
 	}
 }

@@ -85,7 +85,11 @@ func (d *decoder) failSyntax(err error) {
 	line = min(max(line, d.wellFormed()+1), len(d.lines))
 	text := d.lines[line-1]
 	at := position{line, 1 + len(text) - len(strings.TrimLeft(text, " "))}
-	d.fail("", at, "here or just below", "not well-formed YAML: %s", strings.TrimPrefix(err.Error(), m[0]))
+	hint := "here or just below"
+	if strings.HasPrefix(text[at.column-1:], "\t") {
+		hint = "indent with blanks: YAML takes no tabs there"
+	}
+	d.fail("", at, hint, "not well-formed YAML: %s", strings.TrimPrefix(err.Error(), m[0]))
 }
 
 // wellFormed is the number of lines at the file's beginning that are well-formed together, found by bisection. Within

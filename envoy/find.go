@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -16,7 +17,7 @@ const Version = "1.40.0"
 func Find(env func(string) (string, bool)) (string, error) {
 	if path, ok := env("ENVOY_PATH"); ok && path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return "", errors.Join(errors.New("ENVOY_PATH names no file"), err)
+			return "", fmt.Errorf("ENVOY_PATH names no file: %w", err)
 		}
 		return path, nil
 	}
