@@ -36,7 +36,8 @@ func TestModulesAreRenderedForEnvoysOfOthers(t *testing.T) {
 	if got := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--kind", "inspector"); strings.Contains(got, "policy_not_loaded") {
 		t.Errorf("an inspector's slot refuses:\n%s", got)
 	}
-	fails(t, "its name is leash/MODULE@CHANNEL", "render", "--target", "slot")
+	fails(t, "slot: name the slot, such as leash/", "render", "--target", "slot")
+	fails(t, "its name is leash/MODULE@CHANNEL", "render", "--target", "slot", "--slot", "greeter")
 	fails(t, `kind: "judge" is neither policy nor inspector`, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--kind", "judge")
 	fails(t, "is not HOST:PORT", "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--registry", "here")
 
