@@ -49,7 +49,7 @@ The shortest one that works:
 
 ` + "```yaml" + shortest + "```" + `
 
-` + "[`examples/quickstart/leash.yaml`](../../examples/quickstart/leash.yaml)" + ` shows more. ` + "`leash validate`" + ` checks a file, ` + "`leash schema`" + ` prints its
+` + "[`examples/quickstart/leash.yaml`](../../examples/quickstart/leash.yaml)" + ` shows more. ` + "`leash validate`" + ` checks a file and those that it names, ` + "`leash schema`" + ` prints its
 JSON Schema for editors. An unknown field or a wrong value is refused with its line and column.
 
 ` + "`${NAME}` and `${NAME:-default}`" + ` stand for an environment variable, within any value; ` + "`$$`" + ` is a dollar sign. What stands in a variable is
