@@ -49,9 +49,11 @@ func testBlockedAnswer(t *testing.T, g *gateway, _ *mock.Provider) {
 }
 
 func testRedactedRequest(t *testing.T, g *gateway, _ *mock.Provider) {
-	a := g.chat("my card is 4111 1111 1111 1111 and my password hunter2, thanks")
-	if got, want := content(t, a), "You said: my card is [card] and my password *******, thanks"; got != want {
-		t.Errorf("the provider read %q, want %q", got, want)
+	for _, card := range []string{"4111 1111 1111 1111", "４１１１ １１１１ １１１１ １１１１", "4111\u200b1111\u20601111\u00ad1111"} {
+		a := g.chat("my card is " + card + " and my password hunter2, thanks")
+		if got, want := content(t, a), "You said: my card is [card] and my password *******, thanks"; got != want {
+			t.Errorf("%q: the provider read %q, want %q", card, got, want)
+		}
 	}
 	// Four digits alone stand by chance in request ids and times.
 	if got := received(t, g.ports.Provider); strings.Contains(got, "4111 1111") || strings.Contains(got, "hunter2") {
@@ -77,11 +79,11 @@ func testRedactedStream(t *testing.T, g *gateway, provider *mock.Provider) {
 	for chunk := 1; chunk <= 12; chunk++ {
 		for _, behavior := range []mock.Behavior{{Chunk: chunk}, {Chunk: chunk, Write: 7, Escape: true}} {
 			provider.SetFaults(behavior)
-			s := g.stream("say: the code is seal-12345 and seal-67890")
+			s := g.stream("say: the code is seal-12345 and ｓｅａｌ-６7\u200b890")
 			if want := "the code is [seal] and [seal]"; s.Text != want {
 				t.Fatalf("%d bytes an event: got %q, want %q", chunk, s.Text, want)
 			}
-			if strings.Contains(s.Body, "seal-") || strings.Contains(s.Body, "12345") {
+			if strings.Contains(s.Body, "seal-") || strings.Contains(s.Body, "12345") || strings.Contains(s.Body, "６") {
 				t.Fatalf("%d bytes an event: a piece of the match left: %s", chunk, s.Body)
 			}
 		}

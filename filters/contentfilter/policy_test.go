@@ -45,6 +45,9 @@ func TestWhatIsLookedAtInARequest(t *testing.T) {
 		"in full width":                {user(`"ｐｒｏｊｅｃｔ ｂｌｕｅｂｉｒｄ"`), ""},
 		"an expression":                {user(`"the seal-12345, seal-1234 and seal-54321."`), user(`"the [seal], seal-1234 and [seal]."`)},
 		"a ready pattern":              {user(`"pay 4111 1111 1111 1111 now"`), user(`"pay **** now"`)},
+		"a card in full width":         {user(`"pay ４１１１ １１１１ １１１１ １１１１ now"`), user(`"pay **** now"`)},
+		"a card with invisible ones":   {user(`"pay 4\u200b1\u200c1\u200d1\u00ad1\u2060111 \ufeff1111 1111 now"`), user(`"pay **** now"`)},
+		"an expression in full width":  {user(`"the ｓｅａｌ－１２３４５."`), user(`"the [seal]."`)},
 		"no card by its check digit":   {user(`"pay 4111 1111 1111 1112 now"`), user(`"pay 4111 1111 1111 1112 now"`)},
 		"a whole word":                 {user(`"ada and adam"`), user(`"ada and adam"`)},
 		"characters that JSON escapes": {user(`"\"seal-12345\"\n\\"`), user(`"\"[seal]\"\n\\"`)},
@@ -106,6 +109,7 @@ func TestWhatIsLookedAtInAnAnswer(t *testing.T) {
 		"nothing is found":               {whole(choice(0, says("hello"))), whole(choice(0, says("hello")))},
 		"a keyword":                      {whole(choice(0, says("It is Project Bluebird."))), ""},
 		"an expression":                  {whole(choice(0, says("seal-12345"))), whole(choice(0, says("[seal]")))},
+		"in mathematics' digits":         {whole(choice(0, says("pay 𝟒𝟏𝟏𝟏 𝟏𝟏𝟏𝟏 𝟏𝟏𝟏𝟏 𝟏𝟏𝟏𝟏."))), whole(choice(0, says("pay ****.")))},
 		"each choice":                    {whole(choice(0, says("seal-12345")), choice(1, says("4111111111111111"))), whole(choice(0, says("[seal]")), choice(1, says("****")))},
 		"a keyword in the second choice": {whole(choice(0, says("hi")), choice(1, says("project bluebird"))), ""},
 		"what the model thought, would not say and calls tools with": {
@@ -395,6 +399,27 @@ func TestNoPieceOfAMatchLeavesAStreamWhereverItIsSplit(t *testing.T) {
 	}
 }
 
+func TestNoPieceOfAMatchLeavesAStreamHoweverItIsWritten(t *testing.T) {
+	text := []rune("The ｓｅａｌ－𝟏２3\u200b45, card ４\u200b１\u2060１１\u00a0١١١١\u00a01\u00ad1\u200d11\u00a0\u200b𝟏𝟏𝟏𝟏\u200b of ada; ｓｅａｌ－1234 is none.")
+	const want = "The [seal], card ****\u200b of ada; ｓｅａｌ－1234 is none."
+	h := newHost(t, rules)
+	for size := range text {
+		var pieces []string
+		for at := 0; at < len(text); at += size + 1 {
+			pieces = append(pieces, string(text[at:min(at+size+1, len(text))]))
+		}
+		left := ""
+		for _, chunk := range h.Do(streamed(`"hi"`, pieces...)).Chunks {
+			if left += said(t, chunk)["0 content"]; !strings.HasPrefix(want, left) {
+				t.Fatalf("%d characters an event: %q left, want a beginning of %q", size+1, left, want)
+			}
+		}
+		if left != want {
+			t.Fatalf("%d characters an event: got %q, want %q", size+1, left, want)
+		}
+	}
+}
+
 func TestAStreamMayArriveInPiecesOfAnySize(t *testing.T) {
 	wire := strings.Join(streamed(`"hi"`, "the co", "de is se", `al-123`, "45 \"ok\"").AnswerChunks, "")
 	h := newHost(t, rules)
@@ -540,6 +565,7 @@ func FuzzAStreamSaysWhatAWholeAnswerSays(f *testing.F) {
 	f.Add("The code is seal-12345, card 4111 1111 1111 1111.", uint8(3), uint8(7))
 	f.Add("project blue bird, ada, sea", uint8(1), uint8(1))
 	f.Add("sea\u200bl-00000 \"\\é🐎", uint8(2), uint8(5))
+	f.Add("ｓｅａｌ－𝟏２3\u200b45 ４\u200b１１１\u00a0١١١١ 1\u00ad111 1111\u200b ｂｌｕｅ", uint8(2), uint8(5))
 	const noBlock = `{"rules":[
 		{"name":"seal","regexps":["seal-\\d{5}"],"action":"redact"},
 		{"name":"bird","keywords":["project bluebird","blue"],"action":"redact"},

@@ -1,7 +1,5 @@
 package match
 
-import "unicode/utf8"
-
 // automaton finds keywords: Aho and Corasick's, over bytes in groups that no keyword tells apart. It is our own because
 // a stream needs the state at the end of a text (how much of it may still become a keyword), which libraries keep to
 // themselves (docs/decisions/016-own-matcher.md).
@@ -44,10 +42,10 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 	for c := 'A'; c <= 'Z'; c++ {
 		a.class[c] = a.class[c+'a'-'A']
 	}
-	for _, c := range "\n\r\t" {
+	for _, c := range "\t\n\v\f\r" {
 		a.class[c] = a.class[' ']
 	}
-	for c := range utf8.RuneSelf {
+	for c := range a.idle {
 		a.idle[c] = a.next[a.class[c]] == 0
 	}
 	return a
@@ -86,31 +84,24 @@ func (a *automaton) link() {
 	}
 }
 
-// ascii takes ASCII text from a state and a place on to where a keyword ends (found is then not nil), or to the end.
-// BenchmarkFindInCleanText measures it. A byte beyond ASCII stops it: ok is then false.
-func (a *automaton) ascii(text string, state int32, at int) (next int32, end int, found []int32, ok bool) {
+// scan takes a text from a state and a place on to where a keyword ends (found is then not nil), or to the end.
+// BenchmarkFindInCleanText measures it.
+func (a *automaton) scan(text string, state int32, at int) (next int32, end int, found []int32) {
 	for at < len(text) {
 		c := text[at]
 		if state == 0 {
 			for a.idle[c] {
 				if at++; at == len(text) {
-					return 0, at, nil, true
+					return 0, at, nil
 				}
 				c = text[at]
 			}
 		}
-		if c >= utf8.RuneSelf {
-			return state, at, nil, false
-		}
 		at++
 		state = a.next[int(state)*a.width+int(a.class[c])]
 		if found := a.found[state]; found != nil {
-			return state, at, found, true
+			return state, at, found
 		}
 	}
-	return state, at, nil, true
-}
-
-func (a *automaton) step(state int32, b byte) int32 {
-	return a.next[int(state)*a.width+int(a.class[b])]
+	return state, at, nil
 }

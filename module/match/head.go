@@ -15,6 +15,7 @@ func headOf(prog *syntax.Prog) (h head) {
 	closure(prog, uint32(prog.Start), at) //nolint:gosec // an index of an instruction
 	over := false                         // a match may have ended
 	for place := range h {
+		wide := false
 		next := map[uint32]bool{}
 		for pc := range at {
 			inst := &prog.Inst[pc]
@@ -27,10 +28,11 @@ func headOf(prog *syntax.Prog) (h head) {
 					h[place][r] = true
 				}
 			}
+			wide = wide || readsWide(inst)
 			closure(prog, inst.Out, next)
 		}
 		for b := range h[place] {
-			h[place][b] = h[place][b] || over || b >= utf8.RuneSelf
+			h[place][b] = h[place][b] || over || wide && b >= utf8.RuneSelf
 		}
 		at = next
 	}
@@ -47,12 +49,25 @@ func alphabetOf(prog *syntax.Prog) (a alphabet) {
 			for r := range rune(utf8.RuneSelf) {
 				a[r] = a[r] || inst.MatchRune(r)
 			}
+			for b := utf8.RuneSelf; b < len(a) && readsWide(inst); b++ {
+				a[b] = true
+			}
 		}
 	}
-	for b := utf8.RuneSelf; b < len(a); b++ {
-		a[b] = true
-	}
 	return a
+}
+
+// readsWide says whether an instruction can read a character beyond ASCII.
+func readsWide(inst *syntax.Inst) bool {
+	switch inst.Op {
+	case syntax.InstRune, syntax.InstRune1:
+		if last := inst.Rune[len(inst.Rune)-1]; last >= utf8.RuneSelf { // of the last range
+			return true
+		}
+		// The only ones that are the same as a letter of ASCII when case does not count.
+		return len(inst.Rune) == 1 && (inst.MatchRune('ſ') || inst.MatchRune('\u212A'))
+	}
+	return true
 }
 
 // tail is where the longest end of a text begins that a match could be made of.
@@ -97,7 +112,7 @@ func (h *head) in(text string) bool {
 		if c >= utf8.RuneSelf || i+2 >= len(text) {
 			return true
 		}
-		if c = text[i+1]; c >= utf8.RuneSelf || h[1][c] && h[2][text[i+2]] {
+		if c = text[i+1]; h[1][c] && (c >= utf8.RuneSelf || h[2][text[i+2]]) {
 			return true
 		}
 	}

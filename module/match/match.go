@@ -1,8 +1,8 @@
 // Package match finds keywords and regular expressions in text, whole and in streams.
 //
-// Keywords are found in any case, in full-width letters and with invisible characters between their letters, all of
-// which people use to get around filters. Regular expressions (RE2 syntax) run only where a text holds what they
-// cannot match without, so clean text costs little.
+// Keywords are found in any case, and both keywords and regular expressions (RE2 syntax) in letters and digits of other
+// widths and styles and with invisible characters between them, all of which people use to get around filters. Expressions
+// run only where a text holds what they cannot match without, so clean text costs little.
 //
 // In a [Stream] a text comes in pieces. What could still become a match is held back until it is certain, so that not
 // even the beginning of a match leaves too early.
@@ -27,9 +27,10 @@ type Pattern struct {
 	// Keyword is found in any case, unless CaseSensitive is set; Whole finds it only between word boundaries.
 	Keyword              string
 	Whole, CaseSensitive bool
-	// Regexp is an expression in RE2 syntax.
+	// Regexp is an expression in RE2 syntax. It is looked for in the text as it is, and where some of it is a spelling of plain letters,
+	// digits, spaces or hyphens, once more in these.
 	Regexp string
-	// Check, where it is set, has the last word on what the expression found.
+	// Check, where it is set, has the last word on what the expression found, in the form in which it did.
 	Check func(found string) bool
 	// Begins, where it is set, takes the expression's place in what is found: it says how long the longest match is that a text begins
 	// with at a word boundary, 0 for none. What it finds the expression finds too, but not the other way round: of "4111 1111 1111 1111
@@ -61,9 +62,8 @@ func Compile(patterns []Pattern) (*Set, error) {
 			if !utf8.ValidString(p.Keyword) {
 				return nil, printf.Errorf("pattern %d (%s): the keyword is not valid UTF-8", i, p.Name)
 			}
-			var f folded
-			f.fold(p.Keyword)
-			word := slices.Clone(f.text)
+			folded, _ := respell(p.Keyword, foldRune, false)
+			word := []byte(strings.Map(foldRune, folded)) // respell leaves ASCII as it is
 			if len(word) == 0 {
 				return nil, printf.Errorf("pattern %d (%s): the keyword has no visible characters", i, p.Name)
 			}
@@ -84,7 +84,8 @@ func Compile(patterns []Pattern) (*Set, error) {
 // Find returns the matches in a text, from left to right and without overlaps: the leftmost wins, then the longest, then
 // the pattern that stands first. It returns nil when there is none.
 func (s *Set) Find(text string) []Match {
-	return choose(s.findExpressions(text, 0, s.findWords(text, 0, nil)))
+	r := s.read(ahead{}, text)
+	return choose(s.candidates(&r))
 }
 
 // Contains says whether any pattern is found, and which.
@@ -112,14 +113,22 @@ func (s *Set) Redact(text string, replacement func(Match) string) (string, bool)
 	return b.String(), true
 }
 
-// choose orders candidates and takes out those that overlap an earlier one.
-func choose(all []Match) []Match {
-	if len(all) < 2 {
-		return all
+// candidates are all matches, in order: by beginning, the longest first, and by pattern. They may overlap.
+func (s *Set) candidates(r *reading) []Match {
+	all := s.findExpressions(&r.own, s.findWords(r, nil))
+	if r.hasPlain {
+		all = s.findExpressions(&r.plain, all)
 	}
-	slices.SortFunc(all, func(a, b Match) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Pattern, b.Pattern))
-	})
+	if len(all) > 1 {
+		slices.SortFunc(all, func(a, b Match) int {
+			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Pattern, b.Pattern))
+		})
+	}
+	return all
+}
+
+// choose takes out of candidates those that overlap an earlier one.
+func choose(all []Match) []Match {
 	kept := all[:0]
 	for _, m := range all {
 		if len(kept) == 0 || m.Start >= kept[len(kept)-1].End {
@@ -129,38 +138,14 @@ func choose(all []Match) []Match {
 	return kept
 }
 
-// findWords appends the places of keywords that begin at from or later.
-func (s *Set) findWords(text string, from int, all []Match) []Match {
-	if !s.words.used {
-		return all
-	}
-	first := len(all)
-	for state, at := int32(0), 0; at < len(text); {
+// findWords appends the places of keywords.
+func (s *Set) findWords(r *reading, all []Match) []Match {
+	v := &r.words
+	for state, at := int32(0), v.from; at < len(v.text) && s.words.used; {
 		var ends []int32
-		var ok bool
-		if state, at, ends, ok = s.words.ascii(text, state, at); !ok {
-			return s.findFolded(text, from, all[:first])
-		}
+		state, at, ends = s.words.scan(v.text, state, at)
 		for _, pattern := range ends {
-			m := Match{at - s.lengths[pattern], at, int(pattern)}
-			if m.Start >= from && s.accepts(text, m) {
-				all = append(all, m)
-			}
-		}
-	}
-	return all
-}
-
-// findFolded is findWords for any text.
-func (s *Set) findFolded(text string, from int, all []Match) []Match {
-	var f folded
-	f.fold(text)
-	state := int32(0)
-	for i := range f.text {
-		state = s.words.step(state, f.text[i])
-		for _, pattern := range s.words.found[state] {
-			m := Match{f.start(i + 1 - s.lengths[pattern]), f.end(i), int(pattern)}
-			if m.Start >= from && s.accepts(text, m) {
+			if m := (Match{v.start(at - s.lengths[pattern]), v.end(at), int(pattern)}); s.accepts(r.own.text, m) {
 				all = append(all, m)
 			}
 		}
@@ -186,16 +171,16 @@ func isWord(r rune) bool {
 	return r != utf8.RuneError && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
 }
 
-func (s *Set) findExpressions(text string, from int, all []Match) []Match {
+// findExpressions appends what expressions match in a view.
+func (s *Set) findExpressions(v *view, all []Match) []Match {
 	for i := range s.exprs {
 		e := &s.exprs[i]
-		if !e.need.in(text) || !e.head.in(text) {
+		if !e.need.in(v.text) || !e.head.in(v.text) {
 			continue
 		}
-		for _, at := range s.findAll(e, text) {
-			m := Match{max(at[0], from), at[1], e.pattern}
-			if m.Start < m.End && s.verified(text, m) {
-				all = append(all, m)
+		for _, at := range s.findAll(e, v.text) {
+			if from := max(at[0], v.from); from < at[1] && s.verified(v.text[from:at[1]], e.pattern) {
+				all = append(all, Match{v.start(from), v.end(at[1]), e.pattern})
 			}
 		}
 	}
@@ -226,9 +211,9 @@ func isWordByte(c byte) bool {
 	return c == '_' || isASCIIDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
-func (s *Set) verified(text string, m Match) bool {
-	check := s.patterns[m.Pattern].Check
-	return check == nil || check(text[m.Start:m.End])
+func (s *Set) verified(found string, pattern int) bool {
+	check := s.patterns[pattern].Check
+	return check == nil || check(found)
 }
 
 // expression is a regular expression with what is needed to skip it and to follow it through a stream.

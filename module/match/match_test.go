@@ -1,9 +1,12 @@
 package match
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 // compile makes a Set of keywords, regular expressions (between slashes) and built-in patterns (@name).
@@ -39,7 +42,7 @@ func redact(s *Set, text string) string {
 }
 
 func TestKeywordsAreFoundHoweverTheyAreWritten(t *testing.T) {
-	s := compile(t, "project bluebird", "=ada", "straße", "he", "hello")
+	s := compile(t, "project bluebird", "=ada", "straße", "he", "hello", "first", "o'brien")
 	for name, tc := range map[string]struct{ text, want string }{
 		"plainly":                   {"a project bluebird!", "a [x]!"},
 		"in capitals":               {"PROJECT Bluebird", "[x]"},
@@ -53,6 +56,10 @@ func TestKeywordsAreFoundHoweverTheyAreWritten(t *testing.T) {
 		"the longest":               {"hello hell", "[x] [x]ll"},
 		"twice over":                {"hehe", "[x][x]"},
 		"bytes that are no UTF-8":   {"\xffhe\xfe", "\xff[x]\xfe"},
+		"in mathematics' letters":   {"𝓹𝓻𝓸𝓳𝓮𝓬𝓽 𝕓𝕝𝕦𝕖𝕓𝕚𝕣𝕕", "[x]"},
+		"struck through":            {"p\u0336r\u0336o\u0336ject bluebird", "[x]"},
+		"with controls":             {"pro\x00ject\x08 blue\x7fbird", "[x]"},
+		"with ligatures":            {"a ﬁrst ﬂight of o’brien", "a [x] ﬂight of [x]"},
 		"none":                      {"nothing to see", "nothing to see"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,6 +102,102 @@ func TestBuiltinPatterns(t *testing.T) {
 	}
 	for _, name := range BuiltinNames() {
 		compile(t, "@"+name)
+	}
+}
+
+// digits4111 is a card number in the digits that begin with this zero.
+func digits4111(zero rune) string {
+	return strings.Map(func(r rune) rune { return zero + r - '0' }, "4111111111111111")
+}
+
+func TestExpressionsSeeThroughSpellings(t *testing.T) {
+	ones := func(one, four string) string { return four + strings.Repeat(one, 15) }
+	for name, tc := range map[string]struct{ pattern, text, want string }{
+		"full width":                   {"@card", "pay " + digits4111('０') + ".", "pay [x]."},
+		"mathematics, bold":            {"@card", digits4111('𝟎'), "[x]"},
+		"mathematics, double-struck":   {"@card", digits4111('𝟘'), "[x]"},
+		"mathematics, monospace":       {"@card", digits4111('𝟶'), "[x]"},
+		"Arabic":                       {"@card", digits4111('٠') + "، " + digits4111('۰'), "[x]، [x]"},
+		"Thai":                         {"@card", digits4111('๐'), "[x]"},
+		"subscripts":                   {"@card", digits4111('₀'), "[x]"},
+		"superscripts":                 {"@card", ones("¹", "⁴"), "[x]"},
+		"circles":                      {"@card", ones("①", "④"), "[x]"},
+		"keycaps":                      {"@card", ones("1\ufe0f\u20e3", "4\ufe0f\u20e3") + "!", "[x]\ufe0f\u20e3!"},
+		"struck through":               {"@card", ones("1\u0336", "4\u0336"), "[x]\u0336"},
+		"a space of no width":          {"@card", "\u200b" + ones("\u200b1", "4") + "\u200b", "\u200b[x]\u200b"},
+		"joiners":                      {"@card", ones("1\u200d", "4\u200c") + ".", "[x]\u200d."},
+		"word joiners":                 {"@card", ones("1\u2060", "4\ufeff"), "[x]\u2060"},
+		"soft hyphens":                 {"@card", "4111\u00ad1111\u00ad1111\u00ad1111", "[x]"},
+		"marks of direction":           {"@card", "\u202e4111\u2066 1111\u2069 1111 1111\u202c", "\u202e[x]\u202c"},
+		"tags":                         {"@card", "41\U000e0041\U000e007f11 1111 1111 1111", "[x]"},
+		"controls":                     {"@card", "4111\x00 1111\x08 1111\u0090 11\x7f11", "[x]"},
+		"spaces that do not break":     {"@card", "4111\u00a01111\u202f1111\u20091111", "[x]"},
+		"hyphens that do not break":    {"@card", "4111\u20111111\u20131111\u22121111", "[x]"},
+		"all at once":                  {"@card", "４\u200b𝟏1①\u2060 ١1\u00ad11 1111 1111", "[x]"},
+		"what is no card is none":      {"@card", digits4111('０')[3:] + "２", digits4111('０')[3:] + "２"},
+		"a card ahead of a long one":   {"@card", "4111111111111111\u200b1", "[x]\u200b1"},
+		"an account":                   {"@iban", "ＤＥ８９\u00a0３７０４ ００４４ ０５３２ ０１３０ ００", "[x]"},
+		"an address":                   {"@email", "ada＠example。com, 𝖺𝖽𝖺@𝖾𝗑𝖺𝗆𝗉𝗅𝖾.𝖼𝗈𝗆, a\u200bda\u200b@exam\u00adple.com", "[x], [x], [x]"},
+		"a number with checks":         {"@us_ssn", "１２３‑４５‑６７８９ ０００‑４５‑６７８９", "[x] ０００‑４５‑６７８９"},
+		"an author's digits":           {`/\d{16}/`, digits4111('０') + " 4111\u200b111111111111", "[x] [x]"},
+		"an author's letters":          {`/(?i)sea[lm]-\d{5}/`, "ＳＥＡＬ－１２３４５ 𝓼𝓮𝓪𝓵-12345 ⓢⓔⓐⓛ-12345 🅂🄴🄰🄻-12345 ℓ", "[x] [x] [x] [x] ℓ"},
+		"ligatures":                    {`/\bconfidential\b/`, "conﬁdential conﬁden", "[x] conﬁden"},
+		"a part of a ligature":         {`/idential/`, "conﬁdential", "con[x]"},
+		"full width, looked for":       {`/[０-９]{4}/`, "１２３４ 1234", "[x] 1234"},
+		"invisible ones, looked for":   {`/\x{200b}+/`, "a\u200b\u200bb", "a[x]b"},
+		"the beginning of a text":      {`/^key/`, "\u200bkey", "\u200b[x]"},
+		"the end of a text":            {`/key$/`, "key\u200b", "[x]\u200b"},
+		"lines":                        {`/(?m)^key$/`, "a\n\ufeffkey\u200b\nｋｅｙ", "a\n\ufeff[x]\u200b\n[x]"},
+		"bytes that are no UTF-8":      {`/é/`, "\xc3\u200b\xa9 e\xcc\xcc", "\xc3\u200b\xa9 e\xcc\xcc"},
+		"letters that only look alike": {`/сор/`, "cop сор", "cop [x]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := redact(compile(t, tc.pattern), tc.text); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// Digits are read by how many stand ahead of them in Unicode's table, in which those of a script begin with zero.
+func TestUnicodeHasDigitsInTens(t *testing.T) {
+	for _, r := range unicode.Nd.R16 {
+		if r.Stride != 1 || (r.Hi-r.Lo)%10 != 9 {
+			t.Errorf("%X to %X", r.Lo, r.Hi)
+		}
+	}
+	for _, r := range unicode.Nd.R32 {
+		if r.Stride != 1 || (r.Hi-r.Lo)%10 != 9 {
+			t.Errorf("%X to %X", r.Lo, r.Hi)
+		}
+	}
+}
+
+func TestSpellingsStandForPlainLettersAndDigits(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	for spelled, want := range map[string]string{
+		"𝐀𝐙𝐚𝐳𝐴𝑍𝑎𝑧𝒜𝒵𝒶𝓏𝕬𝖅𝖆𝖟𝙰𝚉𝚊𝚣":             "AZazAZazAZazAZazAZaz",
+		"ℂℊℋℌℍℎℐℑℒℓℕℙℚℛℜℝℤℨKℬℭℯℰℱℳℴℹⅅⅆⅇⅈⅉ": "CgHHHhIILlNPQRRRZZKBCeEFMoiDdeij",
+		"⒜⒵ⒶⓏⓐⓩ🄐🄩🄰🅉🅐🅩🅰🆉🇦🇿":                 "azAZazAZAZAZAZAZ",
+		"①⑨⑴⑼⒈⒐⓪⓵⓽⓿❶❾➀➈➊➒🄀🄁🄊²³¹⁰⁴⁹₀₉🯰🯹":    "19191901901919190092310490909",
+		"！～＠＼　。｡․﹒﹘﹣﹫‐‑‒–−":                "!~@\\ ....--@-----",
+		"žЖ漢字ㅎ한🐎é—’":                       "žЖ漢字ㅎ한🐎é—’",
+		alphabet:                           alphabet,
+	} {
+		if got, _ := respell(spelled, plainRune, false); got != want {
+			t.Errorf("%q: got %q, want %q", spelled, got, want)
+		}
+	}
+	if !slices.IsSortedFunc(spellings, func(a, b spelling) int { return int(a.last - b.first) }) {
+		t.Error("the spellings are not in order, or overlap")
+	}
+	for r := range rune(unicode.MaxRune) {
+		if plain := plainRune(r); plain >= 0 && plainRune(plain) != plain {
+			t.Errorf("%U stands for %U, which stands for something else", r, plain)
+		}
+		if (plainRune(r) == r) != isOrdinary(byte(r)) && r < utf8.RuneSelf {
+			t.Errorf("%U: ordinary is not what stays as it is", r)
+		}
 	}
 }
 
@@ -141,6 +244,7 @@ func stream(s *Set, maxHold int, pieces []string) (left []string) {
 
 var streamPatterns = []string{
 	"project bluebird", "=ada", "he", "hello", "@card", "@iban", "@email", "@api_key", `/\bseal-\d{5}\b/`, `/(?i)top secret/`, `/a+b/`, `/x.?y$/`,
+	`/_\d\d/`, `/ \d{7}/`, `/(?m)^key: \w+$/`, `/[０-９]{3}/`, `/\d{4}é/`, `/\x{200b}{2}/`, `/w\Bz+/`, "o'brien",
 }
 
 var streamTexts = []string{
@@ -149,6 +253,9 @@ var streamTexts = []string{
 	"xy", "xzy more", "xay", "žluťoučký kůň 🐎 hello 🐎", "pro\u200bject blue\u200bbird", "4111 1111 1111 1112 4111111111111111",
 	"4111 1111 1111 1111 123 or", "25 4111 1111 1111 1111", "2222 2222 2222 4111 1111 1111 1111", "BE68 5390 0754 7034 THIS IS", "to BE68539007547034 500", "a@b.c.d.e", "seal-123456",
 	"all of project\nbluebird and project\r\nbluebird and project\u0085bluebird",
+	"a12 (1234567", "a\nkey: b\nkey: c d\n", "key: x", "\u200bkey: x\u200b", "ž1234é", "a４\u200b𝟏1①\u2060 ١1\u00ad11 1111 1111 ２",
+	"４１１１１１１１１１１１１１１１１ ４１１１１１１１１１１１１１１１", "4111\u200b1111 1111\u202f1111\u200b1", "4111 1111 1111 1111\u200ba \u200b\u200b 12\u200b34é",
+	"ＢＥ６８ ５３９０ ０７５４ ７０３４ ＴＨＩＳ", "ada＠example。com is ａｄａ’s, O’Brien", "ﬃ ﬁrst w\u200bz wzz \u200bzz", "\xc3\u200b\xa9 \xe2\x80 he\xe2", "１２３\u200b４１２３４",
 }
 
 func TestAStreamIsRedactedAsTheWholeTextIs(t *testing.T) {
@@ -233,6 +340,72 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
+// disguised spells each character of ASCII in one of many ways, as the numbers say.
+func disguised(text string, how []byte) string {
+	alphabets := []rune("Ａ𝐀𝑨𝒜𝔄𝕬𝖠𝙰🄰🅰Ⓐ")
+	zeros := []rune("０𝟎𝟘𝟢𝟬𝟶٠०๐")
+	var b strings.Builder
+	for i, r := range text {
+		n := 0
+		if len(how) > 0 {
+			n = int(how[i%len(how)])
+		}
+		switch {
+		case n%2 == 0:
+		case r >= 'A' && r <= 'Z':
+			r += alphabets[n/2%len(alphabets)] - 'A'
+		case r >= 'a' && r <= 'z' && n < 128:
+			r += 'ａ' - 'a'
+		case r >= 'a' && r <= 'z':
+			r += '𝕒' - 'a'
+		case r >= '0' && r <= '9':
+			r += zeros[n/2%len(zeros)] - '0'
+		case r == ' ':
+			r = '\u00a0'
+		case r == '-':
+			r = '\u2011'
+		case r > ' ' && r < 0x7F:
+			r += '！' - '!'
+		}
+		b.WriteRune(r)
+		if n%5 == 0 {
+			b.WriteRune([]rune("\u200b\u200d\u2060\ufeff\u00ad\u202e\u0336\U000e0041\x01")[n/5%9])
+		}
+	}
+	return b.String()
+}
+
+// FuzzSpellings: what is found in a plain text is found in every other spelling of it, and what the standard library finds in any.
+func FuzzSpellings(f *testing.F) {
+	patterns := []string{"project bluebird", "he", "@card", "@iban", "@email", "@us_ssn", "@api_key", `/\bseal-\d{5}\b/`, `/(?i)top secret/`, `/[Kk]+s/`, `/(?i)skS/`, `/a.\x{FFFD}/`}
+	for _, text := range streamTexts {
+		f.Add(text, []byte{1, 2, 7, 133})
+	}
+	var sets []*Set
+	for _, p := range patterns {
+		sets = append(sets, compile(f, p))
+	}
+	f.Fuzz(func(t *testing.T, text string, how []byte) {
+		if len(text) > 300 {
+			return
+		}
+		plain, _ := respell(text, plainRune, false)
+		spelled := disguised(plain, how)
+		for i, s := range sets {
+			if _, found := s.Contains(plain); found {
+				if _, again := s.Contains(spelled); !again {
+					t.Errorf("%s is found in %q, but not in %q", patterns[i], plain, spelled)
+				}
+			}
+			if p := patterns[i]; p[0] == '/' && regexp.MustCompile(p[1:len(p)-1]).MatchString(text) {
+				if _, found := s.Contains(text); !found {
+					t.Errorf("%s is not found in %q", p, text)
+				}
+			}
+		}
+	})
+}
+
 func benchmarkSet(b *testing.B) *Set {
 	b.Helper()
 	words := []string{"@card", "@email", "@api_key", "@iban", "@us_ssn", "@phone"}
@@ -242,15 +415,27 @@ func benchmarkSet(b *testing.B) *Set {
 	return compile(b, words...)
 }
 
+// cleanTexts are texts of about a kilobyte in which nothing is found.
+var cleanTexts = map[string]string{
+	"ascii":      strings.Repeat("The quick brown fox jumps over the lazy dog. ", 23),
+	"german":     strings.Repeat("Zwölf Boxkämpfer jagen Viktor quer über den großen Deich. ", 17),
+	"russian":    strings.Repeat("Съешь же ещё этих мягких булок, да выпей чаю. ", 12),
+	"chinese":    strings.Repeat("敏捷的棕色狐狸，跳过了那只懒狗。", 21),
+	"full width": strings.Repeat("Ｔｈｅ　ｑｕｉｃｋ　ｂｒｏｗｎ　ｆｏｘ．", 16),
+}
+
 func BenchmarkFindInCleanText(b *testing.B) {
 	s := benchmarkSet(b)
-	text := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 23)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if s.Find(text) != nil {
-			b.Fatal("found something")
-		}
+	for name, text := range cleanTexts {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if s.Find(text) != nil {
+					b.Fatal("found something")
+				}
+			}
+		})
 	}
 }
 

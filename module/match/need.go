@@ -2,6 +2,7 @@ package match
 
 import (
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,7 +31,7 @@ func (n need) hasDigits(text string) bool {
 	}
 	missing := n.digits
 	for i := range len(text) {
-		if isDigit(text[i]) {
+		if isASCIIDigit(text[i]) {
 			if missing--; missing == 0 {
 				return true
 			}
@@ -38,9 +39,6 @@ func (n need) hasDigits(text string) bool {
 	}
 	return false
 }
-
-// isDigit takes every byte beyond ASCII for one too, as it may be a part of one.
-func isDigit(c byte) bool { return c-'0' <= 9 || c >= utf8.RuneSelf }
 
 // weight is how rarely a text holds the need by chance: the length of its shortest literal.
 func (n need) weight() int {
@@ -61,7 +59,7 @@ const maxLiterals = 16
 func needOf(re *syntax.Regexp) need {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
+		if isExact(re) {
 			return need{literals: []string{string(re.Rune)}, digits: digitsIn(re.Rune)}
 		}
 	case syntax.OpCharClass:
@@ -95,6 +93,11 @@ func needOf(re *syntax.Regexp) need {
 	return need{}
 }
 
+// isExact says whether a literal matches only its own bytes: neither those of another case, nor any that are no UTF-8.
+func isExact(literal *syntax.Regexp) bool {
+	return literal.Flags&syntax.FoldCase == 0 && !slices.Contains(literal.Rune, utf8.RuneError)
+}
+
 // beginnings are some literals one of which stands where a sequence of expressions matches; nil if there are none, or too many.
 func beginnings(sequence []*syntax.Regexp) []string {
 	all := []string{""}
@@ -123,13 +126,13 @@ func beginnings(sequence []*syntax.Regexp) []string {
 func literalsOf(re *syntax.Regexp) (literals []string, whole bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
+		if isExact(re) {
 			return []string{string(re.Rune)}, true
 		}
 	case syntax.OpCharClass:
 		for i := 0; i < len(re.Rune); i += 2 {
 			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
-				if literals = append(literals, string(r)); len(literals) > maxLiterals {
+				if literals = append(literals, string(r)); len(literals) > maxLiterals || r == utf8.RuneError {
 					return nil, false
 				}
 			}

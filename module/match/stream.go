@@ -11,9 +11,8 @@ type Stream struct {
 	set     *Set
 	maxHold int
 	held    string
-	// before stands for the character ahead of held, which word boundaries look at: a letter, a space, or nothing.
-	before string
-	run    simulation
+	before  ahead // of held: word boundaries and the beginnings of lines look at it
+	run     simulation
 }
 
 // A Segment is a piece of text that is certain.
@@ -43,33 +42,34 @@ func (st *Stream) Feed(piece string) []Segment {
 		return nil
 	}
 	st.held += piece
-	text := st.before + st.held
-	from := len(st.before)
-	found := choose(st.set.findExpressions(text, from, st.set.findWords(text, from, nil)))
-	hold, pattern := st.set.undecided(text, from, &st.run)
-	// A match that reaches into what is undecided is undecided too, as a longer one may take its place.
-	for i := len(found) - 1; i >= 0; i-- {
-		if found[i].End > hold && found[i].Start < hold {
-			hold, pattern = found[i].Start, found[i].Pattern
+	r := st.set.read(st.before, st.held[:len(st.held)-incomplete(st.held)]) // the rest is held anyway, whatever it will be
+	all := st.set.candidates(&r)
+	hold, pattern := st.set.undecided(&r, &st.run)
+	// A match that reaches into what is undecided is undecided too, as a longer one may take its place; and one that does not count for
+	// now, as its expression goes on behind it.
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].End > hold && all[i].Start < hold {
+			hold, pattern = all[i].Start, all[i].Pattern
 		}
 	}
-	segments := st.take(text, from, hold, found)
+	segments := st.take(&r, hold, choose(all))
 	if len(st.held) > st.maxHold {
 		segments = append(segments, Segment{Text: st.held, Pattern: pattern, Undecided: true})
-		st.held, st.before = "", " "
+		st.held, st.before = "", ahead{" ", " "}
 	}
 	return segments
 }
 
 // Flush ends the text and returns what was held back, decided.
 func (st *Stream) Flush() []Segment {
-	text, from := st.before+st.held, len(st.before)
-	return st.take(text, from, len(text), choose(st.set.findExpressions(text, from, st.set.findWords(text, from, nil))))
+	r := st.set.read(st.before, st.held)
+	return st.take(&r, len(r.own.text), choose(st.set.candidates(&r)))
 }
 
-// take cuts text[from:to] into segments and keeps the rest.
-func (st *Stream) take(text string, from, to int, found []Match) []Segment {
+// take cuts a text into segments up to a place, and keeps the rest.
+func (st *Stream) take(r *reading, to int, found []Match) []Segment {
 	var segments []Segment
+	text, from := r.own.text, r.own.from
 	at := from
 	for _, m := range found {
 		if m.End > to {
@@ -85,36 +85,29 @@ func (st *Stream) take(text string, from, to int, found []Match) []Segment {
 		segments = append(segments, Segment{Text: text[at:to], Pattern: -1})
 	}
 	if to > from {
-		last, _ := utf8.DecodeLastRuneInString(text[:to])
-		switch {
-		case !isWord(last):
-			st.before = " "
-		case last < utf8.RuneSelf:
-			st.before = "_"
-		default: // a letter to keywords, none to expressions, whose word boundaries know ASCII only
-			st.before = "é"
-		}
+		st.before = aheadOf(st.before, text[from:to])
+		st.held = st.held[to-from:]
 	}
-	st.held = text[to:]
 	return segments
 }
 
-// undecided finds where in a text a match could still begin or grow, and of which pattern; the end of what is whole
-// characters and -1 if nowhere.
-func (s *Set) undecided(text string, from int, run *simulation) (hold, pattern int) {
-	text = text[:len(text)-incomplete(text)] // the rest is held anyway, whatever it will be
-	hold, pattern = len(text), -1
-	earlier := func(at, of int) {
-		if at < hold {
-			hold, pattern = at, of
+// undecided finds where in a text a match could still begin or grow, and of which pattern; the end and -1 if nowhere.
+func (s *Set) undecided(r *reading, run *simulation) (hold, pattern int) {
+	hold, pattern = len(r.own.text), -1
+	earlier := func(v *view, at, of int) {
+		if at >= 0 {
+			if at = v.start(at); at < hold {
+				hold, pattern = at, of
+			}
 		}
 	}
-	if at, of := s.undecidedWord(text, from); at >= 0 {
-		earlier(at, of)
-	}
+	at, of := s.undecidedWord(&r.words)
+	earlier(&r.words, at, of)
 	for i := range s.exprs {
-		if at := s.undecidedExpression(&s.exprs[i], text, from, run); at >= 0 {
-			earlier(at, s.exprs[i].pattern)
+		e := &s.exprs[i]
+		earlier(&r.own, s.undecidedExpression(e, &r.own, run), e.pattern)
+		if r.hasPlain {
+			earlier(&r.plain, s.undecidedExpression(e, &r.plain, run), e.pattern)
 		}
 	}
 	return hold, pattern
@@ -135,31 +128,18 @@ func incomplete(text string) int {
 
 // undecidedWord is where the longest end of the text begins that is the beginning of a keyword, or a whole keyword that
 // has to end at a word boundary.
-func (s *Set) undecidedWord(text string, from int) (at, pattern int) {
+func (s *Set) undecidedWord(v *view) (at, pattern int) {
 	if !s.words.used {
 		return -1, -1
 	}
-	state, end, ok := int32(0), 0, true
-	for end < len(text) && ok {
-		state, end, _, ok = s.words.ascii(text, state, end)
-	}
-	if ok {
-		if state == 0 {
-			return -1, -1
-		}
-		return max(end-int(s.words.depth[state]), from), s.patternAfter(state)
-	}
-	var f folded
-	f.fold(text)
-	state = 0
-	for _, b := range f.text {
-		state = s.words.step(state, b)
+	state := int32(0)
+	for at = v.from; at < len(v.text); {
+		state, at, _ = s.words.scan(v.text, state, at)
 	}
 	if state == 0 {
 		return -1, -1
 	}
-	at = f.start(len(f.text) - int(s.words.depth[state]))
-	return max(at, from), s.patternAfter(state)
+	return at - int(s.words.depth[state]), s.patternAfter(state)
 }
 
 // patternAfter is a pattern that a state may lead to.
@@ -182,8 +162,9 @@ func (s *Set) patternAfter(state int32) int {
 
 // undecidedExpression is where the earliest match begins that more text could start, extend or complete; -1 if there is
 // none. Matches that nothing can change any more are passed over: the search goes on behind them, as it does in Find.
-func (s *Set) undecidedExpression(e *expression, text string, from int, run *simulation) int {
-	at, tail := from, e.letters.tail(text) // what goes on behind the end holds nothing else
+func (s *Set) undecidedExpression(e *expression, v *view, run *simulation) int {
+	text := v.text
+	at, tail := v.from, e.letters.tail(text) // what goes on behind the end holds nothing else
 	if e.need.in(text) && e.head.in(text) {
 		for _, m := range s.findAll(e, text) {
 			if m[0] < at {
