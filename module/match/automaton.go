@@ -9,7 +9,8 @@ type automaton struct {
 	idle  [256]bool
 	width int
 	next  []int32   // of state*width+class
-	depth []int32   // of a state: how many bytes of a keyword have been seen
+	depth []int32   // of a state: how many bytes of a keyword have been seen, of several blanks the first
+	blank []bool    // of a state: the last of these is a blank
 	found [][]int32 // of a state: the patterns that end here
 	used  bool
 }
@@ -32,13 +33,18 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 			if a.next[at] == 0 {
 				n := a.add()
 				a.next[at] = n
-				a.depth[n] = a.depth[state] + 1
+				a.depth[n], a.blank[n] = a.depth[state]+1, isBlank(b)
 			}
 			state = a.next[at]
 		}
 		a.found[state] = append(a.found[state], int32(patterns[i])) //nolint:gosec // a count of patterns
 	}
 	a.link()
+	for state, blank := range a.blank {
+		if blank { // more of them change nothing
+			a.next[state*a.width+int(a.class[' '])] = int32(state) //nolint:gosec // as in add
+		}
+	}
 	for c := 'A'; c <= 'Z'; c++ {
 		a.class[c] = a.class[c+'a'-'A']
 	}
@@ -53,7 +59,7 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 
 func (a *automaton) add() int32 {
 	a.next = append(a.next, make([]int32, a.width)...)
-	a.depth = append(a.depth, 0)
+	a.depth, a.blank = append(a.depth, 0), append(a.blank, false)
 	a.found = append(a.found, nil)
 	return int32(len(a.depth) - 1) //nolint:gosec // bounded by the keywords' length
 }
@@ -82,6 +88,20 @@ func (a *automaton) link() {
 			}
 		}
 	}
+}
+
+// isBlank tells a space and what stands for one: tabs and the ends of lines.
+func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// back is where that many bytes of a keyword begin in a text, that end at a place and not ahead of another.
+func back(text string, from, end, depth int) int {
+	for ; depth > 0; depth-- {
+		end--
+		for isBlank(text[end]) && end > from && isBlank(text[end-1]) {
+			end--
+		}
+	}
+	return end
 }
 
 // scan takes a text from a state and a place on to where a keyword ends (found is then not nil), or to the end.

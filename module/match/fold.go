@@ -21,12 +21,12 @@ func plainRune(r rune) rune {
 	if i < len(spellings) && spellings[i].first <= r {
 		return spellings[i].of(r)
 	}
-	if unicode.Is(unicode.Nd, r) { // a digit of another script, which Unicode has in order, from zero on
-		n := rune(0)
-		for unicode.Is(unicode.Nd, r-n-1) {
-			n++
+	if unicode.Is(unicode.Nd, r) { // a digit of another script, which are in a row from zero, at XXX0 or XXX6
+		zero := r &^ 0xF
+		if !unicode.Is(unicode.Nd, zero) {
+			zero += 6
 		}
-		return '0' + n%10
+		return '0' + r - zero
 	}
 	return r
 }

@@ -64,6 +64,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 			}
 			folded, _ := respell(p.Keyword, foldRune, false)
 			word := []byte(strings.Map(foldRune, folded)) // respell leaves ASCII as it is
+			word = slices.CompactFunc(word, func(a, b byte) bool { return a == ' ' && b == ' ' })
 			if len(word) == 0 {
 				return nil, printf.Errorf("pattern %d (%s): the keyword has no visible characters", i, p.Name)
 			}
@@ -145,7 +146,7 @@ func (s *Set) findWords(r *reading, all []Match) []Match {
 		var ends []int32
 		state, at, ends = s.words.scan(v.text, state, at)
 		for _, pattern := range ends {
-			if m := (Match{v.start(at - s.lengths[pattern]), v.end(at), int(pattern)}); s.accepts(r.own.text, m) {
+			if m := (Match{v.start(back(v.text, v.from, at, s.lengths[pattern])), v.end(at), int(pattern)}); s.accepts(r.own.text, m) {
 				all = append(all, m)
 			}
 		}
@@ -168,7 +169,7 @@ func (s *Set) accepts(text string, m Match) bool {
 }
 
 func isWord(r rune) bool {
-	return r != utf8.RuneError && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
+	return r != utf8.RuneError && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r)) && plainRune(r) >= 0 // fillers are letters that nobody sees
 }
 
 // findExpressions appends what expressions match in a view.

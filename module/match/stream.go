@@ -139,7 +139,7 @@ func (s *Set) undecidedWord(v *view) (at, pattern int) {
 	if state == 0 {
 		return -1, -1
 	}
-	return at - int(s.words.depth[state]), s.patternAfter(state)
+	return back(v.text, v.from, at, int(s.words.depth[state])), s.patternAfter(state)
 }
 
 // patternAfter is a pattern that a state may lead to.
