@@ -9,7 +9,8 @@ import (
 
 // A plain is a text that comes in pieces, as whoever it is for will read it: in JSON, as tools are called with it and as structured answers
 // are, a character may stand as its number (\u0061), and no rule would see it there. In its place comes the character itself, which means
-// the same; what JSON demands the escape for stays. Text that begins with neither { nor [ is none.
+// the same; what JSON demands the escape for stays. Text that begins with neither { nor [ is none;
+// a byte order mark may stand ahead of them.
 type plain struct {
 	begun, json bool
 	held        string // the beginning of an escape
@@ -18,7 +19,7 @@ type plain struct {
 // feed takes the next piece.
 func (p *plain) feed(piece string) string {
 	if !p.begun {
-		if rest := strings.TrimLeft(piece, " \t\r\n"); rest != "" {
+		if rest := strings.TrimLeft(piece, " \t\r\n\ufeff"); rest != "" {
 			p.begun, p.json = true, rest[0] == '{' || rest[0] == '['
 		}
 	}

@@ -31,6 +31,13 @@ func TestNumbersInPlaceOfCharactersHideNothingInJSON(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
+	t.Run("behind a byte order mark", func(t *testing.T) {
+		x := moduletest.Exchange{Request: user(`"hi"`)}
+		x.Answer = whole(choice(0, says("\ufeff"+arguments)))
+		if got := newHost(t, rules).Do(x); got.Status != 400 {
+			t.Errorf("got %s", got.Body)
+		}
+	})
 	t.Run("not in what is no JSON", func(t *testing.T) {
 		x := moduletest.Exchange{Request: user(`"hi"`)}
 		x.Answer = whole(choice(0, says(`write `+escaped("seal-12345"))))

@@ -548,6 +548,10 @@ func TestWhatGrowsTooLongToBeHeldIsTakenForAMatch(t *testing.T) {
 			t.Errorf("%s: counted %v; what may be none is no reason to flag", action, h.Metrics)
 		}
 	}
+	h := newHost(t, `{"max_hold_bytes":16,"rules":[{"name":"x","regexps":["<.+>"],"action":"flag"},{"name":"y","keywords":["bluebird"],"action":"flag"}]}`)
+	if got := h.Do(streamed(`"hi"`, "see < blue", "bird,", " which goes on")); got.Properties["leash.fact."+module.FactFlags] != "y" {
+		t.Errorf("flags are %q, want what the text holds", got.Properties["leash.fact."+module.FactFlags])
+	}
 	got := newHost(t, config("block")).Do(streamed(`"hi"`, pieces...))
 	if said(t, got.Body)["0 content"] != "see " || !strings.Contains(got.Body, "content_blocked") {
 		t.Errorf("block: got %s", got.Body)

@@ -199,10 +199,15 @@ func (s *ruleSet) release(x *module.Exchange, segments []match.Segment) (string,
 }
 
 // flag notes what rules that flag have found in a stream. Text that could be a match and has grown too long is none to
-// them.
+// them, but may hold others.
 func (s *ruleSet) flag(x *module.Exchange, segments []match.Segment) {
 	for _, one := range segments {
-		if one.Pattern >= 0 && !one.Undecided {
+		switch {
+		case one.Undecided:
+			for _, m := range s.set.Find(one.Text) {
+				s.rules[m.Pattern].note(x)
+			}
+		case one.Pattern >= 0:
 			s.rules[one.Pattern].note(x)
 		}
 	}
