@@ -145,6 +145,9 @@ func (s *Set) findWords(r *reading, all []Match) []Match {
 	for state, at := int32(0), v.from; at < len(v.text) && s.words.used; {
 		var ends []int32
 		state, at, ends = s.words.scan(v.text, state, at)
+		if at > v.from+1 && isBlank(v.text[at-1]) && isBlank(v.text[at-2]) {
+			continue // found with the first of them; going back from each would take the square of their number
+		}
 		for _, pattern := range ends {
 			if m := (Match{v.start(back(v.text, v.from, at, s.lengths[pattern])), v.end(at), int(pattern)}); s.accepts(r.own.text, m) {
 				all = append(all, m)

@@ -3,6 +3,7 @@ package match
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -246,7 +247,7 @@ func stream(s *Set, maxHold int, pieces []string) (left []string) {
 
 var streamPatterns = []string{
 	"project bluebird", "=ada", "he", "hello", "@card", "@iban", "@email", "@api_key", `/\bseal-\d{5}\b/`, `/(?i)top secret/`, `/a+b/`, `/x.?y$/`,
-	`/_\d\d/`, `/ \d{7}/`, `/(?m)^key: \w+$/`, `/[０-９]{3}/`, `/\d{4}é/`, `/\x{200b}{2}/`, `/w\Bz+/`, "o'brien", " two ", "two  three",
+	`/_\d\d/`, `/ \d{7}/`, `/(?m)^key: \w+$/`, `/[０-９]{3}/`, `/\d{4}é/`, `/\x{200b}{2}/`, `/w\Bz+/`, "o'brien", " two ", "two  three", "for ",
 }
 
 var streamTexts = []string{
@@ -258,7 +259,7 @@ var streamTexts = []string{
 	"a12 (1234567", "a\nkey: b\nkey: c d\n", "key: x", "\u200bkey: x\u200b", "ž1234é", "a４\u200b𝟏1①\u2060 ١1\u00ad11 1111 1111 ２",
 	"４１１１１１１１１１１１１１１１１ ４１１１１１１１１１１１１１１１", "4111\u200b1111 1111\u202f1111\u200b1", "4111 1111 1111 1111\u200ba \u200b\u200b 12\u200b34é",
 	"ＢＥ６８ ５３９０ ０７５４ ７０３４ ＴＨＩＳ", "ada＠example。com is ａｄａ’s, O’Brien", "ﬃ ﬁrst w\u200bz wzz \u200bzz", "\xc3\u200b\xa9 \xe2\x80 he\xe2", "１２３\u200b４１２３４",
-	"all of project\r\n\t bluebird and project  blue", "one  two   three four", "two\n\nthree  two  ", "\u3164ada\u3164 two\u00a0 \u200b three",
+	"all of project\r\n\t bluebird and project  blue", "one  two   three for  four", "for\n", "two\n\nthree  two  ", "\u3164ada\u3164 two\u00a0 \u200b three",
 }
 
 func TestAStreamIsRedactedAsTheWholeTextIs(t *testing.T) {
@@ -287,6 +288,25 @@ func chunks(text string, size int) func(func(string) bool) {
 				return
 			}
 			text = text[n:]
+		}
+	}
+}
+
+// BenchmarkFindIsLinear has what somebody may send to keep the matcher busy: the MB/s of both lengths are alike.
+func BenchmarkFindIsLinear(b *testing.B) {
+	s := compile(b, append(streamPatterns, "for ", " ")...)
+	for name, unit := range map[string]string{
+		"blanks": " ", "lines": "for\n\n", "invisible": "4\u200b", "full width": "４", "Arabic": "٤", "tags": "\U000e0041", "no UTF-8": "\xe2\x80", "ligatures": "ﬃ", "words": "project blue",
+	} {
+		for _, size := range []int{1 << 15, 1 << 17} {
+			text := strings.Repeat(unit, size/len(unit))
+			b.Run(name+"/"+strconv.Itoa(size), func(b *testing.B) {
+				b.SetBytes(int64(len(text)))
+				b.ReportAllocs()
+				for b.Loop() {
+					s.Find(text)
+				}
+			})
 		}
 	}
 }
