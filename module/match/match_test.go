@@ -43,7 +43,7 @@ func redact(s *Set, text string) string {
 }
 
 func TestKeywordsAreFoundHoweverTheyAreWritten(t *testing.T) {
-	s := compile(t, "project bluebird", "=ada", "straße", "he", "hello", "first", "o'brien", "of  \tit")
+	s := compile(t, "project bluebird", "=ada", "straße", "he", "hello", "first", "o'brien", "of  \tit", "Istanbul")
 	for name, tc := range map[string]struct{ text, want string }{
 		"plainly":                   {"a project bluebird!", "a [x]!"},
 		"in capitals":               {"PROJECT Bluebird", "[x]"},
@@ -55,7 +55,7 @@ func TestKeywordsAreFoundHoweverTheyAreWritten(t *testing.T) {
 		"among letters unseen":      {"\u3164ada\u3164 ada\uffa0", "\u3164[x]\u3164 [x]\uffa0"},
 		"a whole word":              {"ada, Ada", "[x], [x]"},
 		"a part of a word":          {"adamant canada", "adamant canada"},
-		"beyond ASCII":              {"STRAßE straẞe", "[x] [x]"},
+		"beyond ASCII":              {"STRAßE straẞe İstanbul", "[x] [x] [x]"},
 		"the longest":               {"hello hell", "[x] [x]ll"},
 		"twice over":                {"hehe", "[x][x]"},
 		"bytes that are no UTF-8":   {"\xffhe\xfe", "\xff[x]\xfe"},
@@ -197,6 +197,9 @@ func TestSpellingsStandForPlainLettersAndDigits(t *testing.T) {
 	for r := range rune(unicode.MaxRune) {
 		if plain := plainRune(r); plain >= 0 && plainRune(plain) != plain {
 			t.Errorf("%U stands for %U, which stands for something else", r, plain)
+		}
+		if folded := foldRune(r); folded >= 0 && (foldRune(folded) != folded || foldRune(unicode.SimpleFold(r)) != folded) {
+			t.Errorf("%U is compared as %U, which is not so with the cases of it", r, folded)
 		}
 		if (plainRune(r) == r) != isOrdinary(byte(r)) && r < utf8.RuneSelf {
 			t.Errorf("%U: ordinary is not what stays as it is", r)
