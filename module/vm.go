@@ -99,7 +99,8 @@ func (vm *VM) finishLater(f *Flow) {
 	if vm.ended == nil {
 		vm.ended = make([]*Flow, 0, maxEnded)
 	}
-	vm.ended, vm.heldBytes = append(vm.ended, f), vm.heldBytes+f.heldBytes
+	vm.ended = append(vm.ended, f)
+	vm.heldBytes += f.heldBytes + int(f.textBytes) // modules may have kept what the model wrote
 	if len(vm.ended) >= maxEnded || vm.heldBytes >= maxHeldBytes {
 		vm.finishEnded()
 	}
