@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ var chatTests = []sharedTest{
 	{"the official client needs only another base URL and key", testOfficialClient},
 	{"usage and cost are the provider's", testUsageAndCost},
 	{"the extra usage event is hidden from who did not ask", testHiddenUsage},
+	{"who is refused keeps the connection", testRefusedKeepsConnection},
 	{"an alias is renamed for the provider", testAlias},
 	{"models are listed to who has a key", testModels},
 	{"the log line tells the exchange", testLogLine},
@@ -307,5 +309,49 @@ func testMetrics(t *testing.T, g *gateway, _ *mock.Provider) {
 		if at := strings.Index(page, wrong); at >= 0 {
 			t.Errorf("the metrics hold %q: %.200s", wrong, page[max(0, at-100):])
 		}
+	}
+}
+
+// testRefusedKeepsConnection: what is refused at the headers is answered when the rest of the request has come, since with HTTP/1 an
+// answer ahead of that ends the connection, or within a time where it does not come.
+func testRefusedKeepsConnection(t *testing.T, g *gateway, _ *mock.Provider) {
+	c := g.dial()
+	defer c.Close() //nolint:errcheck // read to its end
+	reader := bufio.NewReader(c)
+	ask := func(key, framing, body string, status int) (closes bool) {
+		t.Helper()
+		_, _ = fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: leash\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s\r\n\r\n", key, framing)
+		time.Sleep(5 * time.Millisecond) // the headers come alone
+		_, _ = io.WriteString(c, body)
+		r, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close() //nolint:errcheck // read to its end
+		if got, _ := io.ReadAll(r.Body); r.StatusCode != status {
+			t.Errorf("got %d %s, want %d", r.StatusCode, got, status)
+		}
+		return r.Close
+	}
+	sized := func(key, message string, status int) bool {
+		t.Helper()
+		body := chatBody(message, false)
+		return ask(key, fmt.Sprintf("Content-Length: %d", len(body)), body, status)
+	}
+	chunked := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
+	if sized(demoKey, forbidden, 400) {
+		t.Error("what the content filter refuses ends the connection")
+	}
+	if sized("sk-nobody", "say: hello", 401) || ask("sk-nobody", "Transfer-Encoding: chunked", chunked(strings.Repeat("x", 100_000)), 401) {
+		t.Error("a key of nobody ends the connection")
+	}
+	if sized(demoKey, "say: hello", 200) {
+		t.Error("an answer ends the connection")
+	}
+	if l := g.ports.Layout; l == "filters" || l == "files" {
+		return // the module before auth has all of the request before it
+	}
+	if !ask("sk-nobody", "Content-Length: 1000", "the rest never comes", 401) {
+		t.Error("a request without an end does not end the connection")
 	}
 }

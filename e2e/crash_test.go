@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,6 +71,27 @@ pipeline:
 `
 }
 
+// waitLoadedAgain waits until each VM answers the message with the status; what is dead refuses it. Each worker of Envoy has a VM,
+// and takes its share of connections that are open at a time.
+func (g *gateway) waitLoadedAgain(message string, status int) {
+	g.t.Helper()
+	connections := make([]http.Transport, 4)
+	eventually(g.t, "the VM to be loaded again", func() bool {
+		all := true
+		for i := range connections {
+			a := doOver(g.t, &connections[i], g.request(chatBody(message, false)))
+			if a.Status != status && a.Status < 500 {
+				g.t.Fatalf("while the VM is dead: got %d %s", a.Status, a.Body)
+			}
+			all = all && a.Status == status
+		}
+		return all
+	})
+	for i := range connections {
+		connections[i].CloseIdleConnections()
+	}
+}
+
 // deaths are the ways in which the module takes its VM with it. In Envoy one that never ends is the end of a worker.
 func deaths(p ports) []string {
 	if p.engine() == "envoy" {
@@ -110,13 +132,7 @@ func TestPolicyThatFailsRefusesTheRequestAndNothingElse(t *testing.T) {
 				t.Errorf("%s: got %d %.200s, want an error of the server", how, a.Status, a.Body)
 			}
 			// The VM is dead. Until it has been loaded again requests are refused, not passed.
-			eventually(t, "the VM to be loaded again", func() bool {
-				a := g.chat("say: are you there")
-				if a.Status != 200 && a.Status < 500 {
-					t.Fatalf("while the VM is dead: got %d %s", a.Status, a.Body)
-				}
-				return a.Status == 200
-			})
+			g.waitLoadedAgain("say: are you there", 200)
 		}
 		if n, all := strings.Count(g.stderr(), "fatal error: out of memory, in main.crash.Request ("), strings.Count(g.stderr(), "fatal error: "); n != 1 || all != 1 {
 			t.Errorf("the fatal error stands in %d lines of the log, in %d with its place, want 1:\n%s", all, n, g.stderr())
@@ -188,13 +204,7 @@ pipeline:
 			if a := g.chat("say: stack"); a.Status < 500 {
 				t.Errorf("got %d %.200s, want an error of the server", a.Status, a.Body)
 			}
-			eventually(t, "the VM to be loaded again", func() bool {
-				a := g.chat("say: a bluebird")
-				if a.Status != 400 && a.Status < 500 {
-					t.Fatalf("while the VM is dead: got %d %s", a.Status, a.Body)
-				}
-				return a.Status == 400
-			})
+			g.waitLoadedAgain("say: a bluebird", 400)
 			stranger := g.request(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"say: hello"}]}`)
 			stranger.Header.Set("Authorization", "Bearer sk-nobody")
 			if a := do(t, stranger); a.Status != 401 {

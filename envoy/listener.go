@@ -66,6 +66,8 @@ func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager
 			HeadersWithUnderscoresAction: core.HttpProtocolOptions_DROP_HEADER,
 			IdleTimeout:                  durationpb.New(10 * time.Minute),
 		},
+		// Otherwise each answer with 400 of a module costs the client its connection.
+		HttpProtocolOptions: &core.Http1ProtocolOptions{OverrideStreamErrorOnInvalidHttpMessage: wrapperspb.Bool(true)},
 		Http2ProtocolOptions: &core.Http2ProtocolOptions{
 			MaxConcurrentStreams:        wrapperspb.UInt32(1024),
 			InitialStreamWindowSize:     wrapperspb.UInt32(1 << 20),

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module/printf"
@@ -29,7 +30,9 @@ type Flow struct {
 	requestEnd  bool
 	response    mode
 	responseEnd bool
-	answered    bool // by Reply: the answer that comes by is our own
+	answered    bool   // by Reply: the answer that comes by is our own
+	deferred    func() // is that reply, until the rest of the request has come
+	unread      int64  // is how much of it has
 	headers     [2]headers
 	target      string // the path and what of the query means something
 	body        []byte
@@ -221,7 +224,43 @@ func (f *Flow) reply(status int, header [][2]string, body []byte) {
 	f.ended, f.answered = true, true
 	f.headers[Requests].changes = nil // they were for the provider
 	f.x.Status = status
-	f.s.Reply(status, header, body)
+	f.deferred = func() { f.s.Reply(status, header, body) }
+	if f.requestEnd || status == 413 || !f.endsConnection() {
+		f.sendDeferred()
+	} else {
+		f.s.After(restOfRequest, f.sendDeferred)
+	}
+}
+
+// restOfRequest is how long an answer waits for the rest of the request.
+const restOfRequest = time.Second
+
+// endsConnection says whether an answer ahead of the end of the request costs the client its connection: HTTP/1 has no other way to be spared
+// the rest.
+func (f *Flow) endsConnection() bool {
+	if !f.p.bodies || f.p.Wire || f.p.NoHeaderPause {
+		return false
+	}
+	protocol, _ := f.s.Property("request", "protocol")
+	return strings.HasPrefix(string(protocol), "HTTP/1.")
+}
+
+// drop takes a piece of a request that has been answered.
+func (f *Flow) drop(size int, end bool) {
+	if f.deferred == nil {
+		return
+	}
+	f.s.SetBody(Requests, nil)
+	if f.unread += int64(size); end || f.unread > f.p.MaxRequestBytes {
+		f.sendDeferred()
+	}
+}
+
+func (f *Flow) sendDeferred() {
+	if reply := f.deferred; reply != nil {
+		f.deferred = nil
+		reply()
+	}
 }
 
 // border refuses what no module should have to see, in the name of the pipeline. It is not for inspectors.
@@ -291,7 +330,7 @@ func (f *Flow) OnDone() {
 		f.last = len(f.p.slots) - 1
 	}
 	held := f.phase == PhaseResponse && f.pending > 0 && !f.ended // the answer ended here, not at the client
-	f.x.Completed = f.responseEnd && !held || f.answered
+	f.x.Completed = f.responseEnd && !held || f.answered && f.deferred == nil
 	f.settleUsage()
 	f.phase, f.pending = PhaseFinish, 0
 	if f.finish(false); f.p.Shared {

@@ -24,6 +24,8 @@ type Host interface {
 	Metric(s *Series, value int64)
 	// Shared is the data that all workers of one Envoy share.
 	Shared() SharedData
+	// RequestBodies says whether the bodies of requests are shown, which not every .wasm is built for.
+	RequestBodies() bool
 	// VM is what the pipelines of one VM have in common.
 	VM() *VM
 	// FlushSoon asks for the pipeline's Flush to be called within a tenth of a second.

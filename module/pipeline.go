@@ -52,6 +52,7 @@ type Pipeline struct {
 	first    int  // index of the first policy
 	handover bool
 	carrier  Carrier // alone in its pipeline
+	bodies   bool    // of requests are shown
 	families families
 	// unflushed says that a module has put something off.
 	unflushed bool
@@ -109,7 +110,7 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 		return nil, errors.New("modules: one that takes exchanges to a provider stands alone, and has no configuration for tenants")
 	}
 	if host != nil {
-		p.vm = host.VM()
+		p.vm, p.bodies = host.VM(), host.RequestBodies()
 	}
 	return p, nil
 }

@@ -92,3 +92,35 @@ func TestARefusalSaysItsCodeAndMessage(t *testing.T) {
 		t.Errorf("got %v, want the refusal", r)
 	}
 }
+
+func TestARefusalOverHTTP1IsGivenWithTheRestOfTheRequest(t *testing.T) {
+	pieces := strings.Split(strings.Repeat("{;", 5), ";")
+	for name, e := range map[string]moduletest.Exchange{
+		"it has come":           {Request: chat},
+		"it comes in pieces":    {RequestChunks: pieces},
+		"it comes in trailers":  {RequestChunks: pieces, Trailers: true},
+		"there is none":         {Method: "GET", Path: "/v1/models"},
+		"it does not come":      {RequestChunks: pieces, Leaves: moduletest.InRequest},
+		"it is more than fits":  {RequestChunks: []string{"{", strings.Repeat(" ", 11<<20)}, Leaves: moduletest.InRequest},
+		"it comes after a call": {RequestChunks: pieces, EarlyCalls: true, Header: map[string]string{"x-ask": "first"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refuse := func() error { return module.Refuse(401, "no", "no") }
+			completed := false
+			h := run(t, policy(script{
+				requestHeader: func(x *module.Exchange) error {
+					if x.RequestHeader("x-ask") != "" {
+						return x.After(time.Millisecond, refuse)
+					}
+					return refuse()
+				},
+				request: func(*module.Exchange) error { t.Error("what has been refused is shown"); return nil },
+				finish:  func(x *module.Exchange) { completed = x.Completed },
+			}))
+			e.Properties = map[string]string{"request.protocol": "HTTP/1.1"}
+			if got := h.Do(e); got.Status != 401 || got.Sent || !completed {
+				t.Errorf("got status %d, sent %v, completed %v, want 401", got.Status, got.Sent, completed)
+			}
+		})
+	}
+}

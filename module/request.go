@@ -96,6 +96,7 @@ func bounded(s string) string {
 // OnRequestBody takes a piece of the body; size is how much the host has buffered of it.
 func (f *Flow) OnRequestBody(size int, end bool) Action {
 	if f.ended {
+		f.drop(size, end)
 		return Pause
 	}
 	if f.request == forwarded && f.p.Wire {
@@ -124,6 +125,7 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 func (f *Flow) OnRequestTrailers() Action {
 	switch {
 	case f.ended:
+		f.drop(0, true)
 		return Pause
 	case f.request == forwarded && f.p.Wire:
 		return Pause

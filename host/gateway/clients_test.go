@@ -15,15 +15,12 @@ func TestWhoIsRefusedNeedNotSendTheBody(t *testing.T) {
 	const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: leash\r\nAuthorization: Bearer sk-wrong\r\nContent-Type: application/json\r\n"
 	b := start(t, setup{config: guarded}, says("never"))
 	for name, framing := range map[string]string{
-		"its length told":       "Content-Length: 1000\r\n\r\n",
-		"in chunks":             "Transfer-Encoding: chunked\r\n\r\n",
-		"asked for first":       "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n",
-		"more than is read":     "Content-Length: 1000000\r\n\r\n",
-		"half of it was sent":   "Content-Length: 10\r\n\r\n01234",
-		"in chunks, and begun":  "Transfer-Encoding: chunked\r\n\r\n5\r\n012",
-		"all of it was there":   "Content-Length: 5\r\n\r\n01234",
-		"refused by its path":   "X: \r\nContent-Length: 1000\r\n\r\n",
-		"another request there": "Content-Length: 5\r\n\r\n01234GET /v1/models HTTP/1.1\r\nHost: leash\r\n\r\n",
+		"its length told":      "Content-Length: 1000\r\n\r\n",
+		"in chunks":            "Transfer-Encoding: chunked\r\n\r\n",
+		"more than is read":    "Content-Length: 1000000\r\n\r\n",
+		"half of it was sent":  "Content-Length: 10\r\n\r\n01234",
+		"in chunks, and begun": "Transfer-Encoding: chunked\r\n\r\n5\r\n012",
+		"refused by its path":  "X: \r\nContent-Length: 1000\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for what the client may still send
@@ -50,6 +47,28 @@ func TestWhoIsRefusedNeedNotSendTheBody(t *testing.T) {
 				t.Errorf("there is more: %q", rest)
 			}
 		})
+	}
+}
+
+func TestWhoIsRefusedKeepsTheConnection(t *testing.T) {
+	b := start(t, setup{config: guarded}, says("never"))
+	c := b.dial()
+	defer c.Close()
+	const request = "POST /v1/chat/completions HTTP/1.1\r\nHost: leash\r\nAuthorization: Bearer sk-wrong\r\nContent-Type: application/json\r\n"
+	for _, body := range []string{"Content-Length: 5\r\n\r\n01234", "Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n0\r\n\r\n"} {
+		if _, err := io.WriteString(c, request+body+request+body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := bufio.NewReader(c)
+	for i := range 4 {
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if a := read(t, response); a.status != http.StatusUnauthorized || response.Close {
+			t.Errorf("answer %d: got %d %s, close %v, want 401 and the connection", i, a.status, a.body, response.Close)
+		}
 	}
 }
 

@@ -138,6 +138,9 @@ func (h *Host) Metric(s *module.Series, value int64) {
 	h.Metrics[s.Name] = value
 }
 
+// RequestBodies are shown.
+func (*Host) RequestBodies() bool { return true }
+
 // FlushSoon makes modules flush at the end of the exchange.
 func (h *Host) FlushSoon() { h.unflushed = true }
 

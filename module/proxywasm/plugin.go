@@ -155,6 +155,9 @@ func (p *plugin) Metric(s *module.Series, value int64) {
 	}
 }
 
+// RequestBodies says whether this .wasm was built with their callback.
+func (*plugin) RequestBodies() bool { return compiled.requestBody }
+
 // FlushSoon flushes the pipeline on the next tick.
 func (p *plugin) FlushSoon() {
 	p.later.unflushed = true
