@@ -14,15 +14,38 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// records are what such lines are written to.
-func (r *Runner) records(begins string) io.Writer {
+// record writes a line to where such lines go; false: they go into the log.
+func (r *Runner) record(line string) bool {
 	switch {
-	case strings.HasPrefix(begins, config.Record):
-		return r.Records
-	case strings.HasPrefix(begins, config.SpanRecord) && r.Spans != nil:
-		return r.Spans
+	case strings.HasPrefix(line, config.Record):
+		r.records.add(r.Server.hide(line))
+	case strings.HasPrefix(line, config.SpanRecord) && r.Spans != nil:
+		_, _ = io.WriteString(r.Spans, r.Server.hide(line)+"\n")
+	default:
+		return false
 	}
-	return nil
+	return true
+}
+
+// batch writes lines together: modules give out those of many exchanges at once.
+type batch struct {
+	mu    sync.Mutex
+	lines []byte
+}
+
+func (b *batch) add(line string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(append(b.lines, line...), '\n')
+}
+
+func (b *batch) flush(to io.Writer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.lines) > 0 {
+		_, _ = to.Write(b.lines)
+		b.lines = b.lines[:0]
+	}
 }
 
 // knownDeprecation is in Envoy's warning of a field that inspectors need and nobody who reads the log can do anything about (translate.go).
@@ -36,8 +59,7 @@ func (r *Runner) line(line string) {
 	if strings.TrimSpace(line) == "" {
 		return // the end of a message that ended a line itself
 	}
-	if to := r.records(line); to != nil { // one of several that were written together
-		_, _ = io.WriteString(to, r.Server.hide(line)+"\n")
+	if r.record(line) { // one of several that were written together
 		return
 	}
 	if rest, ok := strings.CutPrefix(line, unreachedLine); ok {
@@ -51,11 +73,8 @@ func (r *Runner) line(line string) {
 		return
 	}
 	if component == "wasm" {
-		if at := strings.Index(message, `{"event":"`); at >= 0 {
-			if to := r.records(message[at:]); to != nil {
-				_, _ = io.WriteString(to, r.Server.hide(message[at:])+"\n")
-				return
-			}
+		if at := strings.Index(message, `{"event":"`); at >= 0 && r.record(message[at:]) {
+			return
 		}
 		if strings.HasPrefix(message, "Function: proxy_") && strings.Contains(message, " failed: ") && r.Crashed != nil {
 			r.Crashed()
@@ -82,6 +101,7 @@ type lineWriter struct {
 	rest []byte
 	came bool // anything
 	line func(string)
+	done func() // with what came in one piece
 }
 
 // maxLine bounds a line that never ends, in bytes.
@@ -91,6 +111,7 @@ const maxLine = 1 << 20
 func (w *lineWriter) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer w.done()
 	w.rest, w.came = append(w.rest, b...), true
 	for {
 		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
@@ -113,6 +134,7 @@ func (w *lineWriter) written() bool {
 func (w *lineWriter) flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer w.done()
 	if len(w.rest) > 0 {
 		w.line(string(w.rest))
 		w.rest = nil

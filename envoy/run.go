@@ -42,6 +42,7 @@ type Runner struct {
 	// Patience is how long Envoy may be without an answer on its admin interface before it is killed; 2 min by default.
 	Patience time.Duration
 
+	records batch
 	outages map[string]*outage.Teller // by provider; only where lines of the log are taken
 	ending  atomic.Bool               // Envoy is to end
 }
@@ -113,7 +114,7 @@ func (r *Runner) once(ctx context.Context) error {
 	}
 	words := &lastWords{tell: r.line}
 	defer words.flush()
-	lines := &lineWriter{line: words.line}
+	lines := &lineWriter{line: words.line, done: func() { r.records.flush(r.Records) }}
 	defer lines.flush()
 	options := []api.RunOption{
 		api.StateHome(home), api.RuntimeDir(home), api.RunID(runID),
