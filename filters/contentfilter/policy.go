@@ -67,28 +67,10 @@ func (f *Filter) Request(x *module.Exchange) error {
 	if x.Request == nil {
 		return nil
 	}
-	for i := range x.Request.Texts {
-		text, changed, err := f.request.apply(x, x.Request.Texts[i].Value)
-		if err != nil {
-			return err
-		}
-		if changed {
-			x.Request.SetText(i, text)
-		}
-	}
-	return nil
+	return f.request.look(x, x.Request.Texts, x.Request.SetText)
 }
 
 // Response looks through the texts of an answer.
 func (f *Filter) Response(x *module.Exchange) error {
-	for i := range x.Response.Texts {
-		text, changed, err := f.response.apply(x, x.Response.Texts[i].Value)
-		if err != nil {
-			return err
-		}
-		if changed {
-			x.Response.SetText(i, text)
-		}
-	}
-	return nil
+	return f.response.look(x, x.Response.Texts, x.Response.SetText)
 }

@@ -55,7 +55,14 @@ func TestWhatIsLookedAtInARequest(t *testing.T) {
 			user(`[{"type":"text","text":"seal-12345"},{"type":"image_url","image_url":{"url":"https://x/seal-12345"}},{"type":"text","text":"and seal-12345"}]`),
 			user(`[{"type":"text","text":"[seal]"},{"type":"image_url","image_url":{"url":"https://x/seal-12345"}},{"type":"text","text":"and [seal]"}]`),
 		},
-		"a keyword in the last part": {user(`[{"type":"text","text":"x"},{"type":"text","text":"project bluebird"}]`), ""},
+		"a keyword in the last part":     {user(`[{"type":"text","text":"x"},{"type":"text","text":"project bluebird"}]`), ""},
+		"a keyword over two parts":       {user(`[{"type":"text","text":"about pro"},{"type":"image_url","image_url":{"url":"https://x"}},{"type":"text","text":"ject bluebird"}]`), ""},
+		"a keyword over parts as lines":  {user(`[{"type":"text","text":"about project"},{"type":"text","text":""},{"type":"text","text":"bluebird"}]`), ""},
+		"nothing over two parts":         {user(`[{"type":"text","text":"a project"},{"type":"text","text":"blue bird"}]`), user(`[{"type":"text","text":"a project"},{"type":"text","text":"blue bird"}]`)},
+		"a keyword over two messages":    {twoMessages, twoMessages},
+		"a card over many parts":         {user(`["seal-12345, 4111 ","1111"," 1111 11",{"type":"text","text":"11, é"}]`), user(`["[seal], ****","****","****",{"type":"text","text":"****, é"}]`)},
+		"several matches over each part": {user(`["seal-1","2345 seal-","54321 seal-0","0001 seal-0000"]`), user(`["[seal]","[seal] [seal]","[seal] [seal]","[seal] seal-0000"]`)},
+		"each part of what is redacted":  {user(`["seal-00001 seal-1","2345"]`), user(`["[seal] [seal]","[seal]"]`)},
 		"the messages of all roles": {
 			`{"model":"m","messages":[{"role":"system","content":"seal-00001"},{"role":"assistant","content":"seal-00002"},{"role":"tool","tool_call_id":"seal-00003","content":"seal-00004"},{"role":"user","content":"hi"}]}`,
 			`{"model":"m","messages":[{"role":"system","content":"[seal]"},{"role":"assistant","content":"[seal]"},{"role":"tool","tool_call_id":"seal-00003","content":"[seal]"},{"role":"user","content":"hi"}]}`,
@@ -89,6 +96,9 @@ func TestWhatIsLookedAtInARequest(t *testing.T) {
 	}
 }
 
+// twoMessages have between them what stands in neither.
+const twoMessages = `{"model":"m","messages":[{"role":"user","content":"project"},{"role":"user","content":"bluebird"}]}`
+
 const blocked = `{"error":{"message":"the content was blocked by the rule \"secret\" of this gateway","type":"invalid_request_error","param":null,"code":"content_blocked"}}`
 
 func choice(index int, message string) string {
@@ -119,6 +129,10 @@ func TestWhatIsLookedAtInAnAnswer(t *testing.T) {
 		"log probabilities would spell it out": {
 			`{"choices":[{"index":0,"message":{"content":"seal-12345"},"logprobs":{"content":[{"token":"seal-12345"}]}}]}`,
 			`{"choices":[{"index":0,"message":{"content":"[seal]"},"logprobs":null}]}`,
+		},
+		"over the parts of a content": {
+			whole(choice(0, `{"role":"assistant","content":[{"type":"text","text":"seal-1"},{"type":"text","text":"2345."}]}`)),
+			whole(choice(0, `{"role":"assistant","content":[{"type":"text","text":"[seal]"},{"type":"text","text":"[seal]."}]}`)),
 		},
 		"an answer without choices": {`{"x":"project bluebird"}`, `{"x":"project bluebird"}`},
 	}
@@ -213,6 +227,17 @@ func TestWhatIsFlaggedHidesNothingFromTheOtherRules(t *testing.T) {
 		if heard := said(t, got.Body)["0 content"]; !strings.HasPrefix("write to bob@", heard) || !strings.Contains(got.Body, "content_blocked") {
 			t.Fatalf("stream, split at %d: got %q in %s", at, heard, got.Body)
 		}
+	}
+}
+
+func TestAFlagOverSeveralPartsIsCountedOnce(t *testing.T) {
+	h := newHost(t, `{"rules":[{"name":"bird","keywords":["blue bird"],"action":"flag"}]}`)
+	content := user(`[{"type":"text","text":"a blue "},{"type":"text","text":"bird"}]`)
+	if got := h.Do(moduletest.Exchange{Request: content, Answer: `{}`}); got.SentBody != content || got.Properties["leash.fact."+module.FactFlags] != "bird" {
+		t.Errorf("sent %s, flags %q", got.SentBody, got.Properties["leash.fact."+module.FactFlags])
+	}
+	if n := h.Metrics["leash_content_matches_total.[rule=bird].[action=flag].[tenant=none]"]; n != 1 {
+		t.Errorf("it is counted %d times, want once", n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
 	"github.com/leash-gateway/leash/module/printf"
@@ -131,9 +132,107 @@ func compileRules(rules []Rule, takes func(*Rule) bool) (*ruleSet, error) {
 	return s, err
 }
 
+// look does with texts what the rules say.
+func (d *direction) look(x *module.Exchange, texts []llm.Text, set func(i int, text string)) error {
+	for from := 0; from < len(texts); {
+		to := from + 1
+		for to < len(texts) && isOneText(&texts[from], &texts[to]) {
+			to++
+		}
+		if to > from+1 {
+			if err := d.across(x, texts[from:to], func(i int, text string) { set(from+i, text) }); err != nil {
+				return err
+			}
+		}
+		for ; from < to; from++ {
+			text, changed, err := d.apply(x, plainOf(texts[from].Value))
+			if err != nil {
+				return err
+			}
+			if changed {
+				set(from, text)
+			}
+		}
+	}
+	return nil
+}
+
+// isOneText says whether two texts are parts of what a model reads as one.
+func isOneText(a, b *llm.Text) bool {
+	return a.Message == b.Message && a.Role == b.Role && a.Kind == llm.Content && b.Kind == llm.Content
+}
+
+// across does what the rules say with what is spread over several parts. Of what is to be redacted, each part is replaced.
+func (d *direction) across(x *module.Exchange, texts []llm.Text, set func(i int, text string)) error {
+	var flagged []int                            // by pattern: each way to join them may find the same
+	for _, between := range []string{"", "\n"} { // who reads them as one puts the one or the other
+		parts := join(texts, between)
+		if d.flags != nil {
+			for _, m := range d.flags.set.Find(parts.joined) {
+				if first, last := parts.of(m); first < last && !slices.Contains(flagged, m.Pattern) {
+					flagged = append(flagged, m.Pattern)
+					d.flags.rules[m.Pattern].note(x)
+				}
+			}
+		}
+		if d.acts == nil {
+			continue
+		}
+		found := d.acts.set.Find(parts.joined)
+		for _, m := range slices.Backward(found) { // so that the places of those before it stay what they are
+			first, last := parts.of(m)
+			if first >= last {
+				continue
+			}
+			rule := d.acts.rules[m.Pattern]
+			if err := rule.found(x); err != nil {
+				return err
+			}
+			for i := first; i <= last; i++ {
+				text := plainOf(texts[parts.text[i]].Value)
+				from, to := max(m.Start-parts.start[i], 0), min(m.End-parts.start[i], len(text))
+				set(parts.text[i], text[:from]+rule.Replacement+text[to:])
+			}
+		}
+	}
+	return nil
+}
+
+// parts are texts as one: where in it each of them that is not empty begins, and which it is.
+type parts struct {
+	joined string
+	start  []int
+	end    []int
+	text   []int
+}
+
+func join(texts []llm.Text, between string) (p parts) {
+	var b strings.Builder
+	for i := range texts {
+		text := plainOf(texts[i].Value)
+		if text == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(between)
+		}
+		p.start, p.text = append(p.start, b.Len()), append(p.text, i)
+		b.WriteString(text)
+		p.end = append(p.end, b.Len())
+	}
+	p.joined = b.String()
+	return p
+}
+
+// of says in which parts a match begins and ends.
+func (p *parts) of(m match.Match) (first, last int) {
+	first, _ = slices.BinarySearch(p.end, m.Start+1)
+	last, _ = slices.BinarySearch(p.start, m.End)
+	return first, last - 1
+}
+
 // apply finds what the rules look for in a text and does what they say.
 func (d *direction) apply(x *module.Exchange, text string) (string, bool, error) {
-	text = plainOf(text)
 	if s := d.flags; s != nil {
 		for _, m := range s.set.Find(text) {
 			s.rules[m.Pattern].note(x)

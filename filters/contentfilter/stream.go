@@ -163,7 +163,7 @@ func (f *Filter) whole(x *module.Exchange, e *module.Event, i int, h *held) erro
 	if h.has(t) {
 		text, changed, err = f.response.repeat(t.Value)
 	} else {
-		text, changed, err = f.response.apply(x, t.Value)
+		text, changed, err = f.response.apply(x, plainOf(t.Value))
 	}
 	if changed {
 		e.SetText(i, text)
