@@ -312,8 +312,8 @@ func testMetrics(t *testing.T, g *gateway, _ *mock.Provider) {
 	}
 }
 
-// testRefusedKeepsConnection: what is refused at the headers is answered when the rest of the request has come, since with HTTP/1 an
-// answer ahead of that ends the connection, or within a time where it does not come.
+// testRefusedKeepsConnection: what is refused at the headers is answered when the rest of the request has come, or within a time where it does not
+// come. With HTTP/1 an answer ahead of that ends the connection.
 func testRefusedKeepsConnection(t *testing.T, g *gateway, _ *mock.Provider) {
 	c := g.dial()
 	defer c.Close() //nolint:errcheck // read to its end

@@ -32,7 +32,6 @@ type Flow struct {
 	responseEnd bool
 	answered    bool   // by Reply: the answer that comes by is our own
 	deferred    func() // is that reply, until the rest of the request has come
-	unread      int64  // is how much of it has
 	headers     [2]headers
 	target      string // the path and what of the query means something
 	body        []byte
@@ -225,34 +224,24 @@ func (f *Flow) reply(status int, header [][2]string, body []byte) {
 	f.headers[Requests].changes = nil // they were for the provider
 	f.x.Status = status
 	f.deferred = func() { f.s.Reply(status, header, body) }
-	if f.requestEnd || status == 413 || !f.endsConnection() {
+	if f.requestEnd || !f.p.bodies || f.p.Wire || f.p.NoHeaderPause {
 		f.sendDeferred()
 	} else {
 		f.s.After(restOfRequest, f.sendDeferred)
 	}
 }
 
-// restOfRequest is how long an answer waits for the rest of the request.
+// restOfRequest is how long an answer waits for the rest of the request. Ahead of it, the answer costs the client its connection in HTTP/1, and
+// some clients of HTTP/2 read an error of the stream instead.
 const restOfRequest = time.Second
 
-// endsConnection says whether an answer ahead of the end of the request costs the client its connection: HTTP/1 has no other way to be spared
-// the rest.
-func (f *Flow) endsConnection() bool {
-	if !f.p.bodies || f.p.Wire || f.p.NoHeaderPause {
-		return false
-	}
-	protocol, _ := f.s.Property("request", "protocol")
-	return strings.HasPrefix(string(protocol), "HTTP/1.")
-}
-
 // drop takes a piece of a request that has been answered.
-func (f *Flow) drop(size int, end bool) {
-	if f.deferred == nil {
-		return
-	}
-	f.s.SetBody(Requests, nil)
-	if f.unread += int64(size); end || f.unread > f.p.MaxRequestBytes {
+func (f *Flow) drop(end bool) {
+	switch {
+	case end:
 		f.sendDeferred()
+	case f.deferred != nil:
+		f.s.SetBody(Requests, nil)
 	}
 }
 

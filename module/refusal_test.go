@@ -93,7 +93,7 @@ func TestARefusalSaysItsCodeAndMessage(t *testing.T) {
 	}
 }
 
-func TestARefusalOverHTTP1IsGivenWithTheRestOfTheRequest(t *testing.T) {
+func TestARefusalIsGivenWithTheRestOfTheRequest(t *testing.T) {
 	pieces := strings.Split(strings.Repeat("{;", 5), ";")
 	for name, e := range map[string]moduletest.Exchange{
 		"it has come":           {Request: chat},
@@ -117,7 +117,6 @@ func TestARefusalOverHTTP1IsGivenWithTheRestOfTheRequest(t *testing.T) {
 				request: func(*module.Exchange) error { t.Error("what has been refused is shown"); return nil },
 				finish:  func(x *module.Exchange) { completed = x.Completed },
 			}))
-			e.Properties = map[string]string{"request.protocol": "HTTP/1.1"}
 			if got := h.Do(e); got.Status != 401 || got.Sent || !completed {
 				t.Errorf("got status %d, sent %v, completed %v, want 401", got.Status, got.Sent, completed)
 			}

@@ -96,7 +96,7 @@ func bounded(s string) string {
 // OnRequestBody takes a piece of the body; size is how much the host has buffered of it.
 func (f *Flow) OnRequestBody(size int, end bool) Action {
 	if f.ended {
-		f.drop(size, end)
+		f.drop(end)
 		return Pause
 	}
 	if f.request == forwarded && f.p.Wire {
@@ -107,6 +107,7 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 	}
 	if int64(size) > f.p.MaxRequestBytes && f.p.policy {
 		f.tooLarge()
+		f.drop(end)
 		return Pause
 	}
 	switch {
@@ -125,7 +126,7 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 func (f *Flow) OnRequestTrailers() Action {
 	switch {
 	case f.ended:
-		f.drop(0, true)
+		f.sendDeferred()
 		return Pause
 	case f.request == forwarded && f.p.Wire:
 		return Pause
