@@ -46,7 +46,8 @@ func renderCommand() *cli.Command {
 			"With --target ext_proc the modules run in `leash host serve` instead of Envoy; an Envoy with a configuration of its own\n" +
 			"needs of it the filter and the cluster that are called leash.host.\n" +
 			"Three targets are one module of a registry, and need no leash.yaml: slot is what an Envoy of your own needs to be given the module\n" +
-			"that a channel points at, and each that it points at later; istio is a WasmPlugin, envoy-gateway an EnvoyExtensionPolicy.",
+			"that a channel points at, and each that it points at later; istio is a WasmPlugin, envoy-gateway an EnvoyExtensionPolicy\n" +
+			"and, where the module looks at bodies, a ClientTrafficPolicy that has Envoy buffer them.",
 		Flags: append([]cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "target", Usage: "`WHERE` the modules run: envoy, ext_proc, slot, istio or envoy-gateway", Value: "envoy"},

@@ -1,8 +1,9 @@
 // Package envoygateway tests with the API of Envoy Gateway, which is in a Go module of its own: what leash render --target
-// envoy-gateway prints, as examples/envoy-gateway has it, is an EnvoyExtensionPolicy.
+// envoy-gateway prints, as examples/envoy-gateway has it, is an EnvoyExtensionPolicy and a ClientTrafficPolicy.
 package envoygateway_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -15,18 +16,19 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestExamplesAreEnvoyExtensionPolicies(t *testing.T) {
+func TestExamplesAreResourcesOfEnvoyGateway(t *testing.T) {
 	t.Parallel()
-	schema := crd(t)
+	schema, ofClients := crd(t, "envoyextensionpolicies"), crd(t, "clienttrafficpolicies")
 	files, err := filepath.Glob("../../examples/envoy-gateway/*.yaml")
 	if err != nil || len(files) < 2 {
 		t.Fatalf("found %v (%v)", files, err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		both, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
+		text, buffers, _ := bytes.Cut(both, []byte("---\n"))
 		var policy v1alpha1.EnvoyExtensionPolicy
 		if err := yaml.UnmarshalStrict(text, &policy); err != nil {
 			t.Fatalf("%s is no EnvoyExtensionPolicy: %v", file, err)
@@ -41,20 +43,33 @@ func TestExamplesAreEnvoyExtensionPolicies(t *testing.T) {
 		if err := schema.Validate(plain(t, text)); err != nil {
 			t.Errorf("%s does not fit the CRD: %v", file, err)
 		}
+		var clients v1alpha1.ClientTrafficPolicy
+		if err := yaml.UnmarshalStrict(buffers, &clients); err != nil {
+			t.Fatalf("%s holds no ClientTrafficPolicy: %v", file, err)
+		}
+		if got := clients.Spec.Connection.BufferLimit.Value(); got != 33<<20 {
+			t.Errorf("%s lets the Gateway buffer %d bytes", file, got)
+		}
+		if clients.Spec.TargetRefs[0].Name != policy.Spec.TargetRefs[0].Name || clients.Namespace != policy.Namespace {
+			t.Errorf("%s has the buffers of another Gateway", file)
+		}
+		if err := ofClients.Validate(plain(t, buffers)); err != nil {
+			t.Errorf("%s does not fit the CRD: %v", file, err)
+		}
 	}
 	if err := schema.Validate(plain(t, []byte("apiVersion: x\nkind: EnvoyExtensionPolicy\nspec: {wasm: [{name: x}]}"))); err == nil {
 		t.Error("the CRD takes a policy without code")
 	}
 }
 
-// crd is the schema of the custom resource, from Envoy Gateway's own chart.
-func crd(t *testing.T) *jsonschema.Schema {
+// crd is the schema of a custom resource, from Envoy Gateway's own chart.
+func crd(t *testing.T, plural string) *jsonschema.Schema {
 	t.Helper()
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-mod=mod", "-f", "{{.Dir}}", "github.com/envoyproxy/gateway").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, _ := filepath.Glob(strings.TrimSpace(string(dir)) + "/charts/*/templates/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml")
+	found, _ := filepath.Glob(strings.TrimSpace(string(dir)) + "/charts/*/templates/generated/gateway.envoyproxy.io_" + plural + ".yaml")
 	if len(found) == 0 {
 		t.Fatal("there is no CRD in Envoy Gateway's charts")
 	}

@@ -49,7 +49,8 @@ func (m Mesh) WasmPlugin() ([]byte, error) {
 	return m.encode("extensions.istio.io/v1alpha1", "WasmPlugin", what, spec)
 }
 
-// EnvoyExtensionPolicy is Envoy Gateway's resource, as YAML.
+// EnvoyExtensionPolicy is Envoy Gateway's resource, as YAML. Where the module looks at bodies, which Envoy buffers for it, a
+// ClientTrafficPolicy stands behind it: of its own accord a Gateway buffers 32 KiB, and answers what is longer with 413 or 500.
 // https://gateway.envoyproxy.io/v1.9/api/extension_types/#envoyextensionpolicy
 func (m Mesh) EnvoyExtensionPolicy() ([]byte, error) {
 	what, config, err := m.look()
@@ -59,13 +60,35 @@ func (m Mesh) EnvoyExtensionPolicy() ([]byte, error) {
 	if m.Gateway == "" {
 		return nil, fmt.Errorf("render %s: name the Gateway that gets it", what.Name)
 	}
-	return m.encode("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", what, map[string]any{
-		"targetRefs": []any{map[string]any{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": m.Gateway}},
+	const version = "gateway.envoyproxy.io/v1alpha1"
+	gateway := []any{map[string]any{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": m.Gateway}}
+	policy, err := m.encode(version, "EnvoyExtensionPolicy", what, map[string]any{
+		"targetRefs": gateway,
 		"wasm": []any{map[string]any{
 			"name": what.Name, "failOpen": what.Kind == manifest.Inspector, "config": config,
 			"code": map[string]any{"type": "Image", "image": map[string]any{"url": m.Ref}, "pullPolicy": "IfNotPresent"},
 		}},
 	})
+	if err != nil || !looksAtBodies(what) {
+		return policy, err
+	}
+	buffers, err := yaml.Marshal(map[string]any{
+		"apiVersion": version, "kind": "ClientTrafficPolicy", "metadata": m.metadata("leash-" + m.Gateway), // one for all modules of the Gateway
+		"spec": map[string]any{"targetRefs": gateway, "connection": map[string]any{"bufferLimit": gatewayBuffers}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("render %s: %w", what.Name, err)
+	}
+	return append(append(policy, "---\n"...), buffers...), nil
+}
+
+// gatewayBuffers has room for the longest answer that modules take unless they are told otherwise, 32 MiB: theirs is the better error.
+const gatewayBuffers = "33Mi"
+
+// looksAtBodies says whether Envoy must hold bodies until the module has seen them.
+func looksAtBodies(what *manifest.Manifest) bool {
+	without := []manifest.Phase{manifest.RequestHeader, manifest.ResponseHeader, manifest.Finish, manifest.Connection}
+	return slices.ContainsFunc(what.Phases, func(p manifest.Phase) bool { return !slices.Contains(without, p) })
 }
 
 // look is what the module says of itself, and its configuration as it gets it.
@@ -92,7 +115,7 @@ func (m Mesh) look() (*manifest.Manifest, any, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("render %s: %w", m.Ref, err)
 	}
-	if f.Kit() && slices.ContainsFunc(what.Phases, func(p manifest.Phase) bool { return p != manifest.RequestHeader && p != manifest.ResponseHeader }) {
+	if f.Kit() && looksAtBodies(what) {
 		// Neither control plane can set allow_on_headers_stop_iteration, without which a module that holds headers until it has seen
 		// the body would wait for ever.
 		plain = map[string]any{"modules": []any{map[string]any{"name": what.Name, "config": plain}}, "no_header_pause": true}
@@ -101,13 +124,19 @@ func (m Mesh) look() (*manifest.Manifest, any, error) {
 }
 
 func (m Mesh) encode(version, kind string, what *manifest.Manifest, spec map[string]any) ([]byte, error) {
-	metadata := map[string]any{"name": what.Name, "annotations": map[string]any{"leash.module.version": what.Version}}
-	if m.Namespace != "" {
-		metadata["namespace"] = m.Namespace
-	}
+	metadata := m.metadata(what.Name)
+	metadata["annotations"] = map[string]any{"leash.module.version": what.Version}
 	text, err := yaml.Marshal(map[string]any{"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", what.Name, err)
 	}
 	return text, nil
+}
+
+func (m Mesh) metadata(name string) map[string]any {
+	metadata := map[string]any{"name": name}
+	if m.Namespace != "" {
+		metadata["namespace"] = m.Namespace
+	}
+	return metadata
 }

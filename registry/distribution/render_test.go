@@ -166,6 +166,23 @@ func TestManifestsOfOtherControlPlanes(t *testing.T) {
 	}
 }
 
+// TestModuleWithoutBodiesNeedsNoBuffers: then a Gateway is left as it is.
+func TestModuleWithoutBodiesNeedsNoBuffers(t *testing.T) {
+	t.Parallel()
+	ref, wasm := exampleModule(t, "policy")
+	wasm, err := manifest.Put(wasm, []byte("name: greeter\nversion: 1.0.0\nkind: policy\ndescription: A module of a test.\nlicense: Apache-2.0\nphases: [request_header, response_header, finish]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := distribution.Mesh{Ref: ref, Wasm: wasm, Gateway: "public"}.EnvoyExtensionPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(text); strings.Contains(got, "ClientTrafficPolicy") || strings.Contains(got, "no_header_pause") {
+		t.Errorf("rendered as\n%s", got)
+	}
+}
+
 // The snippet is YAML in three parts: what goes to the filters, to the clusters, and, for canaries, to the sinks of metrics.
 func ExampleSnippet_Render() {
 	slot, err := distribution.ParseSlot("leash/acme/greeter@stable")
