@@ -320,6 +320,9 @@ func (f *Flow) OnDone() {
 	}
 	held := f.phase == PhaseResponse && f.pending > 0 && !f.ended // the answer ended here, not at the client
 	f.x.Completed = f.responseEnd && !held || f.answered && f.deferred == nil
+	if f.request == atBody && !f.requestEnd && !f.ended && !f.p.NoHeaderPause {
+		f.p.warnOfPause()
+	}
 	f.settleUsage()
 	f.phase, f.pending = PhaseFinish, 0
 	if f.finish(false); f.p.Shared {

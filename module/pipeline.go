@@ -58,6 +58,8 @@ type Pipeline struct {
 	unflushed bool
 	// late says that there are modules which may be told the end of an exchange later.
 	late bool
+	// shown says that some of a request's body has been shown, or that it has been said that none was.
+	shown bool
 }
 
 type slot struct {
@@ -209,6 +211,15 @@ func (p *Pipeline) NeedsRequestBody() bool {
 
 // NeedsResponse says whether the host must call with answers.
 func (p *Pipeline) NeedsResponse() bool { return p.knowsAnswers() }
+
+// warnOfPause tells, once, of a host that may hold back bodies for as long as headers are held back. Such requests wait for ever.
+func (p *Pipeline) warnOfPause() {
+	if !p.shown {
+		p.shown = true
+		p.host.Log(Warn, "a request ended before any of its body came. If all do, the host holds the body back while the headers are held: "+
+			"set allow_on_headers_stop_iteration: true in the config of Envoy's Wasm filter or, where that cannot be set, no_header_pause: true beside modules")
+	}
+}
 
 // passes says whether a path that is no LLM traffic may pass.
 func (p *Pipeline) passes(path string) bool {

@@ -95,6 +95,7 @@ func bounded(s string) string {
 
 // OnRequestBody takes a piece of the body; size is how much the host has buffered of it.
 func (f *Flow) OnRequestBody(size int, end bool) Action {
+	f.p.shown = true
 	if f.ended {
 		f.drop(end)
 		return Pause
@@ -124,6 +125,7 @@ func (f *Flow) OnRequestBody(size int, end bool) Action {
 
 // OnRequestTrailers ends a body that has trailers.
 func (f *Flow) OnRequestTrailers() Action {
+	f.p.shown = true
 	switch {
 	case f.ended:
 		f.sendDeferred()

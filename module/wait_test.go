@@ -202,3 +202,35 @@ func TestAHostThatCannotPauseHeadersDoesNotHang(t *testing.T) {
 		})
 	}
 }
+
+// TestHostThatShowsNoBodiesIsToldOf: an Envoy without allow_on_headers_stop_iteration lets requests wait for ever, and nothing else says why.
+func TestHostThatShowsNoBodiesIsToldOf(t *testing.T) {
+	left := moduletest.Exchange{Request: chat, Leaves: moduletest.InRequest}
+	tests := map[string]struct {
+		scripts   []script
+		settings  []string
+		exchanges []moduletest.Exchange
+		times     int
+	}{
+		"none has come":             {[]script{reader}, nil, []moduletest.Exchange{left, left}, 1},
+		"one has come":              {[]script{reader}, nil, []moduletest.Exchange{{Request: chat}, left}, 0},
+		"nobody reads bodies":       {[]script{{requestHeader: func(*module.Exchange) error { return nil }}}, nil, []moduletest.Exchange{left}, 0},
+		"headers are not held":      {[]script{reader}, []string{`"no_header_pause":true`}, []moduletest.Exchange{left}, 0},
+		"it is refused before that": {[]script{{requestHeader: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}, reader}, nil, []moduletest.Exchange{left}, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var names []string
+			for _, s := range tc.scripts {
+				names = append(names, policy(s))
+			}
+			h := moduletest.New(t, pipelineOf(names, tc.settings...))
+			for _, e := range tc.exchanges {
+				h.Do(e)
+			}
+			if got := strings.Count(strings.Join(h.Logs, "\n"), "allow_on_headers_stop_iteration"); got != tc.times {
+				t.Errorf("told %d times, want %d: %q", got, tc.times, h.Logs)
+			}
+		})
+	}
+}
