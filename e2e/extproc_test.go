@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -102,12 +103,15 @@ func TestPoliciesOnTheModuleHost(t *testing.T) {
 	testPolicies(t, ports{Engine: moduleHost})
 }
 
-// An own Envoy is one that an operator has: a listener, routes and clusters of his own, into which he pastes what
-// `leash render --target ext_proc` calls leash.host.
+// An own Envoy is one that an operator has: a listener, routes and clusters of his own, into which he pastes filters of Leash's.
 type ownEnvoy struct {
-	before []string       // filters before it, as YAML
-	filter map[string]any // changes of the pasted filter
-	access string         // format of an access log on standard output
+	before  []string       // filters before them, as YAML
+	between []string       // filters between any two of them
+	behind  []string       // filters behind them
+	filter  map[string]any // changes of the pasted filters
+	routes  string         // before the one to the provider, as YAML
+	access  string         // format of an access log on standard output
+	limit   int            // of what a connection buffers; Envoy's own by default
 }
 
 const ownBootstrap = `
@@ -115,6 +119,7 @@ admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
 static_resources:
   listeners:
     - address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+      per_connection_buffer_limit_bytes: %d
       filter_chains:
         - filters:
             - name: envoy.filters.network.http_connection_manager
@@ -122,7 +127,7 @@ static_resources:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: own
                 route_config:
-                  virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: own, timeout: 60s}}]}]
+                  virtual_hosts: [{name: all, domains: ["*"], routes: [%s{match: {prefix: /}, route: {cluster: own, timeout: 60s}}]}]
                 access_log: %s
                 http_filters: %s
   clusters:
@@ -131,12 +136,11 @@ static_resources:
       load_assignment:
         cluster_name: own
         endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
-    - %s
-`
+%s`
 
 const routerFilter = `{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}`
 
-// paste makes the bootstrap of an own Envoy of what was rendered.
+// paste makes the bootstrap of an own Envoy of what `leash render --target ext_proc` has printed: the filter and the cluster leash.host.
 func (g *gateway) paste(rendered string, own ownEnvoy) string {
 	g.t.Helper()
 	var parsed map[string]any
@@ -148,7 +152,20 @@ func (g *gateway) paste(rendered string, own ownEnvoy) string {
 		g.t.Fatalf("what was rendered lacks the filter or the cluster leash.host:\n%s", rendered)
 	}
 	merge(filter["typed_config"].(map[string]any), own.filter) //nolint:forcetypeassert // found by it
-	filters := append(append(own.before, asJSON(g.t, filter)), routerFilter)
+	return g.ownBootstrap(own, []string{asJSON(g.t, filter)}, cluster)
+}
+
+// ownBootstrap is that of an own Envoy with these filters of Leash's, and a cluster that they need.
+func (g *gateway) ownBootstrap(own ownEnvoy, leashs []string, clusters ...any) string {
+	g.t.Helper()
+	filters := slices.Clone(own.before)
+	for i, filter := range leashs {
+		if i > 0 {
+			filters = append(filters, own.between...)
+		}
+		filters = append(filters, filter)
+	}
+	filters = append(append(filters, own.behind...), routerFilter)
 	log := "[]"
 	if own.access != "" {
 		log = asJSON(g.t, []any{map[string]any{"name": "envoy.access_loggers.stdout", "typed_config": map[string]any{
@@ -156,8 +173,13 @@ func (g *gateway) paste(rendered string, own ownEnvoy) string {
 			"log_format": map[string]any{"text_format_source": map[string]any{"inline_string": own.access + "\n"}},
 		}}})
 	}
+	var further strings.Builder
+	for _, cluster := range clusters {
+		further.WriteString("    - " + asJSON(g.t, cluster) + "\n")
+	}
 	port := strings.TrimSuffix(g.ports.Provider[strings.LastIndex(g.ports.Provider, ":")+1:], "/v1")
-	return fmt.Sprintf(ownBootstrap, g.ports.Admin, g.ports.Listen, log, "["+strings.Join(filters, ",")+"]", port, asJSON(g.t, cluster))
+	const envoysOwn = 1 << 20
+	return fmt.Sprintf(ownBootstrap, g.ports.Admin, g.ports.Listen, cmp.Or(own.limit, envoysOwn), own.routes, log, "["+strings.Join(filters, ",")+"]", port, further.String())
 }
 
 // named finds the object of a name that has a field.
