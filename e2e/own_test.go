@@ -93,7 +93,8 @@ func TestModulesBesideFiltersOfOthers(t *testing.T) {
 		routes: `{match: {path: /healthz}, direct_response: {status: 200, body: {inline_string: fine}}, typed_per_filter_config: WITHOUT_LEASH},
 			{match: {prefix: /v1/, headers: [{name: ":method", string_match: {exact: OPTIONS}}]}, route: {cluster: own},
 			typed_per_filter_config: {envoy.filters.http.cors: {` + extension + `cors.v3.CorsPolicy", allow_origin_string_match: [{prefix: http}], allow_methods: POST}}},`,
-		limit: 33 << 20,
+		access: "own log: %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%",
+		limit:  33 << 20,
 	}
 	inAllLayouts(t, func(t *testing.T, p ports) {
 		g, provider := startPasted(t, policies, p.Layout, own)
@@ -137,6 +138,10 @@ func TestModulesBesideFiltersOfOthers(t *testing.T) {
 		if a := do(t, request(t, http.MethodGet, g.URL+"/metrics", nil)); a.Status != 404 || a.errorCode() != "unknown_url" {
 			t.Errorf("a route with them, to what they do not know: got %d %s", a.Status, a.Body)
 		}
+		eventually(t, "Envoy's own log to have who has answered", func() bool {
+			log := g.stderr()
+			return strings.Contains(log, "own log: 200 via_upstream") && strings.Contains(log, "own log: 401 leash") && strings.Contains(log, "own log: 403 rbac_access_denied")
+		})
 		got := received(t, g.ports.Provider)
 		if !strings.Contains(strings.ToLower(got), "x-own") || strings.Contains(got, demoKey) {
 			t.Error("the provider lacks what a filter behind has added, or has a client's key")

@@ -96,11 +96,14 @@ func (*exchange) SetBody(s module.Side, body []byte) {
 	check("set body", hostSetBuffer(bufferOf(s), 0, math.MaxInt32, first(body), uint32(len(body))))
 }
 
+// replyDetails is what Envoy's access logs have as %RESPONSE_CODE_DETAILS% of such an answer, as they have where a module host gives it.
+const replyDetails = "leash"
+
 // Reply answers the client in the provider's place.
 func (*exchange) Reply(code int, header [][2]string, body []byte) {
 	scratch = appendPairs(scratch[:0], header)
 	const noGRPCStatus = -1
-	s := hostReply(uint32(code), "", first(body), uint32(len(body)), first(scratch), uint32(len(scratch)), noGRPCStatus)
+	s := hostReply(uint32(code), replyDetails, first(body), uint32(len(body)), first(scratch), uint32(len(scratch)), noGRPCStatus)
 	if s != ok {
 		log(levelError, "leash: reply "+strconv.Itoa(code)+": "+s.String())
 	}
