@@ -418,7 +418,7 @@ func TestSharedDataThatCannotBeWrittenRefuses(t *testing.T) {
 	}
 	stream := &left{header: [][2]string{{":method", "POST"}, {":path", "/v1/chat/completions"}}}
 	refused := &replied{left: stream}
-	p.Start(refused).OnRequestHeaders(false)
+	p.Start(refused).OnRequestHeaders(true)
 	if refused.status != 500 || gjson.Get(refused.body, "error.code").Str != "module_failed" {
 		t.Errorf("got %d %s, want 500 module_failed: a policy that cannot decide refuses", refused.status, refused.body)
 	}

@@ -125,7 +125,7 @@ func (f *filter) Reply(status int, header [][2]string, body []byte) {
 	if f.replied {
 		f.h.t.Errorf("the exchange was answered twice: %d %s", status, body)
 	}
-	f.replied = true
+	f.replied, f.waiting = true, nil // what still waits can do nothing any more
 	f.header[module.Responses] = append([][2]string{{":status", strconv.Itoa(status)}}, header...)
 	f.result.Body = string(body)
 }

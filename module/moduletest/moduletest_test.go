@@ -95,7 +95,7 @@ func TestAClientLeavesWhenTheExchangeSays(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := moduletest.New(t, `{"mark":"m","wait":"1s"}`)
-			tc.exchange.Request = chat
+			tc.exchange.RequestChunks = []string{chat[:9], chat[9:]}
 			got := h.Do(tc.exchange)
 			if got.Sent != tc.sent || got.Status != tc.status || strings.Join(h.Logs, "; ") != tc.logs {
 				t.Errorf("got sent %v, status %d, logs %q; want %v, %d, %q", got.Sent, got.Status, h.Logs, tc.sent, tc.status, tc.logs)
