@@ -165,29 +165,42 @@ func (x *Exchange) RequestHeaders() [][2]string {
 	return slices.Clone(x.flow.headersOf(Requests).pairs)
 }
 
-// SetRequestHeader sets a header of the request that goes to the provider. After the request phase it has no effect.
+// SetRequestHeader sets a header of the request that goes to the provider. After the request phase it has no effect. It panics, and the module fails,
+// where no HTTP message could have such a header: the value may hold no line break.
 func (x *Exchange) SetRequestHeader(name, value string) {
-	x.flow.setHeader(Requests, strings.ToLower(name), value)
+	if x.flow.mayChange(Requests, name) {
+		x.flow.setHeader(Requests, headerName(name), headerValue(name, value))
+	}
 }
 
-// RemoveRequestHeader removes a header from the request that goes to the provider.
+// RemoveRequestHeader removes a header from the request that goes to the provider. After the request phase it has no effect.
 func (x *Exchange) RemoveRequestHeader(name string) {
-	x.flow.removeHeader(Requests, strings.ToLower(name))
+	if x.flow.mayChange(Requests, name) {
+		x.flow.removeHeader(Requests, strings.ToLower(name))
+	}
 }
 
-// ResponseHeader returns a header of the answer.
+// ResponseHeader returns a header of the answer; "" before there is one.
 func (x *Exchange) ResponseHeader(name string) string {
+	if x.flow.phase < PhaseResponseHeader {
+		return ""
+	}
 	return x.flow.header(Responses, strings.ToLower(name))
 }
 
-// SetResponseHeader sets a header of the answer, in the response header phase.
+// SetResponseHeader sets a header of the answer, in the response header phase and in the response phase. In others it has no effect. It panics as
+// SetRequestHeader does.
 func (x *Exchange) SetResponseHeader(name, value string) {
-	x.flow.setHeader(Responses, strings.ToLower(name), value)
+	if x.flow.mayChange(Responses, name) {
+		x.flow.setHeader(Responses, headerName(name), headerValue(name, value))
+	}
 }
 
-// RemoveResponseHeader removes a header from the answer, in the response header phase.
+// RemoveResponseHeader removes a header from the answer, where SetResponseHeader sets one.
 func (x *Exchange) RemoveResponseHeader(name string) {
-	x.flow.removeHeader(Responses, strings.ToLower(name))
+	if x.flow.mayChange(Responses, name) {
+		x.flow.removeHeader(Responses, strings.ToLower(name))
+	}
 }
 
 // RequestBody returns the whole body of a request, in the body phase.

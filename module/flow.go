@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -153,19 +154,25 @@ func (f *Flow) call(slot int, code func() error) (err error) {
 	return code()
 }
 
-// panicError is the panic in one line, with the place: a host's log shows the runtime's own text a word a line.
+// panicError is the panic in one line, with the place: a host's log shows the runtime's own text a word a line. The place is the module's own, where
+// it has called the kit with what that cannot take.
 func panicError(cause any) error {
-	place := "an unknown place"
+	place, inKit := "an unknown place", true
 	var callers [16]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
-	for {
-		frame, more := frames.Next()
-		if !strings.HasPrefix(frame.Function, "runtime.") {
-			place = frame.Function + ":" + strconv.Itoa(frame.Line)
-			break
+	for more := true; more && inKit; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if strings.HasPrefix(frame.Function, "runtime.") {
+			continue
 		}
-		if !more {
-			break
+		below, ofKit := strings.CutPrefix(frame.Function, "github.com/leash-gateway/leash/")
+		inKit = ofKit && (strings.HasPrefix(below, "module.") || strings.HasPrefix(below, "module/") || strings.HasPrefix(below, "llm."))
+		if inKit && strings.HasPrefix(below, "module.(*Flow).") {
+			break // the mistake is the kit's own
+		}
+		if !inKit || place == "an unknown place" {
+			place = frame.Function + ":" + strconv.Itoa(frame.Line)
 		}
 	}
 	return printf.Errorf("panic in %s: %s", place, strings.ReplaceAll(printf.Sprintf("%v", cause), "\n", " "))
@@ -174,24 +181,23 @@ func panicError(cause any) error {
 // fail decides what a module's error means and says whether the exchange ends with it.
 func (f *Flow) fail(slot int, err error) bool {
 	s := &f.p.slots[slot]
-	switch e := err.(type) { //nolint:errorlint // handlers return these two themselves; a wrapped one is looked for below
-	case *Answer:
-		if f.phase <= PhaseBody {
-			f.reply(e.Status, [][2]string{{"content-type", e.ContentType}}, e.Body)
-			return true
-		}
-	case *Refusal:
-		if s.kind == Policy {
-			f.refuse(s.name, e)
-			return true
-		}
+	refusal, answer, err := decisionOf(f.phase, err)
+	switch {
+	case answer != nil:
+		f.reply(cmp.Or(answer.Status, 200), [][2]string{{"content-type", cmp.Or(answer.ContentType, "application/json")}}, answer.Body)
+		return true
+	case refusal != nil && s.kind == Policy:
+		f.refuse(s.name, refusal)
+		return true
+	case refusal != nil:
+		err = refusal
 	}
 	f.p.host.Log(Error, "module "+s.name+" failed in the "+f.phase.String()+" phase: "+err.Error())
 	f.x.Count(failures, 1, s.name)
 	if s.kind != Policy {
 		return false
 	}
-	f.refuse(s.name, refusalOf(err))
+	f.refuse(s.name, undecided())
 	return true
 }
 

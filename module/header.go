@@ -1,5 +1,10 @@
 package module
 
+import (
+	"strconv"
+	"strings"
+)
+
 // headers is what the host has told of one side's headers. They are asked for all at once, because each call out of
 // Wasm costs more than looking through them (BenchmarkPipelineChat, docs/benchmarks.md), and nobody else changes them
 // while this filter holds them.
@@ -53,6 +58,52 @@ func (f *Flow) removeHeader(side Side, name string) {
 	if h := f.headersOf(side); h.without(name) {
 		h.changes = append(h.changes, change{name: name, remove: true})
 	}
+}
+
+// mayChange says whether the headers of a side can be changed in this phase. A module that tries to all the same has misunderstood something, of which
+// its author is told once.
+func (f *Flow) mayChange(side Side, name string) bool {
+	kind, when := "request", "before the request has left"
+	may := f.phase <= PhaseBody
+	if side == Responses {
+		kind, when = "response", "in the response header phase and the response phase"
+		may = f.phase == PhaseResponseHeader || f.phase == PhaseResponse
+	}
+	if !may {
+		f.tell("changes the " + kind + " header " + strconv.Quote(bounded(name)) + " in the " + f.phase.String() + " phase, which has no effect: it can be changed " + when)
+	}
+	return may
+}
+
+// tell writes a line about the module that runs, the first time that there is something to say of it.
+func (f *Flow) tell(what string) {
+	if s := &f.p.slots[f.x.slot]; !s.told {
+		s.told = true
+		f.p.host.Log(Warn, "module "+s.name+" "+what)
+	}
+}
+
+// headerName is a header's name as it is sent. What would not reach the provider, or tear the message apart, is the module's mistake: hosts would
+// answer the client with an error that names no module.
+func headerName(name string) string {
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/;<=>?@[\]{}`, c) >= 0 || c == ':' && i > 0 {
+			panic("a header cannot be named " + strconv.Quote(bounded(name)))
+		}
+	}
+	if name == "" {
+		panic("a header needs a name")
+	}
+	return strings.ToLower(name)
+}
+
+func headerValue(name, value string) string {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			panic("the value of the header " + name + " has a character that cannot be sent: " + strconv.QuoteRune(rune(c)))
+		}
+	}
+	return value
 }
 
 // without takes a header out of the pairs, and says whether it was there.

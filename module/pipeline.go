@@ -67,6 +67,7 @@ type slot struct {
 	kind    Kind
 	base    *instance
 	tenants map[string]*instance
+	told    bool // its author has been told of a mistake
 }
 
 // of returns the instance with the configuration of the exchange's tenant.

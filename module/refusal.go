@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"time"
@@ -11,7 +12,7 @@ import (
 // A Refusal ends an exchange with an error that the client reads in its own API's form. Handlers return it as their
 // error; any other error of a policy refuses with 500 and the code "module_failed", and of an inspector is only logged.
 type Refusal struct {
-	// Status is the HTTP status.
+	// Status is the HTTP status, 200 to 599; any other is a failure of the module.
 	Status int
 	// Code is the machine-readable reason, such as "rate_limit_exceeded".
 	Code string
@@ -43,24 +44,58 @@ func (r *Refusal) header() [][2]string {
 }
 
 // Error returns the code and the message.
-func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
+func (r *Refusal) Error() string {
+	if r == nil {
+		return "it returned a nil *module.Refusal, which as an error is not nil: return nil itself"
+	}
+	return r.Code + ": " + r.Message
+}
 
 // An Answer ends an exchange with an answer of the module's own (a cached completion, a list of models). Handlers of
 // the request phases return it as their error.
 type Answer struct {
-	Status      int
+	// Status is the HTTP status; 200 when it is zero.
+	Status int
+	// ContentType is application/json when it is empty.
 	ContentType string
 	Body        []byte
 }
 
 // Error says that the exchange was answered by a module.
-func (a *Answer) Error() string { return "answered by the module" }
-
-// refusalOf turns a handler's error into the refusal that the client sees. The cause of any other error stays in the
-// log: it may hold what the client must not read.
-func refusalOf(err error) *Refusal {
-	if r, ok := errors.AsType[*Refusal](err); ok {
-		return r
+func (a *Answer) Error() string {
+	if a == nil {
+		return "it returned a nil *module.Answer, which as an error is not nil: return nil itself"
 	}
+	return "answered by the module"
+}
+
+// decisionOf is what a handler has decided by its error, which may be wrapped; both are nil where that is a failure, and err says which. The cause of a
+// failure stays in the log: it may hold what the client must not read.
+func decisionOf(phase Phase, cause error) (r *Refusal, a *Answer, err error) {
+	if a, _ = errors.AsType[*Answer](cause); a != nil {
+		if status := cmp.Or(a.Status, 200); !isStatus(status) {
+			return nil, nil, printf.Errorf("an answer cannot have the status %d", status)
+		}
+		if phase > PhaseBody {
+			return nil, nil, errAnsweredTooLate
+		}
+		return nil, a, nil
+	}
+	if r, _ = errors.AsType[*Refusal](cause); r != nil {
+		if !isStatus(r.Status) {
+			return nil, nil, printf.Errorf("a refusal cannot have the status %d (%s)", r.Status, r.Error())
+		}
+		return r, nil, nil
+	}
+	return nil, nil, cause
+}
+
+// errAnsweredTooLate says that a module gave an answer of its own where there is the provider's.
+var errAnsweredTooLate = errors.New("a module.Answer can be returned before the request has left only: change the provider's answer instead")
+
+func isStatus(status int) bool { return status >= 200 && status <= 599 }
+
+// undecided is what a client reads of a policy that has failed.
+func undecided() *Refusal {
 	return Refuse(500, "module_failed", "a policy of this gateway could not decide on the request; it was refused")
 }

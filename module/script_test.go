@@ -124,3 +124,10 @@ func wantText(t *testing.T, what, got, want string) {
 		t.Errorf("%s:\ngot  %s\nwant %s", what, got, want)
 	}
 }
+
+func wantPart(t *testing.T, what, got, part string) {
+	t.Helper()
+	if !strings.Contains(got, part) {
+		t.Errorf("%s:\ngot  %s\nwant %s in it", what, got, part)
+	}
+}
