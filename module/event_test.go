@@ -209,8 +209,7 @@ func TestWholeAnswersAreChangedWithTheirLength(t *testing.T) {
 
 func TestBodiesThatAreNoChatAreReadAndReplaced(t *testing.T) {
 	s := script{body: func(x *module.Exchange) error {
-		x.SetRequestBody([]byte(strings.ToUpper(string(x.RequestBody()))))
-		return nil
+		return x.SetRequestBody([]byte(strings.ToUpper(string(x.RequestBody()))))
 	}}
 	got := run(t, policy(s)).Do(moduletest.Exchange{Method: "PUT", Path: "/notes", RequestChunks: []string{"he", "llo"}, Answer: "kept"})
 	wantText(t, "request", got.SentBody, "HELLO")

@@ -203,11 +203,18 @@ func (x *Exchange) RemoveResponseHeader(name string) {
 	}
 }
 
-// RequestBody returns the whole body of a request, in the body phase.
-func (x *Exchange) RequestBody() []byte { return x.flow.body }
+// RequestBody returns the whole body of a request, in the request phase and in the body phase, with what modules have changed so far.
+func (x *Exchange) RequestBody() []byte {
+	if x.flow.phase == PhaseRequest && x.Request != nil {
+		return x.Request.Bytes()
+	}
+	return x.flow.body
+}
 
-// SetRequestBody replaces the body of a request, in the body phase.
-func (x *Exchange) SetRequestBody(body []byte) { x.flow.body, x.flow.bodySet = body, true }
+// SetRequestBody replaces the body of a request, in the request phase and in the body phase: for what the methods of x.Request cannot change, such as
+// tools. A request to an LLM is read anew, and x.Request is another one then, which this module and those behind it see. A body that cannot
+// be read is an error, and nothing has changed.
+func (x *Exchange) SetRequestBody(body []byte) error { return x.flow.setRequestBody(body) }
 
 // ClientAddress is the address of the peer, without its port.
 func (x *Exchange) ClientAddress() string {

@@ -80,8 +80,8 @@ type Flusher interface {
 }
 
 // A BodyHandler works on exchanges that are not LLM traffic (plain HTTP, other JSON APIs): it is called with the whole
-// body of any request, and may read and replace it with x.RequestBody and x.SetRequestBody. A pipeline that holds one
-// lets every path through that the other modules allow.
+// body of each such request, and may read and replace it with x.RequestBody and x.SetRequestBody. For LLM traffic a RequestHandler may
+// do so, and this one is not called. A pipeline that holds one lets every path through that the other modules allow.
 type BodyHandler interface {
 	RequestBody(x *Exchange) error
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // OnRequestHeaders takes the request's headers. end says that no body follows.
@@ -209,7 +210,7 @@ func (f *Flow) takeBody() {
 	if f.x.Format.ListsModels() {
 		return
 	}
-	request, err := f.parseRequest()
+	request, err := f.parseRequest(f.target, f.body)
 	if err != nil {
 		code := "invalid_request"
 		if _, isSyntax := errors.AsType[*llm.SyntaxError](err); isSyntax {
@@ -220,10 +221,37 @@ func (f *Flow) takeBody() {
 		return
 	}
 	f.x.Request = request
-	if f.p.needs&PhaseUsage != 0 && request.Stream && !request.WantsUsage {
-		request.AskUsage()
-		f.hideUsage = true
+	f.askUsage(request.WantsUsage)
+}
+
+// askUsage makes the provider tell the usage of a stream if a module reads it, and hides that from a client that did not want it.
+func (f *Flow) askUsage(wanted bool) {
+	if r := f.x.Request; f.p.needs&PhaseUsage != 0 && r.Stream && !r.WantsUsage {
+		r.AskUsage()
+		f.hideUsage = f.hideUsage || !wanted
 	}
+}
+
+// errNoBody says that a body was to be replaced where there is none, or no more.
+var errNoBody = errors.New("the body of a request can be replaced in the request phase and in the body phase only, and a request for the list of models has none")
+
+// setRequestBody replaces the body by a module's own.
+func (f *Flow) setRequestBody(body []byte) error {
+	old := f.x.Request
+	switch {
+	case f.phase != PhaseBody && (f.phase != PhaseRequest || old == nil):
+		return errNoBody
+	case old != nil:
+		request, err := f.parseRequest(old.Path(), body)
+		if err != nil {
+			return printf.Errorf("the new body cannot be read: %w", err)
+		}
+		f.x.Request = request
+		f.askUsage(old.WantsUsage)
+	}
+	f.body, f.bodySet = body, true
+	f.heldBytes += len(body)
+	return nil
 }
 
 // sendBody gives the host what the modules have made of the request.

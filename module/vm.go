@@ -58,14 +58,14 @@ func (f *Flow) join() {
 	f.x.common = c
 }
 
-// parseRequest reads a request, unless a filter before this one has read the same.
-func (f *Flow) parseRequest() (*llm.Request, error) {
+// parseRequest reads the body of a request to target, unless a filter before this one has read the same.
+func (f *Flow) parseRequest(target string, body []byte) (*llm.Request, error) {
 	c, format := f.x.common, f.x.Format
-	if r := c.request; r != nil && c.format == format && c.target == f.target && !r.Edited() && bytes.Equal(r.Bytes(), f.body) {
+	if r := c.request; r != nil && c.format == format && c.target == target && !r.Edited() && bytes.Equal(r.Bytes(), body) {
 		return r, nil
 	}
-	r, err := llm.ParseRequestAt(format, f.target, f.body)
-	c.request, c.format, c.target = r, format, f.target
+	r, err := llm.ParseRequestAt(format, target, body)
+	c.request, c.format, c.target = r, format, target
 	return r, err
 }
 
