@@ -17,8 +17,8 @@ import (
 // and nothing has set it yet. An error of Validate that begins with the name of a field, as in "window: is too short", is
 // about that field.
 //
-// Supported are structs, slices, maps with string keys, pointers, strings, booleans, integers, floats, time.Duration
-// (written "1m30s") and types with UnmarshalText. It exists because the standard decoder knows no paths for unknown
+// Supported are structs, slices, arrays, maps with string keys, pointers, strings, booleans, integers, floats, time.Duration
+// (written "1m30s"), types with UnmarshalText, and RawConfig for all else. It exists because the standard decoder knows no paths for unknown
 // fields and costs a megabyte of .wasm (docs/decisions/011-config-decoding-in-modules.md).
 func Decode(config []byte, target any) error {
 	if len(config) == 0 {
@@ -98,28 +98,38 @@ func decodeValue(in value, out reflect.Value, path string) error {
 			return wrong(in, path, "true or false")
 		}
 		out.SetBool(in.is('t'))
-	case reflect.Int, reflect.Int64, reflect.Int32:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		n, err := strconv.ParseInt(in.String(), 10, out.Type().Bits())
 		if err != nil {
 			return wrong(in, path, "a whole number")
 		}
 		out.SetInt(n)
-	case reflect.Float64:
-		n, err := strconv.ParseFloat(in.String(), 64)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(in.String(), 10, out.Type().Bits())
+		if err != nil {
+			return wrong(in, path, "a whole number from 0 on")
+		}
+		out.SetUint(n)
+	case reflect.Float32, reflect.Float64:
+		n, err := strconv.ParseFloat(in.String(), out.Type().Bits())
 		if !in.is('0') || err != nil {
 			return wrong(in, path, "a number")
 		}
 		out.SetFloat(n)
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		return decodeList(in, out, path)
 	case reflect.Map:
 		return decodeMap(in, out, path)
 	case reflect.Struct:
 		return decodeStruct(in, out, path)
 	default:
-		return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+		return unsupported(out, path)
 	}
 	return nil
+}
+
+func unsupported(out reflect.Value, path string) error {
+	return printf.Errorf("%s: configuration type %s is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON", pathName(path), out.Type())
 }
 
 func decodeList(in value, out reflect.Value, path string) error {
@@ -127,7 +137,12 @@ func decodeList(in value, out reflect.Value, path string) error {
 		return wrong(in, path, "a list")
 	}
 	items := in.elements()
-	list := reflect.MakeSlice(out.Type(), len(items), len(items))
+	list := out
+	if out.Kind() == reflect.Slice {
+		list = reflect.MakeSlice(out.Type(), len(items), len(items))
+	} else if len(items) != out.Len() {
+		return printf.Errorf("%s: has %d values, not %d", pathName(path), len(items), out.Len())
+	}
 	for i, item := range items {
 		if err := decodeItem(item, list.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
 			return err
@@ -139,7 +154,7 @@ func decodeList(in value, out reflect.Value, path string) error {
 
 func decodeMap(in value, out reflect.Value, path string) error {
 	if out.Type().Key().Kind() != reflect.String {
-		return printf.Errorf("%s: configuration type %s is not supported", pathName(path), out.Type())
+		return unsupported(out, path)
 	}
 	if !in.is('{') {
 		return wrong(in, path, "a map")

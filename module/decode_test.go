@@ -56,7 +56,11 @@ type everything struct {
 	Int      int               `json:"int"`
 	Int32    int32             `json:"int32"`
 	Int64    int64             `json:"int64"`
+	Uint     uint              `json:"uint"`
+	Byte     byte              `json:"byte"`
 	Float    float64           `json:"float"`
+	Float32  float32           `json:"float32"`
+	Pair     [2]int            `json:"pair"`
 	Wait     time.Duration     `json:"wait"`
 	Level    level             `json:"level"`
 	Raw      module.RawConfig  `json:"raw"`
@@ -91,6 +95,9 @@ func TestDecodeReadsEveryType(t *testing.T) {
 		"string":              {`{"text":"é\u00e9\n"}`, defaults(func(e *everything) { e.Text = "éé\n" })},
 		"bool":                {`{"flag":true}`, defaults(func(e *everything) { e.Flag = true })},
 		"integers":            {`{"int":-1,"int32":2147483647,"int64":9223372036854775807}`, defaults(func(e *everything) { e.Int, e.Int32, e.Int64 = -1, 1<<31-1, 1<<63-1 })},
+		"unsigned":            {`{"uint":4294967295,"byte":255}`, defaults(func(e *everything) { e.Uint, e.Byte = 1<<32-1, 255 })},
+		"float32":             {`{"float32":0.5}`, defaults(func(e *everything) { e.Float32 = 0.5 })},
+		"array":               {`{"pair":[1,2]}`, defaults(func(e *everything) { e.Pair = [2]int{1, 2} })},
 		"float":               {`{"float":-1.5e2}`, defaults(func(e *everything) { e.Float = -150 })},
 		"duration":            {`{"wait":"1m30s"}`, defaults(func(e *everything) { e.Wait = 90 * time.Second })},
 		"text form":           {`{"level":"high"}`, defaults(func(e *everything) { e.Level = 2 })},
@@ -122,6 +129,10 @@ func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 		"no JSON":                 {`{"a":}`, "configuration: invalid JSON at byte "},
 		"two values":              {`{} {}`, "configuration: invalid JSON at byte "},
 		"no object":               {`[]`, "configuration: [] is not a map of fields"},
+		"negative unsigned":       {`{"uint":-1}`, "uint: -1 is not a whole number from 0 on"},
+		"a byte too large":        {`{"byte":256}`, "byte: 256 is not a whole number from 0 on"},
+		"another length":          {`{"pair":[1]}`, "pair: has 1 values, not 2"},
+		"inside an array":         {`{"pair":[1,"b"]}`, `pair[1]: "b" is not a whole number`},
 		"unknown field":           {`{"txet":"a"}`, "txet: unknown field; the known ones are title, text, flag"},
 		"unknown field inside":    {`{"windows":[{"cuont":1}]}`, "windows[0].cuont: unknown field; the known ones are length, count"},
 		"hidden field":            {`{"-":"a"}`, "-: unknown field"},
@@ -166,9 +177,8 @@ func TestDecodeSaysWhichTypesItDoesNotKnow(t *testing.T) {
 		config string
 		want   string
 	}{
-		"unsigned":            {&struct{ N uint }{}, `{"n":1}`, "n: configuration type uint is not supported"},
-		"anything":            {&struct{ A any }{}, `{"a":1}`, "a: configuration type interface {} is not supported"},
-		"map of numbers":      {&struct{ M map[int]string }{}, `{"m":{"1":"a"}}`, "m: configuration type map[int]string is not supported"},
+		"anything":            {&struct{ A any }{}, `{"a":1}`, "a: configuration type interface {} is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON"},
+		"map of numbers":      {&struct{ M map[int]string }{}, `{"m":{"1":"a"}}`, "m: configuration type map[int]string is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON"},
 		"embedded, no struct": {&struct{ tenant }{}, `{"tenant":"a"}`, "tenant: unknown field"},
 	}
 	for name, tc := range tests {
