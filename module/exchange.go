@@ -168,9 +168,7 @@ func (x *Exchange) RequestHeaders() [][2]string {
 // SetRequestHeader sets a header of the request that goes to the provider. After the request phase it has no effect. It panics, and the module fails,
 // where no HTTP message could have such a header: the value may hold no line break.
 func (x *Exchange) SetRequestHeader(name, value string) {
-	if x.flow.mayChange(Requests, name) {
-		x.flow.setHeader(Requests, headerName(name), headerValue(name, value))
-	}
+	x.flow.setOwnHeader(Requests, name, value)
 }
 
 // RemoveRequestHeader removes a header from the request that goes to the provider. After the request phase it has no effect.
@@ -191,9 +189,7 @@ func (x *Exchange) ResponseHeader(name string) string {
 // SetResponseHeader sets a header of the answer, in the response header phase and in the response phase. In others it has no effect. It panics as
 // SetRequestHeader does.
 func (x *Exchange) SetResponseHeader(name, value string) {
-	if x.flow.mayChange(Responses, name) {
-		x.flow.setHeader(Responses, headerName(name), headerValue(name, value))
-	}
+	x.flow.setOwnHeader(Responses, name, value)
 }
 
 // RemoveResponseHeader removes a header from the answer, where SetResponseHeader sets one.
@@ -281,23 +277,31 @@ func (x *Exchange) Add(s *Series, n int64) {
 func (x *Exchange) FlushLater() { x.flow.p.flushSoon() }
 
 // errTooLate says that an asynchronous call was made in a phase that cannot wait.
-var errTooLate = errors.New("calls and timers are possible in the request header, request and response phases only")
+var errTooLate = errors.New("an exchange waits for calls and timers in the request header, request, body and response phases only; Send is possible in all")
 
 // Call sends a request to another service while the exchange waits. done decides like a handler: its error refuses.
 // The exchange goes on to the next module when every Call and After of this one is done.
 func (x *Exchange) Call(call Call, done func(CallResult) error) error {
+	if err := call.prepare(); err != nil {
+		return err
+	}
 	resolve, err := x.flow.wait()
 	if err != nil {
 		return err
-	}
-	if call.Timeout == 0 {
-		call.Timeout = 5 * time.Second
 	}
 	err = x.flow.s.Call(call, func(result CallResult) { resolve(func() error { return done(result) }) })
 	if err != nil {
 		x.flow.pending--
 	}
 	return err
+}
+
+// Send sends a request to another service within a tenth of a second, in any phase, Finish too. The exchange does not wait for it and may be
+// long over when done, which may be nil, is told what came of it: done must not use x. Each instance of a plugin has at most 256 such
+// requests on their way; of one more, done is told that it could not be sent. What is on its way when the VM dies or gets another configuration is
+// lost. An error is the call's own, of which nothing is sent.
+func (x *Exchange) Send(call Call, done func(CallResult)) error {
+	return x.flow.p.hostOf(&x.flow.p.slots[x.slot]).Send(call, done)
 }
 
 // After calls f once d has passed, while the exchange waits. f decides like a handler: its error refuses.

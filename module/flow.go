@@ -168,7 +168,7 @@ func panicError(cause any) error {
 		}
 		below, ofKit := strings.CutPrefix(frame.Function, "github.com/leash-gateway/leash/")
 		inKit = ofKit && (strings.HasPrefix(below, "module.") || strings.HasPrefix(below, "module/") || strings.HasPrefix(below, "llm."))
-		if inKit && strings.HasPrefix(below, "module.(*Flow).") {
+		if ofKit && (strings.HasPrefix(below, "module.(*Flow).call") || strings.HasPrefix(below, "module.(*VM).")) {
 			break // the mistake is the kit's own
 		}
 		if !inKit || place == "an unknown place" {

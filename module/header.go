@@ -1,8 +1,13 @@
 package module
 
 import (
+	"cmp"
+	"errors"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/leash-gateway/leash/module/printf"
 )
 
 // headers is what the host has told of one side's headers. They are asked for all at once, because each call out of
@@ -83,27 +88,51 @@ func (f *Flow) tell(what string) {
 	}
 }
 
-// headerName is a header's name as it is sent. What would not reach the provider, or tear the message apart, is the module's mistake: hosts would
-// answer the client with an error that names no module.
-func headerName(name string) string {
+// setOwnHeader sets a header that a module wants.
+func (f *Flow) setOwnHeader(side Side, name, value string) {
+	if !f.mayChange(side, name) {
+		return
+	}
+	if err := checkHeader(name, value); err != nil {
+		panic(err.Error())
+	}
+	f.setHeader(side, strings.ToLower(name), value)
+}
+
+// checkHeader says why a header could not be sent, or would tear its message apart. That is the module's mistake: hosts would answer the client with an
+// error that names no module.
+func checkHeader(name, value string) error {
 	for i := range len(name) {
 		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/;<=>?@[\]{}`, c) >= 0 || c == ':' && i > 0 {
-			panic("a header cannot be named " + strconv.Quote(bounded(name)))
+			return printf.Errorf("a header cannot be named %q", bounded(name))
 		}
 	}
 	if name == "" {
-		panic("a header needs a name")
+		return errors.New("a header needs a name")
 	}
-	return strings.ToLower(name)
-}
-
-func headerValue(name, value string) string {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			panic("the value of the header " + name + " has a character that cannot be sent: " + strconv.QuoteRune(rune(c)))
+			return printf.Errorf("the value of the header %s has a character that cannot be sent: %s", name, strconv.QuoteRune(rune(c)))
 		}
 	}
-	return value
+	return nil
+}
+
+// prepare sets what a call does not say, and says why it could not be sent.
+func (c *Call) prepare() error {
+	c.Method, c.Timeout = cmp.Or(c.Method, "GET"), cmp.Or(c.Timeout, 5*time.Second)
+	c.Path = cmp.Or(c.Path, "/")
+	for _, h := range append([][2]string{{":method", c.Method}, {":authority", c.Authority}}, c.Header...) {
+		if err := checkHeader(h[0], h[1]); err != nil {
+			return printf.Errorf("call %s: %w", c.Upstream, err)
+		}
+	}
+	for i := range len(c.Path) {
+		if b := c.Path[i]; b <= ' ' || b >= 0x7f || c.Path[0] != '/' {
+			return printf.Errorf("call %s: %q is not a path: escape what stands in it", c.Upstream, bounded(c.Path))
+		}
+	}
+	return nil
 }
 
 // without takes a header out of the pairs, and says whether it was there.

@@ -30,6 +30,8 @@ type Host interface {
 	VM() *VM
 	// FlushSoon asks for the pipeline's Flush to be called within a tenth of a second.
 	FlushSoon()
+	// Send sends a request to another service within a tenth of a second, for which no exchange waits (see Exchange.Send).
+	Send(call Call, done func(CallResult)) error
 }
 
 // SharedData is a small key-value store, shared by the workers of one host, with compare-and-swap.
@@ -77,12 +79,13 @@ type Stream interface {
 	After(d time.Duration, f func())
 }
 
-// A Call is an HTTP request that a module sends while an exchange waits.
+// A Call is an HTTP request that a module sends: while an exchange waits (Exchange.Call), or besides (Exchange.Send).
 type Call struct {
 	// Upstream is the host's name for where it goes: an Envoy cluster.
 	Upstream string
-	Method   string
-	Path     string
+	// Method is GET when it is empty, and Path is "/".
+	Method string
+	Path   string
 	// Authority is the Host header.
 	Authority string
 	Header    [][2]string
@@ -91,7 +94,8 @@ type Call struct {
 	Timeout time.Duration
 }
 
-// A CallResult is what came back of a Call. Status 0 means that there was no answer.
+// A CallResult is what came back of a Call. Where there was no answer the status is what the host makes of that, as for a client: 503 for a service that
+// cannot be reached, 504 for one that did not answer in time; or 0, where the answer broke off or the call could not be sent.
 type CallResult struct {
 	Status int
 	Header [][2]string

@@ -74,7 +74,8 @@ type LateFinisher interface {
 }
 
 // A Flusher puts off what need not be done within an exchange: Flush is called at most a tenth of a second after an exchange
-// in which x.FlushLater was called, and when the plugin ends in order. What has been put off is lost if the VM dies.
+// in which x.FlushLater was called, and when the plugin ends in order. What has been put off is lost if the VM dies. h.Send tells another service, but
+// of what it is given when the plugin ends, nothing is sent any more.
 type Flusher interface {
 	Flush(h Host)
 }

@@ -167,9 +167,9 @@ func (p *Pipeline) Flush() {
 	p.unflushed = false
 	for i := range p.slots {
 		s := &p.slots[i]
-		p.flush(s.name, s.base)
+		p.flush(s, s.base)
 		for _, in := range s.tenants {
-			p.flush(s.name, in)
+			p.flush(s, in)
 		}
 	}
 }
@@ -182,16 +182,42 @@ func (p *Pipeline) flushSoon() {
 	}
 }
 
-func (p *Pipeline) flush(name string, in *instance) {
+func (p *Pipeline) flush(s *slot, in *instance) {
 	if in.flush == nil {
 		return
 	}
-	defer func() {
-		if cause := recover(); cause != nil {
-			p.host.Log(Error, "module "+name+" failed to flush: "+panicError(cause).Error())
+	defer p.contain(s, "failed to flush")
+	in.flush.Flush(p.hostOf(s))
+}
+
+// moduleHost is the host as one of the modules has it.
+type moduleHost struct {
+	Host
+	p *Pipeline
+	s *slot
+}
+
+func (p *Pipeline) hostOf(s *slot) moduleHost { return moduleHost{p.host, p, s} }
+
+// Send sends what can be sent, and contains what the module makes of the answer.
+func (h moduleHost) Send(call Call, done func(CallResult)) error {
+	if err := call.prepare(); err != nil {
+		return err
+	}
+	return h.Host.Send(call, func(result CallResult) {
+		defer h.p.contain(h.s, "failed with what came of a call")
+		if done != nil {
+			done(result)
 		}
-	}()
-	in.flush.Flush(p.host)
+	})
+}
+
+// contain is deferred around what a module does outside of an exchange.
+func (p *Pipeline) contain(s *slot, what string) {
+	if cause := recover(); cause != nil {
+		p.host.Log(Error, "module "+s.name+" "+what+": "+panicError(cause).Error())
+		p.host.Metric(p.families.series(failures, []string{s.name}), 1)
+	}
 }
 
 // readsAnswers says whether any module looks into answers.

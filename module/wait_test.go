@@ -234,3 +234,79 @@ func TestHostThatShowsNoBodiesIsToldOf(t *testing.T) {
 		})
 	}
 }
+
+var tell = module.Call{Upstream: "collector", Method: "POST", Path: "/records", Authority: "collector.local", Body: []byte("{}")}
+
+func TestARequestThatNobodyWaitsForIsSentInEveryPhase(t *testing.T) {
+	send := func(x *module.Exchange) error { return x.Send(tell, nil) }
+	finish := func(x *module.Exchange) { _ = send(x) }
+	scripts := waiting(send)
+	scripts["response header"], scripts["finish"] = script{responseHeader: send}, script{finish: finish}
+	for phase, s := range scripts {
+		t.Run(phase, func(t *testing.T) {
+			h := run(t, policy(s))
+			h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 503} }
+			if got := h.Do(moduletest.Exchange{Request: chat, Answer: answer}); got.Status != 200 {
+				t.Errorf("the exchange cared about it: %+v", got)
+			}
+			want := tell
+			want.Timeout = 5 * time.Second
+			if len(h.Called) != 1 || fmt.Sprint(h.Called[0]) != fmt.Sprint(want) {
+				t.Errorf("got %+v, want %+v", h.Called, want)
+			}
+		})
+	}
+}
+
+// lateSender is told the end of exchanges later, and sends a request then.
+type lateSender struct {
+	script
+	told *[]int
+}
+
+func (lateSender) FinishesLate() {}
+func (l lateSender) Finish(x *module.Exchange) {
+	_ = x.Send(tell, func(r module.CallResult) {
+		if *l.told = append(*l.told, r.Status); r.Status == 0 {
+			panic("no answer")
+		}
+	})
+}
+func (lateSender) Needs() module.Phase { return module.PhaseFinish }
+
+func TestWhatCameOfARequestIsToldWhenTheExchangeIsOver(t *testing.T) {
+	var told []int
+	module.Register("sender", module.Inspector, func(struct{}) (lateSender, error) { return lateSender{told: &told}, nil })
+	h := run(t, "sender")
+	h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 202} }
+	h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	h.Calls = nil
+	h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	if fmt.Sprint(told) != "[202 0]" {
+		t.Errorf("got %v", told)
+	}
+	wantPart(t, "log", strings.Join(h.Logs, "\n"), "module sender failed with what came of a call: panic in github.com/leash-gateway/leash/module_test.(*lateSender)")
+	if n := h.Metrics["leash_module_failures_total.[module=sender]"]; n != 1 {
+		t.Errorf("got %d failures, want 1", n)
+	}
+}
+
+func TestACallThatCannotBeSentIsTheModulesMistake(t *testing.T) {
+	for want, call := range map[string]module.Call{
+		`call checker: "/a b" is not a path: escape what stands in it`:                               {Upstream: "checker", Authority: "a", Path: "/a b"},
+		`call checker: "a" is not a path`:                                                            {Upstream: "checker", Authority: "a", Path: "a"},
+		`call checker: the value of the header x-user has a character that cannot be sent: '\n'`:     {Upstream: "checker", Authority: "a", Header: [][2]string{{"x-user", "\n"}}},
+		`call checker: the value of the header :authority has a character that cannot be sent: '\r'`: {Upstream: "checker", Authority: "a\r\nb"},
+	} {
+		h := run(t, policy(script{request: func(x *module.Exchange) error { return x.Call(call, nil) }, finish: func(x *module.Exchange) {
+			if err := x.Send(call, nil); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}}))
+		h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 200} }
+		if got := h.Do(moduletest.Exchange{Request: chat, Answer: answer}); got.Status != 500 || len(h.Called) > 0 {
+			t.Errorf("got %+v, called %+v", got, h.Called)
+		}
+		wantPart(t, "log", strings.Join(h.Logs, "\n"), want)
+	}
+}

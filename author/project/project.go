@@ -44,6 +44,10 @@ var Templates = []Template{
 		Name: "callout", About: "Asks an HTTP service whether a tenant may go on.", config: "timeout: 500ms",
 		providers: "  accounts: {base_url: http://127.0.0.1:8090} # the service that is asked\n",
 	},
+	{
+		Name: "collector", About: "Sends a record of each exchange to an HTTP service, many at once and while nobody waits.", config: "path: /records",
+		providers: "  collector: {base_url: http://127.0.0.1:8090} # the service that takes the records\n",
+	},
 	{Name: "plain-http", About: "Checks and changes JSON requests that are not LLM traffic.", config: "path: /orders"},
 }
 

@@ -32,7 +32,7 @@ type Lacks struct {
 // A Session is a pipeline in which a scenario runs. Close it when done.
 type Session interface {
 	Exchange(ctx context.Context, r harness.Request) (*harness.Result, error)
-	// Later brings log lines and metrics that are still on their way into a result; false: none can come any more.
+	// Later brings log lines, metrics and callouts that are still on their way into a result; false: none can come any more.
 	Later(ctx context.Context, got *harness.Result) bool
 	Advance(d time.Duration)
 	Metrics() map[string]int64
@@ -254,7 +254,9 @@ func (r *Runner) step(ctx context.Context, report *Report, f *File, s *Step, pat
 }
 
 // late says whether something is expected that may come after the answer.
-func (e *Expect) late() bool { return len(e.Logs)+len(e.LogsLack)+len(e.Metrics) > 0 }
+func (e *Expect) late() bool {
+	return len(e.Logs)+len(e.LogsLack)+len(e.Metrics) > 0 || e.Callouts != nil && len(e.Callouts) == 0
+}
 
 // describe is an exchange in a few lines.
 func describe(label string, got *harness.Result) string {

@@ -68,7 +68,7 @@ type Result struct {
 	Properties map[string]string
 }
 
-// Do takes an exchange through the pipeline. The modules' Finish has been called when it returns.
+// Do takes an exchange through the pipeline. The modules' Finish has been called when it returns, and what they sent besides is answered.
 func (h *Host) Do(e Exchange) Result {
 	h.t.Helper()
 	x := newTravel(h, e)
@@ -79,6 +79,7 @@ func (h *Host) Do(e Exchange) Result {
 		f.flow.OnDone()
 	}
 	h.flush()
+	h.sendRequests()
 	return x.result
 }
 

@@ -34,7 +34,7 @@ type Host struct {
 	// Data is what modules share.
 	Data map[string][]byte
 	// Calls answers the outbound calls of modules; without it every call fails at once, as in a host that does not know
-	// the upstream. The zero CallResult means that no answer came in time. Called are the calls that were made.
+	// the upstream. Called are the calls that were made.
 	Calls  func(module.Call) module.CallResult
 	Called []module.Call
 
@@ -43,6 +43,7 @@ type Host struct {
 	noHeaderPause bool
 	versions      map[string]uint32
 	unflushed     bool
+	requests      []request
 	vm            module.VM
 }
 
@@ -151,6 +152,32 @@ func (h *Host) flush() {
 	h.unflushed = false
 	for _, p := range h.filters {
 		p.Flush()
+	}
+}
+
+// request is a call that no exchange waits for.
+type request struct {
+	call module.Call
+	done func(module.CallResult)
+}
+
+// Send sends a request when the exchange is over. What is sent then, as when one is tried again, goes with the next exchange.
+func (h *Host) Send(call module.Call, done func(module.CallResult)) error {
+	h.requests = append(h.requests, request{call, done})
+	return nil
+}
+
+func (h *Host) sendRequests() {
+	requests := h.requests
+	h.requests = nil
+	for _, r := range requests {
+		if h.Calls == nil {
+			h.Log(module.Error, "no upstream "+r.call.Upstream)
+			r.done(module.CallResult{})
+			continue
+		}
+		h.Called = append(h.Called, r.call)
+		r.done(h.Calls(r.call))
 	}
 }
 

@@ -138,29 +138,10 @@ func (*exchange) SetProperty(name string, value []byte) {
 	}
 }
 
-// noTrailers is a list of none.
-var noTrailers [4]byte
-
 // Call sends a request to an upstream.
-func (x *exchange) Call(call module.Call, done func(module.CallResult)) error {
-	header := [][2]string{{":method", call.Method}, {":path", call.Path}, {":authority", call.Authority}}
-	scratch = appendPairs(scratch[:0], append(header, call.Header...))
-	s := hostCall(call.Upstream, first(scratch), uint32(len(scratch)), first(call.Body), uint32(len(call.Body)),
-		first(noTrailers[:]), uint32(len(noTrailers)), uint32(call.Timeout/time.Millisecond), toNumber)
-	if s != ok {
-		return callError{call.Upstream, s}
-	}
-	x.plugin.await(returned.number, x, done)
-	return nil
+func (x *exchange) Call(c module.Call, done func(module.CallResult)) error {
+	return x.plugin.send(c, call{x, done})
 }
-
-// callError says that the host has not even sent a call.
-type callError struct {
-	upstream string
-	status   status
-}
-
-func (e callError) Error() string { return "call " + e.upstream + ": " + e.status.String() }
 
 // After calls f once, d from now.
 func (x *exchange) After(d time.Duration, f func()) {

@@ -90,7 +90,10 @@ type (
 	side      uint32
 )
 
-const ok status = 0
+const (
+	ok          status = 0
+	badArgument status = 2
+)
 
 // Buffers, maps and streams as the host numbers them.
 const (
@@ -117,7 +120,7 @@ func (s status) String() string {
 		return "ok"
 	case 1:
 		return "not found"
-	case 2:
+	case badArgument:
 		return "bad argument"
 	case 7:
 		return "empty"

@@ -9,16 +9,26 @@ import (
 	"github.com/leash-gateway/leash/module"
 )
 
-// later is what a plugin does on its ticks: timers, and the counts and lines that are written together, because each
+// later is what a plugin does on its ticks: timers, requests that no exchange waits for, and the counts and lines that are written together, because each
 // call from Wasm to the host costs some microseconds and each line a system call. What a VM has collected in the last
 // tenth of a second is lost if it dies. The host ticks only while there is something to do.
 type later struct {
-	timers []timer
-	counts []*module.Series // each once
-	lines  []byte
+	timers   []timer
+	counts   []*module.Series // each once
+	lines    []byte
+	requests []request
+	// send makes the calls for requests. It is set by the first one, so that a module which sends none does not import the host's function,
+	// which its manifest would have to name.
+	send func()
 	// unflushed says that the pipeline has put something off.
 	unflushed bool
 	period    time.Duration
+}
+
+// request is a call that is to be made.
+type request struct {
+	call module.Call
+	done func(module.CallResult)
 }
 
 type timer struct {
@@ -50,7 +60,7 @@ func (l *later) idle() {
 		return
 	}
 	l.period = timerTick // so that a longer one is taken
-	if l.tick(0); len(l.counts)+len(l.lines) > 0 || l.unflushed {
+	if l.tick(0); len(l.counts)+len(l.lines)+len(l.requests) > 0 || l.unflushed {
 		l.tick(flushTick)
 	}
 }

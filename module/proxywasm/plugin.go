@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/printf"
@@ -26,13 +27,14 @@ type plugin struct {
 	pipeline *module.Pipeline
 	later    later
 	calls    map[uint32]call // by the host's number
+	apart    int             // of these that no exchange waits for
 }
 
 var _ module.Host = (*plugin)(nil)
 
 // call is a request to another service that has not been answered yet.
 type call struct {
-	exchange *exchange
+	exchange *exchange // that waits for it; nil where none does
 	done     func(module.CallResult)
 }
 
@@ -68,6 +70,9 @@ func leftOut(what, tag string) bool {
 func (p *plugin) tick() {
 	p.later.fire(now())
 	p.flush()
+	if p.later.send != nil {
+		p.later.send()
+	}
 	p.later.idle()
 }
 
@@ -103,19 +108,81 @@ func define(s *module.Series) (id uint32, defined bool) {
 	return s.ID - 1, true
 }
 
-// await keeps what is to be done when a call has been answered.
-func (p *plugin) await(number uint32, x *exchange, done func(module.CallResult)) {
+// maxApart is how many calls may be on their way for which no exchange waits: they are in memory as long as nobody answers.
+const maxApart = 256
+
+// sendRequests makes the calls for which no exchange waits. It does so on a tick, where they are the plugin's own: the host gives up those
+// of an exchange when that ends.
+func (p *plugin) sendRequests() {
+	requests := p.later.requests
+	p.later.requests = nil
+	for _, r := range requests {
+		p.sendApart(r)
+	}
+}
+
+func (p *plugin) sendApart(r request) {
+	defer contain()
+	err := error(callError{r.call.Upstream, tooMany})
+	if p.apart < maxApart {
+		err = p.send(r.call, call{done: r.done})
+	}
+	if err != nil {
+		log(levelError, "leash: "+err.Error())
+		r.done(module.CallResult{})
+		return
+	}
+	p.apart++
+}
+
+// send makes a call, whose answer is awaited.
+func (p *plugin) send(c module.Call, awaited call) error {
+	header := [][2]string{{":method", c.Method}, {":path", c.Path}, {":authority", c.Authority}}
+	scratch = appendPairs(scratch[:0], append(header, c.Header...))
+	s := hostCall(c.Upstream, first(scratch), uint32(len(scratch)), first(c.Body), uint32(len(c.Body)),
+		first(noTrailers[:]), uint32(len(noTrailers)), uint32(c.Timeout/time.Millisecond), toNumber)
+	if s != ok {
+		return callError{c.Upstream, s}
+	}
 	if p.calls == nil {
 		p.calls = map[uint32]call{}
 	}
-	p.calls[number] = call{x, done}
+	p.calls[returned.number] = awaited
+	return nil
 }
+
+// noTrailers is a list of none.
+var noTrailers [4]byte
+
+// callError says that the host has not even sent a call.
+type callError struct {
+	upstream string
+	status   status
+}
+
+func (e callError) Error() string {
+	text := "call " + e.upstream + ": "
+	switch e.status {
+	case badArgument:
+		return text + "this host knows no such upstream"
+	case tooMany:
+		return text + "too many are on their way already, so this one is not sent"
+	default:
+		return text + e.status.String()
+	}
+}
+
+// tooMany is no status of the host's.
+const tooMany status = 1000
 
 // answered brings the answer of a call, or that there is none.
 func (p *plugin) answered(number, bodySize uint32) {
 	c, known := p.calls[number]
 	delete(p.calls, number)
-	if !known || c.exchange.done {
+	if known && c.exchange == nil {
+		p.apart--
+	}
+	if !known || c.exchange != nil && c.exchange.done {
 		return
 	}
 	var result module.CallResult
@@ -128,7 +195,9 @@ func (p *plugin) answered(number, bodySize uint32) {
 	if bodySize > 0 {
 		result.Body = taken(hostGetBuffer(callBody, 0, bodySize, toData, toSize))
 	}
-	_ = hostSetEffectiveContext(c.exchange.id)
+	if c.exchange != nil {
+		_ = hostSetEffectiveContext(c.exchange.id)
+	}
 	c.done(result)
 }
 
@@ -162,6 +231,14 @@ func (*plugin) RequestBodies() bool { return compiled.requestBody }
 func (p *plugin) FlushSoon() {
 	p.later.unflushed = true
 	p.later.tick(flushTick)
+}
+
+// Send sends a request on the next tick.
+func (p *plugin) Send(call module.Call, done func(module.CallResult)) error {
+	p.later.requests = append(p.later.requests, request{call, done})
+	p.later.send = p.sendRequests
+	p.later.tick(flushTick)
+	return nil
 }
 
 // VM is what the plugins of the VM have in common.

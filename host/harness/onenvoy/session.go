@@ -32,7 +32,8 @@ type session struct {
 	port    string
 	own     bool // the process is this session's
 	metrics map[string]int64
-	logged  int // before the last exchange
+	logged  int            // before the last exchange
+	called  map[string]int // by upstream, before the last exchange
 	ended   time.Time
 }
 
@@ -95,9 +96,9 @@ func (x *session) Exchange(ctx context.Context, r harness.Request) (*harness.Res
 		got.Notes = append(got.Notes, "pieces of bodies may be joined on their way through Envoy")
 	}
 	x.p.provider.expect(r.Answer)
-	calls := map[string]int{}
+	x.called = map[string]int{}
 	for name, server := range x.p.upstream {
-		calls[name] = len(server.seen())
+		x.called[name] = len(server.seen())
 	}
 	x.p.mu.Lock()
 	x.logged = len(x.p.logs)
@@ -118,17 +119,18 @@ func (x *session) Exchange(ctx context.Context, r harness.Request) (*harness.Res
 	if seen := x.p.provider.seen(); len(seen) > 0 {
 		got.Provider = &seen[0]
 	}
-	for _, name := range slices.Sorted(maps.Keys(calls)) {
-		for _, message := range x.p.upstream[name].seen()[calls[name]:] {
-			got.Callouts = append(got.Callouts, harness.Callout{Upstream: name, Message: message})
-		}
-	}
 	x.ended, got.Took = time.Now(), time.Since(began)
 	x.refresh(got, crashed)
 	return got, ctx.Err()
 }
 
 func (x *session) refresh(got *harness.Result, crashed int) {
+	got.Callouts = nil
+	for _, name := range slices.Sorted(maps.Keys(x.called)) {
+		for _, message := range x.p.upstream[name].seen()[x.called[name]:] {
+			got.Callouts = append(got.Callouts, harness.Callout{Upstream: name, Message: message})
+		}
+	}
 	x.p.mu.Lock()
 	defer x.p.mu.Unlock()
 	got.Logs = slices.Clone(x.p.logs[x.logged:])
@@ -137,7 +139,7 @@ func (x *session) refresh(got *harness.Result, crashed int) {
 	}
 }
 
-// Later waits for lines and counts that are still on their way, and brings them; false: none can come any more.
+// Later waits for lines, counts and callouts that are still on their way, and brings them; false: none can come any more.
 func (x *session) Later(ctx context.Context, got *harness.Result) bool {
 	since := time.Since(x.ended)
 	if since > lateness || ctx.Err() != nil {
