@@ -19,6 +19,7 @@ var (
 	buildCrash   = building("crash")
 	buildCurious = building("curious")
 	buildMortal  = building("mortal")
+	buildOwn     = building("own")
 )
 
 // building compiles one of them.
