@@ -34,7 +34,9 @@ func (inspector) Response(x *module.Exchange) error {
 // Event is called with each event of a streamed answer. Pieces are not whole words, so blanks are counted.
 func (inspector) Event(x *module.Exchange, e *module.Event) error {
 	for _, text := range e.Texts {
-		module.Local[count](x).words += int64(strings.Count(text.Value, " "))
+		if !text.Whole { // else it has come in pieces: OpenAI's responses say all again at the end
+			module.Local[count](x).words += int64(strings.Count(text.Value, " "))
+		}
 	}
 	return nil
 }
