@@ -184,7 +184,7 @@ func (f *Flow) fail(slot int, err error) bool {
 	refusal, answer, err := decisionOf(f.phase, err)
 	switch {
 	case answer != nil:
-		f.reply(cmp.Or(answer.Status, 200), [][2]string{{"content-type", cmp.Or(answer.ContentType, "application/json")}}, answer.Body)
+		f.reply(cmp.Or(answer.Status, 200), answer.header(), answer.Body)
 		return true
 	case refusal != nil && s.kind == Policy:
 		f.refuse(s.name, refusal)

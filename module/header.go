@@ -118,14 +118,21 @@ func checkHeader(name, value string) error {
 	return nil
 }
 
+func checkHeaders(all [][2]string) error {
+	for _, h := range all {
+		if err := checkHeader(h[0], h[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // prepare sets what a call does not say, and says why it could not be sent.
 func (c *Call) prepare() error {
 	c.Method, c.Timeout = cmp.Or(c.Method, "GET"), cmp.Or(c.Timeout, 5*time.Second)
 	c.Path = cmp.Or(c.Path, "/")
-	for _, h := range append([][2]string{{":method", c.Method}, {":authority", c.Authority}}, c.Header...) {
-		if err := checkHeader(h[0], h[1]); err != nil {
-			return printf.Errorf("call %s: %w", c.Upstream, err)
-		}
+	if err := checkHeaders(append([][2]string{{":method", c.Method}, {":authority", c.Authority}}, c.Header...)); err != nil {
+		return printf.Errorf("call %s: %w", c.Upstream, err)
 	}
 	for i := range len(c.Path) {
 		if b := c.Path[i]; b <= ' ' || b >= 0x7f || c.Path[0] != '/' {

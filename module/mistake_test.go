@@ -95,6 +95,7 @@ func TestDecisionsThatCannotBeAreFailures(t *testing.T) {
 		"a nil refusal":            {noRefusal, "it returned a nil *module.Refusal, which as an error is not nil: return nil itself"},
 		"a nil answer":             {noAnswer, "it returned a nil *module.Answer, which as an error is not nil: return nil itself"},
 		"a refusal without status": {&module.Refusal{Code: "no"}, "a refusal cannot have the status 0 (no: )"},
+		"a refusal's header":       {&module.Refusal{Status: 403, Header: [][2]string{{"x-why", "a\nb"}}}, `the value of the header x-why has a character that cannot be sent: '\n'`},
 		"an answer of status 99":   {&module.Answer{Status: 99}, "an answer cannot have the status 99"},
 	} {
 		for phase, s := range waiting(func(*module.Exchange) error { return tc.decision }) {
@@ -129,12 +130,15 @@ func TestDecisionsMayBeWrapped(t *testing.T) {
 		status   int
 		body     string
 	}{
-		"an answer": {&module.Answer{Body: []byte(`{"cached":true}`)}, 200, `{"cached":true}`},
+		"an answer": {&module.Answer{Header: [][2]string{{"X-Cache", "hit"}}, Body: []byte(`{"cached":true}`)}, 200, `{"cached":true}`},
 		"a refusal": {module.Refuse(403, "no", "no"), 403, `{"error":{"message":"no","type":"permission_error","param":null,"code":"no"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := run(t, policy(script{request: func(*module.Exchange) error { return fmt.Errorf("look it up: %w", tc.decision) }}))
 			got := h.Do(moduletest.Exchange{Request: chat})
+			if _, answered := tc.decision.(*module.Answer); answered != (got.Header["x-cache"] == "hit") { //nolint:errorlint // as the table has it
+				t.Errorf("got headers %v", got.Header)
+			}
 			if got.Status != tc.status || got.Body != tc.body || got.Header["content-type"] != "application/json" || len(h.Logs) > 0 {
 				t.Errorf("got %+v, logs %q", got, h.Logs)
 			}

@@ -58,7 +58,14 @@ type Answer struct {
 	Status int
 	// ContentType is application/json when it is empty.
 	ContentType string
-	Body        []byte
+	// Header holds further response headers.
+	Header [][2]string
+	Body   []byte
+}
+
+// header is the headers of the answer.
+func (a *Answer) header() [][2]string {
+	return append([][2]string{{"content-type", cmp.Or(a.ContentType, readAs)}}, a.Header...)
 }
 
 // Error says that the exchange was answered by a module.
@@ -79,11 +86,17 @@ func decisionOf(phase Phase, cause error) (r *Refusal, a *Answer, err error) {
 		if phase > PhaseBody {
 			return nil, nil, errAnsweredTooLate
 		}
+		if err := checkHeaders(a.header()); err != nil {
+			return nil, nil, err
+		}
 		return nil, a, nil
 	}
 	if r, _ = errors.AsType[*Refusal](cause); r != nil {
 		if !isStatus(r.Status) {
 			return nil, nil, printf.Errorf("a refusal cannot have the status %d (%s)", r.Status, r.Error())
+		}
+		if err := checkHeaders(r.Header); err != nil {
+			return nil, nil, err
 		}
 		return r, nil, nil
 	}

@@ -126,7 +126,10 @@ func (f *filter) Reply(status int, header [][2]string, body []byte) {
 		f.h.t.Errorf("the exchange was answered twice: %d %s", status, body)
 	}
 	f.replied, f.waiting = true, nil // what still waits can do nothing any more
-	f.header[module.Responses] = append([][2]string{{":status", strconv.Itoa(status)}}, header...)
+	f.header[module.Responses] = [][2]string{{":status", strconv.Itoa(status)}}
+	for _, h := range header {
+		f.header[module.Responses] = append(f.header[module.Responses], [2]string{strings.ToLower(h[0]), h[1]})
+	}
 	f.result.Body = string(body)
 }
 
