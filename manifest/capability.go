@@ -160,6 +160,9 @@ func (m *Manifest) Check(wasm []byte) error {
 	return nil
 }
 
+// files stands for the host calls of files and connections, which are allowed one by one.
+const files = "files and connections"
+
 func (m *Manifest) checkImports(f *wasmfile.File) (wrong []string) {
 	allowed := m.Allowed()
 	lacks := map[string][]string{} // functions by what would allow them
@@ -170,13 +173,23 @@ func (m *Manifest) checkImports(f *wasmfile.File) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("it imports %s of %q, which no proxy-wasm host has", i.Name, i.Module))
 		case !slices.Contains(allowed, i.Name):
 			by := groupOf(i.Name)
-			lacks[by] = append(lacks[by], i.Name)
+			if strings.HasPrefix(by, "fd_") || strings.HasPrefix(by, "path_") || strings.HasPrefix(by, "sock_") {
+				by = files
+			}
+			if !slices.Contains(lacks[by], i.Name) {
+				lacks[by] = append(lacks[by], i.Name)
+			}
 		}
 	}
 	for _, by := range slices.Sorted(maps.Keys(lacks)) {
 		functions := strings.Join(lacks[by], ", ")
 		if by == "" {
 			wrong = append(wrong, fmt.Sprintf("it imports %s, which no proxy-wasm host has", functions))
+			continue
+		}
+		if by == files {
+			wrong = append(wrong, fmt.Sprintf("it imports %s, as net/http, os and packages that use them do: do without them, since no host opens a file or a connection for a module "+
+				"(other services are called with x.Call and x.Send); or add the names to capabilities.host_calls, if what would call them never runs", functions))
 			continue
 		}
 		wrong = append(wrong, fmt.Sprintf("it imports %s: add %s to capabilities.host_calls, or do without", functions, by))

@@ -157,7 +157,7 @@ func TestAWasmThatTakesMoreThanItsManifestSaysIsRefused(t *testing.T) {
 		"a larger file":               {"resources: {size: 1KiB}\n", wasmfile.AppendCustom(wasm("proxy_log"), "x", make([]byte, 1024)), "but resources.size is 1KiB"},
 		"what is no module":           {"", []byte("\x00asm\x01\x00\x00\x00"), "it is no proxy-wasm module"},
 		"what is no wasm":             {"", []byte("x"), "not a WebAssembly module"},
-		"a file that it has no right": {"", append(wasm("proxy_log")[:8], append([]byte{2, 36, 1, 22}, "wasi_snapshot_preview1\x09path_open\x00\x00"...)...), "path_open: add path_open to"},
+		"a file that it has no right": {"", append(wasm("proxy_log")[:8], append([]byte{2, 36, 1, 22}, "wasi_snapshot_preview1\x09path_open\x00\x00"...)...), "it imports path_open, as net/http, os and packages that use them do: do without them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := parse(t, small+tc.more).Check(tc.wasm)

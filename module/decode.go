@@ -217,7 +217,7 @@ func decodeStruct(in value, out reflect.Value, path string) error {
 	for _, m := range in.members() {
 		field, known := fieldNamed(out, m.name)
 		if !known {
-			return printf.Errorf("%s: unknown field; the known ones are %s", pathName(join(path, m.name)), strings.Join(fieldNames(out.Type()), ", "))
+			return unknownField(out.Type(), join(path, m.name))
 		}
 		if m.value != nil || field.Type() == rawType {
 			if err := decodeItem(m.value, field, join(path, m.name)); err != nil {
@@ -226,6 +226,14 @@ func decodeStruct(in value, out reflect.Value, path string) error {
 		}
 	}
 	return nil
+}
+
+func unknownField(of reflect.Type, path string) error {
+	names := fieldNames(of)
+	if len(names) == 0 {
+		return printf.Errorf("%s: unknown field; there are none here", pathName(path))
+	}
+	return printf.Errorf("%s: unknown field; the known ones are %s", pathName(path), strings.Join(names, ", "))
 }
 
 func fieldNamed(out reflect.Value, name string) (reflect.Value, bool) {

@@ -145,3 +145,13 @@ func TestDecisionsMayBeWrapped(t *testing.T) {
 		})
 	}
 }
+
+func TestAConstructorThatPanicsIsRefusedWithItsPlace(t *testing.T) {
+	module.Register("panics", module.Policy, func(c struct{ Sizes []int }) (script, error) { return script{}, fmt.Errorf("size %d", c.Sizes[0]) })
+	err := moduletest.Check(`{"modules":[{"name":"panics"}]}`)
+	if err == nil {
+		t.Fatal("the module was built")
+	}
+	wantPart(t, "error", err.Error(), "modules[0] (panics): config: panic in github.com/leash-gateway/leash/module_test.TestAConstructorThatPanicsIsRefusedWithItsPlace.")
+	wantPart(t, "error", err.Error(), "index out of range [0] with length 0")
+}

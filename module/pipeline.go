@@ -149,13 +149,19 @@ func newSlot(m moduleSettings) (slot, error) {
 	return s, nil
 }
 
-func build(d Definition, config []byte) (*instance, error) {
+// build makes a module. One whose constructor panics is refused as one that returns an error.
+func build(d Definition, config []byte) (in *instance, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = panicError(cause)
+		}
+	}()
 	m, err := d.New(config)
 	if err != nil {
 		return nil, err
 	}
-	in, err := newInstance(m)
-	return &in, err
+	made, err := newInstance(m)
+	return &made, err
 }
 
 // Flush lets modules do what they have put off.
