@@ -1,12 +1,15 @@
 package module_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
@@ -184,4 +187,48 @@ func ExampleDecode() {
 	// Output:
 	// <nil> 1000 5s
 	// retry: 5 is not a duration (such as "90s" or "1h")
+}
+
+// instructed puts a system prompt in front of OpenAI's chats. What has a method of x.Request needs no body: SetModel, SetText.
+type instructed struct{}
+
+func (instructed) Request(x *module.Exchange) error {
+	if x.Format != llm.OpenAIChat {
+		return nil
+	}
+	return x.SetRequestBody(bytes.Replace(x.RequestBody(), []byte(`"messages":[`), []byte(`"messages":[{"role":"system","content":"Be brief."},`), 1))
+}
+
+func init() {
+	module.Register("instructed", module.Policy, func(struct{}) (instructed, error) { return instructed{}, nil })
+}
+
+func ExampleExchange_SetRequestBody() {
+	h := moduletest.New(new(testing.T), `{"modules":[{"name":"instructed"}]}`)
+	got := h.Do(moduletest.Exchange{Request: `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`})
+	fmt.Println(got.SentBody)
+	// Output: {"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}]}
+}
+
+// teller tells a service of each exchange when it is over. Nobody waits for that.
+type teller struct{}
+
+func (teller) FinishesLate() {}
+func (teller) Finish(x *module.Exchange) {
+	call := module.Call{Upstream: "provider.collector", Method: "POST", Path: "/records", Authority: "collector", Body: strconv.AppendInt(nil, int64(x.Status), 10)}
+	if err := x.Send(call, nil); err != nil {
+		x.Log(module.Error, err.Error())
+	}
+}
+
+func init() {
+	module.Register("teller", module.Inspector, func(struct{}) (teller, error) { return teller{}, nil })
+}
+
+func ExampleExchange_Send() {
+	h := moduletest.New(new(testing.T), `{"modules":[{"name":"teller"}]}`)
+	h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 202} }
+	h.Do(moduletest.Exchange{Request: `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`, Answer: `{"choices":[]}`})
+	fmt.Println(h.Called[0].Method, h.Called[0].Path, string(h.Called[0].Body))
+	// Output: POST /records 200
 }

@@ -52,7 +52,8 @@ func (r *Refusal) Error() string {
 }
 
 // An Answer ends an exchange with an answer of the module's own (a cached completion, a list of models). Handlers of
-// the request phases return it as their error.
+// the request phases return it as their error, those of an inspector too. A client that asked for a stream
+// reads events: ContentType is text/event-stream then.
 type Answer struct {
 	// Status is the HTTP status; 200 when it is zero.
 	Status int
