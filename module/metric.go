@@ -14,6 +14,7 @@ const (
 //
 //	var tokens = module.Counter("leash_tokens_total", "kind", "tenant", "model")
 //
+// Metrics whose names begin with leash_ are on the gateway's metrics page; others are among Envoy's own only.
 // Its values carry one value for each label. Labels are bounded: past maxSeries combinations of one metric in one
 // plugin, new ones are counted under the value "other", so that no client can fill the memory with names.
 type Metric struct {

@@ -16,7 +16,7 @@ type Config struct {
 	Log bool `json:"log"`
 }
 
-var words = module.Counter("answer_words_total", "tenant", "model")
+var words = module.Counter("leash_answer_words_total", "tenant", "model")
 
 type inspector struct{ Config }
 

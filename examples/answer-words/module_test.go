@@ -12,7 +12,7 @@ func TestWordsAreCounted(t *testing.T) {
 		Request: `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`,
 		Answer:  `{"choices":[{"message":{"content":"Good morning to you"}}]}`,
 	})
-	if got := h.Metrics["answer_words_total.[tenant=none].[model=m]"]; got != 4 {
+	if got := h.Metrics["leash_answer_words_total.[tenant=none].[model=m]"]; got != 4 {
 		t.Errorf("got %d words (%v), want 4", got, h.Metrics)
 	}
 }
