@@ -82,7 +82,7 @@ func (t *translation) internalListener(m *hcm.HttpConnectionManager) *listener.L
 	return &listener.Listener{
 		Name:                          m.GetStatPrefix(),
 		ListenerSpecifier:             &listener.Listener_InternalListener{InternalListener: &listener.Listener_InternalListenerConfig{}},
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.clientBufferLimit()),
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(m)},

@@ -34,13 +34,18 @@ func (t *translation) bufferLimit(bytes int64) uint32 {
 	return uint32(min(bytes+slack, math.MaxUint32)) //nolint:gosec // bounded
 }
 
+// clientBufferLimit is that of what is held for a client, in either direction.
+func (t *translation) clientBufferLimit() uint32 {
+	return t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))
+}
+
 func (t *translation) listener(r *Resources) *listener.Listener {
 	host, port, _ := net.SplitHostPort(t.c.Listen) // config has checked it
 	number, _ := strconv.ParseUint(port, 10, 16)
 	return &listener.Listener{
 		Name:                          listenerName,
 		Address:                       address(host, uint32(number)),
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.bufferLimit(max(int64(t.c.Limits.RequestBytes), int64(t.c.Limits.ResponseBytes)))),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(t.clientBufferLimit()),
 		// Clients of LLMs keep few connections for long: where the kernel gives most of them to one worker, that one is busy
 		// while the others have nothing to do.
 		ConnectionBalanceConfig: &listener.Listener_ConnectionBalanceConfig{
@@ -52,6 +57,9 @@ func (t *translation) listener(r *Resources) *listener.Listener {
 		}}}},
 	}
 }
+
+// maxWindow is the largest window that HTTP/2 has: https://www.rfc-editor.org/rfc/rfc9113#section-6.9.1
+const maxWindow = math.MaxInt32
 
 func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager {
 	m := &hcm.HttpConnectionManager{
@@ -69,8 +77,10 @@ func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager
 		// Otherwise each answer with 400 of a module costs the client its connection.
 		HttpProtocolOptions: &core.Http1ProtocolOptions{OverrideStreamErrorOnInvalidHttpMessage: wrapperspb.Bool(true)},
 		Http2ProtocolOptions: &core.Http2ProtocolOptions{
-			MaxConcurrentStreams:        wrapperspb.UInt32(1024),
-			InitialStreamWindowSize:     wrapperspb.UInt32(1 << 20),
+			MaxConcurrentStreams: wrapperspb.UInt32(1024),
+			// Of an HTTP/2 stream Envoy lets filters hold as much as its window is, and takes no heed of the connection's limit:
+			// what is longer would be 413 or 500 of its own.
+			InitialStreamWindowSize:     wrapperspb.UInt32(min(t.clientBufferLimit(), maxWindow)),
 			InitialConnectionWindowSize: wrapperspb.UInt32(8 << 20),
 		},
 		RequestHeadersTimeout: durationpb.New(10 * time.Second),
