@@ -9,11 +9,11 @@ import (
 
 var largeBodyTests = []changeTest{{"bodies are bounded by the limits alone, however they come", testLargeBodies}}
 
-// testLargeBodies asks for an echo, so that the answer is as long as the request.
+// testLargeBodies asks for an echo, so that the answer is as long as the request, and one word, which could become an address at each of its places.
 func testLargeBodies(t *testing.T, g *gateway) {
 	_, url := startProvider(t, mock.Options{Key: upstreamKey})
 	g.change(strings.Replace(policies, "request_bytes: 1MiB", "request_bytes: 4MiB, response_bytes: 4MiB", 1), url)
-	long, longer := strings.Repeat("x", 3<<20), strings.Repeat("x", 5<<20)
+	long, longer := strings.Repeat("x", 3<<20)+"@x", strings.Repeat("x", 5<<20)
 	for _, how := range []string{"HTTP/1.1", "HTTP/2"} {
 		for name, stream := range map[string]bool{"whole": false, "streamed": true} {
 			for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {

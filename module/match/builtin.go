@@ -1,11 +1,14 @@
 package match
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // builtins are ready patterns for what people should not send.
 var builtins = map[string]Pattern{
 	// https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address, with a dot required in the domain
-	"email": {Regexp: `[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}\b`},
+	"email": {Regexp: `[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}\b`, Begins: email, Anywhere: true},
 	// ISO/IEC 7812: 13 to 19 digits, in groups, with a check digit
 	"card": {Regexp: `\b[2-6]\d(?:[ -]?\d){11,17}\b`, Begins: card},
 	"us_ssn": {Regexp: `\b\d{3}-\d{2}-\d{4}\b`, Check: func(s string) bool {
@@ -17,7 +20,7 @@ var builtins = map[string]Pattern{
 	"phone": {Regexp: `\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){5,12}\b`},
 	// the forms that OpenAI, Anthropic, AWS, GitHub, GitLab, Slack, Google and Stripe give out
 	"api_key":     {Regexp: `\b(?:sk-[A-Za-z0-9_-]{16,200}|sk_live_[A-Za-z0-9]{16,100}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,100}|glpat-[A-Za-z0-9_-]{20,60}|xox[abprs]-[A-Za-z0-9-]{10,100}|AIza[0-9A-Za-z_-]{35})`},
-	"jwt":         {Regexp: `\beyJ[A-Za-z0-9_-]{8,400}\.eyJ[A-Za-z0-9_-]{8,400}\.[A-Za-z0-9_-]{8,400}`},
+	"jwt":         {Regexp: `\beyJ[A-Za-z0-9_-]{8,400}\.eyJ[A-Za-z0-9_-]{8,400}\.[A-Za-z0-9_-]{8,400}`, Begins: jwt},
 	"private_key": {Regexp: `-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----`},
 }
 
@@ -67,6 +70,71 @@ func card(text string) (length int) {
 	}
 	return length
 }
+
+// email is how long the longest address is that a text begins with.
+func email(text string) (length int) {
+	if !isAlphanumeric(text[0]) {
+		return 0
+	}
+	at := run(text, 64, isOfLocalPart)
+	if at == len(text) || text[at] != '@' {
+		return 0
+	}
+	at++
+	for label := range 6 { // the last of which is the top-level domain
+		if label > 0 {
+			letters := run(text[at:], 24, isLetter)
+			if end := at + letters; letters >= 2 && (end == len(text) || !isWordByte(text[end])) {
+				length = end
+			}
+		}
+		n := run(text[at:], 63, isOfLabel)
+		if at += n; n == 0 || at == len(text) || text[at] != '.' {
+			break
+		}
+		at++
+	}
+	return length
+}
+
+// jwt is how long the longest token is that a text begins with: https://www.rfc-editor.org/rfc/rfc7519#section-3.
+func jwt(text string) int {
+	const begins, least, most = "eyJ", 8, 400
+	at := 0
+	for range 2 {
+		if !strings.HasPrefix(text[at:], begins) {
+			return 0
+		}
+		at += len(begins)
+		n := run(text[at:], most, isOfBase64URL)
+		if at += n; n < least || at == len(text) || text[at] != '.' {
+			return 0
+		}
+		at++
+	}
+	if n := run(text[at:], most, isOfBase64URL); n >= least {
+		return at + n
+	}
+	return 0
+}
+
+// run is how many bytes at the beginning of a text are of a kind, of the first so many.
+func run(text string, most int, is func(c byte) bool) (n int) {
+	for n < min(len(text), most) && is(text[n]) {
+		n++
+	}
+	return n
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func isAlphanumeric(c byte) bool { return isASCIIDigit(c) || isLetter(c) }
+
+func isOfLabel(c byte) bool { return isAlphanumeric(c) || c == '-' }
+
+func isOfBase64URL(c byte) bool { return isOfLabel(c) || c == '_' }
+
+func isOfLocalPart(c byte) bool { return isOfBase64URL(c) || c == '.' || c == '%' || c == '+' }
 
 func isASCIIDigit(c byte) bool { return c-'0' <= 9 }
 

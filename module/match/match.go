@@ -33,9 +33,11 @@ type Pattern struct {
 	// Check, where it is set, has the last word on what the expression found, in the form in which it did.
 	Check func(found string) bool
 	// Begins, where it is set, takes the expression's place in what is found: it says how long the longest match is that a text begins
-	// with at a word boundary, 0 for none. What it finds the expression finds too, but not the other way round: of "4111 1111 1111 1111
-	// 123" an expression takes all, and a check digit that is not right then hides the card in it.
-	Begins func(text string) int
+	// with, 0 for none, and is asked at word boundaries, or where Anywhere is set at all places. What it finds the expression finds too, but
+	// not the other way round: of "4111 1111 1111 1111 123" an expression takes all, and a check digit that is not right then hides the
+	// card in it. It also is a hundred times as fast as an expression that counts, in a text that has many beginnings.
+	Begins   func(text string) int
+	Anywhere bool
 }
 
 // A Match is a place in a text, and the index of the pattern that was found there.
@@ -193,16 +195,27 @@ func (s *Set) findExpressions(v *view, all []Match) []Match {
 
 // findAll is where an expression matches, from left to right and without overlaps.
 func (s *Set) findAll(e *expression, text string) [][]int {
-	begins := s.patterns[e.pattern].Begins
-	if begins == nil {
+	p := &s.patterns[e.pattern]
+	if p.Begins == nil {
 		return e.regexp.FindAllStringIndex(text, -1)
 	}
 	var all [][]int
+	needed := 0 // where the next of what every match holds is, if that is known
 	for at := 0; at < len(text); at++ {
-		if !e.head[0][text[at]] || at > 0 && isWordByte(text[at-1]) {
+		if len(e.need.literals) == 1 && e.longest >= 0 {
+			if needed <= at {
+				n := strings.Index(text[at:], e.need.literals[0])
+				if n < 0 {
+					break
+				}
+				needed = at + n
+			}
+			at = max(at, needed-e.longest)
+		}
+		if !e.head[0][text[at]] || at > 0 && !p.Anywhere && isWordByte(text[at-1]) {
 			continue
 		}
-		if n := begins(text[at:]); n > 0 {
+		if n := p.Begins(text[at:]); n > 0 {
 			all = append(all, []int{at, at + n})
 			at += n - 1
 		}
@@ -228,6 +241,7 @@ type expression struct {
 	need    need
 	head    head
 	letters alphabet
+	longest int // bytes of a match; -1 where any number may be
 }
 
 var errEmpty = errors.New("matches the empty text")
@@ -246,7 +260,7 @@ func compileExpression(text string, pattern int) (e expression, err error) {
 		return e, err
 	}
 	parsed = parsed.Simplify()
-	e.need = needOf(parsed)
+	e.need, e.longest = needOf(parsed), longestOf(parsed)
 	if e.prog, err = syntax.Compile(parsed); err == nil {
 		e.head, e.letters = headOf(e.prog), alphabetOf(e.prog)
 	}

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strconv"
@@ -111,6 +112,38 @@ func TestBuiltinPatterns(t *testing.T) {
 // digits4111 is a card number in the digits that begin with this zero.
 func digits4111(zero rune) string {
 	return strings.Map(func(r rune) rune { return zero + r - '0' }, "4111111111111111")
+}
+
+// What takes the place of an expression that counts finds what that does.
+func TestAddressesAndTokensAreFoundAsTheirExpressionsAre(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 11))
+	long := []string{strings.Repeat("a", 62), strings.Repeat("b", 24), strings.Repeat("c1", 200), "eyJabcdefgh", "a@b.de"}
+	units := map[string][]string{
+		"email": append(strings.Split("a b 1 . . - _ % @ @ é A de x@y.z \xff", " "), long...),
+		"jwt":   append(strings.Split("eyJ eyJ .eyJ . . - _ a 12345678 é é12345678 eyJabcdefgh.eyJ12345678 .abcdefgh \xff", " "), long...),
+	}
+	for name, of := range units {
+		found := 0
+		quick, expression := compile(t, "@"+name), compile(t, "/"+builtins[name].Regexp+"/")
+		for range 2_000 {
+			var text strings.Builder
+			for range 1 + random.IntN(14) {
+				text.WriteString(of[random.IntN(len(of))])
+			}
+			got, want := quick.Find(text.String()), expression.Find(text.String())
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s: got %v, want %v in %q", name, got, want, text.String())
+			}
+			pieces := slices.Collect(chunks(text.String(), 1+random.IntN(50)))
+			if got, want := stream(quick, 0, pieces), stream(expression, 0, pieces); !slices.Equal(got, want) {
+				t.Fatalf("%s, in pieces: got %q, want %q", name, got, want)
+			}
+			found += len(want)
+		}
+		if found < 100 {
+			t.Errorf("%s: found %d times, which tells little", name, found)
+		}
+	}
 }
 
 func TestExpressionsSeeThroughSpellings(t *testing.T) {
@@ -471,5 +504,21 @@ func BenchmarkStreamEvent(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		st.Feed("fox jumps over a dog")
+	}
+}
+
+// A word that may become an address is looked through as quickly as one that may not, whole and in one piece of a stream.
+func BenchmarkLongWords(b *testing.B) {
+	s := compile(b, "@email", "@jwt")
+	for name, text := range map[string]string{
+		"no address": strings.Repeat("x", 100_000), "an address behind it": strings.Repeat("x", 100_000) + " a@b.de", "beginnings of a token": strings.Repeat("eyJ-", 25_000) + ".eyJ",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				s.Find(text)
+				s.NewStream(0).Feed(text)
+			}
+		})
 	}
 }

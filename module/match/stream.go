@@ -171,12 +171,12 @@ func (s *Set) undecidedExpression(e *expression, v *view, run *simulation) int {
 				continue
 			}
 			if m[0] >= tail {
-				if alive := e.alive(text, max(at, tail), m[0], run); alive >= 0 {
+				if alive := e.alive(text, e.reach(text, max(at, tail)), m[0], run); alive >= 0 {
 					return alive
 				}
 			}
 			at = m[1]
 		}
 	}
-	return e.alive(text, max(at, tail), len(text), run)
+	return e.alive(text, e.reach(text, max(at, tail)), len(text), run)
 }
