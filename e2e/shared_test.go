@@ -53,7 +53,7 @@ func TestConfigurationsOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		g := start(t, policies, p.of("http://127.0.0.1:1/v1"))
-		for _, group := range [][]changeTest{unreachableTests, routeTests, sharedLimitTests, largeBodyTests, certificateTests, exampleTests, reloadTests} {
+		for _, group := range [][]changeTest{unreachableTests, routeTests, sharedLimitTests, largeBodyTests, hostileTests, certificateTests, exampleTests, reloadTests} {
 			for _, test := range group {
 				t.Run(test.name, func(t *testing.T) { test.run(t, g.with(t)) })
 			}

@@ -55,6 +55,10 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 // modeOf decides what happens with the answer's body.
 func (f *Flow) modeOf() mode {
 	x := &f.x
+	if x.Status > 0 && x.Status < 200 {
+		f.border(502, "unreadable_answer", "the provider's answer cannot be read: its status %d is that of none", x.Status)
+		return passes
+	}
 	if x.Format == llm.None || !f.p.readsAnswers() || x.Status < 200 || x.Status > 299 || x.Request == nil {
 		return passes
 	}

@@ -34,6 +34,9 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	if x.Status == 0 {
 		return 0, p.unreadable(x, a, "it broke off before it began")
 	}
+	if x.Status < 200 {
+		return 0, p.unreadable(x, a, "its status is that of none")
+	}
 	if x.Status >= 300 && x.Status <= 399 {
 		return 0, p.unreadable(x, a, "it sends on to another address")
 	}

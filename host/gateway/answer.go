@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leash-gateway/leash/config"
@@ -107,15 +108,21 @@ func (x *exchange) unanswered(p *provider, err error) bool {
 func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
 	x.clock.touch()
 	h := responseHeaders(r)
-	if shortBody(x.request, r) {
-		body := make([]byte, r.ContentLength)
-		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return x.brokenOff(p, h)
+	if comesWhole(x.request, r) {
+		body, err := wholeBody(r)
+		if err != nil {
+			if r.StatusCode < http.StatusMultipleChoices { // it has been worked for, which the modules count
+				x.do(func() {
+					x.attributes.response = h
+					x.chain.OnResponseHeaders(h, false)
+				})
+			}
+			return x.brokenOff(p)
 		}
 		x.do(func() {
 			x.attributes.response = h
 			x.chain.OnResponseHeaders(h, false)
-			x.chain.OnResponseData(body, true)
+			lastOfAnswer(x.chain, body, trailersOf(r.Trailer))
 		})
 		return x.await()
 	}
@@ -133,17 +140,30 @@ func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
 	whole, err := x.pour(r, x.chain, x.clock.touch, func() bool { return !x.deliver() })
 	switch {
 	case err != nil:
-		x.countTimeout(p)
-		return x.deliver()
+		return x.brokenOff(p)
 	case whole:
 		return x.await()
 	}
 	return true
 }
 
-// shortBody tells an answer that is taken in whole before the modules see it.
-func shortBody(to *http.Request, r *http.Response) bool {
-	return r.ContentLength > 0 && r.ContentLength <= inlineBody && to.Method != http.MethodHead
+// comesWhole tells an answer that is taken in whole before the modules see it: one that is short, unless it is a stream, whose events go on
+// as they come; or an error that is looked through for a credential.
+func comesWhole(to *http.Request, r *http.Response) bool {
+	if _, is := r.Body.(*redacted); is {
+		return true
+	}
+	return r.ContentLength > 0 && r.ContentLength <= inlineBody && to.Method != http.MethodHead && !strings.HasPrefix(r.Header.Get("Content-Type"), "text/event-stream")
+}
+
+// wholeBody is the body of such an answer, or as much of it as has come.
+func wholeBody(r *http.Response) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(r.Body)
+	}
+	body := make([]byte, r.ContentLength)
+	n, err := io.ReadFull(r.Body, body)
+	return body[:n], err
 }
 
 // pour brings the body of an answer to modules, piece by piece, as long as more is wanted. It is true when all of it has come.
@@ -161,10 +181,13 @@ func (x *exchange) pour(r *http.Response, to *chain.Exchange, touch func(), more
 			}
 			x.do(func() { lastOfAnswer(to, bytes.Clone(piece[:n]), trailers) })
 			return true, nil
-		case err != nil:
+		case err != nil && n == 0:
 			return false, err
 		}
 		x.do(func() { to.OnResponseData(bytes.Clone(piece[:n]), false) })
+		if err != nil {
+			return false, err
+		}
 		if !more() {
 			return false, nil
 		}
@@ -178,15 +201,34 @@ func lastOfAnswer(to *chain.Exchange, piece []byte, trailers *abi.Headers) {
 	}
 }
 
-// brokenOff is an answer that was to be short and broke off: the client has nothing of it yet.
-func (x *exchange) brokenOff(p *provider, h *abi.Headers) bool {
-	if x.countTimeout(p) || x.ctx.Err() == nil {
-		x.do(func() {
-			x.attributes.response = h
-			x.chain.OnResponseHeaders(h, false)
-		})
+// brokenOff is an answer that does not come to its end. Where the modules have seen its beginning, they are told no other: they learn that the
+// exchange was given up. A client that has nothing of it yet reads an error all the same, as with Envoy.
+func (x *exchange) brokenOff(p *provider) bool {
+	instead := brokeOff
+	if x.countTimeout(p) {
+		instead = timedOut
+	} else if x.ctx.Err() != nil {
+		return x.deliver()
 	}
-	return x.deliver()
+	if x.attributes.response == nil {
+		x.reply(instead)
+		return x.await()
+	}
+	return x.deliver() || x.answerAlone(instead)
+}
+
+// answerAlone answers without the modules a client that has nothing of an answer. It is false where it has.
+func (x *exchange) answerAlone(r reply) bool {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	if x.wrote {
+		return false
+	}
+	x.wrote, x.done = true, true
+	h, body := r.answer(x.attributes.request)
+	x.writeHeaders(h)
+	_, _ = x.writer.Write(body) // an error is a client that has left
+	return true
 }
 
 // countTimeout tells whether a provider took too long, and counts it.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -212,13 +211,15 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	p.counts.answered(response.StatusCode)
 	a.touch()
 	h := responseHeaders(response)
-	if shortBody(a.x.request, response) {
-		body := make([]byte, response.ContentLength)
-		n, err := io.ReadFull(response.Body, body)
+	if comesWhole(a.x.request, response) {
+		body, err := wholeBody(response)
 		if err != nil && a.ctx.Err() != nil {
 			return a.broken()
 		}
-		a.answer(h, body[:n]) // whether that is all of it, the module finds out
+		if err != nil {
+			h.Remove("content-length")
+		}
+		a.answer(h, body) // whether that is all of it, the module finds out
 		return a.ended()
 	}
 	a.x.do(func() {

@@ -74,8 +74,10 @@ func serve(n *generation, w http.ResponseWriter, r *http.Request) {
 		x.end(whole)
 		m.answered(x.status)
 	}()
-	if whole = x.run(headers); !whole && r.Context().Err() == nil {
-		panic(http.ErrAbortHandler) // the client must not take what it has for the whole answer
+	if whole = x.run(headers); !whole {
+		// The client must not take what it has for the whole answer; nor nothing for an empty one, where it seems to have left and
+		// has but closed its own side.
+		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -241,7 +243,7 @@ func (x *exchange) deliver() bool {
 			x.cancel(err) // the client has left, or reads no more
 		}
 		x.clock.touch()
-		if !ended {
+		if !ended || trailers != nil { // of an answer with a length net/http sends no trailers
 			_ = x.controller.Flush()
 		}
 	}
@@ -258,7 +260,7 @@ func (x *exchange) deliver() bool {
 
 func (x *exchange) writeHeaders(h *abi.Headers) {
 	to := x.writer.Header()
-	x.status = http.StatusOK
+	x.status = http.StatusBadGateway // where it has none that an answer can have
 	for name, value := range h.All() {
 		switch {
 		case name == ":status":

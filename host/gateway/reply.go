@@ -51,12 +51,15 @@ func (r reply) body(path string) []byte {
 
 var googleVerbs = []string{"generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"}
 
+const unavailableMessage = "the provider could not be reached, or broke off before it answered: try again later"
+
 var (
 	timedOut = newReply(http.StatusGatewayTimeout, "server_error", "timeout_error", "DEADLINE_EXCEEDED", "provider_timeout",
 		"the provider did not answer in time")
 
-	unavailable = newReply(http.StatusServiceUnavailable, "server_error", "api_error", "UNAVAILABLE", "provider_unavailable",
-		"the provider could not be reached, or broke off before it answered: try again later")
+	unavailable = newReply(http.StatusServiceUnavailable, "server_error", "api_error", "UNAVAILABLE", "provider_unavailable", unavailableMessage)
+
+	brokeOff = newReply(http.StatusBadGateway, "server_error", "api_error", "UNAVAILABLE", "provider_unavailable", unavailableMessage)
 
 	busy = newReply(http.StatusServiceUnavailable, "server_error", "api_error", "UNAVAILABLE", "provider_busy",
 		"as many requests are under way to the provider of this model as this gateway allows: try again later")
