@@ -15,6 +15,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -184,24 +185,28 @@ func (s *Set) findExpressions(v *view, all []Match) []Match {
 		if !e.need.in(v.text) || !e.head.in(v.text) {
 			continue
 		}
-		for _, at := range s.findAll(e, v.text) {
-			if from := max(at[0], v.from); from < at[1] && s.verified(v.text[from:at[1]], e.pattern) {
-				all = append(all, Match{v.start(from), v.end(at[1]), e.pattern})
+		for _, at := range s.findAll(e, v.text, v.from) {
+			if at[0] < at[1] && s.verified(v.text[at[0]:at[1]], e.pattern) {
+				all = append(all, Match{v.start(at[0]), v.end(at[1]), e.pattern})
 			}
 		}
 	}
 	return all
 }
 
-// findAll is where an expression matches, from left to right and without overlaps.
-func (s *Set) findAll(e *expression, text string) [][]int {
+// findAll is where an expression matches from a place on, from left to right and without overlaps.
+func (s *Set) findAll(e *expression, text string, from int) [][]int {
 	p := &s.patterns[e.pattern]
 	if p.Begins == nil {
-		return e.regexp.FindAllStringIndex(text, -1)
+		all := e.regexp.FindAllStringIndex(text, -1)
+		if len(all) > 0 && all[0][0] < from {
+			return e.findBehind(text, from)
+		}
+		return all
 	}
 	var all [][]int
 	needed := 0 // where the next of what every match holds is, if that is known
-	for at := 0; at < len(text); at++ {
+	for at := from; at < len(text); at++ {
 		if len(e.need.literals) == 1 && e.longest >= 0 {
 			if needed <= at {
 				n := strings.Index(text[at:], e.need.literals[0])
@@ -223,6 +228,40 @@ func (s *Set) findAll(e *expression, text string) [][]int {
 	return all
 }
 
+// findBehind is findAll where a match seems to begin in the character ahead of a place: what stands ahead of that is not known, so there is none, but it
+// hides others.
+func (e *expression) findBehind(text string, from int) (all [][]int) {
+	next, whole := e.behind()
+	for at := from; at < len(text); {
+		_, ahead := utf8.DecodeLastRuneInString(text[:at])
+		m := next.FindStringSubmatchIndex(text[at-ahead:])
+		if m == nil {
+			break
+		}
+		begin := at - ahead + m[2]
+		_, ahead = utf8.DecodeLastRuneInString(text[:begin])
+		end := begin
+		if m = whole.FindStringIndex(text[begin-ahead:]); m != nil {
+			end += m[1] - ahead
+		}
+		if begin < end {
+			all, at = append(all, []int{begin, end}), end
+			continue
+		}
+		_, size := utf8.DecodeRuneInString(text[end:])
+		at = end + max(size, 1)
+	}
+	return all
+}
+
+// behindOne finds where an expression matches for the first time behind the first character of a text, and, right behind it, the longest match: who
+// searches for that from each place on takes the square of a text's length.
+func behindOne(expression string) (next, whole *regexp.Regexp) {
+	next, whole = regexp.MustCompile(`(?s:\A..*?)(`+expression+`)`), regexp.MustCompile(`(?s:\A.)(?:`+expression+`)`)
+	whole.Longest()
+	return next, whole
+}
+
 // isWordByte tells what a word boundary of expressions has on one of its sides.
 func isWordByte(c byte) bool {
 	return c == '_' || isASCIIDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z'
@@ -237,6 +276,7 @@ func (s *Set) verified(found string, pattern int) bool {
 type expression struct {
 	pattern int
 	regexp  *regexp.Regexp
+	behind  func() (next, whole *regexp.Regexp)
 	prog    *syntax.Prog
 	need    need
 	head    head
@@ -255,6 +295,7 @@ func compileExpression(text string, pattern int) (e expression, err error) {
 		return e, errEmpty
 	}
 	e.regexp.Longest()
+	e.behind = sync.OnceValues(func() (next, whole *regexp.Regexp) { return behindOne(text) })
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return e, err

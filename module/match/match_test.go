@@ -284,6 +284,7 @@ func stream(s *Set, maxHold int, pieces []string) (left []string) {
 var streamPatterns = []string{
 	"project bluebird", "=ada", "he", "hello", "@card", "@iban", "@email", "@api_key", `/\bseal-\d{5}\b/`, `/(?i)top secret/`, `/a+b/`, `/x.?y$/`,
 	`/_\d\d/`, `/ \d{7}/`, `/(?m)^key: \w+$/`, `/[０-９]{3}/`, `/\d{4}é/`, `/\x{200b}{2}/`, `/w\Bz+/`, "o'brien", " two ", "two  three", "for ",
+	"@ipv4", `/\b\d-\d/`, `/\b/`,
 }
 
 var streamTexts = []string{
@@ -295,7 +296,7 @@ var streamTexts = []string{
 	"a12 (1234567", "a\nkey: b\nkey: c d\n", "key: x", "\u200bkey: x\u200b", "ž1234é", "a４\u200b𝟏1①\u2060 ١1\u00ad11 1111 1111 ２",
 	"４１１１１１１１１１１１１１１１１ ４１１１１１１１１１１１１１１１", "4111\u200b1111 1111\u202f1111\u200b1", "4111 1111 1111 1111\u200ba \u200b\u200b 12\u200b34é",
 	"ＢＥ６８ ５３９０ ０７５４ ７０３４ ＴＨＩＳ", "ada＠example。com is ａｄａ’s, O’Brien", "ﬃ ﬁrst w\u200bz wzz \u200bzz", "\xc3\u200b\xa9 \xe2\x80 he\xe2", "１２３\u200b４１２３４",
-	"all of project\r\n\t bluebird and project  blue", "one  two   three for  four", "for\n", "two\n\nthree  two  ", "\u3164ada\u3164 two\u00a0 \u200b three",
+	"all of project\r\n\t bluebird and project  blue", "one  two   three for  four", "06\x15397547034 20", "1234.1.1.1 12-3-4 5-6", "for\n", "two\n\nthree  two  ", "\u3164ada\u3164 two\u00a0 \u200b three",
 }
 
 func TestAStreamIsRedactedAsTheWholeTextIs(t *testing.T) {

@@ -166,10 +166,7 @@ func (s *Set) undecidedExpression(e *expression, v *view, run *simulation) int {
 	text := v.text
 	at, tail := v.from, e.letters.tail(text) // what goes on behind the end holds nothing else
 	if e.need.in(text) && e.head.in(text) {
-		for _, m := range s.findAll(e, text) {
-			if m[0] < at {
-				continue
-			}
+		for _, m := range s.findAll(e, text, at) {
 			if m[0] >= tail {
 				if alive := e.alive(text, e.reach(text, max(at, tail)), m[0], run); alive >= 0 {
 					return alive
