@@ -300,7 +300,14 @@ var streamTexts = []string{
 }
 
 func TestAStreamIsRedactedAsTheWholeTextIs(t *testing.T) {
-	s := compile(t, streamPatterns...)
+	redactedAsWhole(t, compile(t, streamPatterns...))
+	for _, pattern := range streamPatterns { // alone, it lets text go that others would hold
+		t.Run(pattern, func(t *testing.T) { redactedAsWhole(t, compile(t, pattern)) })
+	}
+}
+
+func redactedAsWhole(t *testing.T, s *Set) {
+	t.Helper()
 	for _, text := range streamTexts {
 		want := redact(s, text)
 		for size := 1; size <= len(text); size++ {
