@@ -43,7 +43,7 @@ func (a *answer) read(src []byte) {
 			a.readChoices()
 			a.choicesAt = spanOf(start, a.pos)
 		case "usage":
-			a.usage, a.hasUsage = a.readUsage()
+			a.usage, a.hasUsage = believed(a.readUsage())
 			a.usageAt = spanOf(start, a.pos)
 		case "error":
 			a.hasError = a.peek() != 'n'

@@ -16,7 +16,7 @@ func (a *formatAnswer) anthropicMember(name []byte) {
 	case "stop_reason":
 		a.finish(0, a.word())
 	case "usage":
-		a.usage, a.hasUsage = a.anthropicUsage()
+		a.usage, a.hasUsage = believed(a.anthropicUsage())
 	default:
 		a.value()
 	}
@@ -46,7 +46,7 @@ func (a *formatAnswer) anthropicEvent() {
 		case "delta":
 			a.each(a.anthropicDelta)
 		case "usage":
-			a.usage, a.hasUsage = a.anthropicUsage()
+			a.usage, a.hasUsage = believed(a.anthropicUsage())
 		default:
 			a.value()
 		}

@@ -31,7 +31,7 @@ func (a *formatAnswer) googleAnswer(name []byte) {
 			}
 		})
 	case "usagemetadata":
-		a.usage, a.hasUsage = a.googleUsage()
+		a.usage, a.hasUsage = believed(a.googleUsage())
 	case "error":
 		a.hasError = a.peek() != 'n'
 		a.value()

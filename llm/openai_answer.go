@@ -35,7 +35,7 @@ func (a *formatAnswer) responsesMember(name []byte) {
 		a.hasError = a.peek() != 'n'
 		a.value()
 	case "usage":
-		a.usage, a.hasUsage = a.responsesUsage()
+		a.usage, a.hasUsage = believed(a.responsesUsage())
 	default:
 		a.value()
 	}

@@ -83,6 +83,17 @@ func (a *answer) readDetails(name string, named, audio, written *int64) {
 	}
 }
 
+// mostTokens is more than any exchange has: windows of ten million are the widest there are.
+const mostTokens = 100_000_000
+
+// believed is the usage that a provider names, or none where it cannot be: it is charged for, and taken from limits that would be in debt for years.
+func believed(u Usage, known bool) (Usage, bool) {
+	if max(u.Input, u.CachedInput, u.CacheWrite, u.CacheWrite1h, u.InputAudio, u.Output, u.OutputReasoning, u.OutputAudio) > mostTokens {
+		return Usage{}, false
+	}
+	return u, known
+}
+
 // tokens reads a count of tokens, and reports whether there is one here or was one before.
 func (r *reader) tokens(before bool) (int64, bool) {
 	n, found := r.readCount()

@@ -71,7 +71,7 @@ func TestTheCostOfAnExchangeIsExact(t *testing.T) {
 		"nothing cached":                       {"gpt-4o-mini", "openai", `{"prompt_tokens":1,"completion_tokens":0}`, "150000"},
 		"all of it cached":                     {"gpt-4o-mini", "openai", `{"prompt_tokens":8,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":8}}`, "600000"},
 		"more cached than there was":           {"gpt-4o-mini", "openai", `{"prompt_tokens":8,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":80}}`, "600000"},
-		"a billion tokens":                     {"gpt-4o-mini", "openai", `{"prompt_tokens":1000000000,"completion_tokens":1000000000}`, "750000000000000"},
+		"a hundred million tokens":             {"gpt-4o-mini", "openai", `{"prompt_tokens":100000000,"completion_tokens":100000000}`, "75000000000000"},
 		"a dated name costs as the plain one":  {"gpt-4o-mini-2029-01-31", "openai", `{"prompt_tokens":2,"completion_tokens":1}`, "900000"},
 		"a provider that nobody knows":         {"gpt-4o-mini", "my-proxy", `{"prompt_tokens":2,"completion_tokens":1}`, "900000"},
 		"an estimate, where none is told":      {"gpt-4o-mini", "openai", `null`, "3450000"}, // 12 bytes and a message: 7; 13 bytes: 4
