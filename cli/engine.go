@@ -88,7 +88,7 @@ func (g *gateway) newEnvoy(ctx context.Context, binary string) (engine, error) {
 	}
 	e := &envoyEngine{log: g.log, server: server, died: make(chan struct{}, 1)}
 	e.runner = &envoy.Runner{
-		Path: binary, Config: g.config, Server: server, Log: g.log, Records: g.stdout, Spans: g.tracer, Restarted: g.metrics.EnvoyRestarted, Crashed: e.crashed,
+		Path: binary, Config: g.config, Server: server, Log: g.log, Records: g.stdout, Spans: g.tracer, Restarted: g.metrics.EnvoyRestarted, Crashed: e.crashed, Grace: g.drain,
 	}
 	return e, nil
 }
@@ -197,10 +197,8 @@ type embeddedEngine struct {
 	handler *embedded.Gateway
 	server  *embedded.Server
 	admin   string // address
+	drain   time.Duration
 }
-
-// embeddedGrace is how long exchanges may go on when the gateway is to end; it is Envoy's.
-const embeddedGrace = 5 * time.Second
 
 func (g *gateway) newEmbedded(ctx context.Context) (engine, error) {
 	tellOfCache(g.log, g.cache)
@@ -210,7 +208,7 @@ func (g *gateway) newEmbedded(ctx context.Context) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &embeddedEngine{handler: handler, server: &embedded.Server{Handler: handler, Log: g.log}, admin: g.config.Envoy.Admin}, nil
+	return &embeddedEngine{handler: handler, server: &embedded.Server{Handler: handler, Log: g.log}, admin: g.config.Envoy.Admin, drain: g.drain}, nil
 }
 
 func (*embeddedEngine) String() string { return engineEmbedded }
@@ -222,7 +220,7 @@ func (e *embeddedEngine) run(ctx context.Context) error {
 		return fmt.Errorf("serve the gateway's metrics: %w", err)
 	}
 	err = serve(context.WithoutCancel(ctx), ctx.Done(), listener, e.handler.Admin())
-	e.server.Close(embeddedGrace)
+	e.server.Close(e.drain)
 	return err
 }
 

@@ -45,16 +45,23 @@ func upCommand() *cli.Command {
 				Usage: "carry the traffic with `NAME`: envoy, embedded, auto",
 			},
 			cacheFlag(),
+			&cli.DurationFlag{
+				Name: "drain", Value: 5 * time.Second, EnvVars: []string{"LEASH_DRAIN"},
+				Usage: "`TIME` that exchanges under way have to end after SIGTERM or Ctrl-C; then they are cut",
+			},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"},
 		},
 		Action: func(c *cli.Context) error {
+			if c.Duration("drain") < 0 {
+				return badUsage("--drain %s: is negative", c.Duration("drain"))
+			}
 			level := slog.LevelInfo
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
 			g := &gateway{
 				log: logger(c, level), stdout: &lines{w: c.App.Writer}, stderr: c.App.ErrWriter,
-				path: c.String("config"), cache: c.Path("cache"), metrics: control.NewRegistry(c.App.Version), version: c.App.Version,
+				path: c.String("config"), cache: c.Path("cache"), drain: c.Duration("drain"), metrics: control.NewRegistry(c.App.Version), version: c.App.Version,
 			}
 			g.tracer = &tracing.Tracer{Log: g.log, Count: g.metrics.Spans}
 			return g.run(c.Context, c.String("engine"))
@@ -68,6 +75,7 @@ type gateway struct {
 	stdout, stderr io.Writer // stdout takes whole lines from anywhere
 	path           string
 	cache          string // of compiled modules
+	drain          time.Duration
 
 	config  *config.Config
 	mock    *url.URL // set once the mock has been started

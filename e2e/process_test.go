@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/mock"
 )
@@ -115,4 +116,25 @@ func alive(pid int) bool {
 	}
 	fields := strings.Fields(string(stat))
 	return len(fields) > 2 && fields[2] != "Z"
+}
+
+func TestAStreamHasTheTimeToEndThatDrainGives(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+		provider.SetFaults(mock.Behavior{Pace: time.Second})
+		g := prepare(t, policies, p.of(url))
+		g.run(exec.Command(leash(t), "up", "--drain", "1m", "--engine", p.engine(), "-c", g.Config)) //nolint:gosec // our own command
+		g.waitReady()
+		read := make(chan string, 1)
+		go func() {
+			defer close(read)
+			read <- g.stream("say: " + strings.Repeat("word ", 7)).Body // longer than without the flag
+		}()
+		eventually(t, "the request to reach the provider", func() bool { return strings.Contains(received(t, url), "word") })
+		g.end(syscall.SIGTERM)
+		if body := <-read; !strings.HasSuffix(strings.TrimSpace(body), "data: [DONE]") {
+			t.Errorf("the stream was cut: %s", body)
+		}
+	})
 }

@@ -122,7 +122,7 @@ func prepare(t testing.TB, text, provider string) *gateway {
 	if g.server, err = envoy.Serve(ctx, log); err != nil {
 		t.Fatal(err)
 	}
-	runner := &envoy.Runner{Path: binary(t), Config: g.parse(text), Server: g.server, Log: log, Records: g.records, Patience: patience}
+	runner := &envoy.Runner{Path: binary(t), Config: g.parse(text), Server: g.server, Log: log, Records: g.records, Patience: patience, Grace: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- runner.Run(ctx) }()
 	g.stop = sync.OnceFunc(func() {

@@ -37,7 +37,7 @@ type Runner struct {
 	Crashed func()
 	// Restarted is called when Envoy has died and is about to be started again.
 	Restarted func()
-	// Grace is how long running exchanges may go on when Envoy is to end; 5 s by default.
+	// Grace is how long running exchanges may go on when Envoy is to end.
 	Grace time.Duration
 	// Patience is how long Envoy may be without an answer on its admin interface before it is killed; 2 min by default.
 	Patience time.Duration
@@ -53,11 +53,8 @@ const (
 	maxBackoff = 10 * time.Second
 )
 
-const (
-	defaultGrace = 5 * time.Second
-	// Envoy does not answer while it compiles modules, which takes a slow machine several seconds for each file.
-	defaultPatience = 2 * time.Minute
-)
+// defaultPatience: Envoy does not answer while it compiles modules, which takes a slow machine several seconds for each file.
+const defaultPatience = 2 * time.Minute
 
 // Run runs Envoy until ctx ends, and returns when it has ended: first it takes no more connections, then the running
 // exchanges have Grace to end. One that cannot even be started the first time is an error. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
@@ -132,7 +129,7 @@ func (r *Runner) once(ctx context.Context) error {
 	waiting.Go(func() {
 		a := admin{address: r.Config.Envoy.Admin, ended: ended}
 		if a.watch(ctx, orDefault(r.Patience, defaultPatience)) {
-			a.quit(orDefault(r.Grace, defaultGrace))
+			a.quit(r.Grace)
 			kill(nil)
 		} else {
 			kill(errUnresponsive)
