@@ -1,12 +1,11 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -19,30 +18,20 @@ var hostileTests = []changeTest{
 // startRaw serves what answer writes, on a connection that ends behind it.
 func startRaw(t *testing.T, answer func(w io.Writer, r *http.Request)) (provider string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close() //nolint:errcheck // all has been written
-				r, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				if _, err := io.Copy(io.Discard, r.Body); err == nil {
-					answer(c, r)
-				}
-			}()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
 		}
-	}()
-	return (&url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/v1"}).String()
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close() //nolint:errcheck // all has been written
+		answer(c, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL + "/v1"
 }
 
 func testAnswersThatBreakOff(t *testing.T, g *gateway) {
