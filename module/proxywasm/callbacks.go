@@ -130,6 +130,7 @@ func onLog(id uint32) {
 	defer contain()
 	begun()
 	x.done = true
+	x.plugin.later.forget(x)
 	x.flow.OnDone()
 	garbage.ended()
 }

@@ -145,8 +145,8 @@ func (x *exchange) Call(c module.Call, done func(module.CallResult)) error {
 
 // After calls f once, d from now.
 func (x *exchange) After(d time.Duration, f func()) {
-	x.plugin.later.after(now()+int64(d), func() {
-		if !x.done {
+	x.plugin.later.after(now()+int64(d), x, func() {
+		if !x.done { // by another timer that was due
 			_ = hostSetEffectiveContext(x.id)
 			f()
 		}

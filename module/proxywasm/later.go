@@ -32,8 +32,9 @@ type request struct {
 }
 
 type timer struct {
-	at int64 // by the host's clock
-	f  func()
+	at       int64 // by the host's clock
+	exchange *exchange
+	f        func()
 }
 
 const (
@@ -65,9 +66,16 @@ func (l *later) idle() {
 	}
 }
 
-func (l *later) after(at int64, f func()) {
-	l.timers = append(l.timers, timer{at, f})
+func (l *later) after(at int64, x *exchange, f func()) {
+	l.timers = append(l.timers, timer{at, x, f})
 	l.tick(timerTick)
+}
+
+// forget takes the timers of an exchange that is over: each would keep it in memory, and the host ticking, until it is due.
+func (l *later) forget(x *exchange) {
+	if len(l.timers) > 0 {
+		l.timers = slices.DeleteFunc(l.timers, func(one timer) bool { return one.exchange == x })
+	}
 }
 
 func (l *later) count(s *module.Series, n int64) {
