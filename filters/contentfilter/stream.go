@@ -6,6 +6,7 @@ import (
 	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/match"
+	"github.com/leash-gateway/leash/module/rewrite"
 )
 
 // held is what an exchange's stream holds back, by the place that its texts belong to.
@@ -20,44 +21,29 @@ type spelled struct {
 	stream *match.Stream
 }
 
-// heldText is one running text of a stream: of a choice, a kind and (for tool calls) a part. Some servers send what the
-// model thought twice in each event, as reasoning and as reasoning_content; again tells these apart.
+// heldText is one running text of a stream.
 type heldText struct {
-	choice, part int
-	kind         llm.Kind
-	again        int
-	stream       *match.Stream // nil without rules that block or redact
-	flags        *match.Stream // nil without rules that flag; what it holds has left
-	plain        plain
-	// last is the event that the text came with last, and index its place there: what is released at the end is sent
-	// in its form.
-	last  *llm.Event
-	index int
-	// out is what has been let go of the text of last.
-	out string
+	rewrite.Place
+	rewrite.Last
+	stream *match.Stream // nil without rules that block or redact
+	flags  *match.Stream // nil without rules that flag; what it holds has left
+	plain  plain
 }
 
 // maxHeld bounds the running texts of a stream, each of which is looked for with every piece that comes. Real ones have a few.
 const maxHeld = 2048
 
 func (h *held) of(e *module.Event, i int, d *direction, maxHold int) (*heldText, error) {
-	t, again := &e.Texts[i], 0
-	if t.Kind == llm.Reasoning {
-		for j := range e.Texts[:i] {
-			if before := &e.Texts[j]; before.Kind == t.Kind && before.Message == t.Message {
-				again++
-			}
-		}
-	}
+	place := rewrite.PlaceOf(e.Texts, i)
 	for j := range h.texts {
-		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind && one.again == again {
+		if one := &h.texts[j]; one.Place == place {
 			return one, nil
 		}
 	}
 	if len(h.texts) == maxHeld {
 		return nil, tooManyTexts()
 	}
-	one := heldText{choice: t.Message, part: t.Part, kind: t.Kind, again: again}
+	one := heldText{Place: place}
 	if d.acts != nil {
 		one.stream = d.acts.set.NewStream(maxHold)
 	}
@@ -75,7 +61,7 @@ func tooManyTexts() error {
 // has tells whether pieces of a text have come.
 func (h *held) has(t *llm.Text) bool {
 	for j := range h.texts {
-		if one := &h.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind {
+		if one := &h.texts[j]; one.Choice == t.Message && one.Part == t.Part && one.Kind == t.Kind {
 			return true
 		}
 	}
@@ -104,32 +90,16 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 		if one.stream == nil {
 			continue
 		}
-		one.last, one.index = e.Event, i
 		out, err := f.response.acts.release(x, one.stream.Feed(piece))
 		if err != nil {
 			return err
 		}
-		if one.out = out; out != text.Value {
-			e.SetText(i, out)
-		}
+		one.Sent(e.Event, i, out)
 	}
 	if err := f.logprobs(e, h); err != nil {
 		return err
 	}
-	for _, closed := range e.Closed {
-		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == closed.Message && t.part == closed.Part }); err != nil {
-			return err
-		}
-	}
-	for _, finish := range e.Finish {
-		if err := f.flush(x, e, h, func(t *heldText) bool { return t.choice == finish.Choice }); err != nil {
-			return err
-		}
-	}
-	if e.Done {
-		return f.flush(x, e, h, func(*heldText) bool { return true })
-	}
-	return nil
+	return f.flush(x, e, h)
 }
 
 // logprobs drops log probabilities that spell out what is found, or may become a match. They are looked at by themselves: a server that holds
@@ -171,11 +141,11 @@ func (f *Filter) whole(x *module.Exchange, e *module.Event, i int, h *held) erro
 	return err
 }
 
-// flush lets go what was held back of the texts that ends, ahead of the event that ends them.
-func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, ends func(*heldText) bool) error {
+// flush lets go what was held back of the texts that the event ends.
+func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held) error {
 	for i := range h.texts {
 		one := &h.texts[i]
-		if !ends(one) {
+		if !one.EndsWith(e.Event) {
 			continue
 		}
 		rest := one.plain.flush()
@@ -189,13 +159,7 @@ func (f *Filter) flush(x *module.Exchange, e *module.Event, h *held, ends func(*
 		if err != nil {
 			return err
 		}
-		switch {
-		case out == "":
-		case one.last == e.Event: // its own text, which what was held of it follows
-			e.SetText(one.index, one.out+out)
-		default:
-			e.InsertBefore(one.last.WithText(one.index, out))
-		}
+		one.Release(e, out)
 	}
 	return nil
 }

@@ -44,17 +44,12 @@ func Response(x *module.Exchange, begin Begin) {
 // A Stream is what has come of a streamed answer. Its zero value is ready; it belongs to an exchange (module.Local).
 type Stream struct{ texts []running }
 
-// running is a text that comes in pieces: of a choice, a kind and a part. Some servers send what the model thought twice in each event, which again tells apart.
+// running is a text that comes in pieces.
 type running struct {
-	choice, part int
-	kind         llm.Kind
-	again        int
-	rewriter     Rewriter // nil where it is left as it is
-	over         bool
-	// last is the event that the text came with last, index its place there, and out what left with it: what is released at the end has its form.
-	last  *llm.Event
-	index int
-	out   string
+	Place
+	Last
+	rewriter Rewriter // nil where it is left as it is
+	over     bool
 }
 
 // maxTexts bounds the texts of a stream, each of which is looked for with every piece that comes. Real ones have a few.
@@ -67,7 +62,9 @@ func (s *Stream) Event(e *module.Event, begin Begin) error {
 		text := &e.Texts[i]
 		if text.Whole {
 			if r := begin(*text); r != nil {
-				setText(e.Event, i, r.Feed(text.Value)+r.Flush())
+				if out := r.Feed(text.Value) + r.Flush(); out != text.Value {
+					e.SetText(i, out)
+				}
 			}
 			continue
 		}
@@ -76,8 +73,7 @@ func (s *Stream) Event(e *module.Event, begin Begin) error {
 			return module.Refuse(502, "unreadable_answer", "the provider's stream has more than %d texts side by side", maxTexts)
 		}
 		if one.rewriter != nil {
-			one.last, one.index, one.out = e.Event, i, one.rewriter.Feed(text.Value)
-			setText(e.Event, i, one.out)
+			one.Sent(e.Event, i, one.rewriter.Feed(text.Value))
 		}
 	}
 	for _, p := range e.Logprobs() {
@@ -86,31 +82,21 @@ func (s *Stream) Event(e *module.Event, begin Begin) error {
 		}
 	}
 	for i := range s.texts {
-		if one := &s.texts[i]; one.rewriter != nil && !one.over && one.endsWith(e.Event) {
-			one.end(e)
+		if one := &s.texts[i]; one.rewriter != nil && !one.over && one.EndsWith(e.Event) {
+			one.over = true
+			one.Release(e, one.rewriter.Flush())
 		}
 	}
 	return nil
 }
 
-func setText(e *llm.Event, i int, value string) {
-	if e.Texts[i].Value != value {
-		e.SetText(i, value)
-	}
-}
-
 // of finds the text that the i-th of an event goes on with; nil where there are too many.
 func (s *Stream) of(texts []llm.Text, i int, begin Begin) *running {
-	t, again := &texts[i], 0
-	for j := range texts[:i] {
-		if before := &texts[j]; t.Kind == llm.Reasoning && before.Kind == t.Kind && before.Message == t.Message {
-			again++
-		}
-	}
+	place := PlaceOf(texts, i)
 	for j := range s.texts {
-		if one := &s.texts[j]; one.choice == t.Message && one.part == t.Part && one.kind == t.Kind && one.again == again {
+		if one := &s.texts[j]; one.Place == place {
 			if one.over { // a server that ends a text twice
-				one.rewriter, one.over = begin(*t), false
+				one.rewriter, one.over = begin(texts[i]), false
 			}
 			return one
 		}
@@ -118,41 +104,15 @@ func (s *Stream) of(texts []llm.Text, i int, begin Begin) *running {
 	if len(s.texts) == maxTexts {
 		return nil
 	}
-	s.texts = append(s.texts, running{choice: t.Message, part: t.Part, kind: t.Kind, again: again, rewriter: begin(*t)})
+	s.texts = append(s.texts, running{Place: place, rewriter: begin(texts[i])})
 	return &s.texts[len(s.texts)-1]
 }
 
 func (s *Stream) rewrites(choice int) bool {
 	for i := range s.texts {
-		if one := &s.texts[i]; one.choice == choice && one.rewriter != nil {
+		if one := &s.texts[i]; one.Choice == choice && one.rewriter != nil {
 			return true
 		}
 	}
 	return false
-}
-
-func (r *running) endsWith(e *llm.Event) bool {
-	for _, closed := range e.Closed {
-		if closed.Message == r.choice && closed.Part == r.part {
-			return true
-		}
-	}
-	for _, finish := range e.Finish {
-		if finish.Choice == r.choice {
-			return true
-		}
-	}
-	return e.Done
-}
-
-// end lets go what is left of a text, ahead of the event that ends it or in that, where it is the text's own.
-func (r *running) end(e *module.Event) {
-	rest := r.rewriter.Flush()
-	switch r.over = true; {
-	case rest == "":
-	case r.last == e.Event:
-		e.SetText(r.index, r.out+rest)
-	default:
-		e.InsertBefore(r.last.WithText(r.index, rest))
-	}
 }
