@@ -14,10 +14,11 @@ const (
 //
 //	var tokens = module.Counter("leash_tokens_total", "kind", "tenant", "model")
 //
-// Metrics whose names begin with leash_ are on the gateway's metrics page; others are among Envoy's own only. Envoy knows these labels: tenant, model,
-// provider, module, code, status, kind, action, rule and class; of others, name and value become a part of the metric's name there.
 // Its values carry one value for each label. Labels are bounded: past maxSeries combinations of one metric in one
 // plugin, new ones are counted under the value "other", so that no client can fill the memory with names.
+//
+// Metrics whose names begin with leash_ are on the gateway's metrics page; others are among Envoy's own only. Envoy knows these labels: tenant, model,
+// provider, module, code, status, kind, action, rule and class; of others, name and value become a part of the metric's name there.
 type Metric struct {
 	kind   MetricKind
 	name   string
