@@ -4,6 +4,7 @@ package record
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -69,16 +70,35 @@ func (w Line) Flag(name string, value bool) Line {
 // String ends the line.
 func (w Line) String() string { return string(append(w, '}')) }
 
-// lineBreaks are those of Unicode, at which some readers end a line; firstByte is that of both in UTF-8. JSON needs them not escaped.
-const lineBreaks, firstByte = "\u2028\u2029", 0xe2
-
-var unbroken = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`)
-
 func appendText(w Line, value string) Line {
-	if strings.IndexByte(value, firstByte) >= 0 && strings.ContainsAny(value, lineBreaks) {
-		return append(w, unbroken.Replace(string(llm.AppendString(nil, value)))...)
+	if !mayAct(value) {
+		return llm.AppendString(w, value)
 	}
-	return llm.AppendString(w, value)
+	const hex = "0123456789abcdef"
+	for _, r := range string(llm.AppendString(nil, value)) {
+		if acts(r) {
+			w = append(w, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		} else {
+			w = utf8.AppendRune(w, r)
+		}
+	}
+	return w
+}
+
+// acts tells the characters that JSON lets stand as they are and that do something where a line is read: a terminal obeys the controls, some
+// readers end a line at its breaks, and others turn what follows around (https://trojansource.codes).
+func acts(r rune) bool {
+	return r >= 0x7F && r <= 0x9F || r >= 0x2028 && r <= 0x202E || r >= 0x2066 && r <= 0x2069
+}
+
+// mayAct tells by the first bytes of such characters in UTF-8, which most texts have none of.
+func mayAct(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c == 0x7F || c == 0xC2 || c == 0xE2 {
+			return true
+		}
+	}
+	return false
 }
 
 // Cut bounds what a client has chosen.

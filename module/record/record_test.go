@@ -16,8 +16,23 @@ func TestALineIsOneJSONObject(t *testing.T) {
 	}
 }
 
+func TestNothingInALineActsOnWhoReadsIt(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"a terminal's escape, in one character": {"\u009b31m", `\u009b31m`},
+		"and in another":                        {"\x1b[31m", `\u001b[31m`},
+		"the end of a line":                     {"a\u0085b", `a\u0085b`},
+		"the other direction":                   {"a\u202eb\u2066c", `a\u202eb\u2066c`},
+		"delete":                                {"a\x7f", `a\u007f`},
+		"only text":                             {"“Größe” © 2×3", `“Größe” © 2×3`},
+	} {
+		if got, want := record.Of("e").Text("a", tc.text).String(), `{"event":"e","a":"`+tc.want+`"}`; got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
 func FuzzNoTextBreaksTheLine(f *testing.F) {
-	for _, text := range []string{"", "a\nb", "\u2028", "\xff\"}", `","event":"x`} {
+	for _, text := range []string{"", "a\nb", "\u2028", "\u0085", "\xff\"}", `","event":"x`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
