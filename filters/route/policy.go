@@ -198,9 +198,13 @@ func (r *Router) Needs() module.Phase {
 	return needs
 }
 
-// RequestHeader forgets what the client says about routes.
+// RequestHeader forgets what the client says about routes, also where the Envoy around it lets such headers in.
 func (r *Router) RequestHeader(x *module.Exchange) error {
-	x.RemoveRequestHeader(Header)
+	for _, header := range x.RequestHeaders() {
+		if strings.HasPrefix(header[0], "x-leash-") {
+			x.RemoveRequestHeader(header[0])
+		}
+	}
 	return nil
 }
 

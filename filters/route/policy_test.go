@@ -77,9 +77,15 @@ func TestAModelThatNoRouteServesIsNotFound(t *testing.T) {
 
 func TestAClientCannotPickTheRoute(t *testing.T) {
 	h := newHost(t, routes)
-	forged := map[string]string{Header: "to-lab"}
-	if got := h.Do(moduletest.Exchange{Request: chat("gpt-4o"), Header: forged, Answer: `{}`}); got.SentHeader[Header] != "to-openai" {
+	forged := map[string]string{Header: "to-lab", TargetHeader + "2": "lab", ModelHeader + "1": "better", MidStreamHeader: "1"}
+	got := h.Do(moduletest.Exchange{Request: chat("gpt-4o"), Header: forged, Answer: `{}`})
+	if got.SentHeader[Header] != "to-openai" {
 		t.Errorf("a client's header picked the route %q", got.SentHeader[Header])
+	}
+	for name := range got.SentHeader {
+		if strings.HasPrefix(name, "x-leash-") && name != Header {
+			t.Errorf("a client's header %s goes on", name)
+		}
 	}
 	if got := h.Do(moduletest.Exchange{Request: chat("unknown"), Header: forged}); got.Sent {
 		t.Error("a client's header let a model through that no route serves")
