@@ -37,6 +37,15 @@ func testPathsOfRoutesAreLetThrough(t *testing.T, g *gateway) {
 			t.Errorf("%s: got %d %s, want 404 unknown_url", path, a.Status, a.Body)
 		}
 	}
+	for _, method := range []string{"TRACE", "CONNECT"} { // who answers these repeats the request, with the provider's key
+		got := g.raw(strings.Replace(post("/v1/embeddings", "", ""), "POST", method, 1))
+		if !strings.HasPrefix(got, "HTTP/1.1 404") && !strings.HasPrefix(got, "HTTP/1.1 400") {
+			t.Errorf("%s: got %s, want it refused", method, got)
+		}
+	}
+	if got := received(t, url); strings.Contains(got, `"TRACE"`) || strings.Contains(got, `"CONNECT"`) {
+		t.Error("such a request has reached the provider")
+	}
 	wantBlocked(t, "a chat beside it", g.chat(forbidden))
 	for range 3 {
 		embed("/v1/embeddings", trialKey)

@@ -22,9 +22,15 @@ import (
 func (t *translation) routes() *route.RouteConfiguration {
 	var routes []*route.Route
 	for _, r := range t.c.Routes {
-		if r.Path != "" {
-			routes = append(routes, t.pathRoute(r))
+		if r.Path == "" {
+			continue
 		}
+		if len(routes) == 0 { // who answers TRACE repeats the request, with the provider's key
+			trace := unknownURL()
+			trace.Match.Headers = []*route.HeaderMatcher{exactHeader(":method", "TRACE")}
+			routes = append(routes, trace)
+		}
+		routes = append(routes, t.pathRoute(r))
 	}
 	for _, lane := range t.c.Lanes() {
 		switch {
@@ -39,7 +45,7 @@ func (t *translation) routes() *route.RouteConfiguration {
 			routes = append(routes, t.carriedRoute(lane))
 		}
 	}
-	routes = append(routes, refusal("/", 404, "unknown_url", "this gateway does not serve this path: check the method and the exact path"))
+	routes = append(routes, unknownURL())
 	return &route.RouteConfiguration{
 		Name: routesName,
 		VirtualHosts: []*route.VirtualHost{{
@@ -167,6 +173,11 @@ func authority(u *url.URL) string {
 		return u.Hostname()
 	}
 	return net.JoinHostPort(u.Hostname(), u.Port())
+}
+
+// unknownURL is met by what no other route takes.
+func unknownURL() *route.Route {
+	return refusal("/", 404, "unknown_url", "this gateway does not serve this path: check the method and the exact path")
 }
 
 // refusal answers in OpenAI's form.

@@ -104,6 +104,8 @@ func TestRequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 		"another protocol":         {head + "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", 403},
 		"a hidden slash":           {strings.Replace(head, "/v1/raw", "/v1%2fraw", 1) + "\r\n", 400},
 		"a tunnel":                 {"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n", 400},
+		"a tunnel to a path":       {"CONNECT /v1/raw HTTP/1.1\r\nHost: leash\r\n\r\n", 404},
+		"to be repeated":           {"TRACE /v1/raw HTTP/1.1\r\nHost: leash\r\n\r\n", 404},
 		"about the server":         {"OPTIONS * HTTP/1.1\r\nHost: leash\r\n\r\n", 400},
 		"101 headers":              {head + strings.Repeat("X-A: 1\r\n", 101) + "\r\n", 431},
 		"long headers":             {head + "X-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", 431},

@@ -83,7 +83,7 @@ func (t timeouts) within(r config.RouteTimeouts) timeouts {
 // find is where a request goes whose modules have chosen a lane ("" for none).
 func (t *routes) find(method, path, chosen string) (target, bool) {
 	if to, ok := t.paths[path]; ok {
-		return to, true
+		return to, method != "TRACE" && method != "CONNECT" // who answers these repeats the request, with the provider's key, or becomes a tunnel
 	}
 	l, ok := t.lanes[chosen]
 	if method != "POST" || !ok {
