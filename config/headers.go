@@ -42,6 +42,7 @@ var (
 		"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie",
 		"openai-organization", "openai-project", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-forwarded-for", "x-forwarded-proto",
 		"x-goog-user-project", "ocp-apim-subscription-key",
+		"forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-client-cert", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip",
 		"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
 	}
 	// AccountHeaders are those in which providers tell of the operator's account, and where else they are: no client gets them. One that

@@ -89,7 +89,7 @@ func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager
 		// The peer's own address is the client's; x-forwarded-for is only believed behind a proxy that is trusted.
 		UseRemoteAddress:              wrapperspb.Bool(true),
 		AlwaysSetRequestIdInResponse:  true,
-		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{withoutLeashHeaders()},
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{withoutSteering()},
 		LocalReplyConfig:              localReplies(),
 		AccessLog:                     unreachedLog(),
 	}
@@ -136,14 +136,19 @@ func httpFilter(name string, config proto.Message) *hcm.HttpFilter {
 	return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: pack(config)}}
 }
 
-// withoutLeashHeaders takes every x-leash-* header out of a client's request, before any filter sees it.
-func withoutLeashHeaders() *core.TypedExtensionConfig {
-	return &core.TypedExtensionConfig{
-		Name: "envoy.http.early_header_mutation.header_mutation",
-		TypedConfig: pack(&early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{
+// withoutSteering takes the headers out of a client's request that modules and routes steer by, and those that an Envoy does, this one or one in
+// front of a provider, before any filter sees it.
+func withoutSteering() *core.TypedExtensionConfig {
+	var mutations []*mutation.HeaderMutation
+	for _, prefix := range []string{"x-leash-", "x-envoy-"} {
+		mutations = append(mutations, &mutation.HeaderMutation{
 			Action: &mutation.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutation.HeaderMutation_RemoveOnMatch{
-				KeyMatcher: &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "x-leash-"}, IgnoreCase: true},
+				KeyMatcher: &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Prefix{Prefix: prefix}, IgnoreCase: true},
 			}},
-		}}}),
+		})
+	}
+	return &core.TypedExtensionConfig{
+		Name:        "envoy.http.early_header_mutation.header_mutation",
+		TypedConfig: pack(&early.HeaderMutation{Mutations: mutations}),
 	}
 }

@@ -30,7 +30,7 @@ func TestWhatClientsMayNotSayDoesNotReachTheProvider(t *testing.T) {
 			r := b.request("POST", "/v1/raw", "x")
 			for _, name := range []string{
 				"X-Leash-Route", "X-Leash-Tenant", "X_leash_route", "X_other", "X-Envoy-Original-Path", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Proxy-Authorization",
-				"Cookie", "Openai-Organization", "Openai-Project", "X-Forwarded-For", "X-Forwarded-Proto", "Keep-Alive", "Proxy-Connection", "X-Request-Id",
+				"Cookie", "Openai-Organization", "Openai-Project", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Forwarded-Client-Cert", "X-Real-Ip", "Keep-Alive", "Proxy-Connection", "X-Request-Id",
 			} {
 				r.Header.Set(name, "planted")
 			}
