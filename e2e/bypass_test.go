@@ -123,6 +123,13 @@ func bypassEncodings(t *testing.T, g *gateway, _ *mock.Provider) {
 	} {
 		onCarriers(t, g.request(body(text)), func(how string, a answer) { wantBlocked(t, name+", "+how, a) })
 	}
+	for name, more := range map[string]string{
+		"a tool":               `"tools":[{"type":"function","function":{"name":"f","description":"` + forbidden + `"}}]`,
+		"the answer's schema":  `"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"string","description":"` + forbidden + `"}}}`,
+		"a field of somewhere": `"documents":[{"text":"` + forbidden + `"}]`,
+	} {
+		onCarriers(t, g.request(strings.Replace(body(`"hi"`), "{", "{"+more+",", 1)), func(how string, a answer) { wantBlocked(t, name+", "+how, a) })
+	}
 	for name, raw := range map[string]string{
 		"a byte-order mark":      "\xef\xbb\xbf" + body(`"hi"`),
 		"invalid UTF-8":          body("\"hi \xff\xfe\""),

@@ -23,9 +23,9 @@ func (p *formatReader) anthropicMember(name []byte) {
 	case "metadata":
 		p.anthropicMetadata()
 	case "tools":
-		p.to.Tools = p.elements()
+		p.tools(p.to)
 	default:
-		p.value()
+		p.besides(p.to)
 	}
 }
 

@@ -32,6 +32,28 @@ func BenchmarkParseRequest(b *testing.B) {
 	}
 }
 
+// agent is a request with the tools of an agent, 16 of 1,500 bytes.
+var agent = []byte(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Go on."}],"tools":[` + strings.Repeat(tool+",", 15) + tool + `]}`)
+
+var tool = `{"type":"function","function":{"name":"read_file","description":"` + strings.Repeat("Reads a part of a file of the project, from a line on. ", 20) +
+	`","parameters":{"type":"object","properties":{"path":{"type":"string","description":"Where it is, from the root of the project."},"line":{"type":"integer",` +
+	`"description":"The first line, counted from 1."},"mode":{"type":"string","enum":["text","lines"]}},"required":["path"]}}}`
+
+// BenchmarkOthers is what a policy costs that looks at an agent's tools, on top of BenchmarkParseRequest.
+func BenchmarkOthers(b *testing.B) {
+	b.SetBytes(int64(len(agent)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := llm.ParseRequest(llm.OpenAIChat, agent)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if others, err := r.Others(); err != nil || len(others) != 16*6 {
+			b.Fatal(len(others), err)
+		}
+	}
+}
+
 func BenchmarkEditRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

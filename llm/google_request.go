@@ -123,7 +123,7 @@ func (p *formatReader) googleMember(name []byte) {
 	case "generationconfig":
 		p.google(p.googleConfig)
 	case "tools":
-		p.to.Tools = p.elements()
+		p.tools(p.to)
 	case "model":
 		q, found := p.readString()
 		switch found {
@@ -133,7 +133,7 @@ func (p *formatReader) googleMember(name []byte) {
 			p.refuse("model", "must be a string")
 		}
 	default:
-		p.value()
+		p.besides(p.to)
 	}
 }
 
@@ -144,7 +144,7 @@ func (p *formatReader) googleConfig(name []byte) {
 	case "candidatecount":
 		p.to.N = max(1, p.limit("generationConfig.candidateCount"))
 	default:
-		p.value()
+		p.besides(p.to)
 	}
 }
 

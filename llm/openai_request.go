@@ -10,7 +10,7 @@ func (p *formatReader) responsesMember(name []byte) {
 	case "instructions":
 		p.outside("instructions", func() { p.readItems(p.readTurn) })
 	case "prompt": // a stored one, whose variables are texts
-		p.outside("prompt", func() { p.strings(Content, 0) })
+		p.outside("prompt", p.storedPrompt)
 	case "stream":
 		p.to.Stream = p.flag("stream")
 	case "background":
@@ -20,9 +20,35 @@ func (p *formatReader) responsesMember(name []byte) {
 	case "user":
 		p.to.User = p.word("user")
 	case "tools":
-		p.to.Tools = p.elements()
+		p.tools(p.to)
 	default:
-		p.value()
+		p.besides(p.to)
+	}
+}
+
+// storedPrompt reads which prompt is meant, and what its variables are, whose names are the prompt's own.
+func (p *formatReader) storedPrompt() {
+	if p.peek() != '{' {
+		p.strings(Content, 0)
+		return
+	}
+	o, ok := p.object(anyCase)
+	for ok && p.member(&o) {
+		switch name := p.known(); {
+		case string(name) == "variables" && p.peek() == '{':
+			variables, ok := p.object(exact)
+			for ok && p.member(&variables) {
+				if p.peek() == '{' {
+					p.block(0)
+				} else {
+					p.strings(Content, 0)
+				}
+			}
+		case isData(name):
+			p.data(name, 0)
+		default:
+			p.strings(Content, 0)
+		}
 	}
 }
 
@@ -87,7 +113,7 @@ func (p *formatReader) completionsMember(name []byte) {
 	case "user":
 		p.to.User = p.word("user")
 	default:
-		p.value()
+		p.besides(p.to)
 	}
 }
 
@@ -101,7 +127,7 @@ func (p *formatReader) embeddingsMember(name []byte) {
 	case "user":
 		p.to.User = p.word("user")
 	default:
-		p.value()
+		p.besides(p.to)
 	}
 }
 

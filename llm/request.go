@@ -24,6 +24,9 @@ type Request struct {
 	slot     int     // of its edit
 	usage    include // where AskUsage writes
 	few      [4]Text // what Texts is made of when they are few
+	beside   []span  // the values that Others reads
+	others   []Text
+	read     bool // others are what there is
 
 	format      Format
 	path, query string      // where it goes; of Google's, the path up to the model
@@ -49,7 +52,7 @@ var errFormat = errors.New("parse body: its format has none that can be read")
 // model in the path, which ParseRequestAt reads.
 //
 // Texts are the contents of messages (strings, and the parts that hold text or a refusal), what assistants refused,
-// thought and called tools with, and what tools answered; not the descriptions of tools. There may be 65,536.
+// thought and called tools with, and what tools answered. There may be 65,536. The descriptions of tools are none of them: Others has these.
 //
 // "model" and "messages" must be spelled exactly. All other fields are read in any case of their letters, as some
 // servers do; an object with two keys that differ only in case is a *SyntaxError, as far as we read its fields.
@@ -176,7 +179,7 @@ func (p *requestReader) readMember() {
 	case "max_tokens":
 		p.maxTokens = p.limit("max_tokens")
 	case "tools":
-		p.to.Tools = p.elements()
+		p.tools(p.to)
 	case "max_completion_tokens":
 		p.maxCompletion = p.limit("max_completion_tokens")
 	case "n":
@@ -190,7 +193,7 @@ func (p *requestReader) readMember() {
 			p.texts[i].Role, p.texts[i].Message = User, Outside
 		}
 	default:
-		p.value()
+		p.besides(p.to)
 	}
 }
 

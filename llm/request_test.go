@@ -115,6 +115,42 @@ func TestEveryTextOfARequestIsSeen(t *testing.T) {
 	}
 }
 
+func TestOthersAreWhatAModelMayBeToldBesideTheMessages(t *testing.T) {
+	r := parseRequest(t, `{"tools":[{"type":"function","function":{"name":"f","description":"a","parameters":{"type":"object","properties":{"name":{"type":"string","title":"b"}},"default":{"name":"c"}}}},`+
+		`{"type":"mcp","server_url":"u","headers":{"k":"v"},"server_description":"d"}],"model":"m","messages":[{"role":"user","content":"hi"}],"stop":["x"],"metadata":{"k":"x"},"user":"x","temperature":1,`+
+		`"Documents":[{"text":"e"}],"stream_options":{"x":"y"},"note":"\u0066"}`)
+	others, err := r.Others()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, text := range others {
+		if text.Kind != llm.Definition || text.Message != llm.Outside {
+			t.Errorf("%q is of kind %s, of message %d", text.Value, text.Kind, text.Message)
+		}
+		got = append(got, text.Value)
+		r.SetOther(i, strings.ToUpper(text.Value))
+	}
+	if want := []string{"a", "b", "c", "d", "e", "f"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	again := parseRequest(t, string(r.Bytes()))
+	if others, err := again.Others(); err != nil || len(others) != len(got) || others[0].Value != "A" || others[5].Value != "F" {
+		t.Errorf("after all were set: %v, %v in %s", see(others), err, r.Bytes())
+	}
+	if len(r.Texts) != 1 {
+		t.Errorf("texts of messages: %v", see(r.Texts))
+	}
+}
+
+func TestOthersAreBounded(t *testing.T) {
+	r := parseRequest(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"x":[`+strings.Repeat(`"",`, 1<<16)+`""]}`)
+	var refused *llm.FieldError
+	if others, err := r.Others(); !errors.As(err, &refused) {
+		t.Errorf("got %d texts, %v, want a *FieldError", len(others), err)
+	}
+}
+
 func TestFieldsOfARequest(t *testing.T) {
 	tests := map[string]struct {
 		fields string

@@ -37,6 +37,7 @@ const (
 	Refusal                   // why the model will not say it
 	Reasoning                 // what it thought before, where a provider shows that ("reasoning_content", "reasoning")
 	ToolArguments             // what a tool is called with
+	Definition                // what tools and answers are to be, and all else that a model may be told beside the messages (Request.Others)
 )
 
 // String names the kind for logs and metrics.
@@ -50,6 +51,8 @@ func (k Kind) String() string {
 		return "reasoning"
 	case ToolArguments:
 		return "tool_arguments"
+	case Definition:
+		return "definition"
 	default:
 		return "other"
 	}

@@ -67,7 +67,14 @@ func (f *Filter) Request(x *module.Exchange) error {
 	if x.Request == nil {
 		return nil
 	}
-	return f.request.look(x, x.Request.Texts, x.Request.SetText)
+	if err := f.request.look(x, x.Request.Texts, x.Request.SetText); err != nil {
+		return err
+	}
+	others, err := x.Request.Others()
+	if err != nil {
+		return module.Refuse(400, "invalid_request", "the request cannot be read: %s", err.Error())
+	}
+	return f.request.look(x, others, x.Request.SetOther)
 }
 
 // Response looks through the texts of an answer.

@@ -72,8 +72,20 @@ func TestWhatIsLookedAtInARequest(t *testing.T) {
 			`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"seal-12345","arguments":"{\"of\":\"[seal]\"}"}}]}]}`,
 		},
 		"not the JSON around it": {
-			`{"project bluebird":"project bluebird","model":"seal-12345","metadata":{"k":"project bluebird"},"user":"ada","messages":[{"role":"user","name":"ada","content":"hi"}]}`,
-			`{"project bluebird":"project bluebird","model":"seal-12345","metadata":{"k":"project bluebird"},"user":"ada","messages":[{"role":"user","name":"ada","content":"hi"}]}`,
+			`{"project bluebird":"x","model":"seal-12345","metadata":{"k":"project bluebird"},"user":"ada","messages":[{"role":"user","name":"ada","content":"hi"}]}`,
+			`{"project bluebird":"x","model":"seal-12345","metadata":{"k":"project bluebird"},"user":"ada","messages":[{"role":"user","name":"ada","content":"hi"}]}`,
+		},
+		"definitions of tools": {
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"seal-12345","description":"of seal-12345","parameters":{"type":"object","properties":{"name":{"type":"string","enum":["seal-54321"]}}}}}]}`,
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"seal-12345","description":"of [seal]","parameters":{"type":"object","properties":{"name":{"type":"string","enum":["[seal]"]}}}}}]}`,
+		},
+		"with what a server of tools is spoken to": {
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"mcp","server_url":"https://x/seal-12345","headers":{"a":"seal-12345"},"authorization":"seal-12345"}]}`,
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"mcp","server_url":"https://x/seal-12345","headers":{"a":"seal-12345"},"authorization":"seal-12345"}]}`,
+		},
+		"nothing over two definitions": {
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"documents":["project","bluebird"]}`,
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"documents":["project","bluebird"]}`,
 		},
 		"unknown fields and spaces stay as they are": {
 			`{ "x" : 1.50, "model":"m", "messages" : [ {"role":"user", "content" : "seal-12345" , "y":[ ]} ] }`,

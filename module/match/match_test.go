@@ -51,6 +51,7 @@ func TestKeywordsAreFoundHoweverTheyAreWritten(t *testing.T) {
 		"with invisible characters": {"pro\u200bject\u00ad blue\u2060bird", "[x]"},
 		"in full width":             {"ｐｒｏｊｅｃｔ　ｂｌｕｅｂｉｒｄ", "[x]"},
 		"with a wide space":         {"project\u00a0bluebird", "[x]"},
+		"with Braille's":            {"project\u2800bluebird", "[x]"},
 		"over lines":                {"project\nbluebird, project\tbluebird, project\u2028bluebird, project\r\n\t  bluebird", "[x], [x], [x], [x]"},
 		"with many spaces":          {"project  bluebird, project \u200b\u00a0 bluebird, of  it, of\nit", "[x], [x], [x], [x]"},
 		"among letters unseen":      {"\u3164ada\u3164 ada\uffa0", "\u3164[x]\u3164 [x]\uffa0"},
