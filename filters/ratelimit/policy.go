@@ -211,6 +211,9 @@ func (l *Limiter) isClosed(x *module.Exchange) bool {
 func (l *Limiter) Request(x *module.Exchange) error {
 	var estimate int64
 	if l.tokens && x.Request != nil {
+		if x.Request.Background && x.Request.MaxTokens == 0 { // what it takes may never be told, and its reservation is all that counts
+			return module.Refuse(400, "background_without_limit", "tokens are limited, and what an answer takes that is made in the background is not known: set max_output_tokens")
+		}
 		estimate = l.estimate(x.Request)
 	}
 	counted := module.Local[usage](x).counted

@@ -216,6 +216,25 @@ func TestEachPromptOfACompletionIsReservedFor(t *testing.T) {
 	}
 }
 
+func TestAnAnswerMadeInTheBackgroundNeedsALimitWhereTokensAreLimited(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limits, request string
+		status          int
+	}{
+		"without one":              {`{"by":"all","tokens":5000,"window":"1h"}`, `{"model":"m","input":"hi","background":true}`, 400},
+		"with one":                 {`{"by":"all","tokens":5000,"window":"1h"}`, `{"model":"m","input":"hi","background":true,"max_output_tokens":1000}`, 200},
+		"requests are limited":     {`{"by":"all","requests":5,"window":"1h"}`, `{"model":"m","input":"hi","background":true}`, 200},
+		"somebody waits for it":    {`{"by":"all","tokens":5000,"window":"1h"}`, `{"model":"m","input":"hi","background":false}`, 200},
+		"nothing is said about it": {`{"by":"all","tokens":5000,"window":"1h"}`, `{"model":"m","input":"hi"}`, 200},
+	} {
+		h := newHost(t, `{"limits":[`+tc.limits+`]}`)
+		got := h.Do(moduletest.Exchange{Path: "/v1/responses", Request: tc.request, Answer: `{"id":"r","status":"queued","usage":null}`})
+		if got.Status != tc.status || got.Sent != (tc.status == 200) {
+			t.Errorf("%s: got %d, sent %t: %s", name, got.Status, got.Sent, got.Body)
+		}
+	}
+}
+
 func TestAnAnswerMadeInTheBackgroundGivesNoTokensBackUntilItHasSaidWhatItTook(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer string
