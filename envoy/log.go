@@ -148,6 +148,9 @@ const hidden = "[hidden]"
 // headers, and while it is parsed.
 var credential = regexp.MustCompile(`(?i)((?:'|key=)(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|api-key|x-goog-api-key)(?:', '| value=))[^']*`)
 
+// inQuery is a credential where some clients of Google's put theirs, at the same levels.
+var inQuery = regexp.MustCompile(`(?i)([?&](?:key|api[-_]?key|access_token)=)[^&#'" ]*`)
+
 // hide takes out of a line of Envoy's log what must not be in any: the providers' keys, and what clients prove
 // themselves with.
 func (s *Server) hide(line string) string {
@@ -159,6 +162,7 @@ func (s *Server) hide(line string) string {
 	}
 	if strings.Contains(line, "', '") || strings.Contains(line, " value=") {
 		line = credential.ReplaceAllString(line, "${1}"+hidden)
+		line = inQuery.ReplaceAllString(line, "${1}"+hidden)
 	}
 	return line
 }

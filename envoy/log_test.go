@@ -42,6 +42,21 @@ func FuzzLog(f *testing.F) {
 	})
 }
 
+// TestNoLineShowsACredential has the lines that Envoy writes at the level trace.
+func TestNoLineShowsACredential(t *testing.T) {
+	for line, want := range map[string]string{
+		"'authorization', 'Bearer sk-x'":                               "'authorization', '[hidden]'",
+		"completed header: key=X-Api-Key value=sk-x":                   "completed header: key=X-Api-Key value=[hidden]",
+		"':path', '/v1beta/models/m:generateContent?alt=sse&key=sk-x'": "':path', '/v1beta/models/m:generateContent?alt=sse&key=[hidden]'",
+		"':path', '/v1/moderations?api_key=sk-x&monkey=1'":             "':path', '/v1/moderations?api_key=[hidden]&monkey=1'",
+		"':path', '/v1/moderations?monkey=1'":                          "':path', '/v1/moderations?monkey=1'",
+	} {
+		if got := (&Server{}).hide(line); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 // TestRecordsAreWrittenWhateverTheKeysAre has keys as people write them where a provider wants none.
 func TestRecordsAreWrittenWhateverTheKeysAre(t *testing.T) {
 	const rest = `"model":"x","provider":"ollama"}`
