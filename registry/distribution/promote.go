@@ -31,7 +31,7 @@ const (
 
 // Promote makes a channel point at a version as [catalog.Catalog.Promote] does, once Envoys with a slot on standby have loaded it: the promotion
 // itself then takes them no time. If one refuses it that runs another version, it is not promoted: [catalog.ErrRefused]. immediately does not wait
-// for them.
+// for them. A channel that was moved while they were waited for, as by a rollback, stays where it is: [catalog.ErrConflict].
 func (s *Server) Promote(ctx context.Context, a catalog.Actor, p catalog.Promotion, immediately bool) (now catalog.Channel, r Rollout, err error) {
 	b, err := s.o.Catalogue.Version(p.Module, p.Version)
 	if err != nil {
@@ -41,6 +41,9 @@ func (s *Server) Promote(ctx context.Context, a catalog.Actor, p catalog.Promoti
 	if !immediately {
 		if err := s.o.Catalogue.Promotable(ctx, p); err != nil { // nobody is made to load what is refused anyway
 			return now, r, err
+		}
+		if before, err := s.o.Catalogue.Channel(p.Module, p.Channel); err == nil && p.Expect == "" {
+			p.Expect = before.Digest
 		}
 		if err := s.announce(to); err != nil {
 			return now, r, err

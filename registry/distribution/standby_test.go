@@ -280,3 +280,38 @@ func TestPromotionThatIsUnderWayIsNotCrossed(t *testing.T) {
 		t.Errorf("immediately: %v", err)
 	}
 }
+
+func TestRollbackIsNotUndoneByAPromotionThatWasUnderWay(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.promote("1.0.0")
+	r.promote("1.1.0")
+	f := newFleet(t)
+	loaded := make(chan struct{})
+	f.answer = func(_, version string) reaction {
+		if version == "1.2.0" {
+			<-loaded
+		}
+		return takes
+	}
+	f.pair(r, "node-0000")
+	f.known(r, "1.1.0", 1)
+	r.publish(greeter(t, "1.2.0", "policy", good))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.prepared("1.2.0")
+		ended <- err
+	}()
+	eventually(t, "the promotion to be under way", func() bool { return r.status(onStandby).Wanted == "1.2.0" })
+	if _, err := r.Catalogue.Rollback(t.Context(), catalogtest.Me, catalog.Return{Module: module, Channel: "stable", Reason: "it is slow"}); err != nil {
+		t.Fatal(err)
+	}
+	close(loaded)
+	if err := <-ended; !errors.Is(err, catalog.ErrConflict) {
+		t.Errorf("it ended with %v", err)
+	}
+	if got := r.points("stable"); got != "1.0.0" {
+		t.Errorf("stable points at %s", got)
+	}
+}
