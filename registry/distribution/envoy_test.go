@@ -434,3 +434,15 @@ func TestRegistryThatIsDownChangesNothingInEnvoysThatRun(t *testing.T) {
 	e.waitFor(with("1.1.0"))
 	l.stop(t, with("1.0.0"), with("1.1.0"))
 }
+
+// TestEnvoyReachesARegistryByItsName: one that has an address of IPv6 too, at which nobody listens, as localhost has for Envoy.
+func TestEnvoyReachesARegistryByItsName(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good))
+	r.promote("1.0.0")
+	s := r.policySlot()
+	_, port, _ := strings.Cut(s.Registry, ":")
+	s.Registry = "localhost:" + port
+	startEnvoy(t, "edge-1", s).waitFor(with("1.0.0"))
+}

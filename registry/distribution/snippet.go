@@ -58,6 +58,7 @@ http_filters: # of the HTTP connection manager, before the router
 clusters: # of static_resources
 - name: leash.registry
   type: STRICT_DNS
+  dns_lookup_family: V4_PREFERRED # by default Envoy asks only IPv6 of a name that has both
   connect_timeout: 2s
   typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
