@@ -10,9 +10,12 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// Registry is the name of the registry itself, where it does something.
+const Registry = "registry"
+
 // An Actor is who does something.
 type Actor struct {
-	// Name is the principal's, such as token:ci or ada@example.com; "registry" is the registry itself.
+	// Name is the principal's, such as token:ci or ada@example.com; [Registry] is the registry itself.
 	Name string
 	// Via is through what: oci, api, distribution.
 	Via string

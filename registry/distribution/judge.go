@@ -43,7 +43,7 @@ type away struct {
 }
 
 // actor does what the registry does by itself.
-var actor = catalog.Actor{Name: "registry", Via: "distribution"}
+var actor = catalog.Actor{Name: catalog.Registry, Via: "distribution"}
 
 // refuses is called when an Envoy has refused a, or has not answered it. s.mu is held.
 func (s *Server) refuses(st *stream, a *answer, reason string) {
@@ -160,8 +160,7 @@ func (s *Server) execute(ctx context.Context) {
 		case err != nil:
 			log.Error("a version cannot be taken back", "error", err)
 		default:
-			s.metrics.takenBack.Inc()
-			log.Warn("a version was taken back")
+			s.metrics.takenBack.Inc() // the catalogue's event tells of it
 		}
 		if err != nil {
 			note := catalog.Event{Module: v.module, Channel: v.channel, Version: v.version, Digest: v.digest, Reason: v.reason}

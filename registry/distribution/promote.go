@@ -53,6 +53,7 @@ func (s *Server) Promote(ctx context.Context, a catalog.Actor, p catalog.Promoti
 		r.Prepared, err = s.prepare(ctx, to)
 		r.PrepareTime = s.o.Now().Sub(began)
 		if err != nil {
+			s.o.Log.Warn("a version is not promoted", "module", p.Module, "channel", p.Channel, "version", b.Version, "reason", err, "by", a.Name)
 			err = fmt.Errorf("promote %s %s to %s: %w", p.Module, b.Version, p.Channel, err)
 			note := catalog.Event{Module: p.Module, Channel: p.Channel, Version: b.Version, Digest: b.Digest, Reason: err.Error()}
 			if failed := s.o.Catalogue.Record(context.WithoutCancel(ctx), actor, note); failed != nil {
@@ -95,6 +96,7 @@ func (s *Server) withdraw(to release) {
 
 // prepare waits until all Envoys with a slot on standby have loaded a version, and says how many that are.
 func (s *Server) prepare(ctx context.Context, to release) (ready int, err error) {
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin*s.o.Patience)
 	defer cancel()
 	look := time.NewTicker(lookEvery)
@@ -111,6 +113,8 @@ func (s *Server) prepare(ctx context.Context, to release) (ready int, err error)
 		}
 		select {
 		case <-look.C:
+		case <-asked.Done():
+			return ready, fmt.Errorf("whoever asked for it did not wait until slots on standby had loaded it: %w", asked.Err())
 		case <-ctx.Done():
 			return ready, fmt.Errorf("%d slots on standby have not loaded it, %d have (leash registry status tells which; --immediately does not wait for them): %w", waiting, ready, ctx.Err())
 		}

@@ -273,6 +273,9 @@ func TestPromotionThatIsUnderWayIsNotCrossed(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
+	if got := r.lastReason(catalog.Note); !strings.Contains(got, "whoever asked for it did not wait") {
+		t.Errorf("the log says %q", got)
+	}
 	if got := r.points("stable"); got != "1.0.0" {
 		t.Errorf("stable points at %s", got)
 	}

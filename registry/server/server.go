@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -111,6 +112,7 @@ type Server struct {
 	intake  *semaphore.Weighted
 	uploads uploads
 	locks   locks
+	telling sync.WaitGroup
 	ready   atomic.Bool
 	trust   atomic.Pointer[trust.Policy]
 	metrics *metrics
@@ -144,6 +146,7 @@ func New(o Options) (*Server, error) {
 	if s.catalog, err = catalog.Open(c); err != nil {
 		return nil, err
 	}
+	after := s.catalog.Seq()
 	s.mux.HandleFunc("/v2/", s.serveOCI)
 	s.mux.HandleFunc("/token", o.Access.Token)
 	s.mux.Handle(service.New(s.catalog, promoter{s}, o.Access, o.Log))
@@ -155,6 +158,7 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(s)
 	s.mux.HandleFunc("GET /metrics", s.metricsPage)
 	s.rates = rates{perSecond: float64(o.Limits.RequestsPerSecond), burst: float64(o.Limits.Burst), buckets: map[string]*bucket{}}
+	s.telling.Go(func() { s.tell(after) })
 	return s, nil
 }
 
@@ -165,7 +169,7 @@ func (s *Server) Catalog() *catalog.Catalog { return s.catalog }
 // the new policy accepts it.
 func (s *Server) SetTrust(ctx context.Context, p *trust.Policy) error {
 	s.trust.Store(p)
-	return s.catalog.Reconsider(ctx, catalog.Actor{Name: "registry", Via: "policy"})
+	return s.catalog.Reconsider(ctx, catalog.Actor{Name: catalog.Registry, Via: "policy"})
 }
 
 // Local is the registry for clients in this process, who are known by this name and may do everything. They reach it by the
@@ -207,7 +211,11 @@ func (s *Server) Access() *access.Control { return s.options.Access }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.gate(w, r) }
 
 // Close closes catalogue and store.
-func (s *Server) Close() error { return errors.Join(s.catalog.Close(), s.store.Close()) }
+func (s *Server) Close() error {
+	err := s.catalog.Close()
+	s.telling.Wait()
+	return errors.Join(err, s.store.Close())
+}
 
 // A Namespace is rules for repositories.
 type Namespace struct {
