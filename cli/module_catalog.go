@@ -66,6 +66,8 @@ func explainCatalog(registry string, err error) error {
 		text = "it is no registry of Leash's, so it has no channels (--registry names one)"
 	case connect.CodeUnavailable:
 		text += " (is the registry running? leash registry serve)"
+	case connect.CodeCanceled:
+		text = "interrupted: leash module history tells whether it was done"
 	case connect.CodeInvalidArgument:
 		return usageError{fmt.Errorf("%s: %s", registry, text)}
 	}
