@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -304,6 +306,10 @@ type shownSignature struct {
 	Expires     string            `json:"expires,omitempty"`
 }
 
+func (s shownSignature) same(other shownSignature) bool {
+	return s.By == other.By && s.Subject == other.Subject && s.Expires == other.Expires && maps.Equal(s.Annotations, other.Annotations)
+}
+
 func showSignatures(c *cli.Context, what string, signatures []signing.Verified) error {
 	shown := []shownSignature{}
 	for _, v := range signatures {
@@ -311,7 +317,9 @@ func showSignatures(c *cli.Context, what string, signatures []signing.Verified) 
 		if !v.Expires.IsZero() {
 			one.Expires = v.Expires.Format(time.RFC3339)
 		}
-		shown = append(shown, one)
+		if !slices.ContainsFunc(shown, one.same) { // it is kept once for each of cosign's formats
+			shown = append(shown, one)
+		}
 	}
 	return output(c, map[string]any{"verified": what, "signatures": shown}, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%s is trusted\n", what)
@@ -319,9 +327,12 @@ func showSignatures(c *cli.Context, what string, signatures []signing.Verified) 
 			_, _ = fmt.Fprintln(w, "  the policy asks for no signature")
 		}
 		for _, s := range shown {
-			_, _ = fmt.Fprintf(w, "  signed by %s %s", s.By, s.Subject)
-			for name, value := range s.Annotations {
-				_, _ = fmt.Fprintf(w, " %s=%s", name, value)
+			_, _ = fmt.Fprintf(w, "  signed by %s", strings.TrimSuffix(s.By+" "+s.Subject, " "))
+			for _, name := range slices.Sorted(maps.Keys(s.Annotations)) {
+				_, _ = fmt.Fprintf(w, " %s=%s", name, s.Annotations[name])
+			}
+			if s.Expires != "" {
+				_, _ = fmt.Fprintf(w, ", until %s", s.Expires)
 			}
 			_, _ = fmt.Fprintln(w)
 		}

@@ -235,7 +235,7 @@ func TestWhatIsNotTrustedNeverRuns(t *testing.T) {
 			at := s.push("1.0.0", "1.0.0", "good")
 			s.sign(at, s.release, signing.Options{Annotations: map[string]string{"env": "test"}})
 			return at.String()
-		}, "has the annotations map[env:prod]"},
+		}, "has the annotations env=prod"},
 		"re-tagged: the tag of a signed module is moved to another": {func(s *stage) string {
 			s.signed("1.0.0", "1.0.0", "good")
 			s.push("1.0.0", "1.0.0", "evil")

@@ -18,10 +18,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -339,7 +341,11 @@ func (r *Rule) annotated(p *Policy, what string, signatures []signing.Verified) 
 		return false
 	})
 	if len(kept) == 0 {
-		return nil, p.refuse(what, fmt.Errorf("%w has the annotations %v", signing.ErrUnsigned, r.Annotations))
+		wanted := make([]string, 0, len(r.Annotations))
+		for _, name := range slices.Sorted(maps.Keys(r.Annotations)) {
+			wanted = append(wanted, name+"="+r.Annotations[name])
+		}
+		return nil, p.refuse(what, fmt.Errorf("%w has the annotations %s", signing.ErrUnsigned, strings.Join(wanted, ", ")))
 	}
 	return kept, nil
 }
