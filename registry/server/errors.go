@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"syscall"
 
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/store"
@@ -68,7 +69,10 @@ func faultOf(err error) *fault {
 			return &fault{status: known.status, code: known.code, message: err.Error()}
 		}
 	}
-	return &fault{status: http.StatusInternalServerError, code: codeUnknown, message: "the registry could not do it; its log says why"}
+	if errors.Is(err, syscall.ENOSPC) {
+		return refuse(http.StatusInsufficientStorage, codeUnknown, "the registry's disk is full: push again when those who run it have made room")
+	}
+	return refuse(http.StatusInternalServerError, codeUnknown, "the registry could not do it; its log says why")
 }
 
 // statusClientGone is never seen by anybody but the access log.
@@ -80,7 +84,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, store.ErrTampered) {
 		s.metrics.tampered.Inc()
 	}
-	if f.status == http.StatusInternalServerError || errors.Is(err, store.ErrTampered) {
+	if f.status == http.StatusInternalServerError || f.status == http.StatusInsufficientStorage || errors.Is(err, store.ErrTampered) {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err.Error())
 	}
 	writeFault(w, r, f)

@@ -144,7 +144,20 @@ func (w *uploadWriter) WriteHeader(status int) {
 	case status == http.StatusCreated:
 		w.Header().Set(digestHeader, query.Get("mount"))
 	}
+	if status == http.StatusInternalServerError { // the store's log has said why, and its answer is empty
+		w.Header().Del("Content-Length")
+		writeFault(w.ResponseWriter, w.r, refuse(status, codeUnknown, "the registry could not keep it, as when its disk is full; its log says why"))
+		return
+	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *uploadWriter) Write(b []byte) (int, error) {
+	if w.WriteHeader(http.StatusOK); w.status == http.StatusInternalServerError {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
 }
 
 // Unwrap is for http.ResponseController.
