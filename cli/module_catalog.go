@@ -183,7 +183,11 @@ func showPromotion(c *cli.Context, answer *registryv1.PromoteVersionResponse) er
 	}
 	return output(c, shown, func(w io.Writer) {
 		shown.table(w)
-		if shown.Slots == 0 {
+		switch {
+		case r == nil: // it serves no Envoys
+			return
+		case shown.Slots == 0:
+			_, _ = fmt.Fprintln(w, "no Envoy with a slot for it is connected: leash registry status tells when one is")
 			return
 		}
 		if shown.Prepared > 0 {

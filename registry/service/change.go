@@ -9,6 +9,7 @@ import (
 	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
+	"github.com/leash-gateway/leash/registry/distribution"
 )
 
 // PromoteVersion makes a channel point at a version.
@@ -27,10 +28,14 @@ func (s *service) PromoteVersion(ctx context.Context, r *connect.Request[registr
 	if err != nil {
 		return nil, s.fault(err, about("module", m.GetModule(), "version", m.GetVersion(), "channel", m.GetChannel()))
 	}
-	return connect.NewResponse(&registryv1.PromoteVersionResponse{Channel: channelOf(now), Rollout: &registryv1.Rollout{
-		Prepared: uint32(rollout.Prepared), PrepareTime: durationpb.New(rollout.PrepareTime), //nolint:gosec // counts
-		Slots: uint32(rollout.Slots), Running: uint32(rollout.Running), SwitchTime: durationpb.New(rollout.SwitchTime), //nolint:gosec // as above
-	}}), nil
+	answer := &registryv1.PromoteVersionResponse{Channel: channelOf(now)}
+	if rollout != (distribution.Rollout{}) { // else this registry serves no Envoys
+		answer.Rollout = &registryv1.Rollout{
+			Prepared: uint32(rollout.Prepared), PrepareTime: durationpb.New(rollout.PrepareTime), //nolint:gosec // counts
+			Slots: uint32(rollout.Slots), Running: uint32(rollout.Running), SwitchTime: durationpb.New(rollout.SwitchTime), //nolint:gosec // as above
+		}
+	}
+	return connect.NewResponse(answer), nil
 }
 
 // RollBackChannel makes a channel point at what it pointed at before.

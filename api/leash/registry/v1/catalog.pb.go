@@ -878,7 +878,7 @@ type PromoteVersionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel as it is now.
 	Channel *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
-	// How it went on in the Envoys that are connected.
+	// How it went on in the Envoys that are connected. Absent where the registry serves none.
 	Rollout       *Rollout `protobuf:"bytes,2,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
