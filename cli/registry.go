@@ -49,6 +49,11 @@ func newRegistries(c *cli.Context) (client *remote.Client, finish func(), err er
 	client, err = remote.New(remote.Options{
 		Credentials: store, CAFile: c.Path("ca-file"), PlainHTTP: c.Bool("plain-http"), UserAgent: "leash/" + c.App.Version, Blobs: &folder,
 		Progress: bars.tell,
+		Warn: func(text string) {
+			if c.String("key") == "" { // else it is signed in a moment
+				_, _ = fmt.Fprintln(c.App.ErrWriter, text)
+			}
+		},
 	})
 	return client, bars.finish, err
 }

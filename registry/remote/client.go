@@ -43,6 +43,8 @@ type Options struct {
 	Local map[string]http.RoundTripper
 	// Progress is told of bytes that went by; nil tells nobody.
 	Progress func(Progress)
+	// Warn is told what a registry says of a push that it has taken, such as what is still to be done; nil tells nobody.
+	Warn func(text string)
 }
 
 // Progress is how far the transfer of a part has come.
@@ -193,6 +195,9 @@ func (c *Client) Login(ctx context.Context, registry, user, password string) err
 		if errors.Is(err, credentials.ErrPlaintextPutDisabled) {
 			return fmt.Errorf("log in to %s: there is no credential helper on this machine, so the password would stand readable in docker's config.json: --plaintext allows it", registry)
 		}
+		if answer, ok := errors.AsType[*errcode.ErrorResponse](err); ok && answer.StatusCode == http.StatusUnauthorized {
+			return fmt.Errorf("log in to %s: %w", registry, once(err, answer.Errors)) // it has just been given some
+		}
 		return explain(fmt.Errorf("log in to %s: %w", registry, err))
 	}
 	return nil
@@ -251,7 +256,7 @@ func explain(err error) error {
 		err = once(err, answer.Errors)
 		switch answer.StatusCode {
 		case http.StatusUnauthorized:
-			hint = "leash module login REGISTRY gives it credentials"
+			hint = "leash module login " + answer.URL.Host + " gives it credentials"
 		case http.StatusForbidden:
 			if len(answer.Errors) == 0 { // else it says why, which need not be the credentials
 				hint = "these credentials may not do that"

@@ -40,6 +40,9 @@ func (c *Client) Push(ctx context.Context, r Reference, a *artifact.Artifact) (R
 	if err != nil {
 		return at, fmt.Errorf("push %s: %w", r, err)
 	}
+	if c.options.Warn != nil {
+		repository.HandleWarning = func(w oci.Warning) { c.options.Warn(w.Text) }
+	}
 	for _, b := range a.Blobs {
 		if err := c.again(ctx, func() error { return c.pushBlob(ctx, repository, b) }); err != nil {
 			return at, explain(fmt.Errorf("push %s: %w", r, err))
@@ -60,7 +63,7 @@ func (c *Client) Push(ctx context.Context, r Reference, a *artifact.Artifact) (R
 func (c *Client) pushBlob(ctx context.Context, repository *oci.Repository, b Blob) error {
 	p := Progress{Name: nameOf(b.Descriptor), Total: b.Descriptor.Size}
 	there, err := repository.Blobs().Exists(ctx, b.Descriptor)
-	if err != nil {
+	if err != nil && !denied(err) { // an answer to HEAD does not say why, one to the upload does
 		return err
 	}
 	if there {
@@ -75,6 +78,12 @@ func (c *Client) pushBlob(ctx context.Context, repository *oci.Repository, b Blo
 		return fmt.Errorf("%w: %w", cause, err)
 	}
 	return err
+}
+
+// denied says whether a registry knows who somebody is, and does not let them.
+func denied(err error) bool {
+	answer, ok := errors.AsType[*errcode.ErrorResponse](err)
+	return ok && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden)
 }
 
 // Blob is a part of an artefact.

@@ -91,11 +91,16 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, t route) (*access
 		return who, true
 	case who.May(needed, t.repository):
 		return who, true
-	case who.Anonymous(), r.Header.Get("Authorization") != "" && who.Scoped():
+	case who.Anonymous():
 		challenge("you may not " + string(needed) + " in " + t.repository + " without logging in as somebody who may")
 		return nil, false
 	}
-	writeFault(w, r, refuse(http.StatusForbidden, codeDenied, who.Name+" may not "+string(needed)+" in "+t.repository+": an administrator of the registry can grant it"))
+	denied := who.Name + " may not " + string(needed) + " in " + t.repository + ": an administrator of the registry can grant it"
+	if r.Header.Get("Authorization") != "" && who.Scoped() { // a client that has not asked for it yet asks again
+		challenge(denied)
+		return nil, false
+	}
+	writeFault(w, r, refuse(http.StatusForbidden, codeDenied, denied))
 	return nil, false
 }
 
