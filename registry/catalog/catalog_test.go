@@ -490,3 +490,13 @@ func TestTheFileIsNobodyElses(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+func TestALogThatIsDamagedSaysWhatToDo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "catalog.db")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("no log"), 4<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := catalog.Open(catalog.Options{File: file, Store: &catalogtest.Store{}}); err == nil || !strings.Contains(err.Error(), "the file is damaged: restore it from a backup") {
+		t.Errorf("opened: %v", err)
+	}
+}

@@ -122,6 +122,9 @@ func openLog(file string) (*bbolt.DB, error) {
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, errors.New("another process has it open")
 	}
+	if errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrVersionMismatch) || errors.Is(err, bbolterrors.ErrChecksum) {
+		return nil, fmt.Errorf("%w: the file is damaged: restore it from a backup", err)
+	}
 	if err != nil {
 		return nil, err
 	}
