@@ -331,9 +331,6 @@ func showSignatures(c *cli.Context, what string, signatures []signing.Verified) 
 			for _, name := range slices.Sorted(maps.Keys(s.Annotations)) {
 				_, _ = fmt.Fprintf(w, " %s=%s", name, s.Annotations[name])
 			}
-			if s.Expires != "" {
-				_, _ = fmt.Fprintf(w, ", until %s", s.Expires)
-			}
 			_, _ = fmt.Fprintln(w)
 		}
 	})
