@@ -184,6 +184,7 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		"management for everybody":          {[]string{"host", "serve", "-c", quickstart, "--admin", "127.0.0.1:0"}, exitUsage, "can be reached by others"},
 		"a socket without its place":        {[]string{"host", "serve", "-c", quickstart, "--listen", "unix:x.sock", "--http", ""}, exitUsage, "not absolute"},
 		"a host without an address":         {[]string{"host", "serve", "-c", quickstart, "--listen", "localhost"}, exitUsage, "listen: address localhost: missing port in address: write it as 127.0.0.1:8083 or unix:/PATH"},
+		"a socket with a long path":         {[]string{"host", "serve", "-c", quickstart, "--listen", "unix:/" + strings.Repeat("x", 120)}, exitUsage, "bytes, this has 121: name one in a folder such as /run/leash"},
 		"pages without an address":          {[]string{"host", "serve", "-c", quickstart, "--http", "8082"}, exitUsage, "http: address 8082: missing port"},
 		"no slot":                           {[]string{"render", "--target", "slot"}, exitUsage, "slot: name the slot, such as"},
 		"no module":                         {[]string{"render", "--target", "istio"}, exitUsage, "module: name the module, such as"},

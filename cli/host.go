@@ -262,6 +262,9 @@ func checkAddress(address string) error {
 	if isSocket && !filepath.IsAbs(path) {
 		return fmt.Errorf("%q is not absolute: unix:/PATH", path)
 	}
+	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; isSocket && len(path) > most {
+		return fmt.Errorf("a socket's path may have %d bytes, this has %d: name one in a folder such as /run/leash", most, len(path))
+	}
 	if address == "" || isSocket {
 		return nil
 	}
