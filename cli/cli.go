@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -31,13 +33,18 @@ func (e usageError) Unwrap() error { return e.error }
 
 func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// Run runs the command and returns its exit code. SIGINT and SIGTERM end it in order; data goes to stdout, all that is
+// Run runs the command and returns its exit code. SIGINT and SIGTERM end it in order, the second one at once; data goes to stdout, all that is
 // for people to stderr.
 func Run(version string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	app := newApp(version, stdout, stderr)
+	context.AfterFunc(ctx, stop) // the next signal does what it does to any process; Envoy ends with this one
+	data := &dataWriter{Writer: stdout}
+	app := newApp(version, data, stderr)
 	err := app.RunContext(ctx, flagsFirst(app, args))
+	if err == nil {
+		err = data.failed()
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -47,6 +54,34 @@ func Run(version string, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// A dataWriter remembers that something could not be written, as on a disk that is full: what prints need not look.
+type dataWriter struct {
+	io.Writer
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+// Write implements io.Writer.
+func (w *dataWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = cmp.Or(w.err, err)
+	}
+	return n, err
+}
+
+func (w *dataWriter) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return fmt.Errorf("write the output: %w", w.err)
+	}
+	return nil
 }
 
 func newApp(version string, stdout, stderr io.Writer) *cli.App {

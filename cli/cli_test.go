@@ -40,6 +40,22 @@ func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), command.ProcessState.ExitCode()
 }
 
+// TestOutputThatCannotBeWrittenIsAFailure: scripts take what is in a file for whole.
+func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("only Linux has a device that is always full")
+	}
+	defer full.Close() //nolint:errcheck // nothing is in it
+	var errs bytes.Buffer
+	command := exec.Command(built, "--help")
+	command.Stdout, command.Stderr = full, &errs
+	_ = command.Run()
+	if code := command.ProcessState.ExitCode(); code != exitFailed || errs.String() != "leash: write the output: write /dev/stdout: no space left on device\n" {
+		t.Errorf("ended with %d and %q", code, errs.String())
+	}
+}
+
 func TestHelpTextsAreAsTheyWere(t *testing.T) {
 	for _, name := range commandNames() {
 		t.Run(name, func(t *testing.T) {

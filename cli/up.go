@@ -47,7 +47,7 @@ func upCommand() *cli.Command {
 			cacheFlag(),
 			&cli.DurationFlag{
 				Name: "drain", Value: 5 * time.Second, EnvVars: []string{"LEASH_DRAIN"},
-				Usage: "`TIME` that exchanges under way have to end after SIGTERM or Ctrl-C; then they are cut",
+				Usage: "`TIME` that exchanges under way have to end after SIGTERM or Ctrl-C; then they are cut, at a second one at once",
 			},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is done"},
 		},

@@ -118,6 +118,44 @@ func alive(pid int) bool {
 	return len(fields) > 2 && fields[2] != "Z"
 }
 
+// TestASecondCtrlCEndsAtOnce: whoever presses it again has decided that nothing is worth waiting for.
+func TestASecondCtrlCEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p ports) {
+		provider, url := startProvider(t, mock.Options{Key: upstreamKey})
+		provider.SetFaults(mock.Behavior{HangAfter: 3})
+		g := prepare(t, policies, p.of(url))
+		g.run(exec.Command(leash(t), "up", "--drain", "1h", "--engine", p.engine(), "-c", g.Config)) //nolint:gosec // our own command
+		g.waitReady()
+		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("lorem: 9", true)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close() //nolint:errcheck // it hangs, and is cut
+		started := children(g.command.Process.Pid)
+		if err := g.command.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the first to have been noticed", func() bool {
+			response, err := http.Get(g.Control + "/healthz")
+			if err == nil {
+				_ = response.Body.Close()
+			}
+			return err != nil
+		})
+		if err := g.command.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		<-g.ended
+		if err := g.command.Wait(); err == nil {
+			t.Error("it ended as if nothing had been cut")
+		}
+		for _, pid := range started {
+			eventually(t, "its Envoy to end", func() bool { return !alive(pid) })
+		}
+	})
+}
+
 func TestAStreamHasTheTimeToEndThatDrainGives(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
