@@ -93,7 +93,7 @@ func New(o Options) (*Client, error) {
 		c.blobs = *o.Blobs
 	}
 	c.auth = &auth.Client{
-		Client: &http.Client{Transport: retry.NewTransport(routed{o.Local, tried{transport, patient}})},
+		Client: &http.Client{Transport: &retry.Transport{Base: routed{o.Local, tried{transport, patient}}, Policy: func() retry.Policy { return retries }}},
 		Header: http.Header{"User-Agent": {o.UserAgent}},
 		Cache:  auth.NewCache(),
 	}
@@ -101,6 +101,17 @@ func New(o Options) (*Client, error) {
 		c.auth.Credential = credentials.Credential(o.Credentials)
 	}
 	return c, nil
+}
+
+// retries are oras' own, but for a registry whose disk is full: somebody has to make room first, and a publisher to be told.
+var retries = &retry.GenericPolicy{
+	Retryable: func(response *http.Response, err error) (bool, error) {
+		if response != nil && response.StatusCode == http.StatusInsufficientStorage {
+			return false, nil
+		}
+		return retry.DefaultPredicate(response, err)
+	},
+	Backoff: retry.DefaultBackoff, MinWait: 200 * time.Millisecond, MaxWait: 3 * time.Second, MaxRetry: 5,
 }
 
 // routed sends requests to registries in this process, and the others to the network.

@@ -114,7 +114,7 @@ func (c *Client) again(ctx context.Context, try func() error) error {
 // passing says whether an error may not be there the next time.
 func passing(err error) bool {
 	if answer, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
-		return answer.StatusCode >= http.StatusInternalServerError
+		return answer.StatusCode >= http.StatusInternalServerError && answer.StatusCode != http.StatusInsufficientStorage
 	}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		return false

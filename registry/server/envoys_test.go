@@ -9,12 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
+	"github.com/leash-gateway/leash/api/leash/registry/v1/registryv1connect"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -164,5 +167,26 @@ func TestMetricsNameNoModulesToThoseWhoMayNotKnowThem(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("got %d without %q, %v:\n%s", answer.StatusCode, want, err, text)
 		}
+	}
+}
+
+func TestAPromotionSaysWhetherEnvoysAreServed(t *testing.T) {
+	t.Parallel()
+	served, _ := withEnvoys(t, nil)
+	for name, tc := range map[string]struct {
+		r    *registry
+		want bool
+	}{"they are, and none is connected": {served, true}, "they are not": {start(t, nil), false}} {
+		t.Run(name, func(t *testing.T) {
+			tc.r.mustPush(t, "team/hello:1.0.0", module(t, "1.0.0"))
+			catalogue := registryv1connect.NewCatalogServiceClient(http.DefaultClient, "http://"+tc.r.address)
+			answer, err := catalogue.PromoteVersion(t.Context(), connect.NewRequest(&registryv1.PromoteVersionRequest{Module: "team/hello", Version: "1.0.0", Channel: "stable"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rollout := answer.Msg.GetRollout(); (rollout != nil) != tc.want || rollout.GetSlots() != 0 {
+				t.Errorf("it went on like this: %v", rollout)
+			}
+		})
 	}
 }

@@ -40,19 +40,20 @@ func TestPublishersAreToldThatTheDiskIsFull(t *testing.T) {
 	var blobs, manifests atomic.Bool
 	r := start(t, func(o *server.Options) { o.Store = fullStore{o.Store, &blobs, &manifests} })
 	for name, tc := range map[string]struct {
-		full *atomic.Bool
-		want string
+		full    *atomic.Bool
+		version string
+		want    string
 	}{
-		"at a blob":     {&blobs, "the registry could not keep it, as when its disk is full; its log says why"},
-		"at a manifest": {&manifests, "507: unknown: the registry's disk is full: push again when those who run it have made room"},
+		"at a blob":     {&blobs, "1.0.0", "507: unknown: the registry could not keep it, as when its disk is full; its log says why"},
+		"at a manifest": {&manifests, "1.1.0", "507: unknown: the registry's disk is full: push again when those who run it have made room"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.full.Store(true)
-			defer tc.full.Store(false)
-			if _, err := r.push(t, "team/hello:1.0.0", module(t, "1.0.0")); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := r.push(t, "team/hello:"+tc.version, module(t, tc.version)); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("push: got %v, want %q", err, tc.want)
 			}
+			tc.full.Store(false)
+			r.mustPush(t, "team/hello:"+tc.version, module(t, tc.version))
 		})
 	}
-	r.mustPush(t, "team/hello:1.0.0", module(t, "1.0.0"))
 }

@@ -135,6 +135,12 @@ func (w *uploadWriter) WriteHeader(status int) {
 	if status == http.StatusAccepted && w.r.Method == http.MethodDelete {
 		status = http.StatusNoContent
 	}
+	if status == http.StatusInternalServerError { // the store has logged what it could not write, and says nothing
+		w.status = http.StatusInsufficientStorage
+		w.Header().Del("Content-Length")
+		writeFault(w.ResponseWriter, w.r, refuse(w.status, codeUnknown, "the registry could not keep it, as when its disk is full; its log says why"))
+		return
+	}
 	w.status = status
 	switch query := w.r.URL.Query(); {
 	case status >= http.StatusBadRequest:
@@ -144,17 +150,12 @@ func (w *uploadWriter) WriteHeader(status int) {
 	case status == http.StatusCreated:
 		w.Header().Set(digestHeader, query.Get("mount"))
 	}
-	if status == http.StatusInternalServerError { // the store's log has said why, and its answer is empty
-		w.Header().Del("Content-Length")
-		writeFault(w.ResponseWriter, w.r, refuse(status, codeUnknown, "the registry could not keep it, as when its disk is full; its log says why"))
-		return
-	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (w *uploadWriter) Write(b []byte) (int, error) {
-	if w.WriteHeader(http.StatusOK); w.status == http.StatusInternalServerError {
+	if w.WriteHeader(http.StatusOK); w.status == http.StatusInsufficientStorage {
 		return len(b), nil
 	}
 	return w.ResponseWriter.Write(b)
