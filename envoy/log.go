@@ -54,6 +54,20 @@ const knownDeprecation = "'envoy.extensions.wasm.v3.PluginConfig.fail_open'"
 // ofAnEnd are in what Envoy warns of when it is told to end, and whenever it does.
 var ofAnEnd = []string{"caught SIGINT", "StreamAggregatedResources gRPC config stream to " + xdsCluster + " closed"}
 
+// ofARefusal are in what Envoy says, each once for every filter that waits for a module, when it has refused it.
+var ofARefusal = []string{"Plugin configured to fail", "gRPC config for "}
+
+// repeats says whether a line tells again of the refusal that the line before has told of.
+func (r *Runner) repeats(message string) bool {
+	if !slices.ContainsFunc(ofARefusal, func(part string) bool { return strings.HasPrefix(message, part) }) {
+		r.refusal = ""
+		return false
+	}
+	before := r.refusal
+	r.refusal = message
+	return message == before
+}
+
 // line takes one line of Envoy's log: level, component and message, with tabs between.
 func (r *Runner) line(line string) {
 	if strings.TrimSpace(line) == "" {
@@ -81,7 +95,7 @@ func (r *Runner) line(line string) {
 		}
 	}
 	severity := slog.LevelInfo
-	if strings.Contains(message, knownDeprecation) || r.ending.Load() && slices.ContainsFunc(ofAnEnd, func(part string) bool { return strings.Contains(message, part) }) {
+	if r.repeats(message) || strings.Contains(message, knownDeprecation) || r.ending.Load() && slices.ContainsFunc(ofAnEnd, func(part string) bool { return strings.Contains(message, part) }) {
 		level = "debug"
 	}
 	switch level {

@@ -94,6 +94,30 @@ func TestAWarningThatNobodyCanDoAnythingAboutIsNotShown(t *testing.T) {
 	}
 }
 
+// TestARefusedModuleIsWarnedOfOnce though Envoy says so for each filter that waits for it; the next refusal is another one.
+func TestARefusedModuleIsWarnedOfOnce(t *testing.T) {
+	var log strings.Builder
+	r := &Runner{Server: &Server{}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	for _, line := range []string{
+		"critical\twasm\tPlugin leash.hello failed to load",
+		"critical\twasm\tPlugin configured to fail closed failed to load",
+		"critical\twasm\tPlugin configured to fail closed failed to load",
+		"warning\tconfig\tgRPC config for type.googleapis.com/X rejected: Unable to create Wasm plugin leash.hello",
+		"warning\tconfig\tgRPC config for type.googleapis.com/X rejected: Unable to create Wasm plugin leash.hello",
+		"critical\twasm\tPlugin leash.hello failed to load",
+		"warning\tconfig\tgRPC config for type.googleapis.com/X rejected: Unable to create Wasm plugin leash.hello",
+		"warning\twasm\twasm log: said twice",
+		"warning\twasm\twasm log: said twice",
+	} {
+		r.line(line)
+	}
+	for text, want := range map[string]int{"leash.hello failed to load": 2, "fail closed": 1, "rejected": 2, "said twice": 2} {
+		if got := strings.Count(log.String(), text); got != want {
+			t.Errorf("%q is logged %d times, want %d:\n%s", text, got, want, log.String())
+		}
+	}
+}
+
 // TestThatEnvoyEndsIsNoWarningWhereItWasToldTo: at any other time it is one.
 func TestThatEnvoyEndsIsNoWarningWhereItWasToldTo(t *testing.T) {
 	for _, line := range []string{

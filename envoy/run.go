@@ -44,6 +44,7 @@ type Runner struct {
 
 	records batch
 	outages map[string]*outage.Teller // by provider; only where lines of the log are taken
+	refusal string                    // the last line of the log that told of one; "" where another line has come since
 	ending  atomic.Bool               // Envoy is to end
 }
 
