@@ -181,11 +181,24 @@ func (w *writer) chatTurn(t *turn) {
 			if p := &t.parts[i]; p.kind == callPart {
 				w.open()
 				w.chatCall(p)
+				w.signature(p.sign)
 				w.close('}')
 			}
 		}
 		w.close(']')
 	}
+}
+
+// signature writes what a client gives back with the call, as Google's own chats have it.
+func (w *writer) signature(sign []byte) {
+	if isEmpty(sign) {
+		return
+	}
+	w.object("extra_content")
+	w.object("google")
+	w.literal("thought_signature", sign)
+	w.close('}')
+	w.close('}')
 }
 
 func has(parts []part, kind partKind) bool {

@@ -86,6 +86,8 @@ func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 				p.id = x.callID(*calls)
 			}
 			found = true
+		case "thoughtsignature":
+			p.sign = c.Literal()
 		default:
 			c.Skip()
 		}
@@ -160,6 +162,7 @@ func (w *writer) candidateParts(parts []part) {
 			w.literal("name", p.name)
 			w.literal("args", p.args)
 			w.close('}')
+			w.literal("thoughtSignature", p.sign)
 		case thoughtPart:
 			w.literal("text", p.text)
 			w.literal("thought", []byte("true"))

@@ -374,6 +374,8 @@ func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
 					c.Skip()
 				}
 			}
+		case "extra_content":
+			p.sign = readSignature(c)
 		default:
 			c.Skip()
 		}
@@ -381,6 +383,24 @@ func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
 	if !function || isEmpty(p.name) {
 		x.drop(c, "tools[] of other types")
 	}
+}
+
+// readSignature reads what Google's own chats have beside a call: https://ai.google.dev/gemini-api/docs/thought-signatures#openai
+func readSignature(c *llm.Cursor) (sign []byte) {
+	for o := c.Object(); c.Member(&o); {
+		if string(o.Name) != "google" {
+			c.Skip()
+			continue
+		}
+		for o := c.Object(); c.Member(&o); {
+			if string(o.Name) == "thought_signature" {
+				sign = c.Literal()
+			} else {
+				c.Skip()
+			}
+		}
+	}
+	return sign
 }
 
 // readContent reads what a message or a tool says: a string, or parts. read reports whether there is anything in one.

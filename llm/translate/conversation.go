@@ -60,6 +60,7 @@ type part struct {
 	data   []byte // base64, bytes between the quotes
 	parts  []part // of a result, unless it is the one text
 	failed bool   // a result that is an error
+	sign   []byte // literal; of a call of Google's, the signature of the thought that led to it
 	cache  cacheTTL
 }
 
@@ -129,6 +130,9 @@ var effortNames = [...]string{"", "none", "minimal", "low", "medium", "high", "x
 
 // budgets are the tokens of thinking that an effort stands for, in APIs that count them.
 var budgets = [...]int64{0, 0, 1024, 2048, 8192, 16384, 24576}
+
+// levels are what Google's newer models call them. All of them think, and not all know more than these.
+var levels = [...]string{"", "LOW", "LOW", "LOW", "MEDIUM", "HIGH", "HIGH"}
 
 func effortOf(name string) (effort, bool) {
 	if name == "max" {

@@ -186,7 +186,7 @@ func (s *Stream) converseEvent(c *llm.Cursor) {
 	switch {
 	case c.Err() != nil:
 	case started && start.kind == callPart:
-		s.call(0, index, start.id, start.name)
+		s.call(0, index, &start)
 	case said && piece.kind == callPart:
 		if piece.quoted {
 			s.arguments(0, index, piece.args)

@@ -308,35 +308,34 @@ func (x *Exchange) converseTools(w *writer, r *conversation) error {
 func (x *Exchange) converseConfig(w *writer, r *conversation) error {
 	anthropic := strings.Contains(x.providerModel(), "anthropic.") || strings.Contains(x.providerModel(), "claude")
 	limit := r.maxTokens
-	budget := int64(0)
+	var think thinking
 	if anthropic {
 		if limit == 0 {
 			limit = x.options.MaxTokens
 		}
-		if budget = x.thinkingBudget(r, &limit); budget == 0 {
+		if think = x.thinking(r, &limit); think == (thinking{}) {
 			limit = r.maxTokens
 		}
+		if err := x.sampling(r, think); err != nil {
+			return err
+		}
+	} else if r.temperature != nil && above1(r.temperature) {
+		return &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
 	}
 	inference := w.begin("inferenceConfig")
 	if limit > 0 {
 		w.number("maxTokens", limit)
 	}
-	if r.temperature != nil && budget == 0 {
-		if above1(r.temperature) {
-			return &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
-		}
-		w.literal("temperature", r.temperature)
-	}
+	w.literal("temperature", r.temperature)
 	w.literal("topP", r.topP)
 	w.stops("stopSequences", r.stop)
 	w.end(inference)
 
 	// Models differ in what else they take; of others than Anthropic's it is not known.
 	more := w.begin("additionalModelRequestFields")
-	if budget > 0 {
-		w.object("thinking")
-		w.str("type", "enabled")
-		w.number("budget_tokens", budget)
+	if w.thinking(think); think.effort != "" {
+		w.object("output_config")
+		w.str("effort", think.effort)
 		w.close('}')
 	}
 	if anthropic {
@@ -362,10 +361,12 @@ func (x *Exchange) converseConfig(w *writer, r *conversation) error {
 	return nil
 }
 
-// What clients' APIs call what only some of Bedrock's models take.
+// What clients' APIs call what only some models take.
 var (
-	topKNames    = [apis]string{Messages: "top_k", Gemini: "generationConfig.topK"}
-	effortFields = [apis]string{Chat: "reasoning_effort", Responses: "reasoning.effort", Messages: "thinking", Gemini: "generationConfig.thinkingConfig"}
+	temperatureNames = [apis]string{"temperature", "temperature", "temperature", "generationConfig.temperature"}
+	topPNames        = [apis]string{"top_p", "top_p", "top_p", "generationConfig.topP"}
+	topKNames        = [apis]string{Messages: "top_k", Gemini: "generationConfig.topK"}
+	effortFields     = [apis]string{Chat: "reasoning_effort", Responses: "reasoning.effort", Messages: "thinking", Gemini: "generationConfig.thinkingConfig"}
 )
 
 // leftOut tells of a field that the model has no counterpart for.

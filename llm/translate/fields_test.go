@@ -57,7 +57,7 @@ func TestTheListSaysWhatHappensToEachField(t *testing.T) {
 				body := requestWith(f.API, f.Example)
 				var o translate.Options
 				if to == translate.Converse { // some fields have a counterpart with one maker's models only
-					o.Model = "anthropic.claude"
+					o.Model = "anthropic.claude-sonnet-4"
 				}
 				x, err := translate.New(clientFormat(f.API), to, o)
 				if err != nil {
@@ -107,7 +107,7 @@ func wantField(t *testing.T, got translate.Request, path string) {
 	field := strings.TrimSuffix(path[strings.LastIndexByte(path, '.')+1:], "[]")
 	want := `"` + field + `":`
 	if field == "the path" {
-		if strings.HasPrefix(got.Path, "/v1beta/models/m:") || strings.HasPrefix(got.Path, "/model/anthropic.claude/converse") {
+		if strings.HasPrefix(got.Path, "/v1beta/models/m:") || strings.HasPrefix(got.Path, "/model/anthropic.claude-sonnet-4/converse") {
 			return
 		}
 		want = "a path with the model"
@@ -197,10 +197,18 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 - **Tools.** Ids of calls are kept. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
   likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock.
+- **Signatures of thoughts.** Google's models from Gemini 3 on refuse a conversation whose calls come back without them. Chats have them as Google's own
+  chats do, in ` + "`tool_calls[].extra_content.google.thought_signature`" + `, and what a client gives back there goes to Google. Where it keeps none, as clients of
+  the other APIs cannot, or another model has made the call, the first call of a turn is sent with the signature that Google takes for none,
+  ` + "`skip_thought_signature_validator`" + `: the model then goes on without what it had thought.
 - **Limit of the answer.** Anthropic demands one. Without one from the client it is 4096 tokens, and what the model may think besides.
-- **Reasoning effort.** Anthropic and Google count tokens: minimal is 1024, low 2048, medium 8192, high 16384, xhigh and max 24576; back again it is the
-  lowest effort that has as many. None is no thinking. To Anthropic it needs a limit above 1024, is cut below that limit, takes the place of a temperature,
-  and is left out once a tool was called, since the thoughts that Anthropic then asks for were not kept.
+- **Reasoning effort.** Anthropic's models before Claude 4.6 and Google's before Gemini 3 count tokens: minimal is 1024, low 2048, medium 8192, high 16384, xhigh
+  and max 24576; back again it is the lowest effort that has as many. None is no thinking. To Anthropic it needs a limit above 1024, is cut below that limit,
+  and is left out once a tool was called, since the thoughts that Anthropic then asks for were not kept. Newer ones of Anthropic's get an effort
+  (` + "`output_config.effort`" + `, from low to high, and xhigh from Claude 4.7 on) and think as they see fit (` + "`thinking` of type `adaptive`" + `), and Google's a
+  ` + "`thinkingLevel`" + ` (low to high: all of them think). No model of Anthropic's thinks while it is made to call a tool.
+- **Sampling.** Anthropic refuses ` + "`temperature`, `top_p` and `top_k`" + ` from Claude 4.7 on, a ` + "`top_p`" + ` beside a temperature from Claude 4.1 on, and before that a temperature and
+  a ` + "`top_k`" + ` while a model thinks: these are dropped then. So it is with Anthropic's models on Bedrock. Which generation a model is of its name says.
 - **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, and without
   ` + "`propertyOrdering`" + `.
 - **Addresses.** An image at an address stays one. To Google it gets a MIME type after its ending, JPEG without one. OpenAI's chats take no file at an address:

@@ -98,16 +98,30 @@ func (l *nameList) of(id []byte) ([]byte, bool) {
 
 func (x *Exchange) geminiParts(w *writer, parts []part, names *nameList) error {
 	w.array("parts")
+	called := versionOf(x.providerModel(), "gemini") < signing
 	for i := range parts {
 		w.open()
 		if err := x.geminiPart(w, &parts[i], names); err != nil {
 			return err
+		}
+		if parts[i].kind == callPart {
+			switch {
+			case !isEmpty(parts[i].sign):
+				w.literal("thoughtSignature", parts[i].sign)
+			case !called:
+				w.str("thoughtSignature", unsigned)
+			}
+			called = true
 		}
 		w.close('}')
 	}
 	w.close(']')
 	return nil
 }
+
+// unsigned is what Google takes in place of a signature where a client has kept none, or another model has made the call. Of calls beside
+// each other the first is signed. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
+const unsigned = "skip_thought_signature_validator"
 
 func (x *Exchange) geminiPart(w *writer, p *part, names *nameList) error {
 	switch p.kind {
@@ -267,7 +281,11 @@ func (x *Exchange) geminiConfig(w *writer, r *conversation) {
 	}
 	if r.effort != effortUnset || r.thoughts {
 		w.object("thinkingConfig")
-		if r.effort != effortUnset {
+		switch {
+		case r.effort == effortUnset:
+		case versionOf(x.providerModel(), "gemini") >= signing:
+			w.str("thinkingLevel", levels[r.effort])
+		default:
 			w.number("thinkingBudget", budgets[r.effort])
 		}
 		if r.thoughts {

@@ -3,6 +3,7 @@ package translate
 import (
 	"bytes"
 	"encoding/base64"
+	"slices"
 	"strconv"
 
 	"github.com/leash-gateway/leash/llm"
@@ -22,7 +23,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	if limit == 0 {
 		limit = x.options.MaxTokens
 	}
-	budget := x.thinkingBudget(r, &limit)
+	think := x.thinking(r, &limit)
 	if x.op == generate {
 		w.number("max_tokens", limit)
 	}
@@ -50,12 +51,10 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	if r.stream {
 		w.literal("stream", []byte("true"))
 	}
-	if r.temperature != nil && budget == 0 { // which Anthropic has only at 1 while its models think
-		if above1(r.temperature) {
-			return nil, &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
-		}
-		w.literal("temperature", r.temperature)
+	if err := x.sampling(r, think); err != nil {
+		return nil, err
 	}
+	w.literal("temperature", r.temperature)
 	w.literal("top_p", r.topP)
 	w.literal("top_k", r.topK)
 	w.stops("stop_sequences", r.stop)
@@ -64,20 +63,18 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 		w.literal("user_id", r.user)
 		w.close('}')
 	}
-	if budget > 0 {
-		w.object("thinking")
-		w.str("type", "enabled")
-		w.number("budget_tokens", budget)
-		w.close('}')
+	w.thinking(think)
+	output := w.begin("output_config")
+	if think.effort != "" {
+		w.str("effort", think.effort)
 	}
 	if r.format.kind == schemaOf {
-		w.object("output_config")
 		w.object("format")
 		w.str("type", "json_schema")
 		w.literal("schema", r.format.schema)
 		w.close('}')
-		w.close('}')
 	}
+	w.end(output)
 	w.messagesTools(r)
 	w.close('}')
 	return w.b, nil
@@ -88,29 +85,84 @@ func above1(number []byte) bool {
 	return err != nil || f > 1
 }
 
-// thinkingBudget is how many tokens the model may think, 0 for not at all. Anthropic wants at least 1024, and less than
-// the limit of the answer, which counts them; and none where an earlier call of a tool comes without its thoughts, which
-// no other API has kept.
-func (x *Exchange) thinkingBudget(r *conversation, limit *int64) int64 {
+// thinking is how one of Anthropic's models is to think: up to a number of tokens, or as it sees fit for an effort. The zero value is as it does
+// by itself.
+type thinking struct {
+	budget   int64
+	adaptive bool
+	effort   string
+}
+
+// thinking is what the request asks for. A number of tokens is at least 1024 and less than the limit of the answer, which counts them. Older
+// models refuse to think where an earlier call of a tool comes without its thoughts, which no other API has kept, and all of them where they are
+// made to call one.
+func (x *Exchange) thinking(r *conversation, limit *int64) (t thinking) {
 	const least = 1024
 	if r.effort <= effortNone || x.op != generate {
-		return 0
+		return t
 	}
-	for i := range r.messages {
-		for j := range r.messages[i].parts {
-			if r.messages[i].parts[j].kind == callPart {
-				return 0
-			}
+	forced := r.choice.mode == always || r.choice.mode == one
+	if v := versionOf(x.providerModel(), "claude"); v >= adaptive {
+		if r.maxTokens == 0 {
+			*limit += budgets[r.effort]
 		}
+		t.effort, t.adaptive = efforts[r.effort], !forced
+		if r.effort == effortMore && v >= unsampled {
+			t.effort = "xhigh"
+		}
+		return t
 	}
-	budget := budgets[r.effort]
+	if forced || slices.ContainsFunc(r.parts, func(p part) bool { return p.kind == callPart }) {
+		return t
+	}
+	t.budget = budgets[r.effort]
 	switch {
 	case r.maxTokens == 0:
-		*limit += budget
+		*limit += t.budget
 	case r.maxTokens <= least:
-		return 0
+		return thinking{}
 	}
-	return min(budget, *limit-1)
+	t.budget = min(t.budget, *limit-1)
+	return t
+}
+
+// efforts are those that all of Anthropic's models know which know any.
+var efforts = [...]string{"", "", "low", "low", "medium", "high", "high"}
+
+// thinking writes how the model is to think. Of newer ones nobody would see what they thought without being asked for it.
+func (w *writer) thinking(t thinking) {
+	if !t.adaptive && t.budget == 0 {
+		return
+	}
+	w.object("thinking")
+	if t.adaptive {
+		w.str("type", "adaptive")
+		w.str("display", "summarized")
+	} else {
+		w.str("type", "enabled")
+		w.number("budget_tokens", t.budget)
+	}
+	w.close('}')
+}
+
+// sampling takes away what one of Anthropic's models refuses: all of it of newer ones, a top_p beside a temperature, and of older ones a
+// temperature and a top_k while they think.
+func (x *Exchange) sampling(r *conversation, t thinking) error {
+	v := versionOf(x.providerModel(), "claude")
+	bare := v >= unsampled
+	if thinks := t.budget > 0 || t.adaptive; bare || thinks {
+		x.leftOut(r.temperature != nil, temperatureNames[x.from])
+		x.leftOut(r.topK != nil, topKNames[x.from])
+		r.temperature, r.topK = nil, nil
+	}
+	if bare || v >= oneSampler && r.temperature != nil {
+		x.leftOut(r.topP != nil, topPNames[x.from])
+		r.topP = nil
+	}
+	if r.temperature != nil && above1(r.temperature) {
+		return &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
+	}
+	return nil
 }
 
 func (w *writer) messagesTools(r *conversation) {

@@ -46,7 +46,7 @@ type Stream struct {
 type sink interface {
 	begin()
 	text(choice int, kind partKind, literal []byte)
-	call(choice, number int, id, name []byte)
+	call(choice, number int, p *part) // of p the id, the name and the signature
 	arguments(choice, number int, literal []byte)
 	finish(choice int, why finish, stop []byte)
 	end()
@@ -204,7 +204,7 @@ func (s *Stream) parts(choice int, parts []part) {
 			continue
 		}
 		s.whole++
-		s.call(choice, s.whole, p.id, p.name)
+		s.call(choice, s.whole, p)
 		s.arguments(choice, s.whole, p.string())
 	}
 }
@@ -241,24 +241,29 @@ func (s *Stream) text(choice int, kind partKind, literal []byte) {
 // A heldCall is one whose arguments are still to come.
 type heldCall struct {
 	choice, number int
-	id, name       []byte
+	call           part
 	arguments      []byte // between quotes
 }
 
-func (s *Stream) call(choice, number int, id, name []byte) {
-	if s.inTurn && s.isOpen(number) && !isEmpty(id) && !bytes.Equal(id, s.liveID) {
+// held is a call that lives longer than the event that has begun it.
+func held(choice, number int, p *part) heldCall {
+	return heldCall{choice, number, part{kind: callPart, id: bytes.Clone(p.id), name: bytes.Clone(p.name), sign: bytes.Clone(p.sign)}, nil}
+}
+
+func (s *Stream) call(choice, number int, p *part) {
+	if s.inTurn && s.isOpen(number) && !isEmpty(p.id) && !bytes.Equal(p.id, s.liveID) {
 		s.release() // some servers give all calls one number: the one before is complete
 	}
 	switch {
 	case s.ended:
 	case s.inTurn && s.live >= 0:
 		if len(s.waiting) < maxChoices {
-			s.waiting = append(s.waiting, heldCall{choice, number, bytes.Clone(id), bytes.Clone(name), nil})
+			s.waiting = append(s.waiting, held(choice, number, p))
 		}
 	default:
 		s.start()
-		s.live, s.liveID = number, append(s.liveID[:0], id...)
-		s.to.call(choice, number, id, name)
+		s.live, s.liveID = number, append(s.liveID[:0], p.id...)
+		s.to.call(choice, number, p)
 	}
 }
 
@@ -290,8 +295,9 @@ func (s *Stream) release() {
 	if s.live = -1; len(s.waiting) == 0 {
 		return
 	}
-	for _, w := range s.waiting {
-		s.to.call(w.choice, w.number, w.id, w.name)
+	for i := range s.waiting {
+		w := &s.waiting[i]
+		s.to.call(w.choice, w.number, &w.call)
 		if len(w.arguments) > 0 {
 			s.to.arguments(w.choice, w.number, append(append([]byte{'"'}, w.arguments...), '"'))
 		}

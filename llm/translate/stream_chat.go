@@ -103,7 +103,7 @@ func (k *chatSink) text(choice int, kind partKind, literal []byte) {
 	k.event(choice, "", func(w *writer) { w.literal(name, literal) })
 }
 
-func (k *chatSink) call(choice, number int, id, name []byte) {
+func (k *chatSink) call(choice, number int, p *part) {
 	st := k.state(choice)
 	if len(st.calls) >= maxItems {
 		k.dst = k.Fail(k.dst, 502, "answer_too_large", "the provider's answer calls more than "+strconv.Itoa(maxItems)+" tools")
@@ -111,12 +111,13 @@ func (k *chatSink) call(choice, number int, id, name []byte) {
 	}
 	st.calls = append(st.calls, chatCall{number: number})
 	k.piece(choice, len(st.calls)-1, func(w *writer) {
-		w.literal("id", id)
+		w.literal("id", p.id)
 		w.str("type", "function")
 		w.object("function")
-		w.literal("name", name)
+		w.literal("name", p.name)
 		w.str("arguments", "")
 		w.close('}')
+		w.signature(p.sign)
 	})
 }
 

@@ -1,8 +1,6 @@
 package translate
 
 import (
-	"bytes"
-
 	"github.com/leash-gateway/leash/llm"
 )
 
@@ -43,13 +41,13 @@ func (k *geminiSink) text(choice int, kind partKind, literal []byte) {
 	}
 }
 
-func (k *geminiSink) call(choice, number int, id, name []byte) {
+func (k *geminiSink) call(choice, number int, p *part) {
 	if len(k.calls) >= maxChoices {
 		if k.flush(-1); k.ended {
 			return
 		}
 	}
-	k.calls = append(k.calls, heldCall{choice, number, bytes.Clone(id), bytes.Clone(name), nil})
+	k.calls = append(k.calls, held(choice, number, p))
 }
 
 func (k *geminiSink) arguments(choice, number int, literal []byte) {
@@ -75,7 +73,7 @@ func (k *geminiSink) flush(choice int) {
 			k.dst = k.Fail(k.dst, 502, "invalid_arguments", "the model calls a tool with arguments that are no JSON object, which "+k.x.from.String()+" cannot say")
 			return
 		}
-		k.chunk(call.choice, []part{{kind: callPart, id: call.id, name: call.name, args: args}}, nil)
+		k.chunk(call.choice, []part{{kind: callPart, id: call.call.id, name: call.call.name, args: args, sign: call.call.sign}}, nil)
 	}
 	k.calls = kept
 }

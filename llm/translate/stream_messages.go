@@ -96,12 +96,12 @@ func (k *messagesSink) text(_ int, kind partKind, literal []byte) {
 	}
 }
 
-func (k *messagesSink) call(_, _ int, id, name []byte) {
+func (k *messagesSink) call(_, _ int, p *part) {
 	k.called = true
 	k.open(callPart, func(w *writer) {
 		w.str("type", "tool_use")
-		w.literal("id", id)
-		w.literal("name", name)
+		w.literal("id", p.id)
+		w.literal("name", p.name)
 		w.literal("input", []byte("{}"))
 	})
 }

@@ -86,22 +86,25 @@ func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
 }
 
 func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
-	var id, name, arguments []byte
+	call := part{}
+	var arguments []byte
 	for o := c.Object(); c.Member(&o); {
 		key := o.Name
 
 		switch string(key) {
 		case "index":
 			number = int(c.Count())
+		case "extra_content":
+			call.sign = readSignature(c)
 		case "id":
-			id = c.Literal()
+			call.id = c.Literal()
 		case "function":
 			for o := c.Object(); c.Member(&o); {
 				key := o.Name
 
 				switch string(key) {
 				case "name":
-					name = c.Literal()
+					call.name = c.Literal()
 				case "arguments":
 					arguments = c.Literal()
 				default:
@@ -112,8 +115,8 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 			c.Skip()
 		}
 	}
-	if !isEmpty(name) {
-		s.call(choice, number, id, name)
+	if !isEmpty(call.name) {
+		s.call(choice, number, &call)
 	}
 	s.arguments(choice, number, arguments)
 }
@@ -121,7 +124,8 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 	kind := ""
 	item := 0
-	var delta, id, name, call []byte
+	var delta, id []byte
+	call := part{}
 	itemKind := ""
 	reason := ""
 	for o := c.Object(); c.Member(&o); {
@@ -146,9 +150,9 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 				case "type":
 					itemKind = c.String()
 				case "call_id":
-					call = c.Literal()
+					call.id = c.Literal()
 				case "name":
-					name = c.Literal()
+					call.name = c.Literal()
 				default:
 					c.Skip()
 				}
@@ -196,7 +200,7 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 		s.text(0, thoughtPart, delta)
 	case "response.output_item.added":
 		if itemKind == "function_call" {
-			s.call(0, item, call, name)
+			s.call(0, item, &call)
 		}
 	case "response.function_call_arguments.delta":
 		s.arguments(0, item, delta)
@@ -273,7 +277,7 @@ func (s *Stream) messagesBlock(c *llm.Cursor, index int) {
 		return
 	}
 	if p.kind == callPart {
-		s.call(0, index, p.id, p.name)
+		s.call(0, index, p)
 		if p.args != nil && string(p.args) != "{}" {
 			s.arguments(0, index, appendQuoted(nil, p.args))
 		}

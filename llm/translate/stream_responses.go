@@ -182,9 +182,9 @@ func (k *responsesSink) full() bool {
 
 const maxItems = 4096
 
-func (k *responsesSink) call(_, _ int, id, name []byte) {
+func (k *responsesSink) call(_, _ int, p *part) {
 	if !k.full() {
-		k.begins(part{kind: callPart, id: bytes.Clone(id), name: bytes.Clone(name), quoted: true})
+		k.begins(part{kind: callPart, id: bytes.Clone(p.id), name: bytes.Clone(p.name), quoted: true})
 	}
 }
 

@@ -1,0 +1,130 @@
+package translate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+)
+
+// asked is what the provider's model is asked for by a chat that has the members, and what was left out of it.
+func asked(t *testing.T, to translate.API, model, members string) (body, dropped string) {
+	t.Helper()
+	o := options
+	o.Model = model
+	x, err := translate.New(llm.OpenAIChat, to, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := x.Request("m", []byte(requestWith(translate.Chat, members)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readable(t, got)
+	return string(got.Body), strings.Join(x.Dropped(), " ")
+}
+
+func TestEachGenerationOfModelsIsAskedInItsWay(t *testing.T) {
+	const sampled = `"temperature":0.5,"top_p":0.9`
+	const effort = `"reasoning_effort":"xhigh","max_completion_tokens":30000`
+	const forced = `"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required","max_completion_tokens":9000,"reasoning_effort":"low"`
+	const budget, asItLikes = `"thinking":{"type":"enabled","budget_tokens":24576}`, `"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":`
+	tests := map[string]struct {
+		to             translate.API
+		model, members string
+		want, dropped  string
+	}{
+		"Claude 3.5, sampled":  {translate.Messages, "claude-3-5-sonnet-20241022", sampled, sampled, ""},
+		"Claude 4.0, sampled":  {translate.Messages, "claude-sonnet-4-20250514", sampled, sampled, ""},
+		"Claude 4.5, sampled":  {translate.Messages, "claude-sonnet-4-5", sampled, `"temperature":0.5`, "top_p"},
+		"Claude 4.7, sampled":  {translate.Messages, "claude-opus-4-7", sampled, ``, "temperature top_p"},
+		"Claude 5, hot":        {translate.Messages, "claude-fable-5", `"temperature":1.5`, ``, "temperature"},
+		"no version, sampled":  {translate.Messages, "claude-mythos-preview", sampled, ``, "temperature top_p"},
+		"another's, sampled":   {translate.Messages, "kimi-k2", sampled, sampled, ""},
+		"Claude 4.5, thinking": {translate.Messages, "claude-haiku-4-5-20251001", effort, budget, ""},
+		"Claude 4.6, thinking": {translate.Messages, "claude-opus-4-6", effort, asItLikes + `"high"}`, ""},
+		"Claude 4.7, thinking": {translate.Messages, "claude-opus-4-7", effort, asItLikes + `"xhigh"}`, ""},
+		"Claude 4.5, forced":   {translate.Messages, "claude-sonnet-4-5", forced, `"tool_choice":{"type":"any"}`, ""},
+		"Claude 4.7, forced":   {translate.Messages, "claude-opus-4-7", forced, `"output_config":{"effort":"low"}`, ""},
+		"Claude 4.7, after a call": {
+			translate.Messages, "claude-opus-4-7", chatCalls + `,"reasoning_effort":"low"`, asItLikes + `"low"}`, "",
+		},
+		"Claude 4.5, after a call":      {translate.Messages, "claude-sonnet-4-5", chatCalls + `,"reasoning_effort":"low"`, `"max_tokens":4096`, ""},
+		"Claude 4.7 on Bedrock":         {translate.Converse, "us.anthropic.claude-opus-4-7-v1:0", effort + "," + sampled, `"additionalModelRequestFields":{` + asItLikes + `"xhigh"}}`, "temperature top_p"},
+		"Claude 4.5 on Bedrock":         {translate.Converse, "anthropic.claude-sonnet-4-5-20250929-v1:0", effort, `"additionalModelRequestFields":{` + budget + `}`, ""},
+		"Gemini 2.5, thinking":          {translate.Gemini, "gemini-2.5-flash", effort, `"thinkingConfig":{"thinkingBudget":24576}`, ""},
+		"Gemini 3, thinking":            {translate.Gemini, "gemini-3-pro-preview", effort, `"thinkingConfig":{"thinkingLevel":"HIGH"}`, ""},
+		"Gemini 3, not thinking":        {translate.Gemini, "gemini-3.8-flash", `"reasoning_effort":"none"`, `"thinkingConfig":{"thinkingLevel":"LOW"}`, ""},
+		"Gemini of late, thinking":      {translate.Gemini, "gemini-flash-latest", effort, `"thinkingConfig":{"thinkingLevel":"HIGH"}`, ""},
+		"another of Google's, thinking": {translate.Gemini, "gemma-3-27b-it", effort, `"thinkingConfig":{"thinkingBudget":24576}`, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			body, dropped := asked(t, tc.to, tc.model, tc.members)
+			if !strings.Contains(body, tc.want) || dropped != tc.dropped {
+				t.Errorf("got %s, dropped %q; want %s and %q", body, dropped, tc.want, tc.dropped)
+			}
+			for _, none := range []string{"temperature", "top_p", "topP", "thinking", "effort"} {
+				if !strings.Contains(tc.want, none) && strings.Contains(body, `"`+none) {
+					t.Errorf("%s is in %s", none, body)
+				}
+			}
+		})
+	}
+}
+
+const chatCalls = `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}},` +
+	`{"id":"c2","type":"function","function":{"name":"g","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c2","content":"b"},{"role":"tool","tool_call_id":"c1","content":"c"}]`
+
+// TestSignaturesOfThoughtsComeBackToGoogle: without them its newer models refuse what agents send after the first call of a tool.
+func TestSignaturesOfThoughtsComeBackToGoogle(t *testing.T) {
+	const answer = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}},"thoughtSignature":"c2lnbmVk+/=="},{"functionCall":{"name":"g"}}]},"finishReason":"STOP"}]}`
+	for name, stream := range map[string]bool{"whole": false, "streamed": true} {
+		t.Run(name, func(t *testing.T) {
+			x := begin(t, llm.OpenAIChat, translate.Gemini)
+			members := ""
+			if stream {
+				members = `"stream":true`
+			}
+			if _, err := x.Request("m", []byte(requestWith(translate.Chat, members))); err != nil {
+				t.Fatal(err)
+			}
+			var calls []string
+			if stream {
+				out, _ := x.Stream(llm.ServerSentEvents).Feed(nil, events(answer))
+				for _, event := range strings.Split(string(out), "data: ") {
+					if call := gjson.Get(event, "choices.0.delta.tool_calls.0"); call.Get("id").Exists() {
+						calls = append(calls, call.Raw)
+					}
+				}
+			} else {
+				out, err := x.Response([]byte(answer))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, call := range gjson.GetBytes(out, "choices.0.message.tool_calls").Array() {
+					calls = append(calls, call.Raw)
+				}
+			}
+			history := `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[` + strings.Join(calls, ",") + `]}]`
+			body, _ := asked(t, translate.Gemini, "gemini-3-pro-preview", history)
+			signed := gjson.Get(body, "contents.1.parts.#.thoughtSignature").Array()
+			if len(signed) != 1 || signed[0].Str != "c2lnbmVk+/==" || gjson.Get(body, "contents.1.parts.0.thoughtSignature").Str == "" {
+				t.Errorf("got %s for %s", body, history)
+			}
+		})
+	}
+}
+
+func TestCallsThatNobodyHasSignedAreTakenByGooglesNewerModels(t *testing.T) {
+	for model, want := range map[string]string{"gemini-3.1-pro-preview": "skip_thought_signature_validator", "gemini-2.5-pro": "", "m": ""} {
+		body, _ := asked(t, translate.Gemini, model, chatCalls)
+		first, second := gjson.Get(body, "contents.1.parts.0.thoughtSignature").Str, gjson.Get(body, "contents.1.parts.1.thoughtSignature").Str
+		if first != want || second != "" {
+			t.Errorf("%s: got %q and %q, want %q for the first alone", model, first, second, want)
+		}
+	}
+}
