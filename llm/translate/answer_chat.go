@@ -108,13 +108,13 @@ func (x *Exchange) finishOfChat(reason string) finish {
 	switch reason {
 	case "":
 		return finishOpen
-	case "length":
+	case "length", "model_length": // the latter of Mistral's: of the model's context
 		return finishLength
 	case "tool_calls", "function_call":
 		return finishCalls
 	case "content_filter":
 		return finishFilter
-	case "error": // of Mistral's and OpenRouter's
+	case "error", "insufficient_system_resource", "abort": // of Mistral's and OpenRouter's, of DeepSeek's, and of vLLM's
 		return x.unusable(reason)
 	default:
 		return finishStop

@@ -114,10 +114,10 @@ func (x *Exchange) finishOfGemini(reason string) finish {
 	switch reason {
 	case "", "FINISH_REASON_UNSPECIFIED":
 		return finishOpen
-	case "MAX_TOKENS":
+	case "MAX_TOKENS", "CONTINUATION":
 		return finishLength
-	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR",
-		"OTHER", "IMAGE_OTHER": // of which Google says no more
+	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR", "ESCALATION",
+		"PUP_LIMITED_DISABLED", "OTHER", "IMAGE_OTHER": // of which Google says no more
 		return finishFilter
 	case "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE":
 		return x.unusable(reason)

@@ -18,8 +18,11 @@ func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 				x.readOutputItem(c, &t.parts)
 			}
 		case "status":
-			if s := c.String(); s == "incomplete" && t.finish == finishStop {
+			switch s := c.String(); {
+			case s == "incomplete" && t.finish == finishStop:
 				t.finish = finishLength
+			case s == "failed", s == "cancelled":
+				t.finish = x.unusable(s)
 			}
 		case "incomplete_details":
 			for o := c.Object(); c.Member(&o); {

@@ -209,8 +209,9 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
   ` + "`thinkingLevel`" + ` (low to high: all of them think). No model of Anthropic's thinks while it is made to call a tool.
 - **Sampling.** Anthropic refuses ` + "`temperature`, `top_p` and `top_k`" + ` from Claude 4.7 on, a ` + "`top_p`" + ` beside a temperature from Claude 4.1 on, and before that a temperature and
   a ` + "`top_k`" + ` while a model thinks: these are dropped then. So it is with Anthropic's models on Bedrock. Which generation a model is of its name says.
-- **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, and without
-  ` + "`propertyOrdering`" + `.
+- **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, a further value or a further
+  alternative, the values of an enum numbers where the type is one, ` + "`ref` and `defs`" + ` with their dollars, and without ` + "`propertyOrdering`, `example`" + ` and what
+  Google does not know either. JSON Schemas are sent on as they are.
 - **Addresses.** An image at an address stays one. To Google it gets a MIME type after its ending, JPEG without one. OpenAI's chats take no file at an address:
   that is refused, and so is all that lies at an address on the way to Bedrock, which fetches nothing.
 - **Bedrock.** ` + "`thinking` and `top_k`" + ` go to Anthropic's models there (with ` + "`anthropic.` or `claude`" + ` in the name) and are dropped for others. Documents get names
@@ -224,7 +225,7 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 | limit met | ` + "`length` | `incomplete`, `max_output_tokens` | `max_tokens` | `MAX_TOKENS` | `max_tokens`, `model_context_window_exceeded`" + ` |
 | tools called | ` + "`tool_calls` | `completed` | `tool_use` | `STOP` | `tool_use`" + ` |
 | refused by the provider | ` + "`content_filter` | `incomplete`, `content_filter` | `refusal` | `SAFETY` and others, and a blocked prompt | `guardrail_intervened`, `content_filtered`" + ` |
-| of no use | ` + "`error` of some | | | `MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL` and others | `malformed_…`" + ` |
+| of no use | ` + "`error`, `abort` and others of some | `failed`, `cancelled` | | `MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL` and others | `malformed_…`" + ` |
 
 An answer of no use is an error to the client, for the others have no reason for such an end: in a stream an event, else 502, before which another provider
 of the route is asked. So an agent does not take it for a model that had nothing to say, and clients that ask again after errors do so.

@@ -18,42 +18,47 @@ func readGeminiSchema(c *llm.Cursor) []byte {
 	return w.b
 }
 
+// A geminiSchema is what of a schema hangs together: its values depend on its type, and so does what null is added to.
+type geminiSchema struct {
+	kind     []byte // literal, in lower case
+	nullable bool
+	enum     [][]byte // literals
+	ref      []byte   // literal
+	any      []byte   // an array
+}
+
 func appendGeminiSchema(w *writer, c *llm.Cursor) {
 	if c.Next() != '{' {
 		w.value(c.Raw())
 		return
 	}
-	nullable := false
-	var kind []byte
+	var s geminiSchema
 	w.open()
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
 		case "type":
-			kind = bytes.ToLower(c.Literal())
+			s.kind = bytes.ToLower(c.Literal())
 		case "nullable":
-			nullable = c.Bool()
-		case "properties":
-			w.object("properties")
-			if c.Next() == '{' {
-				for o := c.Members(); c.Member(&o); {
-					w.value(o.Name)
-					w.raw(":")
-					w.next = false
-					appendGeminiSchema(w, c)
-				}
-			} else {
-				c.Skip()
+			s.nullable = c.Bool()
+		case "enum":
+			for list := c.Array(); c.Element(&list); {
+				s.enum = append(s.enum, c.Raw())
 			}
-			w.close('}')
+		case "ref":
+			s.ref = jsonRef(c.Literal())
+		case "properties":
+			appendGeminiSchemas(w, c, "properties")
+		case "defs":
+			appendGeminiSchemas(w, c, "$defs")
 		case "items":
 			w.key("items")
 			appendGeminiSchema(w, c)
 		case "anyof":
-			w.array("anyOf")
+			any := &writer{}
 			for list := c.Array(); c.Element(&list); {
-				appendGeminiSchema(w, c)
+				appendGeminiSchema(any, c)
 			}
-			w.close(']')
+			s.any = any.b
 		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
 			key := string(o.Name[:3]) + string(bytes.ToUpper(o.Name[3:4])) + string(o.Name[4:])
 			if c.Next() == '"' { // as protobuf writes whole numbers of 64 bits
@@ -61,23 +66,90 @@ func appendGeminiSchema(w *writer, c *llm.Cursor) {
 			} else {
 				w.literal(key, c.Number())
 			}
-		case "propertyordering", "example":
-			c.Skip()
-		case "additionalproperties":
-			w.literal("additionalProperties", c.Raw())
-		default: // description, enum, format, pattern, required, title, minimum, maximum, default
+		case "description", "format", "pattern", "required", "title", "minimum", "maximum", "default":
 			w.literal(string(o.Name), c.Raw())
+		case "additionalproperties":
+			w.key("additionalProperties")
+			appendGeminiSchema(w, c)
+		default: // propertyOrdering, example, and what Google knows no more than we
+			c.Skip()
 		}
 	}
+	if string(s.kind) == `"type_unspecified"` {
+		s.kind = nil
+	}
+	w.geminiSchema(&s)
+	w.close('}')
+}
+
+// appendGeminiSchemas reads schemas by name.
+func appendGeminiSchemas(w *writer, c *llm.Cursor, name string) {
+	w.object(name)
+	if c.Next() == '{' {
+		for o := c.Members(); c.Member(&o); {
+			w.value(o.Name)
+			w.raw(":")
+			w.next = false
+			appendGeminiSchema(w, c)
+		}
+	} else {
+		c.Skip()
+	}
+	w.close('}')
+}
+
+// jsonRef is a reference to a definition, which JSON Schema has in $defs.
+func jsonRef(ref []byte) []byte {
+	if name, ok := bytes.CutPrefix(inner(ref), []byte("#/defs/")); ok {
+		return append(append([]byte(`"#/$defs/`), name...), '"')
+	}
+	return ref
+}
+
+// geminiSchema writes what hangs together. A reference stands alone, as some readers pass over what is beside it.
+func (w *writer) geminiSchema(s *geminiSchema) {
+	null := []byte(`{"type":"null"}`)
 	switch {
-	case kind == nil || string(kind) == `"type_unspecified"`:
-	case nullable:
+	case s.ref == nil && len(s.any) > 0:
+		w.array("anyOf")
+		if w.value(s.any); s.nullable {
+			w.value(null)
+		}
+		w.close(']')
+	case s.ref == nil:
+	case s.nullable:
+		w.array("anyOf")
+		w.open()
+		w.literal("$ref", s.ref)
+		w.close('}')
+		w.value(null)
+		w.close(']')
+	default:
+		w.literal("$ref", s.ref)
+	}
+	switch {
+	case s.kind == nil:
+	case s.nullable:
 		w.array("type")
-		w.value(kind)
+		w.value(s.kind)
 		w.value([]byte(`"null"`))
 		w.close(']')
 	default:
-		w.literal("type", kind)
+		w.literal("type", s.kind)
 	}
-	w.close('}')
+	if len(s.enum) == 0 {
+		return
+	}
+	w.array("enum")
+	for _, value := range s.enum {
+		number := inner(value) // it is a string, whatever the type
+		if numeric := string(s.kind) == `"integer"` || string(s.kind) == `"number"`; numeric && len(number) > 0 && number[0] <= '9' && llm.Check(number) == nil {
+			value = number
+		}
+		w.value(value)
+	}
+	if s.nullable {
+		w.value([]byte("null"))
+	}
+	w.close(']')
 }

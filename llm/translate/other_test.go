@@ -289,10 +289,33 @@ func TestAnAnswerOfNoUseIsAnErrorToEveryClient(t *testing.T) {
 }
 
 func TestFinishReasonsOfGoogleThatAreNone(t *testing.T) {
-	for reason, want := range map[string]string{"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter", "OTHER": "content_filter", "A_NEW_ONE": "stop"} {
+	for reason, want := range map[string]string{
+		"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter", "OTHER": "content_filter", "ESCALATION": "content_filter",
+		"CONTINUATION": "length", "A_NEW_ONE": "stop",
+	} {
 		out, err := answering(t, translate.Chat, translate.Gemini, false).Response([]byte(`{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"` + reason + `"}]}`))
 		if got := gjson.GetBytes(out, "choices.0.finish_reason").Str; err != nil || got != want {
 			t.Errorf("%s: got %q (%v), want %q", reason, got, err, want)
+		}
+	}
+}
+
+func TestFinishReasonsThatOnlySomeChatsHave(t *testing.T) {
+	for reason, want := range map[string]string{"model_length": "max_tokens", "length": "max_tokens", "eos": "end_turn", "insufficient_system_resource": "", "abort": ""} {
+		out, err := answering(t, translate.Messages, translate.Chat, false).Response([]byte(`{"id":"1","choices":[{"message":{"content":"half"},"finish_reason":"` + reason + `"}]}`))
+		if got := gjson.GetBytes(out, "stop_reason").Str; got != want || (err == nil) == (want == "") {
+			t.Errorf("%s: got %q (%v), want %q", reason, got, err, want)
+		}
+	}
+}
+
+// TestAResponseThatFailedIsNoAnswer: some of it may have come before.
+func TestAResponseThatFailedIsNoAnswer(t *testing.T) {
+	for _, status := range []string{"failed", "cancelled"} {
+		out, err := answering(t, translate.Chat, translate.Responses, false).Response([]byte(`{"id":"r","status":"` + status + `","error":{"code":"server_error","message":"m"},` +
+			`"output":[{"type":"message","content":[{"type":"output_text","text":"half"}]}]}`))
+		if failure, ok := errors.AsType[*translate.Failure](err); !ok || failure.Reason != status {
+			t.Errorf("%s: got %s (%v)", status, out, err)
 		}
 	}
 }
