@@ -194,7 +194,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 	b.WriteString(`## Besides
 
 - **System prompts.** All system and developer messages become one, in their order, at the beginning.
-- **Tools.** Ids of calls are kept. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
+- **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
+  Anthropic and Bedrock: these become others, in the call and in what answers it. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
   likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock.
 - **Signatures of thoughts.** Google's models from Gemini 3 on refuse a conversation whose calls come back without them. Chats have them as Google's own

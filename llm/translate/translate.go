@@ -237,6 +237,7 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 	}
 	x.stream = r.stream
 	r.settle()
+	x.settleIDs(r)
 	if err := x.check(r); err != nil {
 		return nil, err
 	}
