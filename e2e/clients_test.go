@@ -177,11 +177,38 @@ func gatewayCases(address string) (cases []clientCase) {
 	return cases
 }
 
+// newer are models that are asked in another way than those before them: Claude without a temperature and for an effort, Gemini with the signatures
+// of its calls.
+var newer = map[string]string{"anthropic": "claude-opus-4-7", "google": "gemini-3.1-pro-preview"}
+
+// newerCases are all clients by those models, through the gateway at that address.
+func newerCases(address string) (cases []clientCase) {
+	for client, native := range map[string]string{"chat": "", "responses": "", "anthropic": "anthropic", "google": "google"} {
+		for provider, model := range newer {
+			c := clientCase{
+				Name: client + " to newer " + provider, Client: client, BaseURL: address, Key: demoKey, Model: model,
+				Thoughts: provider == "anthropic" || client != "chat", Refused: []string{},
+				LeavesOut: append(slices.Clone(missing[client]), "embeddings", "models", "count_tokens"),
+			}
+			if provider == native {
+				c.LeavesOut = append(c.LeavesOut, "unknown_fields")
+			}
+			if provider == native && provider == "anthropic" {
+				c.LeavesOut = append(c.LeavesOut, "sampling", "reasoning") // which this client says as older models have it
+			}
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
 // embedders are the models of embeddings of the providers that have some.
 var embedders = map[string]string{"openai": "text-embedding-3-small", "google": "gemini-embedding-001"}
 
-// embedding are their routes, to be written behind those of three.
+// embedding are their routes and those of the newer models, to be written behind those of three.
 const embedding = `
+  - {model: claude-opus-4-7, provider: anthropic}
+  - {model: gemini-3.1-pro-preview, provider: google}
   - {model: text-embedding-3-small, provider: openai}
   - {model: gemini-embedding-001, provider: google}
 pipeline:`
@@ -191,7 +218,7 @@ func TestOfficialClientsReachEveryProvider(t *testing.T) {
 	onEngines(t, func(t *testing.T, p ports) {
 		p.Fleet = startFleet(t, "openai", "anthropic", "google")
 		g := start(t, strings.Replace(three, "\npipeline:", embedding, 1), p)
-		t.Run("clients", func(t *testing.T) { runClients(t, gatewayCases(g.URL)) })
+		t.Run("clients", func(t *testing.T) { runClients(t, append(gatewayCases(g.URL), newerCases(g.URL)...)) })
 		p.Fleet.wantKeysKept(t)
 		if n := sent(p.Fleet["openai"].Provider, `"x_leash_test":{"b":[1.5,`); n != 4 {
 			t.Errorf("a field that nobody knows came to OpenAI in %d requests, want one of chats and one of responses, in two languages", n)

@@ -28,6 +28,14 @@ func generateOf(text, fields string) string {
 	return `{"contents":[{"role":"user","parts":[{"text":` + quoted + `}]}]` + fields + `}`
 }
 
+// signingPath is of a model whose calls are signed, and signedCall a conversation with one and members beside it.
+const signingPath = "/v1beta/models/gemini-3.1-pro-preview:generateContent"
+
+func signedCall(members string) string {
+	return `{"contents":[{"parts":[{"text":"call: f {}"}]},{"role":"model","parts":[{"functionCall":{"name":"f"}` + members + `}]},` +
+		`{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"result":"b"}}}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}]}`
+}
+
 func TestTheSameIsAnsweredInEveryAPI(t *testing.T) {
 	tests := map[string]struct {
 		format       llm.Format
@@ -127,6 +135,9 @@ func TestStreamsAreInTheFormOfTheirAPI(t *testing.T) {
 
 func TestWhatAnAPIWouldRefuseIsRefusedInItsForm(t *testing.T) {
 	const user = `{"role":"user","content":"a"}`
+	opusOf := func(fields string) string {
+		return `{"model":"claude-opus-4-7","max_tokens":2000,"messages":[` + user + `]` + fields + `}`
+	}
 	anthropicOf := func(fields string) string { return `{"model":"claude-sonnet-4-5",` + fields + `}` }
 	tests := map[string]struct {
 		target, body string
@@ -142,6 +153,10 @@ func TestWhatAnAPIWouldRefuseIsRefusedInItsForm(t *testing.T) {
 		"call not answered":   {"/v1/messages", anthropicOf(`"max_tokens":1,"messages":[` + user + `,{"role":"assistant","content":[{"type":"tool_use","id":"x","name":"f","input":{}}]},` + user + `]`), 400, "`tool_use` ids were found without `tool_result` blocks immediately after: x"},
 		"arguments as text":   {"/v1/messages", anthropicOf(`"max_tokens":1,"messages":[` + user + `,{"role":"assistant","content":[{"type":"tool_use","id":"x","name":"f","input":"{}"}]}]`), 400, "input: Input should be a valid dictionary"},
 		"hot":                 {"/v1/messages", messagesOf("a", `,"temperature":1.5`), 400, "temperature: range: 0..1"},
+		"a temperature":       {"/v1/messages", opusOf(`,"temperature":1`), 400, "`temperature` is deprecated for this model"},
+		"counted thoughts":    {"/v1/messages", opusOf(`,"thinking":{"type":"enabled","budget_tokens":1024}`), 400, "thinking.type.adaptive"},
+		"an unsigned call":    {signingPath, signedCall(""), 400, "missing a thought_signature"},
+		"a wrong signature":   {signingPath, signedCall(`,"thoughtSignature":"Zm9v"`), 400, "Corrupted thought signature"},
 		"too much thought":    {"/v1/messages", messagesOf("a", `,"thinking":{"type":"enabled","budget_tokens":2000}`), 400, "budget_tokens"},
 		"not JSON":            {"/v1/messages", `{`, 400, "not valid JSON"},
 		"overloaded":          {"/v1/messages", strings.Replace(messagesOf("a", ""), "sonnet-4-5", "sonnet-4-5?status=503", 1), 503, "Sorry about that"},

@@ -76,13 +76,19 @@ func (x *exchange) generate(model, method string) *apiError {
 	if fault := x.admit(req); fault != nil {
 		return fault
 	}
+	signs := isSince(req.model, googleModels, 3, 0)
+	if root := gjson.ParseBytes(x.body); signs && root.Get("contents").Exists() {
+		if fault := checkSignatures(root.Get("contents")); fault != nil {
+			return fault
+		}
+	}
 	if fault := x.check(strings.Replace(method, "streamGenerate", "generate", 1)); fault != nil {
 		return fault
 	}
 	if !x.begin() {
 		return nil
 	}
-	g := generation{&completion{exchange: x, req: req, answer: answerTo(req)}}
+	g := generation{&completion{exchange: x, req: req, answer: answerTo(req)}, signs}
 	switch {
 	case method == "countTokens":
 		x.buf.out = append(appendInt(append(x.buf.out, `{"totalTokens":`...), req.promptTokens), "}\n"...)
@@ -236,7 +242,10 @@ func checkPart(at string, part gjson.Result) *apiError {
 var generateFinish = map[string]string{finishStop: "STOP", finishCalls: "STOP", finishLength: "MAX_TOKENS", finishRefuse: "SAFETY"}
 
 // A generation is an answer in the form of Google's API.
-type generation struct{ *completion }
+type generation struct {
+	*completion
+	signs bool // its calls
+}
 
 // parts are the JSON of the whole answer's parts.
 func (g *generation) parts() []byte {
@@ -270,7 +279,11 @@ func (g *generation) thought(dst []byte, text string) []byte {
 func (g *generation) appendCall(dst []byte, k int) []byte {
 	call := g.answer.calls[k]
 	dst = appendString(append(dst, `{"functionCall":{"name":`...), call.name, false)
-	return append(append(append(dst, `,"args":`...), call.arguments...), "}}"...)
+	dst = append(append(append(dst, `,"args":`...), call.arguments...), '}')
+	if g.signs && k == 0 {
+		dst = append(dst, `,"thoughtSignature":"`+signatureOfThought+`"`...)
+	}
+	return append(dst, '}')
 }
 
 // appendChunk writes an answer, or a piece of one.

@@ -23,6 +23,9 @@ func (x *exchange) messages() *apiError {
 		fault = x.admit(req)
 	}
 	if fault == nil {
+		fault = checkGeneration(req.model, x.body)
+	}
+	if fault == nil {
 		fault = x.check("messages")
 	}
 	if fault != nil || !x.begin() {

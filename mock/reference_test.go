@@ -35,6 +35,9 @@ application with. In Go it is an ` + "`http.Handler`" + `, package ` + "`mock`" 
 Any key is accepted, or with ` + "`--key`" + ` only that one. For Bedrock it is ` + "`ACCESS_KEY_ID:SECRET`" + `, and the signature is then computed again. ` + "`/token`" + ` gives the key as access token
 (without one ` + "`ya29.mock`" + `), for an assertion whose algorithm, claims and times are right; who signed it is not verified.
 
+Models are as new as their names say: those since ` + "`claude-opus-4-7`" + ` refuse a temperature and thoughts that are counted, and those since ` + "`gemini-3`" + ` sign their
+calls, and refuse such that come back without the signature.
+
 ## What it answers
 
 The last user message decides:

@@ -221,8 +221,18 @@ func (f *Flow) refuse(by string, r *Refusal) {
 		f.ended = true
 		f.replace(r, body)
 	default:
-		f.reply(r.Status, r.header(), body)
+		f.reply(r.Status, f.headerOf(r), body)
 	}
+}
+
+// headerOf is that of a refusal in place of an answer. Clients of Anthropic's tell people the id that they read in request-id; those of OpenAI's read
+// x-request-id, which every answer has.
+func (f *Flow) headerOf(r *Refusal) [][2]string {
+	header := r.header()
+	if f.x.Format.Family() == llm.Anthropic && f.x.ID != "" {
+		header = append(header, [2]string{"request-id", f.x.ID})
+	}
+	return header
 }
 
 func (f *Flow) reply(status int, header [][2]string, body []byte) {

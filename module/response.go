@@ -187,7 +187,7 @@ func (f *Flow) headersOfReplacement(end bool) Action {
 		body := f.replacement
 		f.replacement, f.answered = nil, true
 		f.headers[Responses].changes = nil // they were for the answer that is given up
-		f.s.Reply(f.x.Status, f.x.refused.header(), body)
+		f.s.Reply(f.x.Status, f.headerOf(f.x.refused), body)
 		return Pause
 	}
 	return Continue

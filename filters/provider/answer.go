@@ -55,6 +55,9 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 	case !plain:
 		return 0, p.unreadable(x, a, "it is encoded though it was asked for plain")
 	}
+	if a.translation != nil {
+		p.tellClient(x, a)
+	}
 	kind, _, _ := strings.Cut(x.ResponseHeader("content-type"), ";")
 	a.answer.streams = !a.answer.failed && (strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") || p.amazons(kind))
 	switch {
@@ -80,6 +83,36 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 		x.SetResponseHeader("content-type", kind)
 	}
 	return module.Whole, nil
+}
+
+// DroppedHeader is in answers of providers that have another API: the fields of the request that were left out.
+const DroppedHeader = "x-leash-dropped"
+
+// tellClient sets the headers that the client's API has, and the provider's has not.
+func (p *Provider) tellClient(x *module.Exchange, a *attempt) {
+	if x.Format.Family() == llm.Anthropic {
+		x.SetResponseHeader("request-id", x.ID) // which clients of OpenAI's read where the host has it
+	}
+	var names []string
+	for _, name := range a.translation.Dropped() {
+		if isField(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		x.SetResponseHeader(DroppedHeader, strings.Join(names, ", "))
+	}
+}
+
+// isField tells whether a name can stand in a list in a header: fields that nobody knows have whatever name the client gives them.
+func isField(name string) bool {
+	const longest = 100
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c == ',' || c > '~' {
+			return false
+		}
+	}
+	return strings.TrimSpace(name) == name && name != "" && len(name) <= longest
 }
 
 // CarryBody translates the answer, and finds out whether it is one.

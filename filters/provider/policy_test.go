@@ -127,6 +127,19 @@ const claudeStream = "event: message_start\ndata: {\"type\":\"message_start\",\"
 	"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\n" +
 	"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
 
+// TestClientsAreToldWhatWasLeftOut: the fields, but those whose names are no part of a list in a header.
+func TestClientsAreToldWhatWasLeftOut(t *testing.T) {
+	const asking = `{"model":"m","max_tokens":9,"top_k":5,"speed":"fast","a, b":1,"\r\nx: y":1,"":1,"messages":[{"role":"user","content":"hi"}]}`
+	got := newHost(t, openai).Do(moduletest.Exchange{Path: "/v1/messages", Request: asking, Answer: chatAnswer})
+	if dropped, id := got.Header[DroppedHeader], got.Header["request-id"]; dropped != "top_k, speed" || id != "test-request" {
+		t.Errorf("got %q and %q: %d %s", dropped, id, got.Status, got.Body)
+	}
+	got = newHost(t, claude).Do(moduletest.Exchange{Path: "/v1/messages", Request: asking, Answer: claudeAnswer})
+	if dropped, told := got.Header[DroppedHeader]; told {
+		t.Errorf("of a request that went as it was %q was left out", dropped)
+	}
+}
+
 func TestStreamsAreTranslatedHoweverTheyAreCut(t *testing.T) {
 	stream := `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
 	want := newHost(t, claude).Do(moduletest.Exchange{Request: stream, AnswerHeader: sse, AnswerChunks: []string{claudeStream}}).Body

@@ -152,7 +152,7 @@ func reference() string {
 <!-- Generated from llm/translate/fields.go: go test ./llm/translate -update -->
 
 A request in one API goes to a provider that speaks another. Each field of it is **translated**, **dropped** (the answer is as good
-without it; what was dropped is told) or **refused** with status 400 and the name of the field (the answer would not be what was asked
+without it; the answer's header ` + "`x-leash-dropped`" + ` names it) or **refused** with status 400 and the name of the field (the answer would not be what was asked
 for). A field that is not in these tables is dropped. Null, false, and empty lists and objects ask for nothing, and are never refused.
 
 `)
