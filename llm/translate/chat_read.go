@@ -56,7 +56,7 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 		case "tool_choice":
 			x.readToolChoice(c, r)
 		case "parallel_tool_calls":
-			x.parallel(c, r)
+			parallel(c, r)
 		case "response_format":
 			x.readFormat(c, r, "json_schema")
 		case "reasoning_effort":
@@ -130,11 +130,9 @@ func (x *Exchange) readUser(c *llm.Cursor, r *conversation, field string) {
 	}
 }
 
-func (x *Exchange) parallel(c *llm.Cursor, r *conversation) {
+func parallel(c *llm.Cursor, r *conversation) {
 	if c.Next() == 'f' {
-		if r.sequential = true; x.to == Gemini || x.to == Converse {
-			x.drop(c, "parallel_tool_calls")
-		}
+		r.sequential = true
 	}
 	c.Skip()
 }

@@ -303,6 +303,18 @@ func (t *turn) calls() bool {
 	return false
 }
 
+// forgetCalls leaves no call in an answer but the first.
+func (a *answer) forgetCalls() {
+	for i := range a.choices {
+		t, called := &a.choices[i], false
+		t.parts = slices.DeleteFunc(t.parts, func(p part) bool {
+			before := called
+			called = called || p.kind == callPart
+			return before && p.kind == callPart
+		})
+	}
+}
+
 // ended is the finish with what the APIs disagree about settled: an answer that calls tools ends with them.
 func (t *turn) ended() finish {
 	if t.finish == finishStop && t.calls() {

@@ -13,7 +13,7 @@ const (
 // A Treatment is what happens to a field on its way to one API.
 type Treatment struct {
 	Action Action
-	As     string // where it is found there; a path
+	As     string // where it is found there: a path, or words that begin with "the"
 }
 
 // A Field is one of a request.
@@ -83,7 +83,7 @@ var Fields = []Field{
 	{Chat, "tools[] of other types", `"tools":[{"type":"custom","custom":{"name":"f"}}]`, [apis]Treatment{Responses: refused, Messages: refused, Gemini: refused, Converse: refused}},
 	{Chat, "tool_choice", `"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"f"}}`, [apis]Treatment{Responses: as("tool_choice"), Messages: as("tool_choice"), Gemini: as("toolConfig.functionCallingConfig"), Converse: as("toolConfig.toolChoice")}},
 	{Chat, "tool_choice of other types", `"tool_choice":{"type":"allowed_tools","allowed_tools":{}}`, [apis]Treatment{Responses: refused, Messages: refused, Gemini: refused, Converse: refused}},
-	{Chat, "parallel_tool_calls", `"tools":[{"type":"function","function":{"name":"f"}}],"parallel_tool_calls":false`, [apis]Treatment{Responses: as("parallel_tool_calls"), Messages: as("tool_choice.disable_parallel_tool_use"), Gemini: refused, Converse: refused}},
+	{Chat, "parallel_tool_calls", `"tools":[{"type":"function","function":{"name":"f"}}],"parallel_tool_calls":false`, [apis]Treatment{Responses: as("parallel_tool_calls"), Messages: as("tool_choice.disable_parallel_tool_use"), Gemini: as("the first call of an answer"), Converse: as("the first call of an answer")}},
 	{Chat, "response_format of type json_schema", `"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"},"strict":true}}`, [apis]Treatment{Responses: as("text.format"), Messages: as("output_config.format"), Gemini: as("generationConfig.responseJsonSchema"), Converse: as("outputConfig.textFormat")}},
 	{Chat, "json_object", `"response_format":{"type":"json_object"}`, [apis]Treatment{Responses: as("text.format"), Messages: refused, Gemini: as("generationConfig.responseMimeType"), Converse: refused}},
 	{Chat, "reasoning_effort", `"reasoning_effort":"high","max_completion_tokens":30000`, [apis]Treatment{Responses: as("reasoning.effort"), Messages: as("thinking.budget_tokens"), Gemini: as("generationConfig.thinkingConfig.thinkingBudget"), Converse: as("additionalModelRequestFields.thinking")}},
@@ -126,7 +126,7 @@ var Fields = []Field{
 	{Responses, "tools[] of other types", `"tools":[{"type":"web_search"}]`, [apis]Treatment{Chat: refused, Messages: refused, Gemini: refused, Converse: refused}},
 	{Responses, "tool_choice", `"tools":[{"type":"function","name":"f"}],"tool_choice":"required"`, [apis]Treatment{Chat: as("tool_choice"), Messages: as("tool_choice"), Gemini: as("toolConfig.functionCallingConfig"), Converse: as("toolConfig.toolChoice")}},
 	{Responses, "tool_choice of other types", `"tool_choice":{"type":"web_search"}`, [apis]Treatment{Chat: refused, Messages: refused, Gemini: refused, Converse: refused}},
-	{Responses, "parallel_tool_calls", `"tools":[{"type":"function","name":"f"}],"parallel_tool_calls":false`, [apis]Treatment{Chat: as("parallel_tool_calls"), Messages: as("tool_choice.disable_parallel_tool_use"), Gemini: refused, Converse: refused}},
+	{Responses, "parallel_tool_calls", `"tools":[{"type":"function","name":"f"}],"parallel_tool_calls":false`, [apis]Treatment{Chat: as("parallel_tool_calls"), Messages: as("tool_choice.disable_parallel_tool_use"), Gemini: as("the first call of an answer"), Converse: as("the first call of an answer")}},
 	{Responses, "reasoning.effort", `"reasoning":{"effort":"high"},"max_output_tokens":30000`, [apis]Treatment{Chat: as("reasoning_effort"), Messages: as("thinking.budget_tokens"), Gemini: as("generationConfig.thinkingConfig.thinkingBudget"), Converse: as("additionalModelRequestFields.thinking")}},
 	{Responses, "text.format of type json_schema", `"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"}}}`, [apis]Treatment{Chat: as("response_format"), Messages: as("output_config.format"), Gemini: as("generationConfig.responseJsonSchema"), Converse: as("outputConfig.textFormat")}},
 	{Responses, "json_object", `"text":{"format":{"type":"json_object"}}`, [apis]Treatment{Chat: as("response_format"), Messages: refused, Gemini: as("generationConfig.responseMimeType"), Converse: refused}},
@@ -168,7 +168,7 @@ var Fields = []Field{
 	{Messages, "tools[] of type custom", `"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}]`, [apis]Treatment{Chat: as("tools[]"), Responses: as("tools[]"), Gemini: as("tools[].functionDeclarations[]"), Converse: as("toolConfig.tools[].toolSpec")}},
 	{Messages, "tools[] of other types", `"tools":[{"type":"web_search_20250305","name":"web_search"}]`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "tool_choice", `"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"tool","name":"f"}`, [apis]Treatment{Chat: as("tool_choice"), Responses: as("tool_choice"), Gemini: as("toolConfig.functionCallingConfig"), Converse: as("toolConfig.toolChoice")}},
-	{Messages, "tool_choice.disable_parallel_tool_use", `"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`, [apis]Treatment{Chat: as("parallel_tool_calls"), Responses: as("parallel_tool_calls"), Gemini: refused, Converse: refused}},
+	{Messages, "tool_choice.disable_parallel_tool_use", `"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`, [apis]Treatment{Chat: as("parallel_tool_calls"), Responses: as("parallel_tool_calls"), Gemini: as("the first call of an answer"), Converse: as("the first call of an answer")}},
 	{Messages, "thinking", `"thinking":{"type":"enabled","budget_tokens":2000}`, [apis]Treatment{Chat: as("reasoning_effort"), Responses: as("reasoning.effort"), Gemini: as("generationConfig.thinkingConfig.thinkingBudget"), Converse: as("additionalModelRequestFields.thinking")}},
 	{Messages, "output_config.effort", `"output_config":{"effort":"high"}`, [apis]Treatment{Chat: as("reasoning_effort"), Responses: as("reasoning.effort"), Gemini: as("generationConfig.thinkingConfig.thinkingBudget"), Converse: as("additionalModelRequestFields.thinking")}},
 	{Messages, "output_config.format", `"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`, [apis]Treatment{Chat: as("response_format"), Responses: as("text.format"), Gemini: as("generationConfig.responseJsonSchema"), Converse: as("outputConfig.textFormat")}},

@@ -147,9 +147,7 @@ func (x *Exchange) readMessagesChoice(c *llm.Cursor, r *conversation) {
 		case "name":
 			r.choice.name = c.Literal()
 		case "disable_parallel_tool_use":
-			if r.sequential = c.Bool(); r.sequential && (x.to == Gemini || x.to == Converse) {
-				x.drop(c, "tool_choice.disable_parallel_tool_use")
-			}
+			r.sequential = c.Bool()
 		default:
 			c.Skip()
 		}

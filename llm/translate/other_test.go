@@ -319,3 +319,53 @@ func TestAResponseThatFailedIsNoAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestClientsThatWantOneCallAtATimeAreToldOne: agents that are made so fail with two, and providers that cannot be asked for it would have
+// to be left out.
+func TestClientsThatWantOneCallAtATimeAreToldOne(t *testing.T) {
+	const gemini = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":1}}},{"text":"and"},{"functionCall":{"name":"g","args":{"b":2}}}]},"finishReason":"STOP"}]}`
+	const bedrock = `{"output":{"message":{"role":"assistant","content":[{"toolUse":{"toolUseId":"1","name":"f","input":{"a":1}}},{"toolUse":{"toolUseId":"2","name":"g","input":{"b":2}}}]}},"stopReason":"tool_use"}`
+	bedrocks := []string{
+		`{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"1","name":"f"}}}`, `{"contentBlockIndex":0,"delta":{"toolUse":{"input":"{\"a\":1}"}}}`, `{"contentBlockIndex":0}`,
+		`{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"2","name":"g"}}}`, `{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"b\":2}"}}}`, `{"contentBlockIndex":1}`,
+		`{"stopReason":"tool_use"}`,
+	}
+	sequential := map[translate.API]string{translate.Chat: `"parallel_tool_calls":false`, translate.Responses: `"parallel_tool_calls":false`, translate.Messages: `"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`}
+	tool := map[translate.API]string{translate.Chat: `{"type":"function","function":{"name":"f"}}`, translate.Responses: `{"type":"function","name":"f"}`, translate.Messages: `{"name":"f","input_schema":{}}`}
+	for from, members := range sequential {
+		for to, answer := range map[translate.API]string{translate.Gemini: gemini, translate.Converse: bedrock} {
+			for _, stream := range []bool{false, true} {
+				x := begin(t, clientFormat(from), to)
+				members := members + `,"tools":[` + tool[from] + `]`
+				if stream {
+					members += `,"stream":true`
+				}
+				if _, err := x.Request("m", []byte(requestWith(from, members))); err != nil {
+					t.Fatal(err)
+				}
+				var out []byte
+				var err error
+				switch {
+				case !stream:
+					out, err = x.Response([]byte(answer))
+				case to == translate.Gemini:
+					s := x.Stream(llm.ServerSentEvents)
+					out, err = s.Event(nil, []byte(answer))
+					out = s.End(out)
+				default:
+					s := x.Stream(llm.ServerSentEvents)
+					for _, event := range bedrocks {
+						if out, err = s.Event(out, []byte(event)); err != nil {
+							break
+						}
+					}
+					out = s.End(out)
+				}
+				said := string(out)
+				if err != nil || !strings.Contains(said, `"name":"f"`) || strings.Contains(said, `"name":"g"`) || strings.Contains(said, `\"b\"`) || to == translate.Gemini && !strings.Contains(said, `"and"`) {
+					t.Errorf("%s to %s, stream %v: got %s, %v", from, to, stream, out, err)
+				}
+			}
+		}
+	}
+}

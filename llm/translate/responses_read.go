@@ -44,7 +44,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 		case "tool_choice":
 			x.readToolChoice(c, r)
 		case "parallel_tool_calls":
-			x.parallel(c, r)
+			parallel(c, r)
 		case "reasoning":
 			for o := c.Object(); c.Member(&o); {
 				switch string(o.Name) {

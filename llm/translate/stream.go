@@ -25,6 +25,7 @@ type Stream struct {
 	told     []byte // the usage that Google has told last, which grows from event to event
 	whole    int    // calls that came in one piece, which have no number of the provider's
 	turn     turn   // what an event adds in parts, while it is read
+	first    []int  // where one call is told: the number of each choice's first, and 1 more
 
 	frames   llm.Decoder         // of the provider's stream
 	messages eventstream.Decoder // in its place, of Bedrock's
@@ -250,7 +251,25 @@ func held(choice, number int, p *part) heldCall {
 	return heldCall{choice, number, part{kind: callPart, id: bytes.Clone(p.id), name: bytes.Clone(p.name), sign: bytes.Clone(p.sign)}, nil}
 }
 
+// isFirst tells whether a call is one that the client is told of.
+func (s *Stream) isFirst(choice, number int) bool {
+	if !s.x.oneCall {
+		return true
+	}
+	for choice >= len(s.first) && len(s.first) < maxChoices {
+		s.first = append(s.first, 0)
+	}
+	first := &s.first[min(choice, maxChoices-1)]
+	if *first == 0 {
+		*first = number + 1
+	}
+	return *first == number+1
+}
+
 func (s *Stream) call(choice, number int, p *part) {
+	if !s.isFirst(choice, number) {
+		return
+	}
 	if s.inTurn && s.isOpen(number) && !isEmpty(p.id) && !bytes.Equal(p.id, s.liveID) {
 		s.release() // some servers give all calls one number: the one before is complete
 	}
@@ -273,7 +292,7 @@ func (s *Stream) isOpen(number int) bool {
 }
 
 func (s *Stream) arguments(choice, number int, literal []byte) {
-	if isEmpty(literal) || s.ended {
+	if isEmpty(literal) || s.ended || !s.isFirst(choice, number) {
 		return
 	}
 	s.start()

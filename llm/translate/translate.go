@@ -118,6 +118,7 @@ type Exchange struct {
 	single    bool // one embedding was asked for, not a list
 	base64    bool // embeddings are wanted in base64
 	older     bool // the client speaks the older completions
+	oneCall   bool // the client is told the first call of an answer only
 	dropped   []string
 	failure   *Failure // of the model; nil while there is none
 }
@@ -236,6 +237,8 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 		r.stream = true
 	}
 	x.stream = r.stream
+	// What cannot be asked of the provider can be done for it: the model makes its other calls once it has the answer to the first.
+	x.oneCall = r.sequential && (x.to == Gemini || x.to == Converse)
 	r.settle()
 	x.settleIDs(r)
 	if err := x.check(r); err != nil {
@@ -372,6 +375,9 @@ func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	}
 	if a.id == "" {
 		a.id = x.options.ID
+	}
+	if x.oneCall {
+		a.forgetCalls()
 	}
 	return a, nil
 }
