@@ -42,7 +42,7 @@ func responsesOf(text, fields string) string {
 // Each provider has its paths and its key; the answer is found at that path of its JSON.
 func TestEachProviderAnswersUnderItsPaths(t *testing.T) {
 	const converseTool = `,"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object"}}}}]}`
-	const responsesTool = `,"tools":[{"type":"function","name":"f","parameters":{},"strict":false}]`
+	const responsesTool = `,"tools":[{"type":"function","name":"f","parameters":{}}]`
 	vertexBody := strings.Replace(messagesOf("say: one two", ""), `"model":"claude-sonnet-4-5"`, `"anthropic_version":"vertex-2023-10-16"`, 1)
 	tests := map[string]struct {
 		target, body, at, want string

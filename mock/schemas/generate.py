@@ -98,6 +98,7 @@ def openai():
         for name, path in bodies.items()
     }
     definitions = {name: pruned(schema) for name, schema in spec["components"]["schemas"].items()}
+    definitions["FunctionTool"]["required"].remove("strict")  # which is true for who leaves it out, as the documentation says
     write("openai", f"OpenAI API {spec['info']['version']}, MIT", operations, definitions)
 
 
