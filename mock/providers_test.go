@@ -60,6 +60,7 @@ func TestEachProviderAnswersUnderItsPaths(t *testing.T) {
 		"completions, bound":   {"/v1/completions", `{"model":"m","prompt":"lorem: 99"}`, "usage.completion_tokens", "16"},
 		"chat, refusal":        {"/v1/chat/completions", message("refuse: no", ""), "choices.0.message.refusal", "no"},
 		"chat, image":          {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"look"},{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}]}]}`, "choices.0.message.content", "image/png, 2 bytes, d8932aac"},
+		"responses, image":     {"/v1/responses", `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"look"},{"type":"input_image","image_url":"data:image/png;base64,aGk="}]}]}`, "output.0.content.0.text", "image/png, 2 bytes, d8932aac"},
 		"chat, JSON":           {"/v1/chat/completions", message("a", `,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"$ref":"#/$defs/x","$defs":{"x":{"type":["array","null"],"items":{"type":"integer"}}}}}}`), "choices.0.message.content", "[1]"},
 		"Azure":                {azureChat + "?api-version=2024-10-21", strings.Replace(message("say: one two", ""), `"model":"gpt-4o-mini",`, "", 1), "choices.0.message.content", "one two"},
 		"Azure, filter":        {azureChat + "?api-version=2024-10-21", message("say: one two", ""), "prompt_filter_results.0.content_filter_results.hate.severity", "safe"},

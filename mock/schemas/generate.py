@@ -98,7 +98,9 @@ def openai():
         for name, path in bodies.items()
     }
     definitions = {name: pruned(schema) for name, schema in spec["components"]["schemas"].items()}
-    definitions["FunctionTool"]["required"].remove("strict")  # which is true for who leaves it out, as the documentation says
+    # What has a default, as the documentation says, may be left out.
+    definitions["FunctionTool"]["required"].remove("strict")
+    definitions["InputImageContent"]["required"].remove("detail")
     write("openai", f"OpenAI API {spec['info']['version']}, MIT", operations, definitions)
 
 
