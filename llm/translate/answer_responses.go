@@ -106,7 +106,7 @@ func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
 	x.appendResponse(w, prefixed("resp_", a.id), status, reason, func() {
 		for i, item := range itemsOf(t.parts) {
 			w.open()
-			w.item(item, itemID(a.id, i), "completed")
+			w.item(item, itemID(item[0].kind, a.id, i), "completed")
 			w.close('}')
 		}
 	}, &a.usage)
@@ -121,8 +121,18 @@ func prefixed(prefix, id string) string {
 	return prefix + id
 }
 
-// itemID is the id of an item of a response.
-func itemID(response string, i int) string { return "item_" + response + "_" + strconv.Itoa(i) }
+// itemID is the id of an item of a response. What an item is its id begins with: OpenAI refuses others in what a conversation goes on with, which it may
+// be asked to do next.
+func itemID(kind partKind, response string, i int) string {
+	prefix := "msg_"
+	switch kind {
+	case callPart:
+		prefix = "fc_"
+	case thoughtPart:
+		prefix = "rs_"
+	}
+	return prefix + response + "_" + strconv.Itoa(i)
+}
 
 // statusOf is the status of a response, and why it is incomplete.
 func statusOf(f finish) (status, reason string) {

@@ -131,6 +131,8 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		r.answered(id, from)
 	case "reasoning":
 		x.drop(c, "input[] of type reasoning")
+	case "item_reference":
+		c.Fail("", "stands for an item that OpenAI has kept, and "+x.to.String()+" has not: send the item itself (Vercel's AI SDK does with the option store: false)")
 	default:
 		x.drop(c, "input[] of other types")
 	}

@@ -99,7 +99,7 @@ var answers = map[string]string{
 }
 
 // ids have the prefixes of the APIs that an answer went through.
-var ids = regexp.MustCompile(`(item_|resp_|msg_)+`)
+var ids = regexp.MustCompile(`(rs_|fc_|resp_|msg_)+`)
 
 func TestAnAnswerThatGoesThereAndBackIsTheSame(t *testing.T) {
 	for name, chat := range answers {

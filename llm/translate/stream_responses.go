@@ -38,9 +38,12 @@ func (k *responsesSink) begin() {
 	}
 }
 
+// openID is the id of the open item.
+func (k *responsesSink) openID() string { return itemID(k.items[k.open][0].kind, k.id, k.open) }
+
 // where writes which part an event is about.
 func (k *responsesSink) where(w *writer) {
-	w.text("item_id", itemID(k.id, k.open))
+	w.text("item_id", k.openID())
 	w.number("output_index", int64(k.open))
 	switch k.items[k.open][0].kind {
 	case callPart:
@@ -57,9 +60,9 @@ func (k *responsesSink) item(name string, complete bool) {
 	w.number("output_index", int64(k.open))
 	w.object("item")
 	if complete {
-		w.item(k.items[k.open], itemID(k.id, k.open), "completed")
+		w.item(k.items[k.open], k.openID(), "completed")
 	} else {
-		w.emptyItem(&k.items[k.open][0], itemID(k.id, k.open))
+		w.emptyItem(&k.items[k.open][0], k.openID())
 	}
 	w.close('}')
 	k.send(name, w)
@@ -130,7 +133,15 @@ func (k *responsesSink) delta(literal []byte) {
 	w := k.event(name + "delta")
 	k.where(w)
 	w.literal("delta", literal)
+	k.logprobs(w)
 	k.send(name+"delta", w)
+}
+
+// logprobs writes none, in the events that have some at OpenAI: those of texts.
+func (k *responsesSink) logprobs(w *writer) {
+	if k.items[k.open][0].kind == textPart {
+		w.literal("logprobs", []byte("[]"))
+	}
 }
 
 // shut ends the open item.
@@ -153,6 +164,7 @@ func (k *responsesSink) shut() {
 	w := k.event(text + "done")
 	k.where(w)
 	w.literal(field, literal)
+	k.logprobs(w)
 	k.send(text+"done", w)
 	if name != "" {
 		k.part(name+"done", p)
@@ -205,7 +217,7 @@ func (k *responsesSink) end() {
 	k.x.appendResponse(w, prefixed("resp_", k.id), status, reason, func() {
 		for i, item := range k.items {
 			w.open()
-			w.item(item, itemID(k.id, i), "completed")
+			w.item(item, itemID(item[0].kind, k.id, i), "completed")
 			w.close('}')
 		}
 	}, &k.usage)
