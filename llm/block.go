@@ -9,6 +9,8 @@ type blockReader struct {
 
 	// logprobs are those of the block that is read. They spell out its text, and go when that is replaced.
 	logprobs span
+	// result is that of the block that is read, which its type says whether it is a text.
+	result quoted
 }
 
 // leaf adds the string that is next; what is none is passed over like strings does.
@@ -106,6 +108,7 @@ const (
 	thoughtBlock
 	resultBlock // what a tool answered
 	mediaBlock
+	pictureBlock // that the model has made: its result is one
 )
 
 func (r *blockReader) blockKind() blockKind {
@@ -116,6 +119,8 @@ func (r *blockReader) blockKind() blockKind {
 	switch name := r.meant(q); string(name) {
 	case "thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text":
 		return thoughtBlock
+	case "image_generation_call":
+		return pictureBlock
 	case "image", "document", "input_image", "input_file", "input_audio", "container_upload":
 		return mediaBlock
 	default:
@@ -139,7 +144,8 @@ func (r *blockReader) block(part int) {
 		r.strings(Content, part)
 		return
 	}
-	first := len(r.texts)
+	first, around := len(r.texts), r.result
+	r.result = quoted{}
 	o, ok := r.object(anyCase)
 	var what blockKind
 	for ok && r.member(&o) {
@@ -149,7 +155,9 @@ func (r *blockReader) block(part int) {
 			r.blockMember(name, part)
 		}
 	}
+	r.keepResult(what, part)
 	r.settle(what, first)
+	r.result = around
 	if !r.logprobs.empty() {
 		for i := first; i < len(r.texts); i++ {
 			r.texts[i].logprobs, r.texts[i].logprobList = r.logprobs, true
@@ -174,6 +182,13 @@ func (r *blockReader) settle(what blockKind, first int) {
 	}
 }
 
+// keepResult adds the result of a block, unless that is a picture.
+func (r *blockReader) keepResult(what blockKind, part int) {
+	if q := r.result; !q.empty() && what != pictureBlock {
+		r.keep(Text{Kind: Content, Part: part, Value: r.text(q), at: q.outer()})
+	}
+}
+
 func (r *blockReader) blockMember(name []byte, part int) {
 	switch string(name) {
 	case "thinking", "summary":
@@ -186,6 +201,12 @@ func (r *blockReader) blockMember(name []byte, part int) {
 		r.contents(part)
 	case "source":
 		r.source(part)
+	case "result":
+		if r.peek() != '"' {
+			r.strings(Content, part)
+		} else if q, ok := r.str(); ok {
+			r.result = q
+		}
 	case "logprobs":
 		if at, ok := r.span(); ok && r.answer {
 			r.logprobs = at
