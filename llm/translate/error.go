@@ -14,7 +14,21 @@ func (x *Exchange) Error(status int, body []byte) []byte {
 	if message == "" {
 		message = "the provider answered with an error and no message"
 	}
+	if (x.from == Chat || x.from == Responses) && status >= 400 && status < 500 && tooLong(message) {
+		code = "context_length_exceeded" // which agents ask for, to send less
+	}
 	return llm.ErrorBody(x.client, status, code, message)
+}
+
+// tooLong tells whether a provider says that a request has more tokens than its model takes, which the others than OpenAI say in words only:
+// Anthropic, Google and Amazon.
+func tooLong(message string) bool {
+	for _, words := range [...]string{"prompt is too long", "exceed context limit", "exceeds the maximum number of tokens", "Input is too long"} {
+		if strings.Contains(message, words) {
+			return true
+		}
+	}
+	return false
 }
 
 // readError takes the message and a code out of an error of any of the APIs. In a stream it may be an event.

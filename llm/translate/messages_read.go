@@ -199,6 +199,12 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		switch string(o.Name) {
 		case "type":
 			kind = c.String()
+		case "citations": // an object where they are asked for, and a list of those in earlier answers
+			x.unasked(c, "messages[].content[].citations")
+		case "context":
+			if text := c.Literal(); !isEmpty(text) {
+				x.drop(c, "messages[].content[].context")
+			}
 		case "text":
 			p.text = c.Literal()
 		case "id", "tool_use_id":
@@ -208,7 +214,9 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		case "input":
 			p.args = c.Raw()
 		case "is_error":
-			p.failed = c.Bool()
+			if p.failed = c.Bool(); p.failed && (x.to == Chat || x.to == Responses) {
+				x.drop(c, "messages[].content[].is_error")
+			}
 		case "content":
 			if c.Next() == '"' {
 				p.text = c.Literal()
@@ -250,6 +258,21 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 	default:
 		x.drop(c, "messages[].content[] of other types")
 		return false
+	}
+}
+
+// unasked drops an object, but one that says that it is not enabled.
+func (x *Exchange) unasked(c *llm.Cursor, field string) {
+	if c.Next() != '{' {
+		c.Skip()
+		return
+	}
+	for o := c.Object(); c.Member(&o); {
+		if string(o.Name) == "enabled" && c.Bool() {
+			x.drop(c, field)
+		} else if string(o.Name) != "enabled" {
+			c.Skip()
+		}
 	}
 }
 

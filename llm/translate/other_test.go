@@ -49,6 +49,24 @@ func TestTheKindOfAnErrorIsWhatTheErrorSaysWhereverItStands(t *testing.T) {
 	}
 }
 
+// TestClientsOfOpenAIsLearnThatARequestWasTooLong: agents that do make it shorter and ask again.
+func TestClientsOfOpenAIsLearnThatARequestWasTooLong(t *testing.T) {
+	for body, to := range map[string]translate.API{
+		`{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 208310 tokens > 200000 maximum"}}`:                               translate.Messages,
+		`{"error":{"code":400,"message":"The input token count (1189022) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}`: translate.Gemini,
+		`{"message":"Input is too long for requested model."}`: translate.Converse,
+	} {
+		for _, client := range []llm.Format{llm.OpenAIChat, llm.OpenAIResponses} {
+			if got := gjson.GetBytes(begin(t, client, to).Error(400, []byte(body)), "error.code").Str; got != "context_length_exceeded" {
+				t.Errorf("%s: got %s of %s", client, got, body)
+			}
+		}
+	}
+	if got := gjson.GetBytes(begin(t, llm.OpenAIChat, translate.Messages).Error(400, []byte(`{"error":{"type":"invalid_request_error","message":"max_tokens: 128000 > 64000"}}`)), "error.code").Str; got != "invalid_request_error" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestCallsWithoutIDsHaveTheirOwnInEachAnswer: clients send earlier answers along, and an id that two have stands for neither.
 func TestCallsWithoutIDsHaveTheirOwnInEachAnswer(t *testing.T) {
 	const answer = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f"}},{"functionCall":{"name":"g"}}]},"finishReason":"STOP"}]}`
