@@ -88,6 +88,10 @@ func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 			found = true
 		case "thoughtsignature":
 			p.sign = c.Literal()
+		case "inlinedata", "filedata":
+			if c.Raw() != nil {
+				c.Fail("", "has no counterpart in "+x.from.String()) // without it the answer would not be one
+			}
 		default:
 			c.Skip()
 		}

@@ -49,6 +49,20 @@ func TestTheKindOfAnErrorIsWhatTheErrorSaysWhereverItStands(t *testing.T) {
 	}
 }
 
+// TestPicturesInAnswersAreNotLost: models that make some do so unasked.
+func TestPicturesInAnswersAreNotLost(t *testing.T) {
+	const answer = `{"candidates":[{"content":{"parts":[{"text":"Here it is."},{"inlineData":{"mimeType":"image/png","data":"iVBO"}}]},"finishReason":"STOP"}]}`
+	for _, from := range []translate.API{translate.Chat, translate.Responses, translate.Messages} {
+		if out, err := answering(t, from, translate.Gemini, false).Response([]byte(answer)); err == nil || !strings.Contains(err.Error(), "candidates[0].content.parts[1].inlineData: has no counterpart") {
+			t.Errorf("%s: got %s, %v", from, out, err)
+		}
+		out, err := answering(t, from, translate.Gemini, true).Stream(llm.ServerSentEvents).Feed(nil, events(answer))
+		if err == nil || !strings.Contains(string(out), "has no counterpart") {
+			t.Errorf("%s: the stream is %s, %v", from, out, err)
+		}
+	}
+}
+
 // TestClientsOfOpenAIsLearnThatARequestWasTooLong: agents that do make it shorter and ask again.
 func TestClientsOfOpenAIsLearnThatARequestWasTooLong(t *testing.T) {
 	for body, to := range map[string]translate.API{
