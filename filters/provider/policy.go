@@ -221,9 +221,12 @@ func (p *Provider) request(x *module.Exchange, model string, body []byte) ([]byt
 	return p.translate(x, model, body)
 }
 
-// pass sends a request as it is, but for the model's name and what the provider reads otherwise.
+// pass sends a request as it is, but for the model's name, what the provider reads otherwise, and thoughts that came from another.
 func (p *Provider) pass(x *module.Exchange, model string, body []byte) ([]byte, error) {
 	path, streamed := x.RequestHeader(":path"), false
+	if x.Format.Family() == llm.Anthropic {
+		body = llm.WithoutUnsignedThoughts(body)
+	}
 	if o := p.options; model != "" || len(p.paths) > 0 || o.OldLimit || o.WithoutStreamOptions || o.Vertex {
 		r, err := llm.ParseRequestAt(x.Format, path, body)
 		if err != nil {

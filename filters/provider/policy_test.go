@@ -50,6 +50,7 @@ func TestRequestsGoWhereTheProviderHasThem(t *testing.T) {
 		"from Google's API":              {openai, "/v1beta/models/m-1:generateContent", geminiRequest, "", "/v1/chat/completions", `"model":"m-1"`},
 		"to Google's API":                {gemini, "/v1/messages", claudeRequest, "flash", "/v1beta/models/flash:generateContent", `"contents"`},
 		"Google's with another model":    {gemini, "/v1beta/models/m-1:generateContent", geminiRequest, "flash", "/v1beta/models/flash:generateContent", geminiRequest},
+		"another's thoughts":             {claude, "/v1/messages", strings.Replace(claudeRequest, `]`, `,{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"b"}]},{"role":"user","content":"c"}]`, 1), "", "/base/v1/messages", `"hi"},{"role":"assistant","content":[{"type":"text","text":"b"}]},{"role"`},
 		"Google's streams":               {gemini, "/v1beta/models/m-1:streamGenerateContent?alt=sse", geminiRequest, "", "/v1beta/models/m-1:streamGenerateContent?alt=sse", geminiRequest},
 		"a path of its own":              {azure, "/v1/chat/completions", chatRequest, "", "/x/deployments/m/chat?v=1", chatRequest},
 		"with a model that needs care":   {azure, "/v1/chat/completions", chatRequest, "a/b c", "/x/deployments/a%2Fb%20c/chat?v=1", `"model":"a/b c"`},

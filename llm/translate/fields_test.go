@@ -239,7 +239,7 @@ of the route is asked. So an agent does not take it for a model that had nothing
 - **Usage.** Counts mean the same everywhere: OpenAI's and Google's input has what was read from the cache in it, and Anthropic's and Bedrock's has not; Google's candidates
   do not have the thoughts in them, and the others' output has.
 - **Thoughts** of the model are ` + "`reasoning_content`" + ` in chats, items of type ` + "`reasoning`" + ` in responses, blocks of type ` + "`thinking`" + ` at Anthropic (with
-  an empty signature) and parts with ` + "`thought`" + ` at Google. Log probabilities, citations and what tools of the provider's own did are left out of answers.
+  an empty signature, by which they are known and left out if Anthropic is asked next, which refuses them) and parts with ` + "`thought`" + ` at Google. Log probabilities, citations and what tools of the provider's own did are left out of answers.
   A picture in an answer of Google's is an error.
 - **What OpenAI keeps.** Translated responses are kept nowhere: what names an earlier one, or an item of it, is refused. Clients send the items themselves where
   they know that, which Vercel's AI SDK does with ` + "`store: false`" + `. Ids of items begin as OpenAI's do, so that it takes them if it is asked next.

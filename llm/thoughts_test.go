@@ -1,0 +1,34 @@
+package llm_test
+
+import (
+	"testing"
+
+	"github.com/leash-gateway/leash/llm"
+)
+
+func TestThoughtsThatNobodyHasSignedDoNotComeToAnthropic(t *testing.T) {
+	const user, end = `{"role":"user","content":"a"}`, `{"role":"user","content":[{"type":"text","text":"b"}]}`
+	const thought, signed, said = `{"type":"thinking","thinking":"hm","signature":""}`, `{"type":"thinking","thinking":"hm","signature":"EqQB"}`, `{"type":"text","text":"\"signature\":\"\""}`
+	assistant := func(blocks string) string { return `{"role":"assistant","content":[` + blocks + `]}` }
+	request := func(messages string) string {
+		return `{"model":"m", "max_tokens":1,"messages":[` + messages + `],"x":1}`
+	}
+	for name, tc := range map[string]struct{ given, want string }{
+		"none":             {request(user), request(user)},
+		"in front":         {request(user + "," + assistant(thought+","+said) + "," + end), request(user + "," + assistant(said) + "," + end)},
+		"with a space":     {request(user + "," + assistant(`{"type": "thinking", "thinking": "hm", "signature": ""}, `+said)), request(user + "," + assistant(said))},
+		"nothing else":     {request(user + "," + assistant(thought) + "," + end), request(user + "," + end)},
+		"signed":           {request(user + " , " + assistant(signed+" , "+said)), request(user + " , " + assistant(signed+" , "+said))},
+		"one of two":       {request(user + "," + assistant(signed+","+thought+","+said)), request(user + "," + assistant(signed+","+said))},
+		"in words":         {request(user + "," + assistant(said)), request(user + "," + assistant(said))},
+		"of another":       {request(user + "," + assistant(`{"type":"tool_use","signature":"","input":{"type":"thinking","signature":""}}`)), request(user + "," + assistant(`{"type":"tool_use","signature":"","input":{"type":"thinking","signature":""}}`))},
+		"no messages":      {`{"signature":""}`, `{"signature":""}`},
+		"messages of text": {`{"messages":"\"signature\":\"\"","signature":""}`, `{"messages":"\"signature\":\"\"","signature":""}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := string(llm.WithoutUnsignedThoughts([]byte(tc.given))); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
