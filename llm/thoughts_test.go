@@ -32,3 +32,31 @@ func TestThoughtsThatNobodyHasSignedDoNotComeToAnthropic(t *testing.T) {
 		})
 	}
 }
+
+// FuzzWithoutUnsignedThoughts looks for requests that cannot be read any more, or have lost another text than a thought.
+func FuzzWithoutUnsignedThoughts(f *testing.F) {
+	f.Add([]byte(`{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""} , {"type":"text","text":"b"}]}]}`))
+	f.Add([]byte(`{"messages":[1,{"content":[{"signature":"","type":"thinking"}]},{"content":"\"signature\":\"\""}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before, err := llm.ParseRequest(llm.AnthropicMessages, body)
+		if err != nil {
+			return
+		}
+		left := llm.WithoutUnsignedThoughts(body)
+		after, err := llm.ParseRequest(llm.AnthropicMessages, left)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", body, left, err)
+		}
+		if again := llm.WithoutUnsignedThoughts(left); string(again) != string(left) {
+			t.Errorf("%q became %q, and that %q", body, left, again)
+		}
+		rest := after.Texts
+		for _, text := range before.Texts {
+			if len(rest) > 0 && rest[0].Value == text.Value {
+				rest = rest[1:]
+			} else if text.Kind != llm.Reasoning {
+				t.Errorf("%q became %q, and %q is lost", body, left, text.Value)
+			}
+		}
+	})
+}
