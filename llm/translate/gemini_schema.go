@@ -54,11 +54,11 @@ func appendGeminiSchema(w *writer, c *llm.Cursor) {
 			w.key("items")
 			appendGeminiSchema(w, c)
 		case "anyof":
-			any := &writer{}
+			choices := &writer{}
 			for list := c.Array(); c.Element(&list); {
-				appendGeminiSchema(any, c)
+				appendGeminiSchema(choices, c)
 			}
-			s.any = any.b
+			s.any = choices.b
 		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
 			key := string(o.Name[:3]) + string(bytes.ToUpper(o.Name[3:4])) + string(o.Name[4:])
 			if c.Next() == '"' { // as protobuf writes whole numbers of 64 bits
