@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // leash runs the command and returns what it wrote and its exit code.
@@ -96,17 +96,8 @@ var missingFiles = []string{
 func writeUnrunnable(t *testing.T, modules string) (file string) {
 	t.Helper()
 	dir := t.TempDir()
-	args := []any{}
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, l.Addr())
-		_ = l.Close()
-	}
 	file = filepath.Join(dir, "leash.yaml")
-	write(t, file, fmt.Sprintf(unrunnable, append(args, modules)...))
+	write(t, file, fmt.Sprintf(unrunnable, nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t), modules))
 	write(t, filepath.Join(dir, "account.json"), "{}")
 	return file
 }

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -12,29 +10,20 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // TestWhatAServerSaysUnaskedIsNotLogged holds the cut of a line against the net/http that writes it.
 func TestWhatAServerSaysUnaskedIsNotLogged(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		_, _ = http.ReadRequest(bufio.NewReader(c))
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nof somebody else")
-	}()
+	url := nettest.ServeRaw(t, func(w io.Writer, _ *http.Request) {
+		_, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nof somebody else")
+	})
 	written := make(told, 16)
 	defer slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	logger(cli.NewContext(newApp("", io.Discard, written), nil, nil), slog.LevelInfo)
 	client := &http.Client{Transport: &http.Transport{}}
-	answer, err := client.Get("http://" + l.Addr().String())
+	answer, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}

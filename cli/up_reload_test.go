@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"github.com/leash-gateway/leash/control/tracing"
 	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // TestABuiltModuleIsLoadedIntoTheRunningGateway changes the source under build --watch and up, on a real Envoy, and tells
@@ -47,9 +47,9 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	t.Setenv("LEASH_BLOBS", filepath.Join(dir, "blobs"))
 	project := filepath.Join(dir, "p")
 	must(t, "module", "new", "greeter", "--dir", project)
-	listen := freeAddress(t)
+	listen := nettest.FreeAddress(t)
 	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s, concurrency: 1}\nmodules: {dir: %s}\nproviders: {a: {base_url: %s}}\nroutes: [{model: '*', provider: a}]\n"+
-		"allow_anonymous: true\npipeline: [{module: greeter, file: p/build/modules/greeter.wasm}]\n", listen, freeAddress(t), freeAddress(t), modules, provider.URL)
+		"allow_anonymous: true\npipeline: [{module: greeter, file: p/build/modules/greeter.wasm}]\n", listen, nettest.FreeAddress(t), nettest.FreeAddress(t), modules, provider.URL)
 	file := filepath.Join(dir, "leash.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"choices":[],"key":%q}`, r.Header.Get("Authorization"))
 	}))
 	defer provider.Close()
-	dir, listen := t.TempDir(), freeAddress(t)
+	dir, listen := t.TempDir(), nettest.FreeAddress(t)
 	file, key := filepath.Join(dir, "leash.yaml"), filepath.Join(dir, "key")
 	write := func(file, text string) {
 		t.Helper()
@@ -104,7 +104,7 @@ func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 		}
 	}
 	text := fmt.Sprintf("listen: %s\ncontrol: {listen: %s}\nenvoy: {admin: %s, concurrency: 1}\nmodules: {dir: %s}\nroutes: [{model: '*', provider: a}]\n"+
-		"allow_anonymous: true\npipeline: []\nproviders: {a: {base_url: %s", listen, freeAddress(t), freeAddress(t), modules, provider.URL)
+		"allow_anonymous: true\npipeline: []\nproviders: {a: {base_url: %s", listen, nettest.FreeAddress(t), nettest.FreeAddress(t), modules, provider.URL)
 	write(file, text+"}}\n")
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -145,16 +145,6 @@ func (t told) wait(test *testing.T, want string) {
 			test.Fatalf("%q has not been said", want)
 		}
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // waitForAnswer asks until the answer holds a text.

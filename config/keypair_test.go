@@ -2,13 +2,7 @@ package config_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,35 +10,24 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // writePair writes a certificate and its key, and gives the file another time than it had.
 func writePair(t *testing.T, k *config.KeyPair, from, until time.Time) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: until}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace(t, k.Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
-	replace(t, k.Cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	cert, key := nettest.PEM(t, nettest.NewAuthority(t).Issue(t, nettest.Validity{From: from, Until: until}))
+	replace(t, k.Key, key)
+	replace(t, k.Cert, cert)
 }
 
-func replace(t *testing.T, file string, content []byte) {
+func replace(t *testing.T, file string, content string) {
 	t.Helper()
 	changed := time.Now()
 	if info, err := os.Stat(file); err == nil {
 		changed = info.ModTime().Add(time.Second)
 	}
-	if err := os.WriteFile(file, content, 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chtimes(file, changed, changed); err != nil {
@@ -106,7 +89,7 @@ func TestACertificateThatGrowsOldIsToldOnceADay(t *testing.T) {
 		t.Errorf("told %d and %d times:\n%s", soon, expired, logged)
 	}
 	logged.Reset()
-	replace(t, k.Cert, []byte("half a certificate"))
+	replace(t, k.Cert, "half a certificate")
 	for range 3 {
 		if got, err := k.Certificate(nil); err != nil || got != first {
 			t.Errorf("got %v, %v while the files are replaced", got, err)
@@ -129,7 +112,7 @@ func TestFilesOfAPairThatAreWrongAreNamed(t *testing.T) {
 		t.Errorf("without a file: %v", err)
 	}
 	writePair(t, k, now, now.Add(day))
-	replace(t, k.Key, []byte("no key"))
+	replace(t, k.Key, "no key")
 	if err := k.Open(); err == nil || !strings.Contains(err.Error(), k.Key) {
 		t.Errorf("with a key that is none: %v", err)
 	}

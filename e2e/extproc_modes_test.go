@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -145,26 +146,26 @@ func TestAnswersOfEarlierFiltersPassTheModuleHost(t *testing.T) {
 
 func TestModuleHostAndEnvoyProveThemselvesToEachOther(t *testing.T) {
 	t.Parallel()
-	ours, others := newAuthority(t), newAuthority(t)
+	ours, others := nettest.NewAuthority(t), nettest.NewAuthority(t)
 	dir := t.TempDir()
-	hostCert, hostKey := ours.issueFiles(t, dir, "localhost")
-	envoyCert, envoyKey := ours.issueFiles(t, dir, "envoy")
-	otherCert, otherKey := others.issueFiles(t, dir, "intruder")
+	hostCert, hostKey := ours.IssueFiles(t, dir, "localhost")
+	envoyCert, envoyKey := ours.IssueFiles(t, dir, "envoy")
+	otherCert, otherKey := others.IssueFiles(t, dir, "intruder")
 	for name, tc := range map[string]struct {
 		flags []string
 		want  int
 	}{
-		"both do":                           {[]string{"--host-ca", ours.file, "--host-cert", envoyCert, "--host-key", envoyKey}, 200},
-		"an Envoy without a certificate":    {[]string{"--host-ca", ours.file}, 503},
-		"an Envoy of somebody else":         {[]string{"--host-ca", ours.file, "--host-cert", otherCert, "--host-key", otherKey}, 503},
-		"an Envoy that trusts another host": {[]string{"--host-ca", others.file, "--host-cert", envoyCert, "--host-key", envoyKey}, 503},
+		"both do":                           {[]string{"--host-ca", ours.File, "--host-cert", envoyCert, "--host-key", envoyKey}, 200},
+		"an Envoy without a certificate":    {[]string{"--host-ca", ours.File}, 503},
+		"an Envoy of somebody else":         {[]string{"--host-ca", ours.File, "--host-cert", otherCert, "--host-key", otherKey}, 503},
+		"an Envoy that trusts another host": {[]string{"--host-ca", others.File, "--host-cert", envoyCert, "--host-key", envoyKey}, 503},
 		"an Envoy in plain text":            {nil, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
 			g := prepare(t, policies, ports{}.of(url))
-			port := strconv.Itoa(freePort(t))
-			g.serveHost("127.0.0.1:"+port, "--tls-cert", hostCert, "--tls-key", hostKey, "--tls-client-ca", ours.file)
+			port := strconv.Itoa(nettest.FreePort(t))
+			g.serveHost("127.0.0.1:"+port, "--tls-cert", hostCert, "--tls-key", hostKey, "--tls-client-ca", ours.File)
 			g.envoy(g.renderExtProc(append(tc.flags, "--host", "localhost:"+port)...))
 			var a answer
 			eventually(t, "an answer that does not come of the start", func() bool { a = g.chat("say: hi"); return a.Status == tc.want })

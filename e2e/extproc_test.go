@@ -18,6 +18,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -235,12 +236,12 @@ func asJSON(t testing.TB, v any) string {
 func TestRenderedExtProcIsValidForEnvoy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	ca := newAuthority(t)
-	cert, key := ca.issueFiles(t, dir, "envoy")
+	ca := nettest.NewAuthority(t)
+	cert, key := ca.IssueFiles(t, dir, "envoy")
 	for name, flags := range map[string][]string{
 		"a Unix socket":   {"--host", "unix:/run/leash/host.sock"},
 		"an address":      {"--host", "10.0.0.7:8083"},
-		"mutual TLS":      {"--host", "host.example.com:8083", "--host-ca", ca.file, "--host-cert", cert, "--host-key", key},
+		"mutual TLS":      {"--host", "host.example.com:8083", "--host-ca", ca.File, "--host-cert", cert, "--host-key", key},
 		"inspectors only": {"--modules", "inspectors", "--host-pipeline", "watch", "--host-metadata", "envoy.filters.http.jwt_authn"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,11 +17,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // A gateway is a running `leash up`.
@@ -108,27 +108,6 @@ routes:
 // upstreamKey is the provider's key that is planted in every test: it may reach the provider and nothing else.
 const upstreamKey = "sk-upstream-planted-4f1d9c"
 
-// lastPort is the last that freePort has given. It counts below the ports that systems give to connections, which tests
-// that run beside each other take many of.
-var lastPort atomic.Int64
-
-func init() { lastPort.Store(int64(10_000 + os.Getpid()%10_000)) } // others test on this machine too
-
-// freePort finds a port that is free, and gives each once.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for {
-		port := int(lastPort.Add(1))
-		if port >= 32_768 { // the first that Linux gives to connections
-			t.Fatal("no port is free")
-		}
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-}
-
 // root is the folder of the checkout.
 func root(t testing.TB) string {
 	t.Helper()
@@ -169,7 +148,7 @@ func start(t testing.TB, config string, p ports) *gateway {
 // prepare writes the configuration of a gateway that is not started yet.
 func prepare(t testing.TB, config string, p ports) *gateway {
 	t.Helper()
-	p.Listen, p.Control, p.Admin = freePort(t), freePort(t), freePort(t)
+	p.Listen, p.Control, p.Admin = nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t)
 	g := &gateway{
 		t: t, ports: p, output: &output{},
 		URL:     fmt.Sprintf("http://127.0.0.1:%d", p.Listen),

@@ -5,33 +5,15 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 var hostileTests = []changeTest{
 	{"answers that break off or are none are errors in the client's form", testAnswersThatBreakOff},
 	{"of a stream that breaks off all whole events have gone to the client", testStreamsThatBreakOff},
 	{"who closes its own side only is not told that all went well", testHalfClosed},
-}
-
-// startRaw serves what answer writes, on a connection that ends behind it.
-func startRaw(t *testing.T, answer func(w io.Writer, r *http.Request)) (provider string) {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.Close() //nolint:errcheck // all has been written
-		answer(c, r)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL + "/v1"
 }
 
 func testAnswersThatBreakOff(t *testing.T, g *gateway) {
@@ -50,7 +32,7 @@ func testAnswersThatBreakOff(t *testing.T, g *gateway) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			g := g.with(t)
-			g.change(policies, startRaw(t, func(w io.Writer, _ *http.Request) { _, _ = io.WriteString(w, tc.answer) }))
+			g.change(policies, nettest.ServeRaw(t, func(w io.Writer, _ *http.Request) { _, _ = io.WriteString(w, tc.answer) })+"/v1")
 			onCarriers(t, g.request(chatBody("hi", false)), func(how string, a answer) {
 				if a.Status != 502 || a.errorCode() != tc.code {
 					t.Errorf("%s: got %d %s, want 502 %s", how, a.Status, a.Body, tc.code)
@@ -76,11 +58,11 @@ func testStreamsThatBreakOff(t *testing.T, g *gateway) {
 		t.Run(name, func(t *testing.T) {
 			g := g.with(t)
 			read := make(chan struct{})
-			g.change(policies, startRaw(t, func(w io.Writer, _ *http.Request) {
+			g.change(policies, nettest.ServeRaw(t, func(w io.Writer, _ *http.Request) {
 				_, _ = io.WriteString(w, head+answer.begins)
 				<-read // or an engine might see the end before it has passed anything on
 				_, _ = io.WriteString(w, answer.breaks)
-			}))
+			})+"/v1")
 			response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("hi", true)))
 			if err != nil {
 				t.Fatal(err)
@@ -104,10 +86,10 @@ func testStreamsThatBreakOff(t *testing.T, g *gateway) {
 func testHalfClosed(t *testing.T, g *gateway) {
 	asked, over := make(chan struct{}), make(chan struct{})
 	defer close(over)
-	g.change(policies, startRaw(t, func(io.Writer, *http.Request) {
+	g.change(policies, nettest.ServeRaw(t, func(io.Writer, *http.Request) {
 		close(asked)
 		<-over
-	}))
+	})+"/v1")
 	c := g.dial()
 	defer c.Close() //nolint:errcheck // read to its end
 	body := chatBody("half of it", false)

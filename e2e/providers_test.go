@@ -11,8 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -131,13 +131,13 @@ func TestAStreamThatEndsWithTrailersIsWhole(t *testing.T) {
 			}
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
 		}))
-		authority := newAuthority(t)
+		authority := nettest.NewAuthority(t)
 		server.EnableHTTP2 = true
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{authority.issue(t, time.Now().Add(time.Hour), "127.0.0.1")}, MinVersion: tls.VersionTLS12}
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{authority.Issue(t, nettest.Validity{}, "127.0.0.1")}, MinVersion: tls.VersionTLS12}
 		server.StartTLS()
 		t.Cleanup(server.Close)
 		config := strings.NewReplacer(
-			`openai: {base_url: "{{.Provider}}", `, fmt.Sprintf(`openai: {kind: google, base_url: "{{.Provider}}", ca_file: %s, `, authority.file),
+			`openai: {base_url: "{{.Provider}}", `, fmt.Sprintf(`openai: {kind: google, base_url: "{{.Provider}}", ca_file: %s, `, authority.File),
 			"routes:\n", "routes:\n  - {model: gemini-2.5-flash, provider: openai}\n",
 		).Replace(policies)
 		g := start(t, config, p.of(server.URL))

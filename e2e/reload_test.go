@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -187,7 +188,7 @@ func testGatewayMovesToAnotherAddress(t *testing.T, g *gateway) {
 	_, url := startProvider(t, mock.Options{Key: upstreamKey})
 	g.change(policies, url)
 	old := g.URL
-	g.ports.Listen = freePort(t)
+	g.ports.Listen = nettest.FreePort(t)
 	g.URL = fmt.Sprintf("http://127.0.0.1:%d", g.ports.Listen)
 	g.write(policies)
 	eventually(t, "the gateway at its new address", func() bool {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -73,13 +74,13 @@ type outside struct {
 func (o *outside) start(t *testing.T, config string) string {
 	t.Helper()
 	backend := mock.New(mock.Options{})
-	ca := newAuthority(t)
+	ca := nettest.NewAuthority(t)
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.protocols.Store(r.Proto, true)
 		backend.ServeHTTP(w, r)
 	}))
 	secure.EnableHTTP2 = true
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")}, MinVersion: tls.VersionTLS12}
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, nettest.Validity{}, "127.0.0.1")}, MinVersion: tls.VersionTLS12}
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	checked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -92,7 +93,7 @@ func (o *outside) start(t *testing.T, config string) string {
 		}
 	}))
 	t.Cleanup(checked.Close)
-	return strings.NewReplacer("SECURE", secure.URL, "CA}", ca.file+"}", "CHECKED", checked.URL).Replace(config)
+	return strings.NewReplacer("SECURE", secure.URL, "CA}", ca.File+"}", "CHECKED", checked.URL).Replace(config)
 }
 
 func TestRoutesChooseAmongTheirTargets(t *testing.T) {

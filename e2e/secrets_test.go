@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -241,7 +242,7 @@ func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 	for _, name := range []string{"openai", "anthropic", "google", "second", "well"} {
 		known[name] = &member{name: name, address: "127.0.0.1:1"}
 	}
-	whole := strings.NewReplacer("SECURE", "https://secure.example.com", "CA}", newAuthority(t).file+"}", "CHECKED", "http://checked.example.com").Replace(ordering)
+	whole := strings.NewReplacer("SECURE", "https://secure.example.com", "CA}", nettest.NewAuthority(t).File+"}", "CHECKED", "http://checked.example.com").Replace(ordering)
 	for name, tc := range map[string]struct {
 		config string
 		ports  ports
@@ -253,7 +254,7 @@ func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 		"two attempts at once":   {hurried, ports{Provider: "https://api.example.com/v1", Fleet: known}},
 		"routes by all there is": {routing, ports{Fleet: known}},
 		"limits, health checks":  {whole, ports{Fleet: known}},
-		"bounds of a route":      {strings.NewReplacer("DEAF", "127.0.0.1:1", "MUTE", "127.0.0.1:1", "CA,", newAuthority(t).file+",").Replace(connecting), ports{Fleet: known}},
+		"bounds of a route":      {strings.NewReplacer("DEAF", "127.0.0.1:1", "MUTE", "127.0.0.1:1", "CA,", nettest.NewAuthority(t).File+",").Replace(connecting), ports{Fleet: known}},
 		"a pool of keys":         {pool, ports{Provider: "https://api.example.com/v1", Fleet: fleet{"openai": nil, "spare": nil}}},
 		"traces":                 {three + "tracing: {endpoint: \"http://127.0.0.1:1\"}\n", ports{Fleet: known}},
 	} {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -28,8 +28,7 @@ type mesh struct {
 func startMesh(t *testing.T) *mesh {
 	t.Helper()
 	_, provider := startProvider(t, mock.Options{})
-	address := func() string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
-	registry, envoys, gateway, admin := address(), address(), address(), address()
+	registry, envoys, gateway, admin := nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t), nettest.FreeAddress(t)
 	_, application, _ := strings.Cut(strings.TrimSuffix(provider, "/v1"), "http://")
 	port := func(address string) string { return "port_value: " + address[strings.LastIndex(address, ":")+1:] }
 	m := &mesh{t: t, dir: t.TempDir(), registry: registry, gateway: "http://" + gateway, ports: strings.NewReplacer(

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -133,7 +134,7 @@ func TestARouteBoundsHowLongItConnects(t *testing.T) {
 
 func testARouteBoundsHowLongItConnects(t *testing.T, p ports) {
 	p.Fleet = startFleet(t, "well")
-	g := start(t, strings.NewReplacer("DEAF", deaf(t), "MUTE", mute(t), "CA,", newAuthority(t).file+",").Replace(connecting), p)
+	g := start(t, strings.NewReplacer("DEAF", deaf(t), "MUTE", mute(t), "CA,", nettest.NewAuthority(t).File+",").Replace(connecting), p)
 	for model, want := range map[string]int{"deaf": 503, "deaf-or-well": 200, "mute-or-well": 200, "well": 200} {
 		t.Run(model, func(t *testing.T) {
 			for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {

@@ -1,24 +1,15 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -26,10 +17,10 @@ var certificateTests = []changeTest{{"a provider's certificate and name are veri
 
 func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 	now := time.Now()
-	ours, theirs := newAuthority(t), newAuthority(t)
+	ours, theirs := nettest.NewAuthority(t), nettest.NewAuthority(t)
 	tests := []struct {
 		name      string
-		authority *authority
+		authority *nettest.Authority
 		names     []string
 		until     time.Time
 		host      string
@@ -49,12 +40,12 @@ func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 	providers, routes := "", ""
 	for i, tc := range tests {
 		server := httptest.NewUnstartedServer(mock.New(mock.Options{Key: upstreamKey}))
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{tc.authority.issue(t, tc.until, tc.names...)}, MinVersion: tls.VersionTLS12}
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{tc.authority.Issue(t, nettest.Validity{Until: tc.until}, tc.names...)}, MinVersion: tls.VersionTLS12}
 		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // handshakes that are to fail
 		server.StartTLS()
 		t.Cleanup(server.Close)
 		providers += fmt.Sprintf("  p%d: {base_url: %q, api_key: {env: LEASH_TEST_KEY}, ca_file: %s}\n",
-			i, strings.Replace(server.URL, "127.0.0.1", tc.host, 1)+"/v1", ours.file)
+			i, strings.Replace(server.URL, "127.0.0.1", tc.host, 1)+"/v1", ours.File)
 		routes += fmt.Sprintf("  - {model: case-%d, provider: p%d}\n", i, i)
 	}
 	config := strings.NewReplacer("tenants:", providers+"tenants:", "routes:\n", "routes:\n"+routes).Replace(policies)
@@ -78,60 +69,4 @@ func (g *gateway) told(provider, cause string) (times int) {
 		}
 	}
 	return times
-}
-
-// An authority issues certificates.
-type authority struct {
-	file        string // its own certificate, PEM
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-}
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	a := &authority{file: filepath.Join(t.TempDir(), "ca.pem"), key: newKey(t)}
-	a.certificate = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, a.certificate, a.certificate, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// issue makes a certificate, of a server or a client, with these names and addresses.
-func (a *authority) issue(t testing.TB, until time.Time, names ...string) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
-	key := newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }

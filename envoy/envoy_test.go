@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // modules is the folder with the probe as every file that a configuration can name.
@@ -111,8 +113,9 @@ const patience = 40 * time.Second
 // prepare runs Envoy without a configuration yet; text only says with what it is started.
 func prepare(t testing.TB, text, provider string) *gateway {
 	t.Helper()
+	port := func() string { return strconv.Itoa(nettest.FreePort(t)) }
 	g := &gateway{
-		t: t, ports: map[string]string{"LISTEN": freePort(t), "CONTROL": freePort(t), "ADMIN": freePort(t), "PROVIDER": provider, "MODULES": modules},
+		t: t, ports: map[string]string{"LISTEN": port(), "CONTROL": port(), "ADMIN": port(), "PROVIDER": provider, "MODULES": modules},
 		options: envoy.Options{ModulesDir: modules, CAFile: "/etc/ssl/certs/ca-certificates.crt"},
 		log:     &journal{}, records: &journal{},
 	}
@@ -281,20 +284,6 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // journal is what was written, for several writers at once.

@@ -2,16 +2,9 @@ package extproc_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +24,7 @@ import (
 
 	"github.com/leash-gateway/leash/host/extproc"
 	"github.com/leash-gateway/leash/host/internal/asm"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 const processorService = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -183,83 +177,12 @@ func increment(slot int) asm.Step {
 	return asm.Drop("proxy_increment_metric", asm.Slot(slot), asm.Long(1))
 }
 
-// An authority vouches for certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	File string
-}
-
-func newAuthority(t testing.TB, name string) *authority {
+// client are the credentials of one that trusts an authority, and shows a certificate of another if that is not nil.
+func client(t testing.TB, trusted, by *nettest.Authority) grpc.DialOption {
 	t.Helper()
-	a := &authority{File: filepath.Join(t.TempDir(), name+".pem")}
-	a.key = newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, a.File, "CERTIFICATE", der)
-	return a
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func writePEM(t testing.TB, file, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// issue writes a certificate for a name, and its key.
-func (a *authority) issue(t testing.TB, dir, name string) (cert, key string) {
-	t.Helper()
-	private := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, private.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writePEM(t, cert, "CERTIFICATE", der)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, key, "PRIVATE KEY", encoded)
-	return cert, key
-}
-
-// client are the credentials of one that trusts a, and shows a certificate of by if that is not nil.
-func (a *authority) client(t testing.TB, by *authority) grpc.DialOption {
-	t.Helper()
-	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "host", MinVersion: tls.VersionTLS12}
-	c.RootCAs.AddCert(a.cert)
+	c := &tls.Config{RootCAs: trusted.Pool(), ServerName: "host", MinVersion: tls.VersionTLS12}
 	if by != nil {
-		cert, key := by.issue(t, t.TempDir(), "client")
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Certificates = []tls.Certificate{pair}
+		c.Certificates = []tls.Certificate{by.Issue(t, nettest.Validity{}, "client")}
 	}
 	return grpc.WithTransportCredentials(credentials.NewTLS(c))
 }
@@ -274,18 +197,18 @@ func checked(t testing.TB, address string, o grpc.DialOption) error {
 }
 
 func TestTLSProvesTheHostAndAsksClientsForCertificates(t *testing.T) {
-	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
-	cert, key := ours.issue(t, t.TempDir(), "host")
+	ours, others := nettest.NewAuthority(t), nettest.NewAuthority(t)
+	cert, key := ours.IssueFiles(t, t.TempDir(), "host")
 	for name, tc := range map[string]struct {
 		clientCA string
 		client   grpc.DialOption
 		want     codes.Code
 	}{
-		"TLS":                                  {"", ours.client(t, nil), codes.OK},
-		"a client that trusts others":          {"", others.client(t, nil), codes.Unavailable},
-		"mTLS":                                 {ours.File, ours.client(t, ours), codes.OK},
-		"mTLS, a client without certificate":   {ours.File, ours.client(t, nil), codes.Unavailable},
-		"mTLS, a certificate of somebody else": {ours.File, ours.client(t, others), codes.Unavailable},
+		"TLS":                                  {"", client(t, ours, nil), codes.OK},
+		"a client that trusts others":          {"", client(t, others, nil), codes.Unavailable},
+		"mTLS":                                 {ours.File, client(t, ours, ours), codes.OK},
+		"mTLS, a client without certificate":   {ours.File, client(t, ours, nil), codes.Unavailable},
+		"mTLS, a certificate of somebody else": {ours.File, client(t, ours, others), codes.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, err := extproc.TLSFiles{Cert: cert, Key: key, ClientCA: tc.clientCA}.Config()
@@ -301,14 +224,14 @@ func TestTLSProvesTheHostAndAsksClientsForCertificates(t *testing.T) {
 }
 
 func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
-	first, second, dir := newAuthority(t, "first"), newAuthority(t, "second"), t.TempDir()
-	cert, key := first.issue(t, dir, "host")
+	first, second, dir := nettest.NewAuthority(t), nettest.NewAuthority(t), t.TempDir()
+	cert, key := first.IssueFiles(t, dir, "host")
 	config, err := extproc.TLSFiles{Cert: cert, Key: key}.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := serve(t, extproc.Options{}, extproc.ServiceOptions{TLS: config})
-	if err := checked(t, "unix:"+s.Socket, first.client(t, nil)); err != nil {
+	if err := checked(t, "unix:"+s.Socket, client(t, first, nil)); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(cert, []byte("half a certificate"), 0o600); err != nil {
@@ -318,22 +241,22 @@ func TestCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 	if err := os.Chtimes(cert, later, later); err != nil {
 		t.Fatal(err)
 	}
-	if err := checked(t, "unix:"+s.Socket, first.client(t, nil)); err != nil {
+	if err := checked(t, "unix:"+s.Socket, client(t, first, nil)); err != nil {
 		t.Errorf("while the files are being replaced: %v", err)
 	}
-	second.issue(t, dir, "host")
+	second.IssueFiles(t, dir, "host")
 	later = later.Add(time.Second)
 	if err := os.Chtimes(cert, later, later); err != nil {
 		t.Fatal(err)
 	}
-	if err := checked(t, "unix:"+s.Socket, second.client(t, nil)); err != nil {
+	if err := checked(t, "unix:"+s.Socket, client(t, second, nil)); err != nil {
 		t.Errorf("the new certificate is not used: %v", err)
 	}
 }
 
 func TestTLSFilesThatAreWrongAreNamed(t *testing.T) {
-	a, dir := newAuthority(t, "a"), t.TempDir()
-	cert, key := a.issue(t, dir, "host")
+	a, dir := nettest.NewAuthority(t), t.TempDir()
+	cert, key := a.IssueFiles(t, dir, "host")
 	missing := filepath.Join(dir, "missing.pem")
 	for name, tc := range map[string]struct {
 		files extproc.TLSFiles

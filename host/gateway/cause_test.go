@@ -1,17 +1,12 @@
 package gateway
 
 import (
-	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,87 +18,42 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/host/outage"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
-// serverOf is a provider whose certificate is for a name, until a time; it is its own authority.
-func serverOf(t *testing.T, until time.Time, name string) *httptest.Server {
+// serverOf is the URL, by name, of a provider with this certificate.
+func serverOf(t *testing.T, c tls.Certificate) (url string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until, DNSNames: []string{name},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // handshakes that are to fail
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return s
-}
-
-// listening is the address of something that does with each connection what f does.
-func listening(t *testing.T, f func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go f(c)
-		}
-	}()
-	return l.Addr().String()
+	return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 }
 
 func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
-	soon := time.Now().Add(time.Hour)
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	nobody.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
-	known, unknown := serverOf(t, soon, "localhost"), serverOf(t, soon, "localhost")
-	other, late := serverOf(t, soon, "example.com"), serverOf(t, time.Now().Add(-time.Hour), "localhost")
-	named := func(s *httptest.Server) string { return strings.Replace(s.URL, "127.0.0.1", "localhost", 1) }
-	silent := listening(t, func(net.Conn) {})
-	answering := func(answer string) func(net.Conn) {
-		return func(c net.Conn) {
-			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-				_, _ = io.Copy(io.Discard, r.Body)
-			}
-			_, _ = io.WriteString(c, answer)
-			_ = c.Close()
-		}
+	known, unknown, always := nettest.NewAuthority(t), nettest.NewAuthority(t), nettest.Validity{}
+	ranOut := nettest.Validity{Until: time.Now().Add(-time.Minute)}
+	silent := nettest.Serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	answering := func(answer string) (url string) {
+		return nettest.ServeRaw(t, func(w io.Writer, _ *http.Request) { _, _ = io.WriteString(w, answer) })
 	}
-	closing := listening(t, answering(""))
-	echoing := listening(t, answering("authorization: Bearer "+providerKey+"\r\n"))
 	log := &lines{}
 	b := start(t, setup{settings: Settings{Log: slog.New(slog.NewTextHandler(log, nil))}}, says("hi"))
-	tests := map[string]struct {
-		url     string
-		trusted *httptest.Server
-		want    string
-	}{
-		"a port that refuses":            {nobody.URL, nil, outage.Refused},
-		"an authority that is not known": {named(unknown), known, outage.Untrusted},
-		"another name":                   {named(other), other, outage.OtherName + ": certificate is valid for example.com, not localhost"},
-		"a certificate that ran out":     {named(late), late, outage.Expired},
-		"a port without TLS":             {strings.Replace(plain.URL, "http:", "https:", 1), known, outage.NoTLS},
-		"a port that says nothing":       {"https://" + silent, known, outage.Late},
-		"a port that closes":             {"http://" + closing, nil, outage.Closed},
-		"a port that is no HTTP":         {"http://" + echoing, nil, outage.Broken},
+	tests := map[string]struct{ url, want string }{
+		"a port that refuses":            {nobody.URL, outage.Refused},
+		"an authority that is not known": {serverOf(t, unknown.Issue(t, always, "localhost")), outage.Untrusted},
+		"another name":                   {serverOf(t, known.Issue(t, always, "example.com")), outage.OtherName + ": certificate is valid for example.com, not localhost"},
+		"a certificate that ran out":     {serverOf(t, known.Issue(t, ranOut, "localhost")), outage.Expired},
+		"a port without TLS":             {strings.Replace(plain.URL, "http:", "https:", 1), outage.NoTLS},
+		"a port that says nothing":       {"https://" + silent, outage.Late},
+		"a port that closes":             {answering(""), outage.Closed},
+		"a port that is no HTTP":         {answering("authorization: Bearer " + providerKey + "\r\n"), outage.Broken},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,8 +62,8 @@ func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
 				connect = 20 * time.Millisecond
 			}
 			provider := fmt.Sprintf(`"%s/v1"`, tc.url)
-			if tc.trusted != nil {
-				provider += ", ca_file: " + certificateFile(t, tc.trusted)
+			if strings.HasPrefix(tc.url, "https:") {
+				provider += ", ca_file: " + known.File
 			}
 			b.apply(setup{config: strings.NewReplacer(`"%s"`, provider, "{%s}", "{%[2]s}").Replace(open) + "# not %[1]s\n", timeouts: "connect: " + connect.String()})
 			before := len(log.String())

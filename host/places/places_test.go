@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ import (
 	"github.com/leash-gateway/leash/host/extproc"
 	"github.com/leash-gateway/leash/host/gateway"
 	"github.com/leash-gateway/leash/host/harness"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 const modulesDir = "../../build/modules"
@@ -138,7 +140,7 @@ func newRig(t *testing.T) *rig {
 		w.Header().Set(http.TrailerPrefix+"x-end", "1")
 		_, _ = io.WriteString(w, answer)
 	})
-	r := &rig{dir: t.TempDir(), listen: freeAddress(t), admin: freeAddress(t)}
+	r := &rig{dir: t.TempDir(), listen: nettest.FreeAddress(t), admin: nettest.FreeAddress(t)}
 	file := filepath.Join(r.dir, "leash.yaml")
 	if err := os.WriteFile(filepath.Join(r.dir, "probe.wasm"), probe(), 0o600); err != nil {
 		t.Fatal(err)
@@ -160,24 +162,9 @@ pipeline: [{module: probe, file: probe.wasm, kind: policy}]
 
 func serve(t *testing.T, h http.Handler) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { _ = s.Close() })
-	return l.Addr().String()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
 }
 
 // ask sends the chat, over HTTP/2 and with trailers, until somebody listens, and waits until the probe has written its last line.

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
@@ -117,32 +118,10 @@ func newApp(t testing.TB) *app {
 	return a
 }
 
-// lastPort is the last that freePort has given. It counts below the ports that systems give to connections, which tests that run beside each
-// other take many of.
-var lastPort atomic.Int64
-
-func init() { lastPort.Store(int64(20_000 + os.Getpid()%10_000)) } // others test on this machine too
-
-// freePort finds a port that is free, and gives each once.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for {
-		port := int(lastPort.Add(1))
-		if port > 32_000 {
-			t.Fatal("there is no port left")
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = l.Close() // nothing was sent
-			return port
-		}
-	}
-}
-
 // startEnvoy starts one and waits until it answers. The end of the test ends it.
 func startEnvoy(t testing.TB, node string, snippets ...distribution.Snippet) *envoy {
 	t.Helper()
-	admin, port := freePort(t), freePort(t)
+	admin, port := nettest.FreePort(t), nettest.FreePort(t)
 	app := newApp(t)
 	return startEnvoyOn(t, compose(t, node, admin, port, app.port, snippets...), admin, port, app)
 }
@@ -331,7 +310,7 @@ func TestEnvoysSubscribeInEveryWay(t *testing.T) {
 			r := newRegistry(t, nil, distribution.Options{})
 			r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good), greeter(t, "1.2.0", "policy", trapsOnConfigure))
 			r.promote("1.0.0")
-			admin, port, app := freePort(t), freePort(t), newApp(t)
+			admin, port, app := nettest.FreePort(t), nettest.FreePort(t), newApp(t)
 			first, second := r.policySlot(), r.policySlot()
 			second.Slot.Channel = "next"
 			first.ADS, second.ADS = tc.ads != "", tc.ads != ""
@@ -370,7 +349,7 @@ func TestEnvoysSubscribeInEveryWay(t *testing.T) {
 
 func TestPolicyRefusesAndInspectorPassesWhileThereIsNoModule(t *testing.T) {
 	t.Parallel()
-	nowhere := fmt.Sprintf("127.0.0.1:%d", freePort(t)) // the registry is down
+	nowhere := nettest.FreeAddress(t) // the registry is down
 	for name, tc := range map[string]struct {
 		kind manifest.Kind
 		wait time.Duration

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/blobs"
@@ -356,18 +356,12 @@ func TestTagsAreListedSetAndCopied(t *testing.T) {
 func TestErrorsSayWhatToDo(t *testing.T) {
 	address := registrytest.Serve(t, registrytest.Olareg(t))
 	secured, _ := registrytest.ServeTLS(t, registrytest.Olareg(t))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	off := listener.Addr().String()
-	_ = listener.Close()
 	c := client(t, remote.Options{})
 	for name, tc := range map[string]struct{ ref, want string }{
 		"no such tag":            {address + "/team/greeter:9.9.9", "leash module list"},
 		"no tag at all":          {address + "/team/greeter", "name a tag or a digest"},
 		"an unknown authority":   {secured + "/team/greeter:1.0.0", "--ca-file"},
-		"a registry that is off": {off + "/team/greeter:1.0.0", "connection refused"},
+		"a registry that is off": {nettest.FreeAddress(t) + "/team/greeter:1.0.0", "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := c.Pull(ctx, reference(t, tc.ref)); err == nil || !strings.Contains(err.Error(), tc.want) {

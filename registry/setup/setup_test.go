@@ -2,16 +2,10 @@ package setup_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/setup"
 	"github.com/leash-gateway/leash/registry/signing"
 )
@@ -66,50 +61,18 @@ func open(t *testing.T, dir string) (address string) {
 	return l.Addr().String()
 }
 
-// certificate is a certificate of itself and its key, in PEM.
-func certificate(t *testing.T, name string) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	made, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalECPrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made})), string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}))
-}
-
 func TestTLSWantsClientsCertificatesWhereItIsTold(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	serverCert, serverKey := certificate(t, "server")
-	clientCert, clientKey := certificate(t, "client")
-	write(t, dir, map[string]string{
-		"registry.yaml": "tls: {cert: server.crt, key: server.key, client_ca: client.crt}\n",
-		"server.crt":    serverCert, "server.key": serverKey, "client.crt": clientCert,
-	})
+	servers, clients := nettest.NewAuthority(t), nettest.NewAuthority(t)
+	cert, key := servers.IssueFiles(t, dir, "127.0.0.1")
+	write(t, dir, map[string]string{"registry.yaml": fmt.Sprintf("tls: {cert: %s, key: %s, client_ca: %s}\n", filepath.Base(cert), filepath.Base(key), clients.File)})
 	address := open(t, dir)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM([]byte(serverCert))
-	pair, err := tls.X509KeyPair([]byte(clientCert), []byte(clientKey))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, tc := range map[string]struct {
 		certificates []tls.Certificate
 		served       bool
-	}{"with one": {[]tls.Certificate{pair}, true}, "without": {nil, false}} {
-		web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: tc.certificates, MinVersion: tls.VersionTLS12}}}
+	}{"with one": {[]tls.Certificate{clients.Issue(t, nettest.Validity{}, "client")}, true}, "without": {nil, false}} {
+		web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: servers.Pool(), Certificates: tc.certificates, MinVersion: tls.VersionTLS12}}}
 		answer, err := web.Get("https://" + address + "/healthz")
 		if err == nil {
 			answer.Body.Close()

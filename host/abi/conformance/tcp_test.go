@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 func TestThisHostDoesWithConnectionsWhatEnvoyDoes(t *testing.T) {
@@ -20,7 +21,7 @@ func TestThisHostDoesWithConnectionsWhatEnvoyDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close(context.Background()) })
-	echo := serveEcho(t)
+	echo := nettest.Serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
 	envoy := startEnvoy(t, func(t *testing.T) object {
 		t.Helper()
 		var listeners []any
@@ -41,29 +42,6 @@ func TestThisHostDoesWithConnectionsWhatEnvoyDoes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// serveEcho sends back what it gets.
-func serveEcho(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(c, c)
-			}()
-		}
-	}()
-	return l.Addr().String()
 }
 
 // ping sends "ping" and returns what comes back at once.
