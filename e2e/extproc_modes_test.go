@@ -204,7 +204,8 @@ func TestModuleHostThatIsToEndLetsExchangesUnderWayEnd(t *testing.T) {
 }
 
 func TestChangedConfigurationIsAppliedByTheModuleHost(t *testing.T) {
-	changedConfiguration(t, ports{Engine: moduleHost})
+	_, url := startProvider(t, mock.Options{Key: upstreamKey})
+	testChangedConfiguration(t, start(t, policies, ports{Engine: moduleHost, Provider: url}))
 }
 
 func TestManagementOfTheModuleHostIsForItsOwnUser(t *testing.T) {

@@ -84,15 +84,9 @@ func testNoKeyReachesAnotherProvider(t *testing.T, p ports) {
 	p.Fleet.wantAsked(t, "well done")
 }
 
-func TestTheProviderThatAnswersIsLogged(t *testing.T) {
-	t.Parallel()
-	everyWay(t, testTheProviderThatAnswersIsLogged)
-}
-
-func testTheProviderThatAnswersIsLogged(t *testing.T, p ports) {
-	p.Fleet = startFleet(t, "openai", "anthropic", "google")
-	g := start(t, pairs(), p)
-	p.Fleet["anthropic"].kill()
+func testTheProviderThatAnswersIsLogged(t *testing.T, g *gateway) {
+	g.changeFleet(pairs(), startFleet(t, "openai", "anthropic", "google"))
+	g.ports.Fleet["anthropic"].kill()
 	a := do(t, dialectNamed("chat").request(g, "anthropic-or-google", "say: hi", false))
 	line := g.exchange(a.Header.Get("X-Request-Id"))
 	if line["provider"] != "google" || line["upstream_model"] != "gemini-2.5-flash" || a.Status != 200 {
@@ -100,16 +94,10 @@ func testTheProviderThatAnswersIsLogged(t *testing.T, p ports) {
 	}
 }
 
-func TestWhenAllFailTheLastErrorIsTold(t *testing.T) {
-	t.Parallel()
-	onEngines(t, testWhenAllFailTheLastErrorIsTold)
-}
-
-func testWhenAllFailTheLastErrorIsTold(t *testing.T, p ports) {
-	p.Fleet = startFleet(t, "openai", "anthropic", "google")
-	g := start(t, pairs(), p)
-	p.Fleet["anthropic"].kill()
-	p.Fleet["google"].SetFaults(mock.Behavior{Status: 503})
+func testWhenAllFailTheLastErrorIsTold(t *testing.T, g *gateway) {
+	g.changeFleet(pairs(), startFleet(t, "openai", "anthropic", "google"))
+	g.ports.Fleet["anthropic"].kill()
+	g.ports.Fleet["google"].SetFaults(mock.Behavior{Status: 503})
 	for _, d := range dialects {
 		a := do(t, d.request(g, "anthropic-or-google", "say: hi", false))
 		if a.Status != 503 {
@@ -314,23 +302,20 @@ func testAProviderThatFailsIsLeftAlone(t *testing.T, p ports) {
 	})
 }
 
-// TestARateLimitOfAProvidersOwnEnvoyGoesToTheNext: Envoy marks what its rate limits refuse, and makes no further attempt where it finds the mark.
-func TestARateLimitOfAProvidersOwnEnvoyGoesToTheNext(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("X-Envoy-Ratelimited", "true")
-			w.WriteHeader(http.StatusTooManyRequests)
-		}))
-		t.Cleanup(server.Close)
-		_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
-		const providers, first = "providers:\n", "routes:\n  - {model: gpt-4o-mini, targets: [{provider: limited}, {provider: openai}]}\n"
-		config := strings.Replace(head, providers, providers+"  limited: {kind: openai, base_url: \""+server.URL+"/v1\", api_key: {env: LEASH_TEST_KEY}}\n", 1)
-		g := start(t, strings.Replace(config, "routes:\n  - {model: gpt-4o-mini, provider: openai}\n", first, 1)+"pipeline: [{module: logger}, {module: auth}, {module: ratelimit}]\n", p)
-		if a := g.chat("say: hi"); a.Status != 200 {
-			t.Errorf("got %d %s", a.Status, a.Body)
-		}
-	})
+// testARateLimitOfAProvidersOwnEnvoyGoesToTheNext: Envoy marks what its rate limits refuse, and makes no further attempt where it finds the mark.
+func testARateLimitOfAProvidersOwnEnvoyGoesToTheNext(t *testing.T, g *gateway) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Envoy-Ratelimited", "true")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(server.Close)
+	_, url := startProvider(t, mock.Options{Key: upstreamKey})
+	const providers, first = "providers:\n", "routes:\n  - {model: gpt-4o-mini, targets: [{provider: limited}, {provider: openai}]}\n"
+	config := strings.Replace(head, providers, providers+"  limited: {kind: openai, base_url: \""+server.URL+"/v1\", api_key: {env: LEASH_TEST_KEY}}\n", 1)
+	g.change(strings.Replace(config, "routes:\n  - {model: gpt-4o-mini, provider: openai}\n", first, 1)+"pipeline: [{module: logger}, {module: auth}, {module: ratelimit}]\n", url)
+	if a := g.chat("say: hi"); a.Status != 200 {
+		t.Errorf("got %d %s", a.Status, a.Body)
+	}
 }
 
 // TestAProviderWhoseLimitIsUsedUpIsLeftAlone has providers that say so: with an error, or in the headers of an answer that is good.
@@ -341,32 +326,47 @@ func TestAProviderWhoseLimitIsUsedUpIsLeftAlone(t *testing.T) {
 
 func testAProviderWhoseLimitIsUsedUpIsLeftAlone(t *testing.T, p ports) {
 	const long = 30 * time.Minute
-	for how, tc := range map[string]struct {
+	tests := map[string]struct {
 		behavior      mock.Behavior
 		first, second string
 		at            string // who answers the request that finds out
 	}{
-		"OpenAI's headers":    {mock.Behavior{LimitUsed: 100, LimitReset: long}, "openai", "google", "openai"},
-		"Anthropic's headers": {mock.Behavior{LimitUsed: 100, LimitReset: long}, "anthropic", "openai", "anthropic"},
-		"Retry-After":         {mock.Behavior{Status: 429, RetryAfter: long}, "google", "anthropic", "anthropic"},
-		"Retry-After of 503":  {mock.Behavior{Status: 503, RetryAfter: long}, "openai", "anthropic", "anthropic"},
-	} {
+		"openais-headers":    {mock.Behavior{LimitUsed: 100, LimitReset: long}, "openai", "google", "first"},
+		"anthropics-headers": {mock.Behavior{LimitUsed: 100, LimitReset: long}, "anthropic", "openai", "first"},
+		"retry-after":        {mock.Behavior{Status: 429, RetryAfter: long}, "google", "anthropic", "second"},
+		"retry-after-of-503": {mock.Behavior{Status: 503, RetryAfter: long}, "openai", "anthropic", "second"},
+	}
+	// Each has providers of its own: what is known of one is kept by its name.
+	p.Fleet = startFleet(t, "openai", "anthropic", "google")
+	providers, routes := "", ""
+	for how, tc := range tests {
+		for place, kind := range map[string]string{"first": tc.first, "second": tc.second} {
+			base := p.Fleet[kind].Server()
+			if kind == "openai" {
+				base += "/v1"
+			}
+			providers += fmt.Sprintf("  %s-%s: {kind: %s, base_url: %q, api_key: {env: LEASH_TEST_KEY_%s}}\n", how, place, kind, base, strings.ToUpper(kind))
+		}
+		routes += fmt.Sprintf("  - {model: %s, targets: [{provider: %s-first, model: %s}, {provider: %s-second, model: %s}]}\n", how, how, models[tc.first], how, models[tc.second])
+	}
+	g := start(t, strings.NewReplacer("providers:\n", "providers:\n"+providers, "routes:\n", "routes:\n"+routes).Replace(three), p)
+	for how, tc := range tests {
 		t.Run(how, func(t *testing.T) {
-			p := p
-			p.Fleet = startFleet(t, "openai", "anthropic", "google")
-			g := start(t, pairs(), p)
-			p.Fleet[tc.first].SetFaults(tc.behavior)
+			first := p.Fleet[tc.first]
+			first.SetFaults(tc.behavior)
+			t.Cleanup(first.ClearFaults)
+			before := len(first.Requests())
 			for i := range 20 {
-				a := do(t, dialectNamed("chat").request(g, tc.first+"-or-"+tc.second, "say: hi", false))
-				want := tc.second
+				a := do(t, dialectNamed("chat").request(g.with(t), how, "say: hi", false))
+				want := how + "-second"
 				if i == 0 {
-					want = tc.at
+					want = how + "-" + tc.at
 				}
-				if line := g.exchange(a.Header.Get("X-Request-Id")); a.Status != 200 || line["provider"] != want {
+				if line := g.with(t).exchange(a.Header.Get("X-Request-Id")); a.Status != 200 || line["provider"] != want {
 					t.Fatalf("request %d: got %d, the log says %v, want %s", i, a.Status, line, want)
 				}
 			}
-			if n := len(p.Fleet[tc.first].Requests()); n != 1 {
+			if n := len(first.Requests()) - before; n != 1 {
 				t.Errorf("it was asked %d times, want once to find out", n)
 			}
 		})
@@ -390,12 +390,13 @@ pipeline:
   - module: auth
 `
 
-func TestAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	onEngines(t, testAKeyThatIsAskedTooOftenIsLeftAlone)
+// keyTests come late: what they use up is left alone for minutes.
+var keyTests = []changeTest{
+	{"a rate limit of a provider's own Envoy goes to the next", testARateLimitOfAProvidersOwnEnvoyGoesToTheNext},
+	{"a key that is asked too often is left alone", testAKeyThatIsAskedTooOftenIsLeftAlone},
 }
 
-func testAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T, p ports) {
+func testAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T, g *gateway) {
 	var asked [2]atomic.Int64
 	var exhausted atomic.Bool
 	backend := mock.New(mock.Options{})
@@ -416,8 +417,7 @@ func testAKeyThatIsAskedTooOftenIsLeftAlone(t *testing.T, p ports) {
 		backend.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	p.Provider, p.Fleet = server.URL+"/v1", fleet{"openai": nil, "spare": nil}
-	g := start(t, pool, p)
+	g.change(pool, server.URL+"/v1")
 	ask := func() {
 		t.Helper()
 		a := g.chat("say: hi")

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,7 +188,7 @@ func (g *gateway) up() {
 func (g *gateway) run(command *exec.Cmd) {
 	g.t.Helper()
 	g.command = command
-	g.command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey, "TMPDIR="+g.temporary), g.ports.Fleet.environment()...)
+	g.command.Env = slices.Concat(os.Environ(), []string{"LEASH_TEST_KEY=" + upstreamKey, "TMPDIR=" + g.temporary}, later.environment(), g.ports.Fleet.environment())
 	g.command.Dir = root(g.t)
 	stdout, err := g.command.StdoutPipe()
 	if err != nil {
@@ -216,6 +217,13 @@ func (g *gateway) write(config string) {
 	if err := os.Rename(next, g.Config); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+// changeFleet puts another configuration in force, with providers for it.
+func (g *gateway) changeFleet(config string, f fleet) {
+	g.t.Helper()
+	g.ports.Fleet = f
+	g.change(config, g.ports.Provider)
 }
 
 // change puts another configuration in force, with another provider, while the gateway runs.

@@ -65,97 +65,83 @@ func wantAll(t testing.TB, text string, pieces []string) {
 	}
 }
 
-func TestAnyClientAndAnyProvider(t *testing.T) {
-	t.Parallel()
-	everyWay(t, func(t *testing.T, p ports) {
-		p.Fleet = startFleet(t, "openai", "anthropic", "google")
-		g := start(t, three, p)
-		t.Run("any client reaches any provider", func(t *testing.T) { testAnyClientReachesAnyProvider(t, g.with(t)) })
-		if p.Layout != "together" {
-			return // the rest is the business of one module
-		}
-		t.Run("models are renamed", func(t *testing.T) { testModelsAreRenamedForAnyProvider(t, g.with(t)) })
-		t.Run("what a provider cannot be told is refused", func(t *testing.T) { testWhatAProviderCannotBeToldIsRefused(t, g.with(t)) })
-		t.Run("errors have the client's form", func(t *testing.T) { testErrorsOfProvidersHaveTheClientsForm(t, g.with(t)) })
-	})
+// shapeTests have providers that answer in a shape of their own.
+var shapeTests = []changeTest{
+	{"a provider that does not stream", testAProviderThatDoesNotStream},
+	{"a stream that ends with trailers is whole", testAStreamThatEndsWithTrailersIsWhole},
 }
 
-// TestAProviderThatDoesNotStream answers in one piece, though a stream is asked for.
-func TestAProviderThatDoesNotStream(t *testing.T) {
-	t.Parallel()
+// testAProviderThatDoesNotStream answers in one piece, though a stream is asked for.
+func testAProviderThatDoesNotStream(t *testing.T, g *gateway) {
 	const whole = `{"id":"1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"my card is 4111 1111 1111 1111"},"finish_reason":"stop"}],` +
 		`"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}`
-	onEngines(t, func(t *testing.T, p ports) {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, whole)
-		}))
-		t.Cleanup(server.Close)
-		g := start(t, policies, p.of(server.URL+"/v1"))
-		r := g.request(`{"model":"gpt-4o-mini","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
-		r.URL.Path = "/v1/messages"
-		a := do(t, r)
-		if kind := a.Header.Get("Content-Type"); a.Status != 200 || kind != "text/event-stream" {
-			t.Errorf("got %d %s", a.Status, kind)
-		}
-		wantEvents(t, a.Body)
-		wantAll(t, a.Body, []string{"event: message_start", `"text":"my card is `, "[card]", `"stop_reason":"end_turn"`, "event: message_stop"})
-		if r := g.exchange(a.Header.Get("X-Request-Id")); r["output_tokens"] != 9.0 || r["outcome"] != "ok" {
-			t.Errorf("the log says %v", r)
-		}
-		if a := do(t, g.request(chatBody("hi", true))); a.Header.Get("Content-Type") != "application/json" || content(t, a) != "my card is [card]" {
-			t.Errorf("to a client of the provider's own API: got %d %s, want the answer as it is", a.Status, a.Body)
-		}
-	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, whole)
+	}))
+	t.Cleanup(server.Close)
+	g.change(policies, server.URL+"/v1")
+	r := g.request(`{"model":"gpt-4o-mini","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
+	r.URL.Path = "/v1/messages"
+	a := do(t, r)
+	if kind := a.Header.Get("Content-Type"); a.Status != 200 || kind != "text/event-stream" {
+		t.Errorf("got %d %s", a.Status, kind)
+	}
+	wantEvents(t, a.Body)
+	wantAll(t, a.Body, []string{"event: message_start", `"text":"my card is `, "[card]", `"stop_reason":"end_turn"`, "event: message_stop"})
+	if r := g.exchange(a.Header.Get("X-Request-Id")); r["output_tokens"] != 9.0 || r["outcome"] != "ok" {
+		t.Errorf("the log says %v", r)
+	}
+	if a := do(t, g.request(chatBody("hi", true))); a.Header.Get("Content-Type") != "application/json" || content(t, a) != "my card is [card]" {
+		t.Errorf("to a client of the provider's own API: got %d %s, want the answer as it is", a.Status, a.Body)
+	}
 }
 
-// TestAStreamThatEndsWithTrailersIsWhole has a provider that ends its answers as HTTP/2 allows.
-func TestAStreamThatEndsWithTrailersIsWhole(t *testing.T) {
-	t.Parallel()
+// testAStreamThatEndsWithTrailersIsWhole has a provider that ends its answers as HTTP/2 allows.
+func testAStreamThatEndsWithTrailersIsWhole(t *testing.T, g *gateway) {
 	const one, two = `{"candidates":[{"content":{"parts":[{"text":"my card is 4111 1111"}],"role":"model"},"index":0}]}`,
 		`{"candidates":[{"content":{"parts":[{"text":" 1111 1111"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":9}}`
-	onEngines(t, func(t *testing.T, p ports) {
-		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			if r.ProtoMajor != 2 {
-				t.Errorf("the provider is asked over %s", r.Proto)
-			}
-			kind, pieces := "application/json", []string{"[" + one, ",\r\n" + two + "\n]"}
-			if strings.Contains(r.RequestURI, "alt=sse") {
-				kind, pieces = "text/event-stream", []string{"data: " + one + "\r\n\r\n", "data: " + two + "\r\n"}
-			}
-			w.Header().Set("Content-Type", kind)
-			for _, piece := range pieces {
-				_, _ = io.WriteString(w, piece)
-				_ = http.NewResponseController(w).Flush()
-			}
-			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
-		}))
-		authority := nettest.NewAuthority(t)
-		server.EnableHTTP2 = true
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{authority.Issue(t, nettest.Validity{}, "127.0.0.1")}, MinVersion: tls.VersionTLS12}
-		server.StartTLS()
-		t.Cleanup(server.Close)
-		config := strings.NewReplacer(
-			`openai: {base_url: "{{.Provider}}", `, fmt.Sprintf(`openai: {kind: google, base_url: "{{.Provider}}", ca_file: %s, `, authority.File),
-			"routes:\n", "routes:\n  - {model: gemini-2.5-flash, provider: openai}\n",
-		).Replace(policies)
-		g := start(t, config, p.of(server.URL))
-		for path, end := range map[string]string{"": "]", "?alt=sse": "\n"} {
-			r := g.request(`{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`)
-			r.URL, _ = url.Parse(g.URL + "/v1beta/models/gemini-2.5-flash:streamGenerateContent" + path)
-			a := do(t, r)
-			if a.Status != 200 || !strings.Contains(a.Body, "[card]") || !strings.Contains(a.Body, `"finishReason":"STOP"`) || !strings.HasSuffix(a.Body, end) {
-				t.Errorf("%q: got %d %q", path, a.Status, a.Body)
-			}
-			if r := g.exchange(a.Header.Get("X-Request-Id")); r["output_tokens"] != 9.0 || r["outcome"] != "ok" || r["usage_estimated"] != nil {
-				t.Errorf("%q: the log says %v", path, r)
-			}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.ProtoMajor != 2 {
+			t.Errorf("the provider is asked over %s", r.Proto)
 		}
-	})
+		kind, pieces := "application/json", []string{"[" + one, ",\r\n" + two + "\n]"}
+		if strings.Contains(r.RequestURI, "alt=sse") {
+			kind, pieces = "text/event-stream", []string{"data: " + one + "\r\n\r\n", "data: " + two + "\r\n"}
+		}
+		w.Header().Set("Content-Type", kind)
+		for _, piece := range pieces {
+			_, _ = io.WriteString(w, piece)
+			_ = http.NewResponseController(w).Flush()
+		}
+		w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
+	}))
+	authority := nettest.NewAuthority(t)
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{authority.Issue(t, nettest.Validity{}, "127.0.0.1")}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	config := strings.NewReplacer(
+		`openai: {base_url: "{{.Provider}}", `, fmt.Sprintf(`openai: {kind: google, base_url: "{{.Provider}}", ca_file: %s, `, authority.File),
+		"routes:\n", "routes:\n  - {model: gemini-2.5-flash, provider: openai}\n",
+	).Replace(policies)
+	g.change(config, server.URL)
+	for path, end := range map[string]string{"": "]", "?alt=sse": "\n"} {
+		r := g.request(`{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`)
+		r.URL, _ = url.Parse(g.URL + "/v1beta/models/gemini-2.5-flash:streamGenerateContent" + path)
+		a := do(t, r)
+		if a.Status != 200 || !strings.Contains(a.Body, "[card]") || !strings.Contains(a.Body, `"finishReason":"STOP"`) || !strings.HasSuffix(a.Body, end) {
+			t.Errorf("%q: got %d %q", path, a.Status, a.Body)
+		}
+		if r := g.exchange(a.Header.Get("X-Request-Id")); r["output_tokens"] != 9.0 || r["outcome"] != "ok" || r["usage_estimated"] != nil {
+			t.Errorf("%q: the log says %v", path, r)
+		}
+	}
 }
 
 func testAnyClientReachesAnyProvider(t *testing.T, g *gateway) {
+	g.changeFleet(three, startFleet(t, "openai", "anthropic", "google"))
 	for _, d := range dialects {
 		for provider, model := range models {
 			t.Run(d.name+" to "+provider, func(t *testing.T) {
@@ -177,6 +163,7 @@ func testAnyClientReachesAnyProvider(t *testing.T, g *gateway) {
 }
 
 func testModelsAreRenamedForAnyProvider(t *testing.T, g *gateway) {
+	g.changeFleet(three, startFleet(t, "openai", "anthropic", "google"))
 	for _, d := range dialects {
 		for alias, provider := range map[string]string{"sonnet": "anthropic", "flash": "google"} {
 			a := do(t, d.request(g, alias, "say: "+d.name+" renamed", false))
@@ -188,6 +175,7 @@ func testModelsAreRenamedForAnyProvider(t *testing.T, g *gateway) {
 }
 
 func testWhatAProviderCannotBeToldIsRefused(t *testing.T, g *gateway) {
+	g.changeFleet(three, startFleet(t, "openai", "anthropic", "google"))
 	a := do(t, g.request(`{"model":"claude-sonnet-4-5","logit_bias":{"1":2},"messages":[{"role":"user","content":"hi"}]}`))
 	if a.Status != 400 || a.errorCode() != "not_translatable" || !strings.Contains(a.Body, "logit_bias") {
 		t.Errorf("got %d %s", a.Status, a.Body)
@@ -195,6 +183,7 @@ func testWhatAProviderCannotBeToldIsRefused(t *testing.T, g *gateway) {
 }
 
 func testErrorsOfProvidersHaveTheClientsForm(t *testing.T, g *gateway) {
+	g.changeFleet(three, startFleet(t, "openai", "anthropic", "google"))
 	for provider, model := range models {
 		g.ports.Fleet[provider].SetFaults(mock.Behavior{Status: 429, RetryAfter: 7e9})
 		for _, d := range dialects {

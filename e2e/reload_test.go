@@ -39,13 +39,7 @@ func underLoad(t *testing.T, g *gateway) (stop func() int64) {
 	}
 }
 
-func TestChangedConfigurationIsAppliedWithoutAFailedRequest(t *testing.T) {
-	everyWay(t, changedConfiguration)
-}
-
-func changedConfiguration(t *testing.T, p ports) {
-	_, p.Provider = startProvider(t, mock.Options{Key: upstreamKey})
-	g := start(t, policies, p)
+func testChangedConfiguration(t *testing.T, g *gateway) {
 	stop := underLoad(t, g)
 	for _, word := range []string{"nightingale", "kingfisher", "goldcrest"} {
 		if a := g.chat("say: " + word); a.Status != 200 {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -125,52 +126,51 @@ func backwards(s string) string {
 	return string(b)
 }
 
-// TestAProviderThatRepeatsTheKeyDoesNotTellIt has a provider whose errors are those of OpenAI, but for the stars in the key.
-func TestAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, p ports) {
-		encoding, status := "", http.StatusUnauthorized
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			key := r.Header.Get("Authorization")
-			if key != "Bearer "+upstreamKey {
-				t.Errorf("the provider is sent the key %q", key)
-			}
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("X-Asked-With", key)
-			if encoding != "" {
-				w.Header().Set("Content-Encoding", encoding)
-			}
-			w.WriteHeader(status)
-			_, _ = io.WriteString(w, `{"error":{"message":"Incorrect API key provided: `+strings.TrimPrefix(key, "Bearer ")+`.","code":"invalid_api_key"}}`)
-		}))
-		t.Cleanup(server.Close)
-		g := start(t, policies, p.of(server.URL+"/v1"))
-		asIs := g.request(chatBody("hi", false))
-		asIs.Header.Set("Accept-Encoding", "gzip")
-		translated := g.request(`{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
-		translated.URL.Path = "/v1/messages"
-		for name, r := range map[string]*http.Request{"passed on": asIs, "translated": translated} {
-			a := do(t, r)
-			if a.Status != 401 || !strings.Contains(a.Body, "Incorrect API key provided: [redacted].") {
-				t.Errorf("%s: got %d %s", name, a.Status, a.Body)
-			}
-			if told := a.Header.Get("X-Asked-With"); told != "Bearer [redacted]" {
-				t.Errorf("%s: a header says %q", name, told)
-			}
+var secretChangeTests = []changeTest{{"a provider that repeats the key does not tell it", testAProviderThatRepeatsTheKeyDoesNotTellIt}}
+
+// testAProviderThatRepeatsTheKeyDoesNotTellIt has a provider whose errors are those of OpenAI, but for the stars in the key.
+func testAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T, g *gateway) {
+	encoding, status := "", http.StatusUnauthorized
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := r.Header.Get("Authorization")
+		if key != "Bearer "+upstreamKey {
+			t.Errorf("the provider is sent the key %q", key)
 		}
-		encoding = "br"
-		if a := g.chat("hi"); a.Status != 401 || strings.Contains(a.Body, upstreamKey) || !strings.Contains(a.Body, "is not passed on") {
-			t.Errorf("an encoded error: got %d %s", a.Status, a.Body)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Asked-With", key)
+		if encoding != "" {
+			w.Header().Set("Content-Encoding", encoding)
 		}
-		encoding = ""
-		for _, status = range []int{http.StatusOK, http.StatusTemporaryRedirect} {
-			a := g.chat("hi")
-			if told := a.Header.Get("X-Asked-With"); a.Status != status || told != "Bearer [redacted]" || status != http.StatusOK && strings.Contains(a.Body, upstreamKey) {
-				t.Errorf("got %d %s, and a header says %q", a.Status, a.Body, told)
-			}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"error":{"message":"Incorrect API key provided: `+strings.TrimPrefix(key, "Bearer ")+`.","code":"invalid_api_key"}}`)
+	}))
+	t.Cleanup(server.Close)
+	g.change(policies, server.URL+"/v1")
+	asIs := g.request(chatBody("hi", false))
+	asIs.Header.Set("Accept-Encoding", "gzip")
+	translated := g.request(`{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
+	translated.URL.Path = "/v1/messages"
+	for name, r := range map[string]*http.Request{"passed on": asIs, "translated": translated} {
+		a := do(t, r)
+		if a.Status != 401 || !strings.Contains(a.Body, "Incorrect API key provided: [redacted].") {
+			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
 		}
-		wantPlantedNowhere(t, g, nil)
-	})
+		if told := a.Header.Get("X-Asked-With"); told != "Bearer [redacted]" {
+			t.Errorf("%s: a header says %q", name, told)
+		}
+	}
+	encoding = "br"
+	if a := g.chat("hi"); a.Status != 401 || strings.Contains(a.Body, upstreamKey) || !strings.Contains(a.Body, "is not passed on") {
+		t.Errorf("an encoded error: got %d %s", a.Status, a.Body)
+	}
+	encoding = ""
+	for _, status = range []int{http.StatusOK, http.StatusTemporaryRedirect} {
+		a := g.chat("hi")
+		if told := a.Header.Get("X-Asked-With"); a.Status != status || told != "Bearer [redacted]" || status != http.StatusOK && strings.Contains(a.Body, upstreamKey) {
+			t.Errorf("got %d %s, and a header says %q", a.Status, a.Body, told)
+		}
+	}
+	wantPlantedNowhere(t, g, nil)
 }
 
 // render runs `leash render` with the key in its environment.
@@ -235,12 +235,21 @@ func TestRenderedBootstrapRuns(t *testing.T) {
 	})
 }
 
-// TestRenderedBootstrapIsValidForEnvoy renders what there is of configurations, one with TLS among them. It is for Envoy alone too.
+// anyModule is a module that does nothing, for which Envoy needs no seconds: it exports proxy_abi_version_0_2_1, malloc and memory.
+const anyModule = "\x00asm\x01\x00\x00\x00" + "\x01\x09\x02\x60\x00\x00\x60\x01\x7f\x01\x7f" + "\x03\x03\x02\x00\x01" + "\x05\x03\x01\x00\x01" +
+	"\x07\x2d\x03\x17proxy_abi_version_0_2_1\x00\x00\x06malloc\x00\x01\x06memory\x02\x00" + "\x0a\x09\x02\x02\x00\x0b\x04\x00\x41\x00\x0b"
+
+// TestRenderedBootstrapIsValidForEnvoy renders what there is of configurations, one with TLS among them. It is for Envoy alone too. That the modules load there,
+// TestRenderedBootstrapRuns shows.
 func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 	t.Parallel()
 	known := fleet{}
 	for _, name := range []string{"openai", "anthropic", "google", "second", "well"} {
 		known[name] = &member{name: name, address: "127.0.0.1:1"}
+	}
+	standIn := filepath.Join(t.TempDir(), "module.wasm")
+	if err := os.WriteFile(standIn, []byte(anyModule), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	whole := strings.NewReplacer("SECURE", "https://secure.example.com", "CA}", nettest.NewAuthority(t).File+"}", "CHECKED", "http://checked.example.com").Replace(ordering)
 	for name, tc := range map[string]struct {
@@ -261,7 +270,8 @@ func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := prepare(t, tc.config, tc.ports)
 			file := filepath.Join(t.TempDir(), "envoy.yaml")
-			if err := os.WriteFile(file, []byte(render(t, g)), 0o600); err != nil {
+			bootstrap := regexp.MustCompile(`\S+/build/modules/\w+\.wasm`).ReplaceAllString(render(t, g), standIn)
+			if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			command := exec.Command(envoyBinary(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy

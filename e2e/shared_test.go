@@ -30,16 +30,10 @@ pipeline:
         - {name: email, builtins: [email], action: flag}
 `
 
-// A shared test runs on a gateway that it shares with others, because starting one takes seconds: on each
-// engine, once with all modules in one file and once with a file each. It must leave the provider as it was.
+// A shared test runs on a gateway that it shares with others, because starting one takes seconds. It must leave the provider as it was.
 type sharedTest struct {
 	name string
 	run  func(t *testing.T, g *gateway, provider *mock.Provider)
-}
-
-func TestPolicies(t *testing.T) {
-	t.Parallel()
-	everyWay(t, testPolicies)
 }
 
 // A changeTest runs on a gateway that others have used before it, with a configuration of its own and what it refers to in
@@ -49,16 +43,53 @@ type changeTest struct {
 	run  func(t *testing.T, g *gateway)
 }
 
+// changes runs groups of tests on a gateway.
+func changes(t *testing.T, g *gateway, groups ...[]changeTest) {
+	t.Helper()
+	for _, group := range groups {
+		for _, test := range group {
+			t.Run(test.name, func(t *testing.T) { test.run(t, g.with(t)) })
+		}
+	}
+}
+
 func TestConfigurationsOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
+		t.Parallel()
 		g := start(t, policies, p.of("http://127.0.0.1:1/v1"))
-		for _, group := range [][]changeTest{unreachableTests, routeTests, sharedLimitTests, largeBodyTests, hostileTests, certificateTests, exampleTests, reloadTests} {
-			for _, test := range group {
-				t.Run(test.name, func(t *testing.T) { test.run(t, g.with(t)) })
-			}
+		// timeoutTests before a module of one's own: from then on there is a step to providers, whose open connections end under the bounds they began with.
+		changes(t, g, unreachableTests, routeTests, sharedLimitTests, timeoutTests, largeBodyTests, hostileTests, certificateTests,
+			shapeTests, secretChangeTests, keyTests, exampleTests, foreignTests, reloadTests)
+	})
+}
+
+// TestEachLayout has what is promised with all modules in one filter, with a filter each, and with a file each.
+func TestEachLayout(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, p ports) {
+		t.Parallel()
+		g := testPolicies(t, p)
+		changes(t, g, layoutTests)
+		if p.Layout == "together" {
+			changes(t, g, fleetTests) // the business of one module
 		}
 	})
+}
+
+// layoutTests begin under policies.
+var layoutTests = []changeTest{
+	{"a changed configuration is applied without a failed request", testChangedConfiguration},
+	{"modules of one's own work between Leash's", testOwnModules},
+	{"any client reaches any provider", testAnyClientReachesAnyProvider},
+	{"the provider that answers is logged", testTheProviderThatAnswersIsLogged},
+}
+
+var fleetTests = []changeTest{
+	{"models are renamed", testModelsAreRenamedForAnyProvider},
+	{"what a provider cannot be told is refused", testWhatAProviderCannotBeToldIsRefused},
+	{"errors have the client's form", testErrorsOfProvidersHaveTheClientsForm},
+	{"when all fail the last error is told", testWhenAllFailTheLastErrorIsTold},
 }
 
 // TestPoliciesBesideAModuleOfOthers: with it in the pipeline, what goes to the provider directly takes a step more within Envoy.
@@ -91,11 +122,13 @@ func testPoliciesBesideAModuleOfOthers(t *testing.T, p ports) {
 // dir is the gateway's folder, which is there as long as it runs.
 func (g *gateway) dir() string { return filepath.Dir(g.Config) }
 
-func testPolicies(t *testing.T, p ports) {
+// testPolicies returns the gateway that it was on.
+func testPolicies(t *testing.T, p ports) *gateway {
+	t.Helper()
 	provider, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
-	p.Provider = url
-	g := start(t, policies, p)
+	g := start(t, policies, p.of(url))
 	shared(t, g, provider, chatTests, contentTests, limitTests, faultTests, bypassTests, loadTests, secretTests)
+	return g
 }
 
 // shared runs groups of tests on a gateway.

@@ -57,7 +57,8 @@ func startMesh(t *testing.T) *mesh {
 // serve starts the registry.
 func (m *mesh) serve() {
 	m.t.Helper()
-	m.serving = m.background(exec.Command(leash(m.t), "registry", "serve", "-c", filepath.Join(m.dir, "registry.yaml"), "--data", filepath.Join(m.dir, "data")))
+	// With the race detector, and other tests beside it, trying a module takes long.
+	m.serving = m.background(exec.Command(leash(m.t), "registry", "serve", "-c", filepath.Join(m.dir, "registry.yaml"), "--data", filepath.Join(m.dir, "data"), "--try-timeout", "1h"))
 	eventually(m.t, "the registry to be ready", func() bool {
 		r, err := http.Get("http://" + m.registry + "/readyz")
 		if err != nil {

@@ -15,6 +15,12 @@ import (
 	"github.com/leash-gateway/leash/mock"
 )
 
+var timeoutTests = []changeTest{
+	{"timeouts of a route by path hold", testTimeoutsOfARouteByPathHold},
+	{"a route bounds how long it connects", testARouteBoundsHowLongItConnects},
+	{"a route bounds how long an exchange takes", testARouteBoundsHowLongAnExchangeTakes},
+}
+
 // bounded is a gateway with a route by path that has bounds of its own.
 const bounded = `
 listen: 127.0.0.1:{{.Listen}}
@@ -31,15 +37,10 @@ pipeline:
   - module: auth
 `
 
-func TestTimeoutsOfARouteByPathHold(t *testing.T) {
-	t.Parallel()
-	onEngines(t, testTimeoutsOfARouteByPathHold)
-}
-
-func testTimeoutsOfARouteByPathHold(t *testing.T, p ports) {
+func testTimeoutsOfARouteByPathHold(t *testing.T, g *gateway) {
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(silent.Close)
-	g := start(t, bounded, p.of(silent.URL+"/v1"))
+	g.change(bounded, silent.URL+"/v1")
 	r, err := http.NewRequest(http.MethodGet, g.URL+"/v1/files", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -69,18 +70,12 @@ pipeline:
   - module: auth
 `
 
-func TestARouteBoundsHowLongAnExchangeTakes(t *testing.T) {
-	t.Parallel()
-	onEngines(t, testARouteBoundsHowLongAnExchangeTakes)
-}
-
-func testARouteBoundsHowLongAnExchangeTakes(t *testing.T, p ports) {
-	p.Fleet = startFleet(t, "openai", "spare")
-	g := start(t, totals, p)
+func testARouteBoundsHowLongAnExchangeTakes(t *testing.T, g *gateway) {
+	g.changeFleet(totals, startFleet(t, "openai", "spare"))
 	for _, model := range []string{"alone", "both"} {
 		for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {
 			t.Run(d.name+" of "+model, func(t *testing.T) {
-				for _, m := range p.Fleet {
+				for _, m := range g.ports.Fleet {
 					m.SetFaults(mock.Behavior{Hang: true})
 					defer m.ClearFaults()
 				}
@@ -92,7 +87,7 @@ func testARouteBoundsHowLongAnExchangeTakes(t *testing.T, p ports) {
 					wantAll(t, a.Body, d.failure)
 				}
 				// A stream that goes on and on, never silent for long.
-				for _, m := range p.Fleet {
+				for _, m := range g.ports.Fleet {
 					m.SetFaults(mock.Behavior{Pace: 50 * time.Millisecond})
 				}
 				_, body := outcome(d.request(g.with(t), model, "lorem: 3000", true))
@@ -127,14 +122,8 @@ pipeline:
   - module: auth
 `
 
-func TestARouteBoundsHowLongItConnects(t *testing.T) {
-	t.Parallel()
-	onEngines(t, testARouteBoundsHowLongItConnects)
-}
-
-func testARouteBoundsHowLongItConnects(t *testing.T, p ports) {
-	p.Fleet = startFleet(t, "well")
-	g := start(t, strings.NewReplacer("DEAF", deaf(t), "MUTE", mute(t), "CA,", nettest.NewAuthority(t).File+",").Replace(connecting), p)
+func testARouteBoundsHowLongItConnects(t *testing.T, g *gateway) {
+	g.changeFleet(strings.NewReplacer("DEAF", deaf(t), "MUTE", mute(t), "CA,", nettest.NewAuthority(t).File+",").Replace(connecting), startFleet(t, "well"))
 	for model, want := range map[string]int{"deaf": 503, "deaf-or-well": 200, "mute-or-well": 200, "well": 200} {
 		t.Run(model, func(t *testing.T) {
 			for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {
@@ -158,7 +147,7 @@ func testARouteBoundsHowLongItConnects(t *testing.T, p ports) {
 			t.Errorf("got %d %s, want 503", a.Status, a.Body)
 		}
 	})
-	p.Fleet.wantKeysKept(t)
+	g.ports.Fleet.wantKeysKept(t)
 }
 
 // deaf is an address at which nobody takes a connection: as many as may wait do.
