@@ -1,23 +1,28 @@
 package match
 
+import "math"
+
 // automaton finds keywords: Aho and Corasick's, over bytes in groups that no keyword tells apart. It is our own because
 // a stream needs the state at the end of a text (how much of it may still become a keyword), which libraries keep to
 // themselves (docs/decisions/016-own-matcher.md).
 type automaton struct {
 	class [256]uint8 // of upper case that of lower case, of breaks that of a space, so that ASCII need not be folded first
-	// idle are the bytes that a keyword never begins with: most of a text is passed over by them alone.
-	idle  [256]bool
-	width int
-	next  []int32   // of state*width+class
-	depth []int32   // of a state: how many bytes of a keyword have been seen, of several blanks the first
-	blank []bool    // of a state: the last of these is a blank
-	found [][]int32 // of a state: the patterns that end here
-	used  bool
+	// skip is how many places further on the next keyword begins at the earliest, where a byte stands at the end of as many bytes as the
+	// shortest keyword has: most of a text is passed over by it alone. https://doi.org/10.1002/spe.4380100608 is Horspool's for one word.
+	skip     [256]uint8
+	shortest int
+	width    int
+	next     []int32   // of state*width+class
+	depth    []int32   // of a state: how many bytes of a keyword have been seen, of several blanks the first
+	blank    []bool    // of a state: the last of these is a blank
+	found    [][]int32 // of a state: the patterns that end here
+	used     bool
 }
 
 func newAutomaton(words [][]byte, patterns []int) *automaton {
-	a := &automaton{width: 1, used: len(words) > 0}
+	a := &automaton{width: 1, used: len(words) > 0, shortest: math.MaxUint8}
 	for _, word := range words {
+		a.shortest = min(a.shortest, len(word))
 		for _, b := range word {
 			if a.class[b] == 0 {
 				a.class[b] = uint8(a.width) //nolint:gosec // at most 255 bytes have a class of their own, see fold
@@ -51,10 +56,29 @@ func newAutomaton(words [][]byte, patterns []int) *automaton {
 	for _, c := range "\t\n\v\f\r" {
 		a.class[c] = a.class[' ']
 	}
-	for c := range a.idle {
-		a.idle[c] = a.next[a.class[c]] == 0
-	}
+	a.skips(words)
 	return a
+}
+
+// skips fills skip. Behind a blank a keyword may be as long as it likes, since there may be several.
+func (a *automaton) skips(words [][]byte) {
+	of := make([]uint8, a.width)
+	for class := range of {
+		of[class] = uint8(a.shortest) //nolint:gosec // newAutomaton bounds it
+	}
+	for _, word := range words {
+		blank := false
+		for i, b := range word[:a.shortest] {
+			further := uint8(a.shortest - 1 - i) //nolint:gosec // as above
+			if blank = blank || isBlank(b); blank {
+				further = 0
+			}
+			of[a.class[b]] = min(of[a.class[b]], further)
+		}
+	}
+	for c := range a.skip {
+		a.skip[c] = of[a.class[c]]
+	}
 }
 
 func (a *automaton) add() int32 {
@@ -104,21 +128,27 @@ func back(text string, from, end, depth int) int {
 	return end
 }
 
-// scan takes a text from a state and a place on to where a keyword ends (found is then not nil), or to the end.
-// BenchmarkFindInCleanText measures it.
+// scan takes a text from a state and a place on to where a keyword ends (found is then not nil), or to the end. It calls nothing, so that its loops
+// are loops in WebAssembly too (docs/decisions/132-what-engines-are-told-of-gos-code.md). BenchmarkFindInCleanText measures it.
+//
+//go:noinline
 func (a *automaton) scan(text string, state int32, at int) (next int32, end int, found []int32) {
+	last := a.shortest - 1
 	for at < len(text) {
-		c := text[at]
 		if state == 0 {
-			for a.idle[c] {
-				if at++; at == len(text) {
-					return 0, at, nil
+			for at+last < len(text) {
+				n := int(a.skip[text[at+last]])
+				if n == 0 {
+					break
 				}
-				c = text[at]
+				at += n
+			}
+			if at >= len(text) {
+				break
 			}
 		}
+		state = a.next[int(state)*a.width+int(a.class[text[at]])]
 		at++
-		state = a.next[int(state)*a.width+int(a.class[c])]
 		if found := a.found[state]; found != nil {
 			return state, at, found
 		}

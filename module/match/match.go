@@ -182,7 +182,7 @@ func isWord(r rune) bool {
 func (s *Set) findExpressions(v *view, all []Match) []Match {
 	for i := range s.exprs {
 		e := &s.exprs[i]
-		if !e.need.in(v.text) || !e.head.in(v.text) {
+		if !e.need.in(v) || !e.head.in(v.text) {
 			continue
 		}
 		for _, at := range s.findAll(e, v.text, v.from) {

@@ -408,6 +408,41 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
+// TestKeywordsAreFoundAsTheStandardLibraryFindsThem takes words of few letters, of which many overlap, whole and in pieces.
+func TestKeywordsAreFoundAsTheStandardLibraryFindsThem(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
+	letters := func(of string, most int) string {
+		var b strings.Builder
+		for range 1 + random.IntN(most) {
+			b.WriteByte(of[random.IntN(len(of))])
+		}
+		return b.String()
+	}
+	for range 3000 {
+		var words, expressions []string
+		for range 1 + random.IntN(3) {
+			if word := strings.Join(strings.Fields(letters("abc d", 6)), " "); word != "" {
+				words, expressions = append(words, word), append(expressions, strings.ReplaceAll(word, " ", `\s+`))
+			}
+		}
+		if words == nil {
+			continue
+		}
+		s := compile(t, words...)
+		want := regexp.MustCompile("(?i:" + strings.Join(expressions, "|") + ")")
+		want.Longest()
+		text := letters("abcABC dx \n", 40)
+		redacted := want.ReplaceAllLiteralString(text, "[x]")
+		if got := redact(s, text); got != redacted {
+			t.Fatalf("%q in %q: got %q, want %q", words, text, got, redacted)
+		}
+		left := stream(s, 0, slices.Collect(chunks(text, 1+random.IntN(7))))
+		if got := left[len(left)-1]; got != redacted {
+			t.Fatalf("%q in pieces of %q: got %q, want %q", words, text, got, redacted)
+		}
+	}
+}
+
 // disguised spells each character of ASCII in one of many ways, as the numbers say.
 func disguised(text string, how []byte) string {
 	alphabets := []rune("Ａ𝐀𝑨𝒜𝔄𝕬𝖠𝙰🄰🅰Ⓐ")

@@ -14,21 +14,39 @@ type need struct {
 	digits   int
 }
 
-func (n need) in(text string) bool { return n.hasDigits(text) && n.hasLiteral(text) }
+func (n *need) in(v *view) bool {
+	return (n.digits == 0 || v.digits && n.hasDigits(v.text)) && n.hasLiteral(v.text)
+}
 
-func (n need) hasLiteral(text string) bool {
+func (n *need) hasLiteral(text string) bool {
 	for _, literal := range n.literals {
-		if strings.Contains(text, literal) {
+		if len(literal) == 1 && hasByte(text, literal[0]) || len(literal) > 1 && strings.Contains(text, literal) {
 			return true
 		}
 	}
 	return len(n.literals) == 0
 }
 
-func (n need) hasDigits(text string) bool {
-	if n.digits == 0 {
-		return true
+// hasByte takes eight bytes at a time, as survey does: strings.IndexByte takes them one by one in WebAssembly.
+func hasByte(text string, c byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	each := uint64(c) * ones
+	var zero uint64 // https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord
+	for len(text) >= 8 {
+		eight := uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
+			uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
+		eight ^= each
+		zero |= (eight - ones) &^ eight
+		text = text[8:]
 	}
+	found := zero&highs != 0
+	for i := range len(text) {
+		found = found || text[i] == c
+	}
+	return found
+}
+
+func (n *need) hasDigits(text string) bool {
 	missing := n.digits
 	for i := range len(text) {
 		if isASCIIDigit(text[i]) {

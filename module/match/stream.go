@@ -165,7 +165,7 @@ func (s *Set) patternAfter(state int32) int {
 func (s *Set) undecidedExpression(e *expression, v *view, run *simulation) int {
 	text := v.text
 	at, tail := v.from, e.letters.tail(text) // what goes on behind the end holds nothing else
-	if e.need.in(text) && e.head.in(text) {
+	if e.need.in(v) && e.head.in(text) {
 		for _, m := range s.findAll(e, text, at) {
 			if m[0] >= tail {
 				if alive := e.alive(text, e.reach(text, max(at, tail)), m[0], run); alive >= 0 {

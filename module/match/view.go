@@ -8,7 +8,8 @@ import (
 
 // A view is a text as one form has it. It knows where each of its characters stood.
 type view struct {
-	text string
+	text   string
+	digits bool // there may be some
 	// from is where what is looked at begins, and own where that is in the text as it is. Ahead of it stands a character that has
 	// been looked at.
 	from, own int
@@ -62,9 +63,9 @@ type ahead struct{ own, plain string }
 // read takes what comes behind.
 func (s *Set) read(before ahead, text string) reading {
 	from := len(before.own)
-	r := reading{own: view{text: before.own + text, from: from, own: from}}
+	ordinary, digits := survey(text)
+	r := reading{own: view{text: before.own + text, digits: digits || from > 0 && isASCIIDigit(before.own[0]), from: from, own: from}}
 	r.words = r.own
-	ordinary := isAllOrdinary(text)
 	if !ordinary && s.words.used {
 		folded, _ := respell(text, foldRune, false)
 		r.words = view{text: folded, own: from, source: text, to: foldRune}
@@ -75,7 +76,7 @@ func (s *Set) read(before ahead, text string) reading {
 			plain, _ = respell(text, plainRune, false)
 		}
 		if r.hasPlain = plain != text || before.plain != before.own; r.hasPlain {
-			r.plain = view{text: before.plain + plain, from: len(before.plain), own: from, source: text, to: plainRune}
+			r.plain = view{text: before.plain + plain, digits: true, from: len(before.plain), own: from, source: text, to: plainRune}
 		}
 	}
 	return r
@@ -156,26 +157,29 @@ func appendMoves(moves []move, at, next, start, end int) []move {
 // isOrdinary tells the characters that all forms have as they are.
 func isOrdinary(c byte) bool { return c >= ' ' && c < 0x7F || c >= '\t' && c <= '\r' }
 
-// isAllOrdinary takes eight bytes at a time: it is on the way of every text.
-func isAllOrdinary(text string) bool {
+// survey tells whether all characters of a text are ordinary, and whether any is a digit. It takes eight bytes at a time: it is on the way of
+// every text.
+func survey(text string) (ordinary, digits bool) {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	ordinary = true
+	var less uint64
 	for len(text) >= 8 {
 		eight := uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
 			uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
 		// https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord, and a byte of 0x7F becomes one of 0x80
 		if (eight|(eight-' '*ones)|(eight+ones))&highs != 0 {
 			for i := range 8 {
-				if !isOrdinary(text[i]) {
-					return false
-				}
+				ordinary = ordinary && isOrdinary(text[i])
 			}
 		}
+		digit := eight ^ '0'*ones // is less than ten
+		less |= (digit - 10*ones) &^ digit
 		text = text[8:]
 	}
+	digits = less&highs != 0
 	for i := range len(text) {
-		if !isOrdinary(text[i]) {
-			return false
-		}
+		ordinary = ordinary && isOrdinary(text[i])
+		digits = digits || isASCIIDigit(text[i])
 	}
-	return true
+	return ordinary, digits
 }
