@@ -157,7 +157,7 @@ func Local[T any](x *Exchange) *T {
 // RequestHeader returns a header of the request, values joined with commas; "" when it is absent. The case of header
 // names makes no difference.
 func (x *Exchange) RequestHeader(name string) string {
-	return x.flow.header(Requests, strings.ToLower(name))
+	return x.flow.header(Requests, lower(name))
 }
 
 // RequestHeaders returns all headers of the request, with names in lower case and pseudo headers such as ":path".
@@ -174,7 +174,7 @@ func (x *Exchange) SetRequestHeader(name, value string) {
 // RemoveRequestHeader removes a header from the request that goes to the provider. After the request phase it has no effect.
 func (x *Exchange) RemoveRequestHeader(name string) {
 	if x.flow.mayChange(Requests, name) {
-		x.flow.removeHeader(Requests, strings.ToLower(name))
+		x.flow.removeHeader(Requests, lower(name))
 	}
 }
 
@@ -183,7 +183,7 @@ func (x *Exchange) ResponseHeader(name string) string {
 	if x.flow.phase < PhaseResponseHeader {
 		return ""
 	}
-	return x.flow.header(Responses, strings.ToLower(name))
+	return x.flow.header(Responses, lower(name))
 }
 
 // SetResponseHeader sets a header of the answer, in the response header phase and in the response phase. In others it has no effect. It panics as
@@ -195,7 +195,7 @@ func (x *Exchange) SetResponseHeader(name, value string) {
 // RemoveResponseHeader removes a header from the answer, where SetResponseHeader sets one.
 func (x *Exchange) RemoveResponseHeader(name string) {
 	if x.flow.mayChange(Responses, name) {
-		x.flow.removeHeader(Responses, strings.ToLower(name))
+		x.flow.removeHeader(Responses, lower(name))
 	}
 }
 

@@ -36,18 +36,38 @@ func (f *Flow) headersOf(side Side) *headers {
 }
 
 // header returns a header's value, joined with commas when it was sent more than once; "" when it is absent.
-func (f *Flow) header(side Side, name string) (value string) {
-	found := false
-	for _, pair := range f.headersOf(side).pairs {
-		switch {
-		case pair[0] != name:
-		case found:
-			value += "," + pair[1]
-		default:
-			value, found = pair[1], true
-		}
+func (f *Flow) header(side Side, name string) string {
+	pairs := f.headersOf(side).pairs
+	i := find(pairs, name, 0)
+	if i == len(pairs) {
+		return ""
+	}
+	value := pairs[i][1]
+	for i = find(pairs, name, i+1); i < len(pairs); i = find(pairs, name, i+1) {
+		value += "," + pairs[i][1]
 	}
 	return value
+}
+
+// find is where the next header of a name is, from a place on; the end if there is none.
+func find(pairs [][2]string, name string, from int) int {
+	for i := similar(pairs, name, from); i < len(pairs); i = similar(pairs, name, i+1) {
+		if pairs[i][0] == name {
+			return i
+		}
+	}
+	return len(pairs)
+}
+
+// similar is where the next header is whose name is as long and begins alike. It calls nothing, so that its loop is one in WebAssembly too
+// (docs/decisions/132-what-engines-are-told-of-gos-code.md).
+func similar(pairs [][2]string, name string, from int) int {
+	for i := from; i < len(pairs); i++ {
+		if other := pairs[i][0]; len(other) == len(name) && (name == "" || other[0] == name[0]) {
+			return i
+		}
+	}
+	return len(pairs)
 }
 
 // setHeader sets a header, once. The host is told by flushHeaders.
@@ -93,43 +113,78 @@ func (f *Flow) setOwnHeader(side Side, name, value string) {
 	if !f.mayChange(side, name) {
 		return
 	}
-	if err := checkHeader(name, value); err != nil {
+	name, err := checkHeader(name, value)
+	if err != nil {
 		panic(err.Error())
 	}
-	f.setHeader(side, strings.ToLower(name), value)
+	f.setHeader(side, name, value)
 }
 
-// named are the characters that names of headers have (RFC 9110, 5.6.2), with the colon that pseudo headers begin with. A table, because the
-// module ratelimit alone sets six headers of each answer.
-var named = func() (table [256]bool) {
-	for c := byte('!'); c < 0x7f; c++ {
-		table[c] = strings.IndexByte(`"(),/;<=>?@[\]{}`, c) < 0
+// What a character of a header is. A table, because the module ratelimit alone sets six headers of each answer.
+const (
+	unnamed = 1 << iota // no character of a name (RFC 9110, 5.6.2)
+	colon               // which only pseudo headers begin with
+	capital
+	control // no character of a value
+)
+
+var kinds = func() (table [256]uint8) {
+	for i := range table {
+		c := byte(i)
+		switch {
+		case c == ':':
+			table[c] = colon
+		case c >= 'A' && c <= 'Z':
+			table[c] = capital
+		case c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/;<=>?@[\]{}`, c) >= 0:
+			table[c] = unnamed
+		}
+		if c < ' ' && c != '\t' || c == 0x7f {
+			table[c] |= control
+		}
 	}
 	return table
 }()
 
-// checkHeader says why a header could not be sent, or would tear its message apart. That is the module's mistake: hosts would answer the client with an
-// error that names no module.
-func checkHeader(name, value string) error {
-	for i := range len(name) {
-		if c := name[i]; !named[c] || c == ':' && i > 0 {
-			return printf.Errorf("a header cannot be named %q", bounded(name))
-		}
+// kindsIn are the kinds of all characters of a text.
+func kindsIn(text string) (all uint8) {
+	for i := range len(text) {
+		all |= kinds[text[i]]
 	}
+	return all
+}
+
+// lower is a header's name in small letters, as most are written.
+func lower(name string) string {
+	if kindsIn(name)&capital == 0 {
+		return name
+	}
+	return strings.ToLower(name)
+}
+
+// checkHeader returns a header's name in small letters, or says why it could not be sent, or would tear its message apart. That is the module's
+// mistake: hosts would answer the client with an error that names no module.
+func checkHeader(name, value string) (string, error) {
 	if name == "" {
-		return errors.New("a header needs a name")
+		return "", errors.New("a header needs a name")
 	}
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return printf.Errorf("the value of the header %s has a character that cannot be sent: %s", name, strconv.QuoteRune(rune(c)))
-		}
+	in := kindsIn(name[1:])
+	if (kinds[name[0]]|in)&unnamed != 0 || in&colon != 0 {
+		return "", printf.Errorf("a header cannot be named %q", bounded(name))
 	}
-	return nil
+	if kindsIn(value)&control != 0 {
+		i := strings.IndexFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+		return "", printf.Errorf("the value of the header %s has a character that cannot be sent: %s", name, strconv.QuoteRune(rune(value[i])))
+	}
+	if (kinds[name[0]]|in)&capital != 0 {
+		name = strings.ToLower(name)
+	}
+	return name, nil
 }
 
 func checkHeaders(all [][2]string) error {
 	for _, h := range all {
-		if err := checkHeader(h[0], h[1]); err != nil {
+		if _, err := checkHeader(h[0], h[1]); err != nil {
 			return err
 		}
 	}
@@ -153,18 +208,14 @@ func (c *Call) prepare() error {
 
 // without takes a header out of the pairs, and says whether it was there.
 func (h *headers) without(name string) bool {
-	pairs := h.pairs
-	first := 0
-	for first < len(pairs) && pairs[first][0] != name {
-		first++
-	}
-	if first == len(pairs) {
+	first := find(h.pairs, name, 0)
+	if first == len(h.pairs) {
 		return false
 	}
-	kept := pairs[:first]
-	for i := first + 1; i < len(pairs); i++ {
-		if pairs[i][0] != name {
-			kept = append(kept, pairs[i])
+	kept := h.pairs[:first]
+	for _, pair := range h.pairs[first+1:] {
+		if pair[0] != name {
+			kept = append(kept, pair)
 		}
 	}
 	h.pairs = kept

@@ -169,7 +169,7 @@ func (f *Flow) replace(r *Refusal, body []byte) {
 		f.setHeader(Responses, "content-length", strconv.Itoa(len(body)))
 		f.removeHeader(Responses, "content-encoding")
 		for _, h := range r.header() {
-			f.setHeader(Responses, strings.ToLower(h[0]), h[1])
+			f.setHeader(Responses, lower(h[0]), h[1])
 		}
 		f.x.Status = r.Status
 	}

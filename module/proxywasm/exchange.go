@@ -65,24 +65,24 @@ func (*exchange) Headers(s module.Side) [][2]string {
 
 // SetHeader sets one.
 func (*exchange) SetHeader(s module.Side, name, value string) {
-	check("set header "+name, hostReplaceHeader(mapOf(s), name, value))
+	check(hostReplaceHeader(mapOf(s), name, value), "set header ", name)
 }
 
 // RemoveHeader removes one.
 func (*exchange) RemoveHeader(s module.Side, name string) {
-	check("remove header "+name, hostRemoveHeader(mapOf(s), name))
+	check(hostRemoveHeader(mapOf(s), name), "remove header ", name)
 }
 
 // ReplaceHeaders puts these headers in the place of all.
 func (*exchange) ReplaceHeaders(s module.Side, headers [][2]string) {
 	scratch = appendPairs(scratch[:0], headers)
-	check("set headers", hostSetHeaders(mapOf(s), first(scratch), uint32(len(scratch))))
+	check(hostSetHeaders(mapOf(s), first(scratch), uint32(len(scratch))), "set headers", "")
 }
 
 // check fails the callback where the host refuses what must not be left undone: a policy's exchange is then refused.
-func check(what string, s status) {
+func check(s status, what, name string) {
 	if s != ok {
-		panic(what + ": " + s.String())
+		panic(what + name + ": " + s.String())
 	}
 }
 
@@ -93,7 +93,7 @@ func (*exchange) Body(s module.Side) []byte {
 
 // SetBody replaces it.
 func (*exchange) SetBody(s module.Side, body []byte) {
-	check("set body", hostSetBuffer(bufferOf(s), 0, math.MaxInt32, first(body), uint32(len(body))))
+	check(hostSetBuffer(bufferOf(s), 0, math.MaxInt32, first(body), uint32(len(body))), "set body", "")
 }
 
 // replyDetails is what Envoy's access logs have as %RESPONSE_CODE_DETAILS% of such an answer, as they have where a module host gives it.
@@ -134,7 +134,7 @@ func (*exchange) Property(path ...string) ([]byte, bool) {
 // SetProperty writes a property of the module's own.
 func (*exchange) SetProperty(name string, value []byte) {
 	if len(value) > 0 {
-		check("set property "+name, hostSetProperty(name, first(value), uint32(len(value))))
+		check(hostSetProperty(name, first(value), uint32(len(value))), "set property ", name)
 	}
 }
 
