@@ -86,7 +86,11 @@ func (s *scanner) member(o *object) bool {
 		return false
 	}
 	src := s.src
-	i, c := skipSpace(src, s.pos)
+	i := s.pos
+	if at(src, i) <= ' ' { // mostly there is no space
+		i = skipSpace(src, i)
+	}
+	c := at(src, i)
 	if c == '}' {
 		s.pos = i + 1
 		return s.leave(o)
@@ -96,27 +100,30 @@ func (s *scanner) member(o *object) bool {
 			s.pos = i
 			return s.unexpected("a comma or the end of the object")
 		}
-		i, c = skipSpace(src, i+1)
+		if i++; at(src, i) <= ' ' {
+			i = skipSpace(src, i)
+		}
+		c = at(src, i)
 	}
 	if s.pos = i; c != '"' {
 		return s.unexpected("a key in quotes")
 	}
 	i++
-	mark, capitals, bars := markBasis, false, false
+	mark, kinds := markBasis, uint8(0)
 	end := i
 	for end < len(src) {
 		c = src[end]
-		if !plain[c] {
+		kind := keyed[c]
+		if kind&rare != 0 {
 			break
 		}
+		kinds |= kind
 		mark = (mark ^ uint32(c|0x20)) * markPrime
-		capitals = capitals || c-'A' <= 'Z'-'A'
-		bars = bars || c == '_'
 		end++
 	}
 	o.n++
 	if end < len(src) && src[end] == '"' {
-		if s.lowered, s.barred = !capitals, bars; !s.remember(o, key{uint32(i), uint32(end), mark | 1}) { //nolint:gosec // start bounds both
+		if s.lowered, s.barred = kinds&capital == 0, kinds&bar != 0; !s.remember(o, key{uint32(i), uint32(end), mark | 1}) { //nolint:gosec // start bounds both
 			return false
 		}
 		i = end + 1
@@ -125,23 +132,55 @@ func (s *scanner) member(o *object) bool {
 	} else {
 		i = s.pos
 	}
-	if i, c = skipSpace(src, i); c != ':' {
+	if at(src, i) <= ' ' {
+		i = skipSpace(src, i)
+	}
+	if at(src, i) != ':' {
 		s.pos = i
 		return s.unexpected("a colon")
 	}
-	s.pos, _ = skipSpace(src, i+1)
+	if i++; at(src, i) <= ' ' {
+		i = skipSpace(src, i)
+	}
+	s.pos = i
 	return true
 }
 
-// skipSpace is where the next byte is that is no white space, and what it is: 0 at the end, as of peek.
-func skipSpace(src []byte, i int) (int, byte) {
-	for i < len(src) {
-		if c := src[i]; c > ' ' || (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
-			return i, c
+// What a byte of a key may be: one that ends it or needs a closer look, a capital letter, an underscore.
+const (
+	rare = 1 << iota
+	capital
+	bar
+)
+
+var keyed = func() (kinds [256]uint8) {
+	for c := range kinds {
+		switch {
+		case !plain[c]:
+			kinds[c] = rare
+		case c >= 'A' && c <= 'Z':
+			kinds[c] = capital
+		case c == '_':
+			kinds[c] = bar
 		}
+	}
+	return kinds
+}()
+
+// at is the byte at a place, 0 at the end.
+func at(src []byte, i int) byte {
+	if i < len(src) {
+		return src[i]
+	}
+	return 0
+}
+
+// skipSpace is where the next byte is that is no white space.
+func skipSpace(src []byte, i int) int {
+	for i < len(src) && (src[i] == ' ' || src[i] == '\n' || src[i] == '\r' || src[i] == '\t') {
 		i++
 	}
-	return i, 0
+	return i
 }
 
 // rareKey reads a key that has escapes, or other than ASCII, or is none.

@@ -2,7 +2,9 @@ package llm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/bits"
 )
 
 // DefaultMaxEvent is the bound of a Decoder whose MaxEvent is zero, in bytes. Some events are as large as a whole request or answer: OpenAI's
@@ -102,12 +104,8 @@ func (d *Decoder) scan(b []byte) (size int, complete bool) {
 	if d.Framing == JSONArray {
 		return d.scanElement(b)
 	}
-	for i := d.scanned; i < len(b); i++ {
-		c := b[i]
-		if c != '\n' && c != '\r' {
-			continue
-		}
-		if c == '\r' && i+1 == len(b) {
+	for i := lineEnd(b, d.scanned); i < len(b); i = lineEnd(b, d.line) {
+		if b[i] == '\r' && i+1 == len(b) {
 			d.scanned = i
 			return len(b), false
 		}
@@ -115,7 +113,7 @@ func (d *Decoder) scan(b []byte) (size int, complete bool) {
 		if !d.begun && d.line == 0 {
 			text = bytes.TrimPrefix(text, bom)
 		}
-		if c == '\r' && b[i+1] == '\n' {
+		if b[i] == '\r' && b[i+1] == '\n' {
 			i++
 		}
 		if len(text) == 0 {
@@ -125,6 +123,27 @@ func (d *Decoder) scan(b []byte) (size int, complete bool) {
 	}
 	d.scanned = len(b)
 	return len(b), false
+}
+
+// lineEnd is where a line ends, from a place in it on. It calls nothing, so that its loops are loops in WebAssembly too
+// (docs/decisions/132-what-engines-are-told-of-gos-code.md).
+//
+//go:noinline
+func lineEnd(b []byte, i int) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for i+8 <= len(b) {
+		eight := binary.LittleEndian.Uint64(b[i:])
+		lf, cr := eight^'\n'*each, eight^'\r'*each
+		// https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord
+		if found := ((lf-each)&^lf | (cr-each)&^cr) & high; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+		i += 8
+	}
+	for i < len(b) && b[i] != '\n' && b[i] != '\r' {
+		i++
+	}
+	return i
 }
 
 // frame reads the fields of a frame, and is ready for the next one.
@@ -173,17 +192,15 @@ var colon, space = []byte(":"), []byte(" ")
 
 // cutLine cuts b behind its first line.
 func cutLine(b []byte) (line, rest []byte) {
-	for i, c := range b {
-		switch {
-		case c == '\n':
-			return b[:i], b[i+1:]
-		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
-			return b[:i], b[i+2:]
-		case c == '\r':
-			return b[:i], b[i+1:]
+	end := lineEnd(b, 0)
+	next := end
+	if next < len(b) {
+		next++
+		if b[end] == '\r' && next < len(b) && b[next] == '\n' {
+			next++
 		}
 	}
-	return b, nil
+	return b[:end], b[next:]
 }
 
 // AppendFrame appends one event to dst. An empty name is left out; of another one, all from its first line break is.
