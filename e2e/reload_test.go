@@ -77,6 +77,7 @@ var reloadTests = []changeTest{
 	{"streams end under the configuration they began with", testStreamsEndUnderTheConfigurationTheyBeganWith},
 	{"SIGHUP reads the secrets again", testSIGHUPReadsTheSecretsAgain},
 	{"an invalid configuration is never deployed", testInvalidConfigurationIsNeverDeployed},
+	{"providers come and go under load", testProvidersComeAndGoUnderLoad},
 	{"the gateway moves to another address", testGatewayMovesToAnotherAddress}, // which the others do not know
 }
 
@@ -176,6 +177,27 @@ func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
 	g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
 	eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
 	stop()
+}
+
+func testProvidersComeAndGoUnderLoad(t *testing.T, g *gateway) {
+	_, url := startProvider(t, mock.Options{Key: upstreamKey})
+	_, second := startProvider(t, mock.Options{Key: upstreamKey})
+	alone := strings.Replace(policies, "{model: gpt-4o-mini, provider: openai}", "{model: gpt-4o-mini, targets: [{provider: openai}, {provider: openai, model: gpt-4o}]}", 1)
+	for name, failover := range map[string]string{"one after the other": "{}", "two at once": "{hedge: 1m}"} {
+		t.Run(name, func(t *testing.T) {
+			both := strings.Replace(strings.Replace(policies, "providers:\n", "providers:\n  other: {base_url: "+strconv.Quote(second)+", api_key: {env: LEASH_TEST_KEY}}\n", 1),
+				"{model: gpt-4o-mini, provider: openai}", "{model: gpt-4o-mini, failover: "+failover+", targets: [{provider: other}, {provider: openai}]}", 1)
+			alone := strings.Replace(alone, "targets: [{provider: openai}", "failover: "+failover+", targets: [{provider: openai}", 1)
+			g := g.with(t)
+			g.change(alone, url)
+			stop := underLoad(t, g)
+			for range 4 {
+				g.change(both, url)
+				g.change(alone, url)
+			}
+			stop()
+		})
+	}
 }
 
 func testGatewayMovesToAnotherAddress(t *testing.T, g *gateway) {

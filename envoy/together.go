@@ -3,9 +3,12 @@ package envoy
 import (
 	"slices"
 
+	xdsmatcher "github.com/cncf/xds/go/xds/type/matcher/v3"
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	specifier "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/matcher/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 )
@@ -24,7 +27,7 @@ func together(previous, next *Resources) overlap {
 	}
 	after := *next
 	after.Clusters = union(next.Clusters, previous.Clusters, (*cluster.Cluster).GetName)
-	after.Carriers = union(next.Carriers, previous.Carriers, (*listener.Listener).GetName)
+	after.Carriers = union(hedgingBoth(next.Carriers, previous.Carriers), previous.Carriers, (*listener.Listener).GetName)
 	after.Secrets = union(next.Secrets, previous.Secrets, (*tls.Secret).GetName)
 	after.Routes = unionRoutes(next.Routes, previous.Routes)
 	before := after
@@ -52,9 +55,69 @@ func unionRoutes(next, previous *route.RouteConfiguration) *route.RouteConfigura
 			chosen = append(chosen, r)
 		}
 	}
+	for _, r := range host.GetRoutes() {
+		for _, other := range chosen {
+			if r.GetName() == other.GetName() {
+				reachBoth(r, other)
+			}
+		}
+	}
 	routes := union(host.GetRoutes(), chosen, (*route.Route).GetName)
 	// What meets nothing else is refused by the last one.
 	last := len(host.GetRoutes()) - 1
 	host.Routes = slices.Concat(routes[:last], routes[last+1:], routes[last:last+1])
 	return all
+}
+
+// hedgingBoth is the listeners with that of hedged attempts leading to the providers of both configurations.
+func hedgingBoth(next, previous []*listener.Listener) []*listener.Listener {
+	hedge := func(l *listener.Listener) bool { return l.GetName() == hedgeName }
+	own, other := slices.IndexFunc(next, hedge), slices.IndexFunc(previous, hedge)
+	if own < 0 || other < 0 {
+		return next
+	}
+	was := &hcm.HttpConnectionManager{}
+	unpack(previous[other].GetFilterChains()[0].GetFilters()[0].GetTypedConfig(), was)
+	widened := proto.CloneOf(next[own])
+	filter := widened.GetFilterChains()[0].GetFilters()[0]
+	is := &hcm.HttpConnectionManager{}
+	unpack(filter.GetTypedConfig(), is)
+	for _, r := range is.GetRouteConfig().GetVirtualHosts()[0].GetRoutes() { // which differ in what they wait for only
+		reachBoth(r, was.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0])
+	}
+	filter.ConfigType = &listener.Filter_TypedConfig{TypedConfig: pack(is)}
+	all := slices.Clone(next)
+	all[own] = widened
+	return all
+}
+
+// reachBoth lets a route whose cluster is chosen by headers lead to all that the previous one of its name leads to: requests come by it that the
+// previous modules have sent on their way, to a provider that goes.
+func reachBoth(next, previous *route.Route) {
+	is := next.GetRoute().GetInlineClusterSpecifierPlugin().GetExtension()
+	was := previous.GetRoute().GetInlineClusterSpecifierPlugin().GetExtension()
+	if is == nil || was == nil {
+		return
+	}
+	own, other := &specifier.MatcherClusterSpecifier{}, &specifier.MatcherClusterSpecifier{}
+	unpack(is.GetTypedConfig(), own)
+	unpack(was.GetTypedConfig(), other)
+	matchBoth(own.GetClusterMatcher(), other.GetClusterMatcher())
+	is.TypedConfig = pack(own)
+}
+
+// matchBoth adds the values of headers that only the previous matcher knows.
+func matchBoth(next, previous *xdsmatcher.Matcher) {
+	if next == nil || previous == nil {
+		return
+	}
+	known := next.GetMatcherTree().GetExactMatchMap().GetMap()
+	for value, was := range previous.GetMatcherTree().GetExactMatchMap().GetMap() {
+		if is, both := known[value]; both {
+			matchBoth(is.GetMatcher(), was.GetMatcher())
+		} else {
+			known[value] = was
+		}
+	}
+	matchBoth(next.GetOnNoMatch().GetMatcher(), previous.GetOnNoMatch().GetMatcher())
 }

@@ -192,6 +192,12 @@ func pack(m proto.Message) *anypb.Any {
 	return packed
 }
 
+func unpack(packed *anypb.Any, m proto.Message) {
+	if err := packed.UnmarshalTo(m); err != nil {
+		panic("envoy: unpack " + packed.GetTypeUrl() + ": " + err.Error()) // packed by pack
+	}
+}
+
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
