@@ -131,12 +131,13 @@ func TestACarrierRefusesBeforeTheProviderIsReached(t *testing.T) {
 }
 
 func TestACarrierStandsAlone(t *testing.T) {
-	for name, config := range map[string]string{
-		"with another module":               `{"modules":[{"name":"courier"},{"name":"courier"}]}`,
-		"with a configuration for a tenant": `{"modules":[{"name":"courier","tenants":{"a":{}}}]}`,
+	for name, tc := range map[string]struct{ config, want string }{
+		"with another module":               {`{"modules":[{"name":"courier"},{"name":"courier"}]}`, "stands alone"},
+		"with a configuration for a tenant": {`{"modules":[{"name":"courier","tenants":{"a":{}}}]}`, "stands alone"},
+		"where headers are not held":        {`{"modules":[{"name":"courier"}],"no_header_pause":true}`, "no_header_pause: modules[0] (courier) sets headers"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := module.NewPipeline([]byte(config), nil); err == nil || !strings.Contains(err.Error(), "stands alone") {
+			if _, err := module.NewPipeline([]byte(tc.config), nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -34,6 +34,7 @@ type Flow struct {
 	answered    bool   // by Reply: the answer that comes by is our own
 	deferred    func() // is that reply, until the rest of the request has come
 	headers     [2]headers
+	headersGone [2]bool // ahead of the body: NoHeaderPause
 	target      string // the path and what of the query means something
 	body        []byte
 	bodySet     bool
@@ -316,6 +317,7 @@ func (f *Flow) resume() {
 	action := f.proceed()
 	if f.p.NoHeaderPause && !f.ended && f.request == atBody && !f.requestEnd && f.pending == 0 {
 		// This host brings no body before the headers have gone.
+		f.headersGone[Requests] = true
 		f.removeHeader(Requests, "content-length")
 		f.flushHeaders(Requests)
 		action = Continue

@@ -94,6 +94,11 @@ func (f *Flow) mayChange(side Side, name string) bool {
 		kind, when = "response", "in the response header phase and the response phase"
 		may = f.phase == PhaseResponseHeader || f.phase == PhaseResponse
 	}
+	if may && f.headersGone[side] {
+		f.tell("changes the " + kind + " header " + strconv.Quote(bounded(name)) + " in the " + f.phase.String() +
+			" phase, which has no effect under no_header_pause: headers have left before the body has been looked at")
+		return false
+	}
 	if !may {
 		f.tell("changes the " + kind + " header " + strconv.Quote(bounded(name)) + " in the " + f.phase.String() + " phase, which has no effect: it can be changed " + when)
 	}

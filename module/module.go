@@ -99,6 +99,12 @@ type Narrower interface {
 	Needs() Phase
 }
 
+// A HeaderHolder sets headers of requests by what their bodies say, without which it is of no use: a configuration with no_header_pause, under which
+// headers leave before, is refused.
+type HeaderHolder interface {
+	HoldsHeaders()
+}
+
 // Phase is a set of phases.
 type Phase uint16
 
@@ -197,6 +203,7 @@ type instance struct {
 	carry          Carrier
 	needs          Phase
 	late           bool // its Finish may be
+	holds          bool // headers, until bodies have been seen
 }
 
 func newInstance(m any) (instance, error) {
@@ -238,6 +245,7 @@ func newInstance(m any) (instance, error) {
 		in.carry = h
 	}
 	in.flush, _ = m.(Flusher)
+	_, in.holds = m.(HeaderHolder)
 	if u, ok := m.(UsageReader); ok && u.ReadsUsage() {
 		in.needs |= PhaseUsage
 	}

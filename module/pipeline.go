@@ -102,6 +102,10 @@ func NewPipeline(config []byte, host Host) (*Pipeline, error) {
 		if s.kind == Policy && !p.policy {
 			p.policy, p.first = true, i
 		}
+		if p.NoHeaderPause && (s.base.holds || s.base.carry != nil) {
+			return nil, printf.Errorf("no_header_pause: modules[%d] (%s) sets headers by what is in the body, and they have left by then: "+
+				"it needs a host that holds them back, which Envoy does with allow_on_headers_stop_iteration: true", i, m.Name)
+		}
 		p.take(s.base)
 		for _, in := range s.tenants {
 			p.take(in)

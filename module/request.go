@@ -48,6 +48,7 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	action := f.proceed()
 	if f.p.NoHeaderPause && !f.ended && f.request < forwarded && f.pending == 0 {
 		// The body may still change, and this is the last chance to say so.
+		f.headersGone[Requests] = true
 		f.removeHeader(Requests, "content-length")
 		return Continue
 	}

@@ -40,6 +40,7 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 			return f.headersOfReplacement(end)
 		}
 		if f.p.NoHeaderPause {
+			f.headersGone[Responses] = true
 			f.removeHeader(Responses, "content-length")
 			return Continue
 		}

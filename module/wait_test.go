@@ -203,6 +203,23 @@ func TestAHostThatCannotPauseHeadersDoesNotHang(t *testing.T) {
 	}
 }
 
+func TestHeadersThatHaveLeftAreNotChanged(t *testing.T) {
+	late := func(set func(*module.Exchange, string, string)) func(*module.Exchange) error {
+		return func(x *module.Exchange) error { set(x, "x-late", "1"); return nil }
+	}
+	h := moduletest.New(t, pipelineOf([]string{
+		policy(script{requestHeader: func(x *module.Exchange) error { x.SetRequestHeader("x-early", "1"); return nil }}),
+		policy(script{request: late((*module.Exchange).SetRequestHeader), response: late((*module.Exchange).SetResponseHeader)}),
+	}, `"no_header_pause":true`))
+	got := h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	if got.Status != 200 || got.SentHeader["x-early"] != "1" || got.SentHeader["x-late"] != "" || got.Header["x-late"] != "" {
+		t.Errorf("got %d %v, and sent %v", got.Status, got.Header, got.SentHeader)
+	}
+	if len(h.Logs) != 1 || !strings.Contains(h.Logs[0], "no effect under no_header_pause") {
+		t.Errorf("logged %q", h.Logs)
+	}
+}
+
 // TestHostThatShowsNoBodiesIsToldOf: an Envoy without allow_on_headers_stop_iteration lets requests wait for ever, and nothing else says why.
 func TestHostThatShowsNoBodiesIsToldOf(t *testing.T) {
 	left := moduletest.Exchange{Request: chat, Leaves: moduletest.InRequest}

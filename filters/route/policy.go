@@ -167,6 +167,9 @@ type Router struct {
 	random  func(below uint64) uint64 // a number from 0 on
 }
 
+// HoldsHeaders says that Envoy's route table reads what the module sets (module.HeaderHolder).
+func (*Router) HoldsHeaders() {}
+
 // New builds the module.
 func New(c Config) (*Router, error) {
 	r := &Router{routes: c.Routes, formats: map[string][]llm.Format{}, random: rand.Uint64N}

@@ -139,3 +139,10 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestItIsRefusedWhereHeadersAreNotHeld(t *testing.T) {
+	err := moduletest.Check(`{"modules":[{"name":"route","config":{"routes":[{"name":"r","model":"m"}]}}],"no_header_pause":true}`)
+	if err == nil || !strings.Contains(err.Error(), "no_header_pause: modules[0] (route)") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -91,6 +91,9 @@ func looksAtBodies(what *manifest.Manifest) bool {
 	return slices.ContainsFunc(what.Phases, func(p manifest.Phase) bool { return !slices.Contains(without, p) })
 }
 
+// holders are Leash's own modules that are of no use where headers leave before the body is looked at.
+var holders = []string{"route", "provider"}
+
 // look is what the module says of itself, and its configuration as it gets it.
 func (m Mesh) look() (*manifest.Manifest, any, error) {
 	what, err := manifest.Of(m.Ref, m.Wasm)
@@ -114,6 +117,10 @@ func (m Mesh) look() (*manifest.Manifest, any, error) {
 	f, err := wasmfile.Parse(m.Wasm)
 	if err != nil {
 		return nil, nil, fmt.Errorf("render %s: %w", m.Ref, err)
+	}
+	if slices.Contains(holders, what.Name) {
+		return nil, nil, fmt.Errorf("render %s: %s sets headers by what is in the body, and neither Istio nor Envoy Gateway lets a module hold them back for that: "+
+			"leash render without --target prints an Envoy in which it works", m.Ref, what.Name)
 	}
 	if f.Kit() && looksAtBodies(what) {
 		// Neither control plane can set allow_on_headers_stop_iteration, without which a module that holds headers until it has seen

@@ -183,6 +183,21 @@ func TestModuleWithoutBodiesNeedsNoBuffers(t *testing.T) {
 	}
 }
 
+func TestModulesThatMustHoldHeadersAreNotRenderedForControlPlanesThatDoNot(t *testing.T) {
+	t.Parallel()
+	ref, wasm := exampleModule(t, "policy")
+	wasm, err := manifest.Put(wasm, []byte("name: route\nversion: 1.0.0\nkind: policy\ndescription: A module of a test.\nlicense: Apache-2.0\nphases: [request]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := distribution.Mesh{Ref: ref, Wasm: wasm, Gateway: "public"}
+	for target, render := range map[string]func() ([]byte, error){"istio": m.WasmPlugin, "envoy-gateway": m.EnvoyExtensionPolicy} {
+		if text, err := render(); err == nil || !strings.Contains(err.Error(), "route sets headers by what is in the body") {
+			t.Errorf("%s: got %v\n%s", target, err, text)
+		}
+	}
+}
+
 // The snippet is YAML in three parts: what goes to the filters, to the clusters, and, for canaries, to the sinks of metrics.
 func ExampleSnippet_Render() {
 	slot, err := distribution.ParseSlot("leash/acme/greeter@stable")
