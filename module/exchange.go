@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -263,6 +264,10 @@ func (x *Exchange) Observe(m *Metric, n int64, values ...string) { x.Add(x.Serie
 // Series is a metric with one value for each of its labels, to be kept and added to. It is valid for exchanges of the same
 // instance of a module.
 func (x *Exchange) Series(m *Metric, values ...string) *Series {
+	if len(values) != len(m.labels) {
+		x.flow.tell("counts " + m.name + " with " + strconv.Itoa(len(values)) + " values, and it has " + strconv.Itoa(len(m.labels)) +
+			" labels: what is more is dropped, and what is missing is none")
+	}
 	return x.flow.p.families.series(m, values)
 }
 

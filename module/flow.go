@@ -35,7 +35,7 @@ type Flow struct {
 	deferred    func() // is that reply, until the rest of the request has come
 	headers     [2]headers
 	headersGone [2]bool // ahead of the body: NoHeaderPause
-	target      string // the path and what of the query means something
+	target      string  // the path and what of the query means something
 	body        []byte
 	bodySet     bool
 	replacement []byte

@@ -155,3 +155,30 @@ func TestAConstructorThatPanicsIsRefusedWithItsPlace(t *testing.T) {
 	wantPart(t, "error", err.Error(), "modules[0] (panics): config: panic in github.com/leash-gateway/leash/module_test.TestAConstructorThatPanicsIsRefusedWithItsPlace.")
 	wantPart(t, "error", err.Error(), "index out of range [0] with length 0")
 }
+
+func TestValuesThatAreNoLabelsAreToldOf(t *testing.T) {
+	tests := map[string]struct {
+		values  []string
+		series  string
+		message string
+	}{
+		"too few":  {[]string{"acme"}, "leash_seen_total.[tenant=acme].[model=none]", " counts leash_seen_total with 1 values, and it has 2 labels: "},
+		"too many": {[]string{"a", "b", "c"}, "leash_seen_total.[tenant=a].[model=b]", " counts leash_seen_total with 3 values, and it has 2 labels: "},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			seen := module.Counter("leash_seen_total", "tenant", "model")
+			h := run(t, policy(script{finish: func(x *module.Exchange) { x.Count(seen, 1, tc.values...) }}))
+			for range 2 {
+				h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+			}
+			if h.Metrics[tc.series] != 2 {
+				t.Errorf("got %v, want %s", h.Metrics, tc.series)
+			}
+			if len(h.Logs) != 1 {
+				t.Fatalf("got %q, want one line", h.Logs)
+			}
+			wantPart(t, "log", h.Logs[0], tc.message)
+		})
+	}
+}
