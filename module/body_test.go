@@ -90,6 +90,45 @@ func TestABodyThatCannotBeReadIsTheMistakeOfTheModuleThatMadeIt(t *testing.T) {
 	wantPart(t, "answer", got.Body, `"code":"module_failed"`)
 }
 
+func TestASystemPromptIsAddedWhereTheAPIHasThem(t *testing.T) {
+	const message = `{"model":"claude-sonnet-4-5","max_tokens":9,"system":"Be kind","messages":[{"role":"user","content":"Hi"}]}`
+	add := func(added *bool) func(*module.Exchange) error {
+		return func(x *module.Exchange) error { *added = x.AddSystemPrompt("Be brief"); return nil }
+	}
+	tests := map[string]struct {
+		exchange moduletest.Exchange
+		script   func(*bool) script
+		want     string // what is sent; empty where it stays as it is
+	}{
+		"messages":         {moduletest.Exchange{Path: "/v1/messages", Request: message}, func(a *bool) script { return script{request: add(a)} }, strings.Replace(message, "Be kind", `Be brief\n\nBe kind`, 1)},
+		"embeddings":       {moduletest.Exchange{Path: "/v1/embeddings", Request: `{"model":"m","input":"a"}`}, func(a *bool) script { return script{request: add(a)} }, ""},
+		"a list of models": {moduletest.Exchange{Method: "GET", Path: "/v1/models"}, func(a *bool) script { return script{request: add(a)} }, ""},
+		"after it left":    {moduletest.Exchange{Request: chat, Answer: answer}, func(a *bool) script { return script{response: add(a)} }, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			added := false
+			var seen int
+			h := run(t, policy(tc.script(&added)), policy(script{request: func(x *module.Exchange) error {
+				if x.Request != nil {
+					seen = len(x.Request.Texts)
+				}
+				return nil
+			}}))
+			got := h.Do(tc.exchange)
+			if added != (tc.want != "") || len(h.Logs) > 0 {
+				t.Errorf("added: %t, and %q", added, h.Logs)
+			}
+			if tc.want == "" {
+				tc.want = tc.exchange.Request
+			} else if seen != 2 {
+				t.Errorf("the module behind has seen %d texts", seen)
+			}
+			wantText(t, "the provider's body", got.SentBody, tc.want)
+		})
+	}
+}
+
 func TestABodyIsReplacedOnlyWhereThereIsOne(t *testing.T) {
 	late := func(x *module.Exchange) error { return x.SetRequestBody([]byte(chat)) }
 	for name, s := range map[string]script{"before it came": {requestHeader: late}, "after it left": {response: late}, "a list of models": {request: late}} {

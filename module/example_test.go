@@ -189,25 +189,44 @@ func ExampleDecode() {
 	// retry: 5 is not a duration (such as "90s" or "1h")
 }
 
-// instructed puts a system prompt in front of OpenAI's chats. What has a method of x.Request needs no body: SetModel, SetText.
+// instructed puts a system prompt ahead of those of clients, whose API it is.
 type instructed struct{}
 
 func (instructed) Request(x *module.Exchange) error {
-	if x.Format != llm.OpenAIChat {
-		return nil
-	}
-	return x.SetRequestBody(bytes.Replace(x.RequestBody(), []byte(`"messages":[`), []byte(`"messages":[{"role":"system","content":"Be brief."},`), 1))
+	x.AddSystemPrompt("Be brief.")
+	return nil
 }
 
 func init() {
 	module.Register("instructed", module.Policy, func(struct{}) (instructed, error) { return instructed{}, nil })
 }
 
-func ExampleExchange_SetRequestBody() {
+func ExampleExchange_AddSystemPrompt() {
 	h := moduletest.New(new(testing.T), `{"modules":[{"name":"instructed"}]}`)
 	got := h.Do(moduletest.Exchange{Request: `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`})
 	fmt.Println(got.SentBody)
 	// Output: {"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}]}
+}
+
+// sequential lets models call one tool at a time. What has a method of x or x.Request needs no body: AddSystemPrompt, SetModel, SetText.
+type sequential struct{}
+
+func (sequential) Request(x *module.Exchange) error {
+	if x.Format != llm.OpenAIChat || x.Request.Tools == 0 {
+		return nil
+	}
+	return x.SetRequestBody(bytes.Replace(x.RequestBody(), []byte(`{`), []byte(`{"parallel_tool_calls":false,`), 1))
+}
+
+func init() {
+	module.Register("sequential", module.Policy, func(struct{}) (sequential, error) { return sequential{}, nil })
+}
+
+func ExampleExchange_SetRequestBody() {
+	h := moduletest.New(new(testing.T), `{"modules":[{"name":"sequential"}]}`)
+	got := h.Do(moduletest.Exchange{Request: `{"model":"m","tools":[{}],"messages":[{"role":"user","content":"Hi"}]}`})
+	fmt.Println(got.SentBody)
+	// Output: {"parallel_tool_calls":false,"model":"m","tools":[{}],"messages":[{"role":"user","content":"Hi"}]}
 }
 
 // teller tells a service of each exchange when it is over. Nobody waits for that.

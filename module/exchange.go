@@ -213,6 +213,17 @@ func (x *Exchange) RequestBody() []byte {
 // be read is an error, and nothing has changed.
 func (x *Exchange) SetRequestBody(body []byte) error { return x.flow.setRequestBody(body) }
 
+// AddSystemPrompt puts a system prompt ahead of those that a request to an LLM has, in the request phase: a message, a block or a paragraph of them, as
+// the client's API has it. x.Request is another one then, as after SetRequestBody; those that are there are among its Texts, with the role llm.System.
+// It is false where that cannot be: the API has no system prompts, as that of embeddings, or there is no request.
+func (x *Exchange) AddSystemPrompt(text string) bool {
+	if x.Request == nil {
+		return false
+	}
+	body, ok := llm.WithSystemPrompt(x.Format, x.Request.Bytes(), text)
+	return ok && x.SetRequestBody(body) == nil
+}
+
 // ClientAddress is the address of the peer, without its port.
 func (x *Exchange) ClientAddress() string {
 	raw, _ := x.flow.s.Property("source", "address")
