@@ -88,6 +88,20 @@ func TestModelsAreListedInTheFormOfEachAPI(t *testing.T) {
 	}
 }
 
+func TestAModelIsToldOfInTheFormOfEachAPI(t *testing.T) {
+	for format, want := range map[llm.Format]string{
+		llm.OpenAIModels:    `{"id":"a","object":"model","created":0,"owned_by":"leash"}`,
+		llm.AnthropicModels: `{"type":"model","id":"a","display_name":"a","created_at":"1970-01-01T00:00:00Z"}`,
+		llm.GoogleModels:    `{"name":"models/a","displayName":"a","supportedGenerationMethods":["generateContent","countTokens"]}`,
+	} {
+		t.Run(format.String(), func(t *testing.T) {
+			if got := string(llm.ModelEntry(format, "a", "leash")); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
 func TestModelList(t *testing.T) {
 	tests := map[string]struct {
 		models []string

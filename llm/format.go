@@ -17,19 +17,19 @@ type Format uint8
 const (
 	None                 Format = iota // not an LLM exchange, as far as we know
 	OpenAIChat                         // POST /v1/chat/completions
-	OpenAIModels                       // GET /v1/models
+	OpenAIModels                       // GET /v1/models, and /v1/models/MODEL
 	OpenAIResponses                    // POST /v1/responses
 	OpenAICompletions                  // POST /v1/completions, the older form
 	OpenAIEmbeddings                   // POST /v1/embeddings
 	AnthropicMessages                  // POST /v1/messages
 	AnthropicCountTokens               // POST /v1/messages/count_tokens
-	AnthropicModels                    // GET /v1/models with the header anthropic-version: FormatOf cannot tell it from OpenAIModels
+	AnthropicModels                    // the same with the header anthropic-version: FormatOf cannot tell it from OpenAIModels
 	GoogleGenerate                     // POST /v1beta/models/MODEL:generateContent
 	GoogleStream                       // POST /v1beta/models/MODEL:streamGenerateContent
 	GoogleCountTokens                  // POST /v1beta/models/MODEL:countTokens
 	GoogleEmbed                        // POST /v1beta/models/MODEL:embedContent
 	GoogleBatchEmbed                   // POST /v1beta/models/MODEL:batchEmbedContents, which Google's own clients call for a single text too
-	GoogleModels                       // GET /v1beta/models, and /v1/models of Google's newer clients: FormatOf cannot tell it from OpenAIModels
+	GoogleModels                       // GET /v1beta/models, and /v1beta/models/MODEL; those under /v1 of Google's newer clients: FormatOf cannot tell it from OpenAIModels
 	formats              int    = iota
 )
 
@@ -91,7 +91,7 @@ func (f Format) Family() Family {
 	}
 }
 
-// ListsModels tells whether the format asks for a list of models, and so has no body.
+// ListsModels tells whether the format asks for a list of models, or for what is known of one (ModelAt), and so has no body.
 func (f Format) ListsModels() bool {
 	return f == OpenAIModels || f == AnthropicModels || f == GoogleModels
 }
@@ -126,8 +126,46 @@ func FormatOf(method, path string) Format {
 		case "/v1beta/models":
 			return GoogleModels
 		}
+		switch prefix, _ := cutModelPath(path); prefix {
+		case "/v1/models/":
+			return OpenAIModels
+		case "/v1beta/models/":
+			return GoogleModels
+		}
 	}
 	return None
+}
+
+// ModelAt is the model of which a request asks what is known, by its path; "" where it asks for the list of all.
+func ModelAt(path string) string {
+	_, model := cutModelPath(path)
+	return model
+}
+
+// cutModelPath takes apart the path of a model that is asked for. Its name may hold slashes, as that of makers on other servers, and the colon and the at
+// sign of clouds. prefix is empty where it is another path, one of Google's methods among them.
+func cutModelPath(path string) (prefix, model string) {
+	for _, prefix := range [...]string{"/v1beta/models/", "/v1/models/"} {
+		model, ok := strings.CutPrefix(path, prefix)
+		if !ok {
+			continue
+		}
+		if _, _, method := cutGooglePath(path); method != None {
+			return "", ""
+		}
+		for part := range strings.SplitSeq(model, "/") {
+			if part == "" || part == "." || part == ".." {
+				return "", ""
+			}
+		}
+		for i := range len(model) {
+			if c := model[i]; !isUnreserved(c) && c != '/' && c != ':' && c != '@' {
+				return "", ""
+			}
+		}
+		return prefix, model
+	}
+	return "", ""
 }
 
 // cutGooglePath takes apart the path of one of Google's methods. Format is None where it is another path. The model's

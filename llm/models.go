@@ -20,26 +20,7 @@ func ModelList(f Format, models []string, ownedBy string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		switch f.Family() {
-		case Anthropic:
-			b = append(b, `{"type":"model","id":`...)
-			b = appendString(b, m)
-			b = append(b, `,"display_name":`...)
-			b = appendString(b, m)
-			b = append(b, `,"created_at":"1970-01-01T00:00:00Z"}`...)
-		case Google:
-			b = append(b, `{"name":`...)
-			b = appendString(b, "models/"+m)
-			b = append(b, `,"displayName":`...)
-			b = appendString(b, m)
-			b = append(b, `,"supportedGenerationMethods":["generateContent","countTokens"]}`...)
-		default:
-			b = append(b, `{"id":`...)
-			b = appendString(b, m)
-			b = append(b, `,"object":"model","created":0,"owned_by":`...)
-			b = appendString(b, ownedBy)
-			b = append(b, '}')
-		}
+		b = appendModel(b, f, m, ownedBy)
 	}
 	if b = append(b, ']'); f.Family() == Anthropic {
 		b = append(b, `,"has_more":false,"first_id":`...)
@@ -51,4 +32,30 @@ func ModelList(f Format, models []string, ownedBy string) []byte {
 		b = appendString(b, models[len(models)-1])
 	}
 	return append(b, '}')
+}
+
+// ModelEntry writes the answer to a request for what is known of one model: its entry in the list.
+func ModelEntry(f Format, model, ownedBy string) []byte { return appendModel(nil, f, model, ownedBy) }
+
+func appendModel(b []byte, f Format, model, ownedBy string) []byte {
+	switch f.Family() {
+	case Anthropic:
+		b = append(b, `{"type":"model","id":`...)
+		b = appendString(b, model)
+		b = append(b, `,"display_name":`...)
+		b = appendString(b, model)
+		return append(b, `,"created_at":"1970-01-01T00:00:00Z"}`...)
+	case Google:
+		b = append(b, `{"name":`...)
+		b = appendString(b, "models/"+model)
+		b = append(b, `,"displayName":`...)
+		b = appendString(b, model)
+		return append(b, `,"supportedGenerationMethods":["generateContent","countTokens"]}`...)
+	default:
+		b = append(b, `{"id":`...)
+		b = appendString(b, model)
+		b = append(b, `,"object":"model","created":0,"owned_by":`...)
+		b = appendString(b, ownedBy)
+		return append(b, '}')
+	}
 }

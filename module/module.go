@@ -37,7 +37,7 @@ type RequestHeaderHandler interface {
 }
 
 // A RequestHandler is called with the parsed request before it leaves for the provider. It may change or refuse it. For a client that lists
-// the models (GET /v1/models) it is called too, and x.Request is nil.
+// the models (GET /v1/models, or for one of them GET /v1/models/NAME) it is called too, and x.Request is nil.
 type RequestHandler interface {
 	Request(x *Exchange) error
 }

@@ -129,6 +129,10 @@ class Chat {
     return names;
   }
 
+  async known() {
+    return (await this.client.models.retrieve(this.model)).id;
+  }
+
   async embed() {
     const got = await this.client.embeddings.create({ model: this.embeds, input: ["a", "b"], dimensions: 4 });
     return got.data.map((d) => d.embedding);
@@ -268,6 +272,10 @@ class Messages {
     return names;
   }
 
+  async known() {
+    return (await this.client.models.retrieve(this.model)).id;
+  }
+
   async count(text) {
     const got = await this.client.messages.countTokens({ model: this.model, messages: [{ role: "user", content: text }] });
     return got.input_tokens;
@@ -343,6 +351,10 @@ class Google {
     const names = [];
     for await (const model of await this.client.models.list()) names.push(model.name.replace("models/", ""));
     return names;
+  }
+
+  async known() {
+    return (await this.client.models.get({ model: this.model })).name.replace("models/", "");
   }
 
   async count(text) {
@@ -451,6 +463,7 @@ const FEATURES = {
   models: async (c, test) => {
     const names = await c.models();
     if (!names.includes(test.model)) throw new Error(`${test.model} is not in ${names}`);
+    equal(await c.known(), test.model, "the model by its name");
   },
   count_tokens: async (c) => equal(await c.count("one two three"), 3, "tokens"),
   embeddings: async (c) => {

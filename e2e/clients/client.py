@@ -166,6 +166,9 @@ class Chat:
     def models(self):
         return [m.id for m in self.client.models.list()]
 
+    def known(self):
+        return self.client.models.retrieve(self.model).id
+
     def embed(self):
         got = self.client.embeddings.create(model=self.embeds, input=["a", "b"], dimensions=4)
         return [d.embedding for d in got.data]
@@ -351,6 +354,9 @@ class Anthropic:
     def models(self):
         return [m.id for m in self.client.models.list()]
 
+    def known(self):
+        return self.client.models.retrieve(self.model).id
+
     def count(self, text):
         return self.client.messages.count_tokens(model=self.model, messages=[{"role": "user", "content": text}]).input_tokens
 
@@ -437,6 +443,9 @@ class Google:
 
     def models(self):
         return [m.name.removeprefix("models/") for m in self.client.models.list()]
+
+    def known(self):
+        return self.client.models.get(model=self.model).name.removeprefix("models/")
 
     def count(self, text):
         return self.client.models.count_tokens(model=self.model, contents=text).total_tokens
@@ -698,6 +707,7 @@ def unknown_fields(c, case):
 def models(c, case):
     if case["model"] not in c.models():
         raise AssertionError(f"{case['model']} is not in {c.models()}")
+    equal(c.known(), case["model"], "the model by its name")
 
 
 def count_tokens(c, case):

@@ -214,7 +214,7 @@ func (r *Router) RequestHeader(x *module.Exchange) error {
 // Request picks the route of a request's model, and answers the list of models.
 func (r *Router) Request(x *module.Exchange) error {
 	if x.Format.ListsModels() {
-		return &module.Answer{Status: 200, ContentType: "application/json", Body: llm.ModelList(x.Format, r.models(x), "leash")}
+		return r.list(x)
 	}
 	for i := range r.routes {
 		route := &r.routes[i]
@@ -229,7 +229,25 @@ func (r *Router) Request(x *module.Exchange) error {
 		r.send(x, route, targets)
 		return nil
 	}
+	return errNotFound()
+}
+
+func errNotFound() error {
 	return module.Refuse(404, "model_not_found", "no route of this gateway serves the model that was asked for: GET /v1/models lists what it serves")
+}
+
+// list answers with the models that the caller may use, or with the one that was asked for.
+func (r *Router) list(x *module.Exchange) error {
+	model := llm.ModelAt(x.Path)
+	if model == "" {
+		return &module.Answer{Body: llm.ModelList(x.Format, r.models(x), "leash")}
+	}
+	for i := range r.routes {
+		if route := &r.routes[i]; matches(route.Model, model) && route.isFor(x) {
+			return &module.Answer{Body: llm.ModelEntry(x.Format, model, "leash")}
+		}
+	}
+	return errNotFound()
 }
 
 // isFor says that the route is for the exchange's caller, and for such requests.

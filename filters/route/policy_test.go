@@ -116,6 +116,26 @@ func TestTheListOfModelsHoldsEachNameOnceAndNoPattern(t *testing.T) {
 	}
 }
 
+func TestAModelIsKnownIfARouteServesIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path   string
+		status int
+		want   string
+	}{
+		"a name":          {"/v1/models/fast", 200, `{"id":"fast","object":"model","created":0,"owned_by":"leash"}`},
+		"of a pattern":    {"/v1/models/gpt-4o-7", 200, `{"id":"gpt-4o-7","object":"model","created":0,"owned_by":"leash"}`},
+		"in Google's way": {"/v1beta/models/fast", 200, `{"name":"models/fast","displayName":"fast","supportedGenerationMethods":["generateContent","countTokens"]}`},
+		"of no route":     {"/v1/models/claude", 404, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newHost(t, routes).Do(moduletest.Exchange{Method: "GET", Path: tc.path})
+			if got.Status != tc.status || got.Sent || tc.want != "" && got.Body != tc.want || tc.want == "" && !strings.Contains(got.Body, "model_not_found") {
+				t.Errorf("got %d, sent %t, %s", got.Status, got.Sent, got.Body)
+			}
+		})
+	}
+}
+
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
 		"an unknown field":               {`{"route":[]}`, `route: unknown field; the known ones are routes, providers`},
