@@ -145,6 +145,7 @@ func TestWhatIsWrongInTheFilesOfARegistryIsToldWithItsPlace(t *testing.T) {
 	for name, tc := range map[string]struct{ config, other, want string }{
 		"an unknown field":      {"acces: {}", "", "registry.yaml:1:1: acces: unknown field (did you mean access?)"},
 		"a role":                {"access: {grants: [{role: publsher, to: ['*'], namespaces: [b]}]}", "", "registry.yaml:1:26: access.grants[0].role: there is no role \"publsher\": did you mean publisher?"},
+		"a name":                {"access: {grants: [{role: reader, to: [anonymous, 'tokn:ci'], namespaces: [b]}]}", "", "registry.yaml:1:50: access.grants[0].to[1]: nobody can be \"tokn:ci\": names are anonymous, or begin with token:"},
 		"half a pair":           {"tls: {cert: x}", "", "registry.yaml:1:6: tls: cert and key belong together"},
 		"a certificate":         {"tls: {cert: none.crt, key: none.key}", "", "registry.yaml:1:6: tls: "},
 		"content":               {"namespaces: [{match: [a], content: images}]", "", "registry.yaml:1:14: namespaces[0]: "},

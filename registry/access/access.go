@@ -126,6 +126,37 @@ func (o *Options) Check() error {
 	return nil
 }
 
+// CheckNames says which of the grants is to somebody whom nobody can be, such as tokn:ci, as an *OptionError.
+func (o *Options) CheckNames() error {
+	prefixes := []string{tokenPrefix}
+	for i := range o.Issuers {
+		prefixes = append(prefixes, o.Issuers[i].prefix())
+	}
+	if len(o.Issuers) > 0 {
+		prefixes = append(prefixes, groupPrefix)
+	}
+	for i := range o.Grants {
+		for j, name := range o.Grants[i].To {
+			fixed, _, pattern := strings.Cut(name, "*")
+			begins := func(prefix string) bool {
+				return strings.HasPrefix(fixed, prefix) || pattern && strings.HasPrefix(prefix, fixed)
+			}
+			if name == anonymous || slices.ContainsFunc(prefixes, begins) {
+				continue
+			}
+			return &OptionError{fmt.Sprintf("grants[%d].to[%d]", i, j), o.nobody(name, prefixes)}
+		}
+	}
+	return nil
+}
+
+func (o *Options) nobody(name string, prefixes []string) error {
+	if strings.HasPrefix(name, groupPrefix) {
+		return fmt.Errorf("nobody can be %q: groups are those of OIDC tokens, and there is no issuer (access.oidc)", name)
+	}
+	return fmt.Errorf("nobody can be %q: names are %s, or begin with %s", name, anonymous, strings.Join(prefixes, ", "))
+}
+
 // Control decides. A nil Control lets everybody do everything. It is safe for concurrent use.
 type Control struct{ now atomic.Pointer[rules] }
 

@@ -349,3 +349,32 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+func TestGrantsAreToThoseWhomSomebodyCanBe(t *testing.T) {
+	corp := []access.Issuer{{URL: "https://id.example.com", Audience: "leash", NamePrefix: "corp:"}}
+	for name, tc := range map[string]struct {
+		issuers []access.Issuer
+		to      string
+		want    string // in the error; empty where there is none
+	}{
+		"everybody":                  {nil, "anonymous", ""},
+		"whoever has a name":         {nil, "*", ""},
+		"a token":                    {nil, "token:ci", ""},
+		"some tokens":                {nil, "tok*", ""},
+		"a person":                   {corp, "corp:ada@example.com", ""},
+		"a group":                    {corp, "group:llm", ""},
+		"everybody, misspelt":        {nil, "anonymos", `nobody can be "anonymos": names are anonymous, or begin with token:`},
+		"a token, misspelt":          {corp, "tokn:ci", `nobody can be "tokn:ci": names are anonymous, or begin with token:, corp:, group:`},
+		"a person of no issuer":      {nil, "corp:ada@example.com", "nobody can be"},
+		"a person of another prefix": {corp, "oidc:ada*", "nobody can be"},
+		"a group of no issuer":       {nil, "group:llm", "there is no issuer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := access.Options{Issuers: tc.issuers, Grants: []access.Grant{{Role: access.Reader, To: []string{"token:root", tc.to}, Namespaces: []string{"*"}}}}
+			err := o.CheckNames()
+			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.HasPrefix(err.Error(), "grants[0].to[1]: ")) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}

@@ -111,6 +111,9 @@ func (c *Config) check() error {
 		if err := o.Check(); err != nil {
 			return c.placeAccess(err)
 		}
+		if err := o.CheckNames(); err != nil {
+			return c.placeAccess(err)
+		}
 	}
 	for i := range c.Namespaces {
 		if err := c.Namespaces[i].Check(); err != nil {
