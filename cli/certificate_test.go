@@ -17,15 +17,20 @@ func TestAnExpiredCertificateIsToldWhereItIsServed(t *testing.T) {
 	registry, file := filepath.Join(dir, "registry.yaml"), filepath.Join(dir, "file")
 	writeFiles(t, map[string]string{
 		cert: certPEM, key: keyPEM,
-		registry: "tls: {cert: tls.crt, key: tls.key}", file: "in the way of a folder",
+		registry: "tls: {cert: tls.crt, key: tls.key, client_ca: tls.crt}", file: "in the way of a folder",
 	})
 	for name, args := range map[string][]string{
-		"a module host": {"host", "serve", "-c", writeUnrunnable(t, "nowhere"), "--tls-cert", cert, "--tls-key", key, "--listen", "127.0.0.1:0"},
+		"a module host": {"host", "serve", "-c", writeUnrunnable(t, "nowhere"), "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", cert, "--listen", "127.0.0.1:0"},
 		"a registry":    {"registry", "serve", "-c", registry, "--listen", "127.0.0.1:0", "--data", file},
 	} {
-		const want = `level=WARN msg="the certificate has expired, so clients refuse it: replace it" file=FILE not_after=2026-01-31T00:00:00.000Z`
-		if _, stderr, code := leash(t, args...); code == exitDone || strings.Count(stderr, strings.ReplaceAll(want, "FILE", cert)) != 1 {
-			t.Errorf("%s: got %d %s", name, code, stderr)
+		_, stderr, code := leash(t, args...)
+		for _, want := range []string{
+			`level=WARN msg="the certificate has expired, so clients refuse it: replace it" file=FILE not_after=2026-01-31T00:00:00.000Z`,
+			`level=WARN msg="all certificates of the file have expired, so whoever they vouch for is refused: replace it" file=FILE not_after=2026-01-31T00:00:00.000Z`,
+		} {
+			if code == exitDone || strings.Count(stderr, strings.ReplaceAll(want, "FILE", cert)) != 1 {
+				t.Errorf("%s: got %d %s\nwant %s", name, code, stderr, want)
+			}
 		}
 	}
 }

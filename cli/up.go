@@ -242,6 +242,7 @@ func (g *gateway) options(ctx context.Context, c *config.Config) (options, error
 	if err := config.Join(c.CheckCertificates(), err); err != nil {
 		return options{}, err
 	}
+	c.TellExpiredCertificates(g.log, time.Now())
 	o := options{modulesDir: dir, caFile: ca, mock: map[string]*url.URL{}, secrets: found.Keys, aws: found.AWS, accounts: found.Accounts}
 	for _, name := range slices.Sorted(maps.Keys(found.Missing)) {
 		g.log.Info("the provider has no key: the built-in mock answers in its place", "provider", name, "missing", found.Missing[name])

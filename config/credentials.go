@@ -2,8 +2,10 @@ package config
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Credentials are what providers' requests are proved with, by provider.
@@ -68,17 +70,28 @@ func (c *Config) SecretError(path string, err error) *Error {
 	return e
 }
 
-// CheckCertificates looks into the files of certificates (ca_file). All that are wrong come at once, as Errors.
-func (c *Config) CheckCertificates() error {
+// certificateFiles are the files of certificates (ca_file) that are named, by their path in leash.yaml.
+func (c *Config) certificateFiles() map[string]string {
 	files := map[string]string{"tracing.ca_file": c.Tracing.CAFile}
 	for name, p := range c.Providers {
 		files[c.written("providers."+name+".ca_file")] = p.CAFile
 	}
+	maps.DeleteFunc(files, func(_, file string) bool { return file == "" })
+	return files
+}
+
+// TellExpiredCertificates is TellExpired for the files of certificates.
+func (c *Config) TellExpiredCertificates(log *slog.Logger, now time.Time) {
+	files := slices.Compact(slices.Sorted(maps.Values(c.certificateFiles())))
+	for _, file := range files {
+		TellExpired(log, file, now)
+	}
+}
+
+// CheckCertificates looks into the files of certificates. All that are wrong come at once, as Errors.
+func (c *Config) CheckCertificates() error {
 	var wrong Errors
-	for path, file := range files {
-		if file == "" {
-			continue
-		}
+	for path, file := range c.certificateFiles() {
 		if _, err := Certificates(file); err != nil {
 			e := c.Errorf(path, "%v", err)
 			e.Hint = "name a file of certificates in PEM form; without ca_file the system's are asked"

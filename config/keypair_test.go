@@ -117,3 +117,32 @@ func TestFilesOfAPairThatAreWrongAreNamed(t *testing.T) {
 		t.Errorf("with a key that is none: %v", err)
 	}
 }
+
+func TestCertificatesThatVouchForNobodyAreToldOf(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	old, good := &config.KeyPair{}, &config.KeyPair{}
+	dir := t.TempDir()
+	for name, k := range map[string]*config.KeyPair{"old": old, "good": good} {
+		k.Cert, k.Key = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
+	}
+	writePair(t, old, now.AddDate(-1, 0, 0), now.AddDate(0, 0, -1))
+	writePair(t, good, now.AddDate(-1, 0, 0), now.AddDate(0, 0, 1))
+	both := filepath.Join(dir, "both.crt")
+	first, _ := os.ReadFile(old.Cert)
+	second, _ := os.ReadFile(good.Cert)
+	replace(t, both, string(first)+string(second))
+	leash, err := config.Parse("leash.yaml", []byte(`
+providers: {a: {base_url: "https://a.example.com/v1", ca_file: `+old.Cert+`}, b: {base_url: "https://b.example.com/v1", ca_file: `+old.Cert+`}, c: {base_url: "https://c.example.com/v1", ca_file: `+both+`}}
+routes: [{model: m, provider: a}]
+allow_anonymous: true
+pipeline: [{module: logger}]
+`), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged := &bytes.Buffer{}
+	leash.TellExpiredCertificates(slog.New(slog.NewTextHandler(logged, nil)), now)
+	if got := logged.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "file="+old.Cert+" not_after=2026-11-29T12:00:00.000Z") {
+		t.Errorf("logged %s", got)
+	}
+}

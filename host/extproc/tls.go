@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -21,7 +22,8 @@ type TLSFiles struct {
 
 // Config reads the files. Its error names the one that is wrong.
 func (f TLSFiles) Config() (*tls.Config, error) {
-	pair := &config.KeyPair{Cert: f.Cert, Key: f.Key, Log: cmp.Or(f.Log, slog.New(slog.DiscardHandler))}
+	log := cmp.Or(f.Log, slog.New(slog.DiscardHandler))
+	pair := &config.KeyPair{Cert: f.Cert, Key: f.Key, Log: log}
 	if err := pair.Open(); err != nil {
 		return nil, err
 	}
@@ -33,6 +35,7 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("those who vouch for clients: %w", err)
 	}
+	config.TellExpired(log, f.ClientCA, time.Now())
 	c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	return c, nil
 }

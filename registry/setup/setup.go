@@ -26,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/registry/access"
@@ -287,6 +288,7 @@ func (c *Config) serverTLS(section, clientCA string, log *slog.Logger) (*tls.Con
 		if err != nil {
 			return nil, c.place(section+".client_ca", err)
 		}
+		config.TellExpired(log, c.beside(clientCA), time.Now())
 		made.ClientCAs, made.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	}
 	return made, nil
