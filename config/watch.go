@@ -83,6 +83,7 @@ func (w *watcher) run(ctx context.Context, notify *fsnotify.Watcher) {
 				continue
 			}
 			w.stat = now
+			quiet(ctx, notify) // it may be half written here too
 		case <-notify.Errors: //nolint:errcheck // events were lost; the digest tells what they would have
 		case <-notify.Events:
 			quiet(ctx, notify)

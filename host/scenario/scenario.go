@@ -162,7 +162,7 @@ type Expect struct {
 	Logs []Line `yaml:"logs,omitempty" json:"logs,omitempty"`
 	// LogsLack are texts that stand in no line.
 	LogsLack []string `yaml:"logs_lack,omitempty" json:"logs_lack,omitempty"`
-	// Metrics are sums of counters and levels of gauges since the scenario's beginning, by name; of histograms it is how many samples they took.
+	// Metrics are sums of counters and levels of gauges since the scenario's beginning, by name and labels, as in leash_tokens_total.[tenant=acme]; of histograms it is how many samples they took.
 	Metrics map[string]int `yaml:"metrics,omitempty" json:"metrics,omitempty"`
 	// Shared is shared data, by key.
 	Shared map[string]string `yaml:"shared,omitempty" json:"shared,omitempty"`
