@@ -363,7 +363,7 @@ func TestGrantsAreToThoseWhomSomebodyCanBe(t *testing.T) {
 		"some tokens":                {nil, "tok*", ""},
 		"a person":                   {corp, "corp:ada@example.com", ""},
 		"a group":                    {corp, "group:llm", ""},
-		"everybody, misspelt":        {nil, "anonymos", `nobody can be "anonymos": names are anonymous, or begin with token:`},
+		"everybody by another name":  {nil, "anyone", `nobody can be "anyone": names are anonymous, or begin with token:`},
 		"a token, misspelt":          {corp, "tokn:ci", `nobody can be "tokn:ci": names are anonymous, or begin with token:, corp:, group:`},
 		"a person of no issuer":      {nil, "corp:ada@example.com", "nobody can be"},
 		"a person of another prefix": {corp, "oidc:ada*", "nobody can be"},
