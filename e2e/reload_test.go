@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -78,6 +79,7 @@ var reloadTests = []changeTest{
 	{"SIGHUP reads the secrets again", testSIGHUPReadsTheSecretsAgain},
 	{"an invalid configuration is never deployed", testInvalidConfigurationIsNeverDeployed},
 	{"providers come and go under load", testProvidersComeAndGoUnderLoad},
+	{"open connections go the new way", testOpenConnectionsGoTheNewWay},
 	{"the gateway moves to another address", testGatewayMovesToAnotherAddress}, // which the others do not know
 }
 
@@ -197,6 +199,47 @@ func testProvidersComeAndGoUnderLoad(t *testing.T, g *gateway) {
 			}
 			stop()
 		})
+	}
+}
+
+// testOpenConnectionsGoTheNewWay: Envoy keeps connections within itself, on the way to a provider that requests are translated for or that is
+// not the only one, and what such a connection leads to is fixed when it begins.
+func testOpenConnectionsGoTheNewWay(t *testing.T, g *gateway) {
+	const together = 8
+	seen := make(chan string, 2*together)
+	var answering atomic.Pointer[chan struct{}] // is closed when all have arrived: so none of them can share a connection
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := *answering.Load()
+		seen <- r.URL.Path
+		<-begin
+		w.Header().Set("content-type", "application/json")
+		_, _ = io.WriteString(w, `{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}`)
+	}))
+	t.Cleanup(server.Close)
+	config := strings.Replace(policies, "{model: gpt-4o-mini, provider: openai}", "{model: gpt-4o-mini, targets: [{provider: openai}, {provider: openai, model: gpt-4o}]}", 1)
+	for _, base := range []string{"/first", "/second", "/third"} {
+		begin := make(chan struct{})
+		answering.Store(&begin)
+		g.change(config, server.URL+base)
+		var clients sync.WaitGroup
+		for range together {
+			clients.Go(func() {
+				response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: hi", false)))
+				if err == nil {
+					_ = response.Body.Close()
+				}
+				if err != nil || response.StatusCode != http.StatusOK {
+					seen <- fmt.Sprint("an error: ", response, err)
+				}
+			})
+		}
+		for range together {
+			if got, want := <-seen, base+"/chat/completions"; got != want {
+				t.Errorf("got %s, want a request to %s", got, want)
+			}
+		}
+		close(begin)
+		clients.Wait()
 	}
 }
 

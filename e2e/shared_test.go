@@ -57,9 +57,8 @@ func TestConfigurationsOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p ports) {
 		g := start(t, policies, p.of("http://127.0.0.1:1/v1"))
-		// timeoutTests before a module of one's own: from then on there is a step to providers, whose open connections end under the bounds they began with.
-		changes(t, g, unreachableTests, routeTests, sharedLimitTests, timeoutTests, largeBodyTests, hostileTests, certificateTests,
-			shapeTests, secretChangeTests, keyTests, exampleTests, foreignTests, reloadTests)
+		changes(t, g, unreachableTests, routeTests, sharedLimitTests, largeBodyTests, hostileTests, certificateTests,
+			shapeTests, secretChangeTests, keyTests, exampleTests, foreignTests, timeoutTests, reloadTests)
 	})
 }
 

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	specifier "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/matcher/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/leash-gateway/leash/config"
@@ -44,6 +47,35 @@ func toInternal(name string) *cluster.Cluster {
 		}}},
 		CircuitBreakers: unlimited(),
 	}
+}
+
+// markSteps writes into the clusters that lead to internal listeners what these have in them. What a connection to one leads to is fixed when it
+// begins, and Envoy's own drain ends it only behind one more request. A cluster that changes has new connections.
+func (r *Resources) markSteps() error {
+	for _, c := range r.Clusters {
+		behind := r.behind(c)
+		if behind == nil {
+			continue
+		}
+		version, err := versionOf([]types.Resource{behind})
+		if err != nil {
+			return fmt.Errorf("version %s: %w", c.GetName(), err)
+		}
+		c.Metadata = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{
+			"leash": {Fields: map[string]*structpb.Value{"listener": structpb.NewStringValue(version)}},
+		}}
+	}
+	return nil
+}
+
+// behind is the internal listener that a cluster leads to, if it does.
+func (r *Resources) behind(c *cluster.Cluster) *listener.Listener {
+	for _, l := range r.Carriers {
+		if l.GetName() == c.GetName() {
+			return l
+		}
+	}
+	return nil
 }
 
 // unlimited is for what other bounds hold.

@@ -32,7 +32,18 @@ func together(previous, next *Resources) overlap {
 	after.Routes = unionRoutes(next.Routes, previous.Routes)
 	before := after
 	before.Listener, before.Extensions = previous.Listener, previous.Extensions
+	before.Clusters = union(previous.steps(), after.Clusters, (*cluster.Cluster).GetName) // until the listeners that they lead to have changed
 	return overlap{&before, &after}
+}
+
+// steps are the clusters that lead to internal listeners.
+func (r *Resources) steps() (all []*cluster.Cluster) {
+	for _, c := range r.Clusters {
+		if r.behind(c) != nil {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // union is all of the first list, and of the second what is named differently.

@@ -115,6 +115,11 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		r.Carriers, r.Clusters = append(r.Carriers, t.hedge()), append(r.Clusters, toInternal(hedgeName))
 	}
 	r.Listener = t.listener(r)
+	if !o.Static {
+		if err := r.markSteps(); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
 }
 
