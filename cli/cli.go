@@ -36,9 +36,9 @@ func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(f
 // Run runs the command and returns its exit code. SIGINT and SIGTERM end it in order, the second one at once; data goes to stdout, all that is
 // for people to stderr.
 func Run(version string, args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // the next signal does what it does to any process; Envoy ends with this one
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer onSignals(cancel)()
 	data := &dataWriter{Writer: stdout}
 	app := newApp(version, data, stderr)
 	err := app.RunContext(ctx, flagsFirst(app, args))
@@ -54,6 +54,32 @@ func Run(version string, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// onSignals calls first at the first signal that asks for an end, and ends the process at the second one; its Envoy ends with it. That is not left to
+// what signals do by themselves: in a job in the background they may do nothing.
+func onSignals(first func()) (stop func()) {
+	signals, stopped := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			first()
+		case <-stopped:
+			return
+		}
+		select {
+		case s := <-signals:
+			const bySignal = 128 // as shells say it
+			number, _ := s.(syscall.Signal)
+			os.Exit(bySignal + int(number))
+		case <-stopped:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(stopped)
+	}
 }
 
 // A dataWriter remembers that something could not be written, as on a disk that is full: what prints need not look.
