@@ -59,6 +59,8 @@ text: it cannot add fields. Files are relative to the folder of ` + "`leash.yaml
 A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to, and so is a secret or module whose file
 changes; SIGHUP does the same. Only ` + "`control.listen`, `envoy.admin`" + `
 and ` + "`envoy.concurrency`" + ` need a new start.
+What a module is configured with holds for all requests from then on. Where filters come or go, as with a module of one's own or another
+` + "`modules.layout`" + `, or ` + "`limits`" + ` change, Envoy serves one more request as before on a connection that is open.
 `)
 	r.section("", "", reflect.ValueOf(c).Elem())
 	r.out.WriteString(`

@@ -227,8 +227,12 @@ func (g *gateway) changeFleet(config string, f fleet) {
 }
 
 // change puts another configuration in force, with another provider, while the gateway runs.
+//
+// What comes and goes with the listener, such as filters of modules of one's own, holds in Envoy for connections that begin afterwards, so those that are
+// idle are closed.
 func (g *gateway) change(config, provider string) {
 	g.t.Helper()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // it is one
 	g.ports.Provider = provider
 	g.write(config)
 	// Changes before this one may be told of later: only what began afterwards has read it, a watcher's pause after it was written. One that
