@@ -112,10 +112,7 @@ func without(body []byte, name string) []byte {
 		return body
 	}
 	start, end := int(m.key.start), int(m.value.end)
-	rest := end
-	for rest < len(body) && isSpace(body[rest]) {
-		rest++
-	}
+	rest := skipSpace(body, end)
 	if rest < len(body) && body[rest] == ',' {
 		end = rest + 1
 	} else {

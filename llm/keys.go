@@ -177,7 +177,7 @@ func at(src []byte, i int) byte {
 
 // skipSpace is where the next byte is that is no white space.
 func skipSpace(src []byte, i int) int {
-	for i < len(src) && (src[i] == ' ' || src[i] == '\n' || src[i] == '\r' || src[i] == '\t') {
+	for i < len(src) && isSpace(src[i]) {
 		i++
 	}
 	return i

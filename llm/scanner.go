@@ -67,14 +67,10 @@ func (s *scanner) unexpected(want string) bool {
 
 // peek skips white space and returns the byte after it, 0 at the end (and for a NUL, which begins nothing either).
 func (s *scanner) peek() byte {
-	for s.pos < len(s.src) {
-		c := s.src[s.pos]
-		if c > ' ' || (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
-			return c
-		}
-		s.pos++
+	if at(s.src, s.pos) <= ' ' {
+		s.pos = skipSpace(s.src, s.pos)
 	}
-	return 0
+	return at(s.src, s.pos)
 }
 
 // end demands that nothing follows but white space.
@@ -228,10 +224,12 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// A byte of 1 in each of eight, and the highest bit of each.
+const each, high = 0x0101010101010101, 0x8080808080808080
+
 // plainBytes is how many of eight bytes are plain before the first that is not; the lowest byte is the first.
 // https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
 func plainBytes(eight uint64) int {
-	const each, high = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := eight^'"'*each, eight^'\\'*each
 	other := (eight - ' '*each) &^ eight // below a space
 	other |= (quote - each) &^ quote

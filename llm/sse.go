@@ -130,7 +130,6 @@ func (d *Decoder) scan(b []byte) (size int, complete bool) {
 //
 //go:noinline
 func lineEnd(b []byte, i int) int {
-	const each, high = 0x0101010101010101, 0x8080808080808080
 	for i+8 <= len(b) {
 		eight := binary.LittleEndian.Uint64(b[i:])
 		lf, cr := eight^'\n'*each, eight^'\r'*each

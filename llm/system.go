@@ -38,9 +38,7 @@ func WithSystemPrompt(f Format, body []byte, text string) (longer []byte, ok boo
 func systemRole(body []byte) string {
 	if m, ok := findMember(body, "messages"); ok {
 		list := body[m.value.start+1 : m.value.end]
-		for len(list) > 0 && isSpace(list[0]) {
-			list = list[1:]
-		}
+		list = list[skipSpace(list, 0):]
 		if role, ok := findMember(list, "role"); ok && string(list[role.value.start:role.value.end]) == `"developer"` {
 			return "developer"
 		}
@@ -55,10 +53,7 @@ func withFirst(body []byte, list, opening string, quoted []byte) ([]byte, bool) 
 		return nil, false
 	}
 	at := m.value.start + 1
-	rest := int(at)
-	for isSpace(body[rest]) {
-		rest++
-	}
+	rest := skipSpace(body, int(at))
 	object := append(append([]byte(opening), quoted...), '}')
 	if body[rest] != ']' {
 		object = append(object, ',')

@@ -29,13 +29,10 @@ func (n *need) hasLiteral(text string) bool {
 
 // hasByte takes eight bytes at a time, as survey does: strings.IndexByte takes them one by one in WebAssembly.
 func hasByte(text string, c byte) bool {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	each := uint64(c) * ones
 	var zero uint64 // https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord
 	for len(text) >= 8 {
-		eight := uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
-			uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
-		eight ^= each
+		eight := eightOf(text) ^ each
 		zero |= (eight - ones) &^ eight
 		text = text[8:]
 	}

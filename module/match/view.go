@@ -160,12 +160,10 @@ func isOrdinary(c byte) bool { return c >= ' ' && c < 0x7F || c >= '\t' && c <= 
 // survey tells whether all characters of a text are ordinary, and whether any is a digit. It takes eight bytes at a time: it is on the way of
 // every text.
 func survey(text string) (ordinary, digits bool) {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	ordinary = true
 	var less uint64
 	for len(text) >= 8 {
-		eight := uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
-			uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
+		eight := eightOf(text)
 		// https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord, and a byte of 0x7F becomes one of 0x80
 		if (eight|(eight-' '*ones)|(eight+ones))&highs != 0 {
 			for i := range 8 {
@@ -182,4 +180,13 @@ func survey(text string) (ordinary, digits bool) {
 		digits = digits || isASCIIDigit(text[i])
 	}
 	return ordinary, digits
+}
+
+// A byte of 1 in each of eight, and the highest bit of each.
+const ones, highs = 0x0101010101010101, 0x8080808080808080
+
+// eightOf are the first eight bytes of a text, which is one load.
+func eightOf(text string) uint64 {
+	return uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
+		uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
 }
