@@ -127,4 +127,6 @@ func without(body []byte, name string) []byte {
 	return replaced(body, spanOf(start, end), nil)
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+func isSpace(c byte) bool {
+	return c <= ' ' && uint64(1)<<c&(1<<' '|1<<'\n'|1<<'\r'|1<<'\t') != 0
+}

@@ -79,70 +79,91 @@ func (s *scanner) object(sp spelling) (object, bool) {
 
 // member goes to the value of the next member of o; at the end it leaves the object and reports false.
 //
-// Half of what a body costs is its keys, so it takes as few calls as it can: BenchmarkCheck, and BenchmarkRequest of
-// package translate.
+// Half of what a body costs is its keys: BenchmarkCheck, and BenchmarkRequest of package translate.
 func (s *scanner) member(o *object) bool {
-	if s.err != nil {
-		return false
+	i, end, value, mark, kinds := plainKey(s.src, uint(s.pos), o.n > 0) //nolint:gosec // a place in src
+	if value == 0 {
+		return s.rareMember(o)
 	}
-	src := s.src
-	i := s.pos
-	if at(src, i) <= ' ' { // mostly there is no space
-		i = skipSpace(src, i)
-	}
-	c := at(src, i)
-	if c == '}' {
-		s.pos = i + 1
-		return s.leave(o)
-	}
-	if o.n > 0 {
-		if c != ',' {
-			s.pos = i
-			return s.unexpected("a comma or the end of the object")
+	o.n++
+	s.lowered, s.barred = kinds&capital == 0, kinds&bar != 0
+	s.pos = int(value)                                          //nolint:gosec // as before
+	return s.remember(o, key{uint32(i), uint32(end), mark | 1}) //nolint:gosec // start bounds both
+}
+
+// plainKey finds the key that is next, as nearly all are: it stands from i to end, and its value begins at value. That is 0 where
+// something needs a closer look. It calls nothing (docs/decisions/142-loops-that-call-nothing.md).
+//
+//go:noinline
+func plainKey(src []byte, from uint, comma bool) (i, end, value uint, mark uint32, kinds uint8) {
+	size := uint(len(src))
+	for i = from; i < size; i++ {
+		if c := src[i]; c == ',' && comma {
+			comma = false
+		} else if !isSpace(c) {
+			break
 		}
-		if i++; at(src, i) <= ' ' {
-			i = skipSpace(src, i)
-		}
-		c = at(src, i)
 	}
-	if s.pos = i; c != '"' {
-		return s.unexpected("a key in quotes")
+	if comma || i >= size || src[i] != '"' {
+		return 0, 0, 0, 0, 0
 	}
 	i++
-	mark, kinds := markBasis, uint8(0)
-	end := i
-	for end < len(src) {
-		c = src[end]
+	mark = markBasis
+	for end = i; end < size; end++ {
+		c := src[end]
 		kind := keyed[c]
 		if kind&rare != 0 {
 			break
 		}
 		kinds |= kind
 		mark = (mark ^ uint32(c|0x20)) * markPrime
-		end++
+	}
+	if end >= size || src[end] != '"' {
+		return 0, 0, 0, 0, 0
+	}
+	colon := false
+	for value = end + 1; value < size; value++ {
+		if c := src[value]; c == ':' && !colon {
+			colon = true
+		} else if !isSpace(c) {
+			break
+		}
+	}
+	if !colon {
+		return 0, 0, 0, 0, 0
+	}
+	return i, end, value, mark, kinds
+}
+
+// rareMember is member where there is no more, or where plainKey does not know what comes.
+func (s *scanner) rareMember(o *object) bool {
+	if s.err != nil {
+		return false
+	}
+	c := s.peek()
+	if c == '}' {
+		s.pos++
+		return s.leave(o)
+	}
+	if o.n > 0 {
+		if c != ',' {
+			return s.unexpected("a comma or the end of the object")
+		}
+		s.pos++
+		c = s.peek()
+	}
+	if c != '"' {
+		return s.unexpected("a key in quotes")
 	}
 	o.n++
-	if end < len(src) && src[end] == '"' {
-		if s.lowered, s.barred = kinds&capital == 0, kinds&bar != 0; !s.remember(o, key{uint32(i), uint32(end), mark | 1}) { //nolint:gosec // start bounds both
-			return false
-		}
-		i = end + 1
-	} else if !s.rareKey(o) {
+	if !s.rareKey(o) {
 		return false
-	} else {
-		i = s.pos
 	}
-	if at(src, i) <= ' ' {
-		i = skipSpace(src, i)
-	}
-	if at(src, i) != ':' {
-		s.pos = i
+	if s.peek() != ':' {
 		return s.unexpected("a colon")
 	}
-	if i++; at(src, i) <= ' ' {
-		i = skipSpace(src, i)
-	}
-	s.pos = i
+	s.pos++
+	s.peek()
 	return true
 }
 
@@ -205,9 +226,8 @@ func (s *scanner) rareKey(o *object) bool {
 // remember compares a key with those before it in its object, as long as they are few.
 func (s *scanner) remember(o *object, k key) bool {
 	if n := s.open.n; o.n <= fewKeys && n < len(s.open.near) {
-		for i := range s.open.near[o.keys:n] {
-			other := &s.open.near[o.keys+i]
-			if (other.mark == k.mark || other.mark == 0 || k.mark == 0) && s.same(o, *other, k) {
+		for i := marked(s.open.near[:n], o.keys, k.mark); i < n; i = marked(s.open.near[:n], i+1, k.mark) {
+			if other := &s.open.near[i]; s.same(o, *other, k) {
 				return s.twice(*other, k)
 			}
 		}
@@ -224,6 +244,18 @@ func (s *scanner) remember(o *object, k key) bool {
 	}
 	s.open.push(k)
 	return true
+}
+
+// marked is the place, from i on, of the next key that may be the one with this mark, or the end. It calls nothing, as plainKey does.
+//
+//go:noinline
+func marked(keys []key, i int, mark uint32) int {
+	for ; i < len(keys); i++ {
+		if other := keys[i].mark; other == mark || other == 0 || mark == 0 {
+			return i
+		}
+	}
+	return i
 }
 
 // The basis and the prime of FNV-1a.

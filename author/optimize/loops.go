@@ -7,15 +7,16 @@ import (
 )
 
 // structure makes loops of jumps back that go to the function's head and through its table. A loop begins behind the block whose end is jumped to, and ends behind the
-// last of these jumps; blocks that end in it begin in it too. What jumps into the midst of it, as Go's compiler likes to begin a loop with its condition,
-// which stands at the end, goes to its head, which leads on by the variable. Loops with calls stay as they are: calls take longer than the jump, a goroutine may be resumed behind each, and
-// engines make several copies of what is in a loop.
+// last of these jumps; blocks that end in it begin in it too. Go's compiler likes to begin a loop with its condition, which stands at the end: such a loop is turned, so that
+// it begins with it. What jumps into the midst of others goes to their head, which leads on by the variable. Loops with calls stay as they are: calls take longer than the jump, a goroutine
+// may be resumed behind each, and engines make several copies of what is in a loop.
 //
 // It does nothing where something is not as Go's compiler makes it.
 func (f *function) structure() {
 	s := structurer{f: f}
 	if s.read() && s.jumps() {
 		s.nest()
+		s.turn()
 		f.code = s.write()
 		f.pair()
 	}
@@ -41,6 +42,9 @@ type region struct {
 	start, stop int // the places of its first instruction, and of the first behind it
 	parent      *region
 	entered     bool // something jumps into the midst of it
+	// middle is the block at whose end it is to begin instead: what stands ahead of that follows what stands behind it. It is 0 where it begins at its start.
+	middle int
+	both   bool // something enters it at its start all the same
 }
 
 func (r *region) has(place int) bool { return r.start <= place && place < r.stop }
@@ -218,6 +222,72 @@ func (s *structurer) nest() {
 	}
 }
 
+// meaning is the block at whose end a br or br_if goes on; false if it is another construct.
+func (s *structurer) meaning(br int) (block int, ok bool) {
+	op := s.f.code[br].op
+	if op != code.Br && op != code.BrIf {
+		return 0, false
+	}
+	to := s.targets[br][0]
+	if to == s.head {
+		to = s.numbers[s.number(br)]
+	}
+	return to, s.isBlock(to)
+}
+
+// turn finds the regions that can begin in their midst: what comes from outside goes on at the end of one block there, or else at the start, and nothing leads from what
+// stands ahead of that into what stands behind it but to its beginning, nor from it to its own.
+func (s *structurer) turn() {
+	for _, r := range s.regions {
+		if r.entered {
+			r.both = !s.leaves(r.start - 2)
+			r.middle = s.middle(r)
+		}
+	}
+}
+
+// leaves says whether nothing goes on behind an instruction.
+func (s *structurer) leaves(place int) bool {
+	switch s.f.code[place].op {
+	case code.Br, code.BrTable, code.Return, code.Unreachable:
+		return true
+	}
+	return false
+}
+
+// middle is the block at whose end a region can begin, 0 if there is none.
+func (s *structurer) middle(r *region) (middle int) {
+	for i := range s.f.code {
+		if to, ok := s.meaning(i); ok && !r.has(i) {
+			switch {
+			case to == r.block:
+				r.both = true
+			case !s.owner[to].within(r):
+			case middle != 0 && middle != to || s.owner[to] != r:
+				return 0
+			default:
+				middle = to
+			}
+		}
+	}
+	if middle == 0 {
+		return 0
+	}
+	border := s.end(middle)
+	for i := r.start; i < r.stop; i++ {
+		to, ok := s.meaning(i)
+		if ok && (to == r.block && i < border || to != middle && i < border && border < s.end(to) && s.end(to) < r.stop) {
+			return 0
+		}
+	}
+	for _, inner := range s.regions {
+		if inner != r && inner.within(r) && inner.start <= border+1 && border < inner.stop {
+			return 0
+		}
+	}
+	return middle
+}
+
 // at is the innermost region that has a place.
 func (s *structurer) at(place int) (innermost *region) {
 	for _, r := range s.regions {
@@ -249,37 +319,22 @@ type draft struct {
 // write writes the function anew.
 func (s *structurer) write() []instruction {
 	w := writer{structurer: s}
-	for i, in := range s.f.code {
-		for _, r := range slices.Backward(s.regions) {
-			if r.stop == i {
-				w.add(code.End)
-			}
-		}
-		switch {
-		case i == s.table:
-			w.branch(in, s.led(nil))
-		case s.isBlock(i) && in.op == code.Block:
-			if s.owner[i] == nil {
-				w.begin(in, i)
-			}
-		case in.op == code.Block || in.op == code.Loop || in.op == code.If:
-			w.begin(in, i)
-		case in.op == code.Br || in.op == code.BrIf:
-			w.branch(in, []int{s.target(i)})
-		case in.op == code.End:
-			w.end(i)
-		default:
-			w.drafts = append(w.drafts, draft{instruction: in})
-		}
-	}
+	w.part(0, len(s.f.code))
 	return w.text()
 }
 
 // fallsThrough is a label that means to go on here.
 const fallsThrough = -2
 
-// loopOf is the construct that a region becomes.
-func (s *structurer) loopOf(r *region) int { return fallsThrough - 1 - slices.Index(s.regions, r) }
+// The constructs that a region becomes: a loop, and of one that is turned a block behind which its start stands, and one behind which the function goes on.
+func (s *structurer) loopOf(r *region) int  { return s.construct(r, 0) }
+func (s *structurer) startOf(r *region) int { return s.construct(r, 1) }
+func (s *structurer) exitOf(r *region) int  { return s.construct(r, 2) }
+
+func (s *structurer) construct(r *region, which int) int {
+	const each = 3
+	return fallsThrough - 1 - each*slices.Index(s.regions, r) - which
+}
 
 // target is the construct that a br or br_if is to mean.
 func (s *structurer) target(br int) int {
@@ -287,7 +342,9 @@ func (s *structurer) target(br int) int {
 	switch {
 	case to == s.head:
 		for r := s.at(br); r != nil; r = r.parent {
-			if r.block == s.numbers[s.number(br)] {
+			if r.block == s.numbers[s.number(br)] && r.middle != 0 {
+				return s.startOf(r)
+			} else if r.block == s.numbers[s.number(br)] {
 				return s.loopOf(r)
 			}
 		}
@@ -299,7 +356,10 @@ func (s *structurer) target(br int) int {
 	for !s.owner[to].within(in) {
 		in = in.parent
 	}
-	return s.toward(to, in)
+	if to = s.toward(to, in); in != nil && to == in.middle {
+		return s.loopOf(in)
+	}
+	return to
 }
 
 // led are the labels of the table by the number that the variable holds, in a region or the function.
@@ -339,30 +399,101 @@ func (w *writer) operand(op byte, n int64) {
 	w.drafts = append(w.drafts, draft{instruction: instruction{op: op, bytes: code.Signed([]byte{op}, n)}})
 }
 
-// end writes the end at a place, and the beginning of the region behind it, if one begins there.
-func (w *writer) end(place int) {
-	i := slices.IndexFunc(w.regions, func(r *region) bool { return r.start == place+1 })
-	w.add(code.End)
+// part writes what stands from start to stop.
+func (w *writer) part(start, stop int) {
+	for i := start; i < stop; i++ {
+		in := w.f.code[i]
+		switch {
+		case i == w.table:
+			w.branch(in, w.led(nil))
+		case w.isBlock(i) && in.op == code.Block:
+			if w.owner[i] == nil {
+				w.begin(in, i)
+			}
+		case in.op == code.Block || in.op == code.Loop || in.op == code.If:
+			w.begin(in, i)
+		case in.op == code.Br || in.op == code.BrIf:
+			w.branch(in, []int{w.target(i)})
+		case in.op == code.End:
+			w.add(code.End)
+			if r := w.beginsAt(i + 1); r != nil {
+				w.region(r)
+				i = r.stop - 1
+			}
+		default:
+			w.drafts = append(w.drafts, draft{instruction: in})
+		}
+	}
+}
+
+// beginsAt is the region that begins at a place.
+func (s *structurer) beginsAt(place int) *region {
+	i := slices.IndexFunc(s.regions, func(r *region) bool { return r.start == place })
 	if i < 0 {
+		return nil
+	}
+	return s.regions[i]
+}
+
+// region writes one as a loop.
+func (w *writer) region(r *region) {
+	loop := instruction{op: code.Loop, bytes: []byte{code.Loop, code.NoResult}}
+	if r.middle == 0 {
+		w.begin(loop, w.loopOf(r))
+		w.blocksIn(r, r.start, r.stop)
+		if r.entered {
+			w.ask(r.number)
+			w.add(code.LocalGet, code.U32(nil, w.variable)...)
+			w.branch(instruction{op: code.BrTable}, w.led(r))
+			w.add(code.End)
+		}
+		w.part(r.start, r.stop)
+		w.add(code.End)
 		return
 	}
-	const i32Ne = 0x47
-	r := w.regions[i]
-	w.begin(instruction{op: code.Loop, bytes: []byte{code.Loop, code.NoResult}}, w.loopOf(r))
-	inside := slices.DeleteFunc(slices.Clone(w.blocks), func(block int) bool { return w.owner[block] != r })
-	for _, block := range inside { // as at the head: the last to end is the first to begin
-		w.begin(w.f.code[block], block)
-	}
-	if r.entered { // who comes from above has jumped to what is above at last, so the variable means nothing in here
-		variable := code.U32(nil, w.variable)
-		w.add(code.LocalGet, variable...)
-		w.operand(code.I32Const, int64(r.number))
-		w.add(i32Ne)
-		w.begin(instruction{op: code.If, bytes: []byte{code.If, code.NoResult}, unlikely: true}, fallsThrough)
-		w.add(code.LocalGet, variable...)
-		w.branch(instruction{op: code.BrTable}, w.led(r))
+	block := instruction{op: code.Block, bytes: []byte{code.Block, code.NoResult}}
+	branch := instruction{op: code.Br}
+	border := w.f.code[r.middle].end
+	w.begin(block, w.exitOf(r))
+	w.begin(loop, w.loopOf(r))
+	w.begin(block, w.startOf(r))
+	middle := slices.Index(w.numbers, r.middle)
+	if r.both {
+		w.ask(middle)
+		w.branch(branch, []int{w.startOf(r)})
 		w.add(code.End)
 	}
+	w.blocksIn(r, border+1, r.stop)
+	w.part(border+1, r.stop)
+	w.branch(branch, []int{w.exitOf(r)})
+	w.add(code.End)
+	w.blocksIn(r, r.start, border)
+	w.part(r.start, border)
+	if r.both {
+		w.operand(code.I32Const, int64(middle))
+		w.add(code.LocalSet, code.U32(nil, w.variable)...)
+	}
+	w.branch(branch, []int{w.loopOf(r)})
+	w.add(code.End)
+	w.add(code.End)
+}
+
+// blocksIn begins the blocks of a region that end from start to stop, as at the head: the last to end is the first to begin.
+func (w *writer) blocksIn(r *region, start, stop int) {
+	for _, block := range w.blocks {
+		if end := w.f.code[block].end; w.owner[block] == r && start <= end && end < stop {
+			w.begin(w.f.code[block], block)
+		}
+	}
+}
+
+// ask asks whether the variable says that somebody means to go on elsewhere than at the head of a loop. Who comes from above has jumped to what is above at last, so it means nothing in here.
+func (w *writer) ask(number int) {
+	const i32Ne = 0x47
+	w.add(code.LocalGet, code.U32(nil, w.variable)...)
+	w.operand(code.I32Const, int64(number))
+	w.add(i32Ne)
+	w.begin(instruction{op: code.If, bytes: []byte{code.If, code.NoResult}, unlikely: true}, fallsThrough)
 }
 
 // text counts the labels.

@@ -47,6 +47,39 @@ func wandering(random *rand.Rand) (wasm []byte, places []uint64) {
 	), places
 }
 
+// counting has one function, f(place, n), as Go's compiler makes loops, whose condition stands at their end:
+//
+//	0: goto 2
+//	1: sum = 3*sum + n; n--
+//	2: if n != 0 { goto 1 }
+//	3: return sum
+func counting() []byte {
+	body := join(
+		[]byte{1, 1, i32, code.Loop, code.NoResult}, bytes.Repeat([]byte{code.Block, code.NoResult}, 4),
+		get(place), []byte{code.BrTable, 3, 0, 1, 2, 3, code.End},
+		jump(2, 3), []byte{code.End},
+		get(sum), []byte{code.I32Const, 3, i32Mul}, get(n), []byte{i32Add}, set(sum), get(n), []byte{code.I32Const, 1, i32Sub}, set(n), []byte{code.End},
+		get(n), []byte{code.I32Eqz, code.I32Eqz, code.If, code.NoResult}, jump(1, 2), []byte{code.End, code.End},
+		get(sum), []byte{code.Return, code.End, code.Unreachable, code.End},
+	)
+	return assemble(
+		[]byte{1, 1, 0x60, 2, i32, i32, 1, i32}, // types: (i32, i32) -> i32
+		[]byte{3, 1, 0},                         // functions: of type 0
+		[]byte{7, 1, 1, 'f', 0, 0},              // exports: f
+		append([]byte{10, 1}, code.Bytes(nil, body)...),
+	)
+}
+
+func TestLoopsBeginWithTheirCondition(t *testing.T) {
+	fast := optimized(t, counting(), 0)
+	if n := bytes.Count(fast, []byte{code.Loop, code.NoResult}); n != 1 {
+		t.Errorf("got %d loops, want one", n)
+	}
+	if n := bytes.Count(fast, join(get(place), []byte{code.BrTable})); n != 1 {
+		t.Errorf("got %d tables, want that of the head alone", n)
+	}
+}
+
 func TestWaysAreTheSameInLoops(t *testing.T) {
 	const functions = 500
 	loops := 0

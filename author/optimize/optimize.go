@@ -87,6 +87,7 @@ func (o *optimizer) function(body []byte) {
 	if f.usesStack() {
 		f.foldAddresses()
 		f.findUnlikely()
+		f.foldConditions()
 		o.loaded = f.load(o.ballast) || o.loaded
 	}
 	text, unlikely := f.text()

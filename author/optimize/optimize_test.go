@@ -99,7 +99,7 @@ func stacked() []byte {
 		get(place), []byte{code.BrTable, 2, 0, 1, 2, code.End},
 		get(stack), []byte{code.I32Const, 8, i32LeU, code.If, code.NoResult}, call(0, 4), []byte{code.End},
 		move(32, i32Sub),
-		get(stack), load(40), []byte{i64Eqz, code.If, code.NoResult}, call(0, 4), []byte{code.End},
+		get(stack), load(40), []byte{i64Eqz, code.I64ExtendI32, i64Eqz, code.I32Eqz, code.If, code.NoResult}, call(0, 4), []byte{code.End},
 		get(stack), load(40), []byte{code.I64Const, 5, i64GtU, code.If, code.NoResult}, jump(2, 3), []byte{code.End},
 		reckoned(0), get(stack), load(40), store(0),
 		call(0, 3), []byte{code.End},
@@ -185,6 +185,13 @@ func TestAddressesOfTheStackAreOffsets(t *testing.T) {
 	}
 	if bytes.Contains(fast, []byte{code.Loop, code.NoResult}) {
 		t.Error("there is a loop that nothing goes back in")
+	}
+}
+
+func TestConditionsAreWhatWasCompared(t *testing.T) {
+	fast := optimized(t, stacked(), 0)
+	if want := []byte{i64Load, 3, 40, i64Eqz, code.If}; !bytes.Contains(fast, want) {
+		t.Errorf("there is no % x", want)
 	}
 }
 
