@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,7 +186,11 @@ func (c *checker) json(path string, want map[string]Value, absent []string, text
 // golden compares with a file, or writes it.
 func (c *checker) golden(path, file, got string) {
 	if c.update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+		err := os.MkdirAll(filepath.Dir(file), 0o750)
+		if err == nil {
+			err = os.WriteFile(file, []byte(got), 0o600)
+		}
+		if err != nil {
 			c.fail(path, "%v", err)
 		}
 		return

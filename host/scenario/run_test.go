@@ -110,7 +110,7 @@ func TestOnlyScenariosThatMatchAreRun(t *testing.T) {
 func TestBodiesInFilesAreWrittenAndCompared(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "scenarios.yaml")
-	const text = "module: route\nconfig: {routes: [{name: a, model: %s}]}\nscenarios: [{name: list, steps: [{request: {path: /v1/models}, expect: {body_file: models.json}}]}]\n"
+	const text = "module: route\nconfig: {routes: [{name: a, model: %s}]}\nscenarios: [{name: list, steps: [{request: {path: /v1/models}, expect: {body_file: golden/models.json}}]}]\n"
 	write := func(model string) {
 		if err := os.WriteFile(file, fmt.Appendf(nil, text, model), 0o600); err != nil {
 			t.Fatal(err)
