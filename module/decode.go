@@ -217,7 +217,7 @@ func decodeStruct(in value, out reflect.Value, path string) error {
 	for _, m := range in.members() {
 		field, known := fieldNamed(out, m.name)
 		if !known {
-			return unknownField(out.Type(), join(path, m.name))
+			return unknownField(out.Type(), path, m.name)
 		}
 		if m.value != nil || field.Type() == rawType {
 			if err := decodeItem(m.value, field, join(path, m.name)); err != nil {
@@ -228,8 +228,13 @@ func decodeStruct(in value, out reflect.Value, path string) error {
 	return nil
 }
 
-func unknownField(of reflect.Type, path string) error {
-	names := fieldNames(of)
+func unknownField(of reflect.Type, in, name string) error {
+	path, names := join(in, name), fieldNames(of)
+	for i := range of.NumField() {
+		if f := of.Field(i); !f.IsExported() && !embedded(f) && tagName(f) == name {
+			return printf.Errorf("%s: unknown field; the field %s of %s cannot be set: its name must begin with a capital letter", path, f.Name, of)
+		}
+	}
 	if len(names) == 0 {
 		return printf.Errorf("%s: unknown field; there are none here", pathName(path))
 	}

@@ -179,6 +179,7 @@ func TestDecodeSaysWhichTypesItDoesNotKnow(t *testing.T) {
 	}{
 		"anything":            {&struct{ A any }{}, `{"a":1}`, "a: configuration type interface {} is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON"},
 		"map of numbers":      {&struct{ M map[int]string }{}, `{"m":{"1":"a"}}`, "m: configuration type map[int]string is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON"},
+		"not exported":        {&struct{ limit int }{}, `{"limit":1}`, "limit: unknown field; the field limit of struct { limit int } cannot be set: its name must begin with a capital letter"},
 		"no field at all":     {&struct{}{}, `{"a":1}`, "a: unknown field; there are none here"},
 		"embedded, no struct": {&struct{ tenant }{}, `{"tenant":"a"}`, "tenant: unknown field"},
 	}
