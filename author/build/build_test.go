@@ -142,7 +142,15 @@ func TestWhatIsWrongLeavesTheModuleThatIsThere(t *testing.T) {
 		},
 		"a phase without its method": {"module.yaml", "phases: [request]", "phases: [request, event]", "module.yaml lists the phase event, but greeter has no method Event(x *module.Exchange, e *module.Event) error"},
 		"a method that nobody calls": {"module.go", "Request(x *module.Exchange) error {", "Request(x *module.Exchange) any {", "greeter has no method Request(x *module.Exchange) error"},
-		"no manifest":                {"module.yaml", "", "", "no such file"},
+		"a method of the pointer": {
+			"module.go", "(g greeter) Request", "(g *greeter) Request",
+			"greeter has no method Request(x *module.Exchange) error: *greeter has it, so the constructor must return that",
+		},
+		"nothing that is registered": {
+			"module.go", `module.Register("greeter", module.Inspector, func(c Config) (greeter, error) { return greeter{c}, nil })`, "_ = greeter{}",
+			`the code registers no module, but module.yaml names greeter: call module.Register("greeter", …) in an init`,
+		},
+		"no manifest": {"module.yaml", "", "", "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,12 +34,15 @@ type registration struct {
 }
 
 // checkRegistered holds what the project's code registers against the manifest. A callback that the manifest does not
-// name is left out of the .wasm, so a method that it forgets would never be called. Code that registers nothing, because
-// it is not written against the kit, is not judged.
+// name is left out of the .wasm, so a method that it forgets would never be called. Code that is not written against the
+// kit is not judged.
 func checkRegistered(dir string, m *manifest.Manifest, packages []goPackage) error {
 	s := newSources(packages)
 	found := s.registrations()
 	if len(found) == 0 {
+		if s.registersNothing() {
+			return fmt.Errorf("the code registers no module, but %s names %s: call module.Register(%[2]q, …) in an init", manifest.FileName, m.Name)
+		}
 		return nil
 	}
 	named := slices.IndexFunc(found, func(r registration) bool { return r.name == m.Name || r.name == "" })
@@ -64,8 +67,12 @@ func checkRegistered(dir string, m *manifest.Manifest, packages []goPackage) err
 			wrong = append(wrong, fmt.Errorf("%s: %s has a method %s, but %s does not list %s among the phases: add it, or nothing will ever call the method",
 				s.place(dir, found[by].at), s.name(found[by].of), method.Name(), manifest.FileName, phase))
 		case by < 0 && listed && all:
-			wrong = append(wrong, fmt.Errorf("%s: %s lists the phase %s, but %s has no method %s%s", s.place(dir, r.at), manifest.FileName, phase, s.name(r.of),
-				method.Name(), strings.TrimPrefix(types.TypeString(method.Signature(), (*types.Package).Name), "func")))
+			what := fmt.Sprintf("%s: %s lists the phase %s, but %s has no method %s%s", s.place(dir, r.at), manifest.FileName, phase, s.name(r.of),
+				method.Name(), strings.TrimPrefix(types.TypeString(method.Signature(), (*types.Package).Name), "func"))
+			if types.Implements(types.NewPointer(r.of), handler) {
+				what += fmt.Sprintf(": *%s has it, so the constructor must return that", s.name(r.of))
+			}
+			wrong = append(wrong, errors.New(what))
 		}
 	}
 	return errors.Join(wrong...)
@@ -98,6 +105,18 @@ func (s *sources) registrations() []registration {
 	}
 	slices.SortFunc(s.found, func(a, b registration) int { return strings.Compare(a.at.String(), b.at.String()) })
 	return s.found
+}
+
+// registersNothing says whether the code is written against the kit and there is nobody who could register a module: the
+// project does not, and packages of others do not know the kit.
+func (s *sources) registersNothing() bool {
+	for _, p := range s.listed {
+		if p.Module != nil && !p.Module.Main && p.Module.Path != kit.ModulePath && slices.Contains(p.Imports, kitModule) {
+			return false
+		}
+	}
+	_, adapted := s.listed[kitModule+"/proxywasm"]
+	return adapted
 }
 
 // Import type-checks a package.
