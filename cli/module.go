@@ -102,6 +102,6 @@ func finder(c *cli.Context, folder string) (scenario.Finder, error) {
 	if executable, err := os.Executable(); err == nil {
 		dirs = append(dirs, filepath.Join(filepath.Dir(filepath.Dir(executable)), "build", "modules"))
 	}
-	dirs = slices.DeleteFunc(append(dirs, folder), func(dir string) bool { return dir == "" })
+	dirs = slices.Compact(slices.DeleteFunc(append(dirs, folder), func(dir string) bool { return dir == "" }))
 	return scenario.In(named, dirs...), nil
 }
