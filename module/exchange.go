@@ -266,10 +266,10 @@ func (x *Exchange) Log(level Level, message string) { x.flow.p.host.Log(level, m
 // Shared is the data that all workers of one Envoy share. It is not shared between Envoys.
 func (x *Exchange) Shared() SharedData { return x.flow.p.host.Shared() }
 
-// Count adds n to a counter, with one value for each of its labels.
+// Count adds n to a counter, with one value for each of its labels; an empty one stands there as none.
 func (x *Exchange) Count(m *Metric, n int64, values ...string) { x.Add(x.Series(m, values...), n) }
 
-// Observe sets a gauge or records into a histogram.
+// Observe sets a gauge to n or records n into a histogram.
 func (x *Exchange) Observe(m *Metric, n int64, values ...string) { x.Add(x.Series(m, values...), n) }
 
 // Series is a metric with one value for each of its labels, to be kept and added to. It is valid for exchanges of the same
@@ -282,7 +282,7 @@ func (x *Exchange) Series(m *Metric, values ...string) *Series {
 	return x.flow.p.families.series(m, values)
 }
 
-// Add does what Count and Observe do.
+// Add does what Count and Observe do. Hosts know no negative values: they are dropped.
 func (x *Exchange) Add(s *Series, n int64) {
 	if n > 0 || n == 0 && s.Kind != CounterMetric { // Envoy calls a counter that is incremented by 0 a bad argument
 		x.flow.p.host.Metric(s, n)
@@ -296,7 +296,8 @@ func (x *Exchange) FlushLater() { x.flow.p.flushSoon() }
 var errTooLate = errors.New("an exchange waits for calls and timers in the request header, request, body and response phases only; Send is possible in all")
 
 // Call sends a request to another service while the exchange waits. done decides like a handler: its error refuses.
-// The exchange goes on to the next module when every Call and After of this one is done.
+// The exchange goes on to the next module when every Call and After of this one is done. An error is of a call that is not sent, such as
+// to an upstream that the host does not know, and done is not called: a handler returns it, and a policy refuses.
 func (x *Exchange) Call(call Call, done func(CallResult) error) error {
 	if err := call.prepare(); err != nil {
 		return err

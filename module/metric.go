@@ -14,7 +14,7 @@ const (
 //
 //	var tokens = module.Counter("leash_tokens_total", "kind", "tenant", "model")
 //
-// Its values carry one value for each label. Labels are bounded: past maxSeries combinations of one metric in one
+// Its values carry one value for each label, and the word none in the place of an empty one. Labels are bounded: past maxSeries combinations of one metric in one
 // plugin, new ones are counted under the value "other", so that no client can fill the memory with names.
 //
 // Metrics whose names begin with leash_ are on the gateway's metrics page; others are among Envoy's own only. Envoy knows these labels: tenant, model,
