@@ -146,6 +146,10 @@ func TestWhatIsWrongLeavesTheModuleThatIsThere(t *testing.T) {
 			"module.go", "(g greeter) Request", "(g *greeter) Request",
 			"greeter has no method Request(x *module.Exchange) error: *greeter has it, so the constructor must return that",
 		},
+		"no adapter": {
+			"module.go", `_ "github.com/leash-gateway/leash/module/proxywasm"`, "",
+			`module.go:27:2: the code registers a module that nothing brings to a host: import _ "github.com/leash-gateway/leash/module/proxywasm"`,
+		},
 		"nothing that is registered": {
 			"module.go", `module.Register("greeter", module.Inspector, func(c Config) (greeter, error) { return greeter{c}, nil })`, "_ = greeter{}",
 			`the code registers no module, but module.yaml names greeter: call module.Register("greeter", …) in an init`,

@@ -23,8 +23,11 @@ var handlers = map[manifest.Phase]string{
 	manifest.Usage: "UsageReader", manifest.Finish: "Finisher",
 }
 
-// kitModule is the package with Register.
-const kitModule = kit.ModulePath + "/module"
+// kitModule is the package with Register, adapter the one that what is registered is run by.
+const (
+	kitModule = kit.ModulePath + "/module"
+	adapter   = kitModule + "/proxywasm"
+)
 
 // A registration is a call of the kit's Register in the project's code.
 type registration struct {
@@ -39,8 +42,12 @@ type registration struct {
 func checkRegistered(dir string, m *manifest.Manifest, packages []goPackage) error {
 	s := newSources(packages)
 	found := s.registrations()
-	if len(found) == 0 {
-		if s.registersNothing() {
+	_, adapted := s.listed[adapter]
+	switch {
+	case len(found) > 0 && !adapted:
+		return fmt.Errorf("%s: the code registers a module that nothing brings to a host: import _ %q", s.place(dir, found[0].at), adapter)
+	case len(found) == 0:
+		if adapted && !s.othersKnowTheKit() {
 			return fmt.Errorf("the code registers no module, but %s names %s: call module.Register(%[2]q, …) in an init", manifest.FileName, m.Name)
 		}
 		return nil
@@ -107,16 +114,14 @@ func (s *sources) registrations() []registration {
 	return s.found
 }
 
-// registersNothing says whether the code is written against the kit and there is nobody who could register a module: the
-// project does not, and packages of others do not know the kit.
-func (s *sources) registersNothing() bool {
+// othersKnowTheKit says whether packages of others are written against the kit: they may register modules.
+func (s *sources) othersKnowTheKit() bool {
 	for _, p := range s.listed {
 		if p.Module != nil && !p.Module.Main && p.Module.Path != kit.ModulePath && slices.Contains(p.Imports, kitModule) {
-			return false
+			return true
 		}
 	}
-	_, adapted := s.listed[kitModule+"/proxywasm"]
-	return adapted
+	return false
 }
 
 // Import type-checks a package.
