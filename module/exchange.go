@@ -140,7 +140,7 @@ func (x *Exchange) Refusal() (by, code string) {
 	return "", ""
 }
 
-// Local returns this module's own state of the exchange, a zero T at first.
+// Local returns this module's own state of the exchange, a zero T at first. A module may keep several, each of a type of its own.
 func Local[T any](x *Exchange) *T {
 	if x.locals == nil {
 		if x.locals = x.fewLocals[:]; len(x.flow.p.slots) > len(x.locals) {
@@ -150,10 +150,28 @@ func Local[T any](x *Exchange) *T {
 	if t, ok := x.locals[x.slot].(*T); ok {
 		return t
 	}
-	t := new(T)
-	x.locals[x.slot] = t
-	return t
+	kept := &x.locals[x.slot]
+	for {
+		switch k := (*kept).(type) {
+		case nil:
+			t := new(T)
+			*kept = t
+			return t
+		case *T:
+			return k
+		case *severalLocals:
+			if t, ok := k.first.(*T); ok {
+				return t
+			}
+			kept = &k.others
+		default:
+			*kept = &severalLocals{first: k}
+		}
+	}
 }
+
+// severalLocals are what a module keeps of an exchange where that is of more than one type.
+type severalLocals struct{ first, others any }
 
 // RequestHeader returns a header of the request, values joined with commas; "" when it is absent. The case of header
 // names makes no difference.
@@ -295,12 +313,26 @@ func (x *Exchange) FlushLater() { x.flow.p.flushSoon() }
 // errTooLate says that an asynchronous call was made in a phase that cannot wait.
 var errTooLate = errors.New("an exchange waits for calls and timers in the request header, request, body and response phases only; Send is possible in all")
 
+// errUndecided says that an exchange would wait and nobody decide how it goes on.
+var errUndecided = errors.New("Call and After need a function that decides how the exchange goes on; Send does without")
+
 // Call sends a request to another service while the exchange waits. done decides like a handler: its error refuses.
 // The exchange goes on to the next module when every Call and After of this one is done. An error is of a call that is not sent, such as
 // to an upstream that the host does not know, and done is not called: a handler returns it, and a policy refuses.
 func (x *Exchange) Call(call Call, done func(CallResult) error) error {
+	err := x.call(call, done)
+	if err != nil {
+		x.flow.unsent = err
+	}
+	return err
+}
+
+func (x *Exchange) call(call Call, done func(CallResult) error) error {
 	if err := call.prepare(); err != nil {
 		return err
+	}
+	if done == nil {
+		return errUndecided
 	}
 	resolve, err := x.flow.wait()
 	if err != nil {
@@ -323,6 +355,9 @@ func (x *Exchange) Send(call Call, done func(CallResult)) error {
 
 // After calls f once d has passed, while the exchange waits. f decides like a handler: its error refuses.
 func (x *Exchange) After(d time.Duration, f func() error) error {
+	if f == nil {
+		return errUndecided
+	}
 	resolve, err := x.flow.wait()
 	if err != nil {
 		return err

@@ -166,3 +166,19 @@ func TestBetweenFiltersNoFinishIsLate(t *testing.T) {
 		t.Error("what it hands on with a fact would come too late for the next filter")
 	}
 }
+
+func TestAModuleKeepsStatesOfSeveralTypes(t *testing.T) {
+	var got []string
+	note := func(x *module.Exchange) error {
+		*module.Local[int](x)++
+		*module.Local[string](x) += "a"
+		*module.Local[bool](x) = !*module.Local[bool](x)
+		got = append(got, fmt.Sprint(*module.Local[int](x), *module.Local[string](x), *module.Local[bool](x)))
+		return nil
+	}
+	h := run(t, policy(script{request: note, response: note, finish: func(x *module.Exchange) { _ = note(x) }}))
+	h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+	if want := []string{"1atrue", "2aafalse", "3aaatrue"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -22,8 +22,9 @@ type Flow struct {
 	phase   Phase
 	cursor  int
 	running bool
-	pending int  // calls and timers that the current module waits for
-	ended   bool // answered or refused: no module runs any more but for Finish
+	pending int   // calls and timers that the current module waits for
+	unsent  error // why a call of the module that runs was not sent
+	ended   bool  // answered or refused: no module runs any more but for Finish
 	done    bool
 	last    int // the highest slot that took part
 
@@ -146,13 +147,17 @@ func (f *Flow) begin(phase Phase) {
 func (f *Flow) call(slot int, code func() error) (err error) {
 	f.x.slot, f.running = slot, true
 	f.last = max(f.last, slot)
+	f.unsent = nil
 	defer func() {
 		f.running = false
 		if cause := recover(); cause != nil {
 			err = panicError(cause)
 		}
 	}()
-	return code()
+	if err = code(); err == nil && f.unsent != nil { // who does not look at Call's error lets the exchange pass
+		f.tell("goes on although a call was not sent: " + f.unsent.Error())
+	}
+	return err
 }
 
 // panicError is the panic in one line, with the place: a host's log shows the runtime's own text a word a line. The place is the module's own, where

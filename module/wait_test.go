@@ -152,7 +152,7 @@ func TestAWaitingExchangeEndsWithItsClient(t *testing.T) {
 func TestOnlyPhasesThatCanWaitTakeCallsAndTimers(t *testing.T) {
 	var errs []error
 	try := func(x *module.Exchange) {
-		errs = append(errs, x.Call(ask, nil), x.After(time.Second, nil))
+		errs = append(errs, x.Call(ask, func(module.CallResult) error { return nil }), x.After(time.Second, func() error { return nil }))
 	}
 	h := run(t, policy(script{
 		responseHeader: func(x *module.Exchange) error { try(x); return nil },
@@ -326,4 +326,34 @@ func TestACallThatCannotBeSentIsTheModulesMistake(t *testing.T) {
 		}
 		wantPart(t, "log", strings.Join(h.Logs, "\n"), want)
 	}
+}
+
+func TestACallWithoutADecisionIsAMistake(t *testing.T) {
+	for name, wait := range map[string]func(*module.Exchange) error{
+		"call":  func(x *module.Exchange) error { return x.Call(ask, nil) },
+		"timer": func(x *module.Exchange) error { return x.After(time.Second, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := run(t, policy(script{request: wait}))
+			h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 200} }
+			if got := h.Do(moduletest.Exchange{Request: chat, Answer: answer}); got.Status != 500 || len(h.Called) > 0 {
+				t.Errorf("got %+v, called %+v", got, h.Called)
+			}
+			wantPart(t, "log", strings.Join(h.Logs, "\n"), "need a function that decides")
+		})
+	}
+}
+
+func TestACallWhoseErrorNobodyLooksAtIsToldOf(t *testing.T) {
+	h := run(t, policy(script{request: func(x *module.Exchange) error {
+		_ = x.Call(ask, func(module.CallResult) error { return module.Refuse(403, "no", "no") })
+		return nil
+	}}))
+	for range 2 {
+		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
+	}
+	if len(h.Logs) != 1 {
+		t.Fatalf("got %q, want one line", h.Logs)
+	}
+	wantPart(t, "log", h.Logs[0], " goes on although a call was not sent: ")
 }
