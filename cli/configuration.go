@@ -16,7 +16,8 @@ func validateCommand() *cli.Command {
 		Name:  "validate",
 		Usage: "check a leash.yaml, the modules' own configuration and the files that it names included",
 		Description: "Variables of the environment that hold secrets need not be set here: leash up wants them. Where the files of certificates and\n" +
-			"secrets are on another machine only, --no-files leaves them out.",
+			"secrets are on another machine only, --no-files leaves them out. No module runs: the configuration of one that is not Leash's own is\n" +
+			"held against the JSON Schema in its manifest.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.BoolFlag{Name: "no-files", Usage: "do not look for the files of certificates, secrets and Leash's own modules"},
