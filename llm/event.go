@@ -46,14 +46,13 @@ type Position struct{ Message, Part int }
 // Arguments of tool calls are texts too. Part is the index that the event gives the call, or the part or block that a text
 // goes on with; and Message, in OpenAI's responses, is the index of the output item.
 func ParseEvent(f Format, data []byte) (*Event, error) {
+	if string(bytes.TrimSpace(data)) == "[DONE]" { // with which some servers end streams of Anthropic's API and of responses too, vLLM among them
+		return &Event{format: f, data: string(data), Done: true}, nil
+	}
 	if f != OpenAIChat && f != OpenAICompletions {
 		return parseEvent(f, data)
 	}
 	e := &Event{format: f, data: string(data)}
-	if string(bytes.TrimSpace(data)) == "[DONE]" {
-		e.Done = true
-		return e, nil
-	}
 	a := answer{reader: reader{whole: e.data, texts: e.few[:0]}}
 	a.read(data)
 	if err := a.outcome(); err != nil {

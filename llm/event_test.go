@@ -83,6 +83,15 @@ func TestWhatAnEventIs(t *testing.T) {
 	}
 }
 
+func TestTheEndOfAChatIsTheEndOfAStreamInEveryAPI(t *testing.T) {
+	for _, f := range []llm.Format{llm.OpenAICompletions, llm.OpenAIResponses, llm.AnthropicMessages, llm.GoogleStream} {
+		e, err := llm.ParseEvent(f, []byte("[DONE]"))
+		if err != nil || !e.Done || e.Edited() || string(e.Data()) != "[DONE]" {
+			t.Errorf("%s: got %+v, %v", f, e, err)
+		}
+	}
+}
+
 func TestParseEventRefusesWhatIsNoJSON(t *testing.T) {
 	for name, data := range map[string]string{
 		"nothing": "", "text": "hello", "almost done": "[DONE", "done and more": "[DONE] {}", "array": "[]", "content twice": `{"choices":[{"delta":{"content":"a","content":"b"}}]}`,

@@ -117,6 +117,18 @@ func TestTheEndThatAStreamDidNotHaveIsNotSent(t *testing.T) {
 	}
 }
 
+// TestAStreamOfAnthropicsMayEndAsAChat has what vLLM sends.
+func TestAStreamOfAnthropicsMayEndAsAChat(t *testing.T) {
+	const stream = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\ndata: [DONE]\n\n"
+	got := run(t, policy(upper)).Do(moduletest.Exchange{
+		Path: "/v1/messages", Request: `{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`,
+		AnswerHeader: map[string]string{"content-type": "text/event-stream"}, AnswerChunks: []string{stream},
+	})
+	if got.Body != stream {
+		t.Errorf("got %q, want %q", got.Body, stream)
+	}
+}
+
 func TestUsageIsAskedForAndHiddenFromAClientThatDidNotAsk(t *testing.T) {
 	asked := `{"stream_options":{"include_usage":true},` + chatStream[1:]
 	events := []string{delta("Hi"), usageEvent, done}

@@ -159,6 +159,16 @@ func TestStreamsAreTranslatedHoweverTheyAreCut(t *testing.T) {
 	}
 }
 
+// TestAStreamOfAnthropicsMayEndAsAChat has what vLLM sends.
+func TestAStreamOfAnthropicsMayEndAsAChat(t *testing.T) {
+	for path, request := range map[string]string{"/v1/messages": claudeStreamed, "/v1/chat/completions": chatStream} {
+		got := newHost(t, claude).Do(moduletest.Exchange{Path: path, Request: request, AnswerHeader: sse, AnswerChunks: []string{claudeStream + "data: [DONE]\n\n"}})
+		if got.Status != 200 || strings.Contains(got.Body, "error") || !strings.HasSuffix(got.Body, "data: [DONE]\n\n") {
+			t.Errorf("%s: got %d %q", path, got.Status, got.Body)
+		}
+	}
+}
+
 func TestNothingOfAStreamGoesOnBeforeItHasBegun(t *testing.T) {
 	const ok, failure, done = "data: {\"choices\":[]}\n\n", "data: {\"error\":{\"message\":\"broken\"}}\n\n", "data: [DONE]\n\n"
 	tests := map[string]struct {

@@ -77,7 +77,7 @@ func (s *Stream) Event(dst, data []byte) ([]byte, error) {
 	if s.ended {
 		return dst, nil
 	}
-	if s.x.to == Chat && string(bytes.TrimSpace(data)) == "[DONE]" {
+	if s.x.to != Converse && string(bytes.TrimSpace(data)) == "[DONE]" { // which some servers have in other APIs than OpenAI's chats too
 		return s.complete(dst), nil
 	}
 	s.dst = dst

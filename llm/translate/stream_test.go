@@ -118,6 +118,21 @@ func TestAReasonForTheEndThatComesWithEachPieceIsToldAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestTheEndOfAChatEndsOtherStreamsToo has servers that speak another API than OpenAI's chats, and end as these do: vLLM, OpenRouter.
+func TestTheEndOfAChatEndsOtherStreamsToo(t *testing.T) {
+	for provider, stream := range map[translate.API][]byte{
+		translate.Messages: events(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}`, `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}`,
+			`{"type":"message_stop"}`, "[DONE]"),
+		translate.Responses: events(`{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"hi"}`, `{"type":"response.completed","response":{}}`, "[DONE]"),
+		translate.Gemini:    events(`{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}]}`, "[DONE]"),
+	} {
+		got := toClient(t, translate.Chat, provider, stream)
+		if gjson.Get(got[0], "choices.0.delta.content").Str != "hi" || strings.Contains(strings.Join(got, ""), "error") || got[len(got)-1] != "[DONE]" {
+			t.Errorf("from %s: got %q", provider, got)
+		}
+	}
+}
+
 func TestAnEventThatCannotBeReadEndsTheStream(t *testing.T) {
 	streams := map[string]struct {
 		provider translate.API
