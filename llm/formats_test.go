@@ -210,6 +210,25 @@ func TestUsageOfAStreamIsWhatItsEventsTellTogether(t *testing.T) {
 	}
 }
 
+// TestWhatIsCachedForAnHourIsCountedOnce has a stream that says only at its beginning for how long tokens are kept.
+func TestWhatIsCachedForAnHourIsCountedOnce(t *testing.T) {
+	var u llm.Usage
+	for _, data := range []string{
+		`{"type":"message_start","message":{"usage":{"input_tokens":5,"cache_creation_input_tokens":150,"output_tokens":1,
+			"cache_creation":{"ephemeral_5m_input_tokens":50,"ephemeral_1h_input_tokens":100}}}}`,
+		`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":5,"cache_creation_input_tokens":150,"output_tokens":42}}`,
+	} {
+		e, err := llm.ParseEvent(llm.AnthropicMessages, []byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u = u.Joined(e.Usage)
+	}
+	if want := (llm.Usage{Input: 155, CacheWrite: 50, CacheWrite1h: 100, Output: 42}); u != want {
+		t.Errorf("got %+v, want %+v", u, want)
+	}
+}
+
 // hostile are contents of a message that a careless reader takes more than linear time or memory for.
 func hostile(size int) map[string]string {
 	return map[string]string{

@@ -24,7 +24,13 @@ func (u Usage) Total() int64 {
 
 // Joined is u together with what was told later of the same exchange: each count the greater of both, since providers
 // count up in the course of a stream and leave out what has not changed.
+//
+// For how long tokens are kept in the cache Anthropic says at the beginning of a stream only, and at its end how many there are in all: what has
+// been told to be kept for an hour is not counted once more.
 func (u Usage) Joined(later Usage) Usage {
+	if later.CacheWrite1h == 0 {
+		later.CacheWrite -= u.CacheWrite1h
+	}
 	return Usage{
 		Input: max(u.Input, later.Input), CachedInput: max(u.CachedInput, later.CachedInput),
 		CacheWrite: max(u.CacheWrite, later.CacheWrite), CacheWrite1h: max(u.CacheWrite1h, later.CacheWrite1h),
