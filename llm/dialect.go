@@ -17,7 +17,7 @@ const (
 const VertexVersion = "vertex-2023-10-16"
 
 // OldLimit gives the limit of the answer its older name, max_tokens, for servers that refuse or ignore max_completion_tokens. Of a body that
-// has both, max_completion_tokens counts. It does nothing for other formats than OpenAI's chats.
+// has both, max_completion_tokens counts unless it is null. It does nothing for other formats than OpenAI's chats.
 func (r *Request) OldLimit() {
 	if r.format == OpenAIChat {
 		r.dialect |= oldLimit
@@ -48,11 +48,14 @@ func (r *Request) ForVertex() {
 func (d dialect) apply(body []byte) []byte {
 	if d&oldLimit != 0 {
 		if limit, ok := findMember(body, "max_completion_tokens"); ok {
-			if older, both := findMember(body, "max_tokens"); both {
-				body = replaced(body, older.value, body[limit.value.start:limit.value.end])
-				body = without(body, "max_completion_tokens")
-			} else {
+			older, both := findMember(body, "max_tokens")
+			if !both {
 				body = replaced(body, limit.key, []byte(`"max_tokens"`))
+			} else {
+				if body[limit.value.start] != 'n' {
+					body = replaced(body, older.value, body[limit.value.start:limit.value.end])
+				}
+				body = without(body, "max_completion_tokens")
 			}
 		}
 	}

@@ -18,6 +18,7 @@ func TestDialectsChangeNothingButWhatTheyMust(t *testing.T) {
 	}{
 		"the limit's name":            {oldLimit, llm.OpenAIChat, `{"model":"m", "max_completion_tokens": 7,` + messages + `}`, `{"model":"m", "max_tokens": 7,` + messages + `}`},
 		"both limits":                 {oldLimit, llm.OpenAIChat, `{"model":"m","max_tokens":9,` + messages + ` , "max_completion_tokens": 7 }`, `{"model":"m","max_tokens":7,` + messages + `  }`},
+		"one of them null":            {oldLimit, llm.OpenAIChat, `{"model":"m","max_completion_tokens":null,"max_tokens":9,` + messages + `}`, `{"model":"m","max_tokens":9,` + messages + `}`},
 		"no limit":                    {oldLimit, llm.OpenAIChat, `{"model":"m","max_tokens":9,` + messages + `}`, `{"model":"m","max_tokens":9,` + messages + `}`},
 		"a limit in a message":        {oldLimit, llm.OpenAIChat, `{"model":"m","messages":[{"role":"user","content":"\"max_completion_tokens\"","max_completion_tokens":1}]}`, `{"model":"m","messages":[{"role":"user","content":"\"max_completion_tokens\"","max_completion_tokens":1}]}`},
 		"a limit of another format":   {oldLimit, llm.AnthropicMessages, `{"model":"m","max_completion_tokens":7,"max_tokens":1,` + messages + `}`, `{"model":"m","max_completion_tokens":7,"max_tokens":1,` + messages + `}`},
