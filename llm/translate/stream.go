@@ -267,7 +267,7 @@ func (s *Stream) isFirst(choice, number int) bool {
 }
 
 func (s *Stream) call(choice, number int, p *part) {
-	if !s.isFirst(choice, number) {
+	if !s.isFirst(choice, number) || s.goesOn(number, p.id) {
 		return
 	}
 	if s.inTurn && s.isOpen(number) && !isEmpty(p.id) && !bytes.Equal(p.id, s.liveID) {
@@ -284,6 +284,12 @@ func (s *Stream) call(choice, number int, p *part) {
 		s.live, s.liveID = number, append(s.liveID[:0], p.id...)
 		s.to.call(choice, number, p)
 	}
+}
+
+// goesOn tells whether a call has begun before: some servers say with each piece of its arguments anew what is called.
+func (s *Stream) goesOn(number int, id []byte) bool {
+	return !isEmpty(id) && (s.live == number && bytes.Equal(s.liveID, id) ||
+		slices.ContainsFunc(s.waiting, func(w heldCall) bool { return w.number == number && bytes.Equal(w.call.id, id) }))
 }
 
 // isOpen tells whether a call has the number and may have arguments to come.

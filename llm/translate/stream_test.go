@@ -1,6 +1,7 @@
 package translate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -74,6 +75,20 @@ func TestCallsThatShareANumberStayApart(t *testing.T) {
 		return `{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"` + id + `","function":{"name":"f","arguments":"` + arguments + `"}}]}}]}`
 	}
 	stream := events(call("a", `{\"x\":1}`), call("b", `{\"y\":2}`), `{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`, "[DONE]")
+	const want = `a {"x":1}|b {"y":2}`
+	for _, client := range []translate.API{translate.Responses, translate.Messages, translate.Gemini} {
+		if got := strings.Join(argumentsOf(client, toClient(t, client, translate.Chat, stream)), "|"); got != want {
+			t.Errorf("%s: got %s, want %s", client, got, want)
+		}
+	}
+}
+
+func TestACallThatIsNamedWithEachPieceIsOne(t *testing.T) {
+	piece := func(number int, id, arguments string) string {
+		return fmt.Sprintf(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":%d,"id":%q,"function":{"name":"f","arguments":%q}}]}}]}`, number, id, arguments)
+	}
+	stream := events(piece(0, "a", ""), piece(0, "a", `{"x":`), piece(0, "a", `1}`), piece(1, "b", `{"y":`), piece(1, "b", `2}`),
+		`{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`, "[DONE]")
 	const want = `a {"x":1}|b {"y":2}`
 	for _, client := range []translate.API{translate.Responses, translate.Messages, translate.Gemini} {
 		if got := strings.Join(argumentsOf(client, toClient(t, client, translate.Chat, stream)), "|"); got != want {
