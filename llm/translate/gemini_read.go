@@ -188,8 +188,8 @@ func (g *geminiReader) thinking() {
 			switch number := c.Number(); {
 			case number == nil || number[0] == '-': // as the model likes
 			default:
-				budget, _ := strconv.ParseInt(string(number), 10, 64)
-				r.effort = effortOfBudget(budget)
+				budget, _ := strconv.ParseFloat(string(number), 64) // 2000.0 and 2e3 are whole numbers of protocol buffers too
+				r.effort = effortOfBudget(int64(budget))
 			}
 		case "thinkinglevel":
 			if level, ok := effortOf(string(bytes.ToLower(inner(c.Literal())))); ok {

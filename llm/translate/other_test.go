@@ -126,6 +126,22 @@ func TestCallsWithoutIDsHaveTheirOwnInEachAnswer(t *testing.T) {
 	}
 }
 
+func TestABudgetOfThinkingIsTheSameHoweverItIsWritten(t *testing.T) {
+	for number, want := range map[string]string{"2000": "low", "2000.0": "low", "2e3": "low", "0": "none", "0.0": "none", "-1": ""} {
+		x, err := translate.New(llm.GoogleGenerate, translate.Chat, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := x.Request("m", []byte(requestWith(translate.Gemini, `"generationConfig":{"thinkingConfig":{"thinkingBudget":`+number+`}}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if effort := gjson.GetBytes(got.Body, "reasoning_effort").Str; effort != want {
+			t.Errorf("%s: got %q, want %q", number, effort, want)
+		}
+	}
+}
+
 func TestEmbeddingsAreTranslated(t *testing.T) {
 	x := begin(t, llm.OpenAIEmbeddings, translate.Gemini)
 	got, err := x.Request("m", []byte(`{"model":"m","input":["a","b"],"dimensions":2,"encoding_format":"base64"}`))
