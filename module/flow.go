@@ -342,7 +342,7 @@ func (f *Flow) OnDone() {
 		f.last = len(f.p.slots) - 1
 	}
 	held := f.phase == PhaseResponse && f.pending > 0 && !f.ended // the answer ended here, not at the client
-	f.x.Completed = f.responseEnd && !held || f.answered && f.deferred == nil
+	f.x.Completed = f.responseEnd && !held && !f.lost || f.answered && f.deferred == nil
 	if f.request == atBody && !f.requestEnd && !f.ended && !f.p.NoHeaderPause {
 		f.p.warnOfPause()
 	}

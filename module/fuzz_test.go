@@ -2,6 +2,7 @@ package module_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/leash-gateway/leash/module"
@@ -55,7 +56,8 @@ func fuzzed() []string {
 	return []string{register(module.Inspector, script{finish: edit.finish}), register(module.Policy, edit), register(module.Policy, holder), register(module.Policy, cutter)}
 }
 
-// FuzzChunking holds that how bodies are cut makes no difference to anybody, and that nothing panics whatever the bytes.
+// FuzzChunking holds that how bodies are cut makes no difference to anybody, and that nothing panics whatever the bytes. Where trailers end a stream that
+// has no end of its own it makes one: what is still held back can go on only with the piece that came last, unless that has gone on already.
 func FuzzChunking(f *testing.F) {
 	stream := delta("a") + ": ping\n\n" + delta("") + delta("stop") + usageEvent + done
 	for _, cuts := range []string{"\x01", "\x02\x00\x07", "\xff"} {
@@ -66,7 +68,8 @@ func FuzzChunking(f *testing.F) {
 	}
 	names := fuzzed()
 	f.Fuzz(func(t *testing.T, request, answer string, streamed, early bool, cuts []byte) {
-		e := moduletest.Exchange{RequestChunks: []string{request}, AnswerChunks: []string{answer}, Trailers: early, EarlyCalls: early}
+		trailers := early && (!streamed || strings.HasSuffix(answer, done))
+		e := moduletest.Exchange{RequestChunks: []string{request}, AnswerChunks: []string{answer}, Trailers: trailers, EarlyCalls: early}
 		if streamed {
 			e.AnswerHeader = map[string]string{"content-type": "text/event-stream"}
 		}

@@ -20,6 +20,7 @@ type stream struct {
 	emitted   int    // bytes of the frames that the decoder has given out for this piece
 	held      bool   // the host has a piece, and what is put in its place goes on with it
 	kept      int    // bytes of that which have been through the modules
+	lost      bool   // something of its end could not be sent
 }
 
 func (s *stream) start(f *Flow) {
@@ -72,8 +73,11 @@ func (f *Flow) feed(end bool) {
 			f.out, f.blind = append(f.encoder.End(f.out), f.rest[f.emitted:]...), true
 		}
 	}
-	if (!f.tee || f.cutOff) && f.held && !bytes.Equal(f.out, whole) {
+	switch changed := (!f.tee || f.cutOff) && !bytes.Equal(f.out, whole); {
+	case changed && f.held:
 		f.s.SetBody(Responses, f.out)
+	case changed: // the piece that it came in has gone on with what was complete, and trailers have nothing else to let go
+		f.lost = true
 	}
 	if !f.p.policy && !f.blind {
 		f.rest = append(f.rest, in...)

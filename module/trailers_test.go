@@ -47,14 +47,15 @@ func TestAStreamThatEndsWithTrailersIsWhole(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			for _, trailers := range []bool{true, false} {
-				seen := ""
-				got := run(t, policy(withholds(&seen))).Do(moduletest.Exchange{
+				seen, completed := "", false
+				watching := script{finish: func(x *module.Exchange) { completed = x.Completed }}
+				got := run(t, policy(watching), policy(withholds(&seen))).Do(moduletest.Exchange{
 					Path: "/v1beta/models/m:streamGenerateContent", Request: `{"contents":[{"parts":[{"text":"hi"}]}]}`,
 					AnswerHeader: tc.header, AnswerChunks: tc.chunks, Trailers: trailers,
 				})
 				body := strings.ReplaceAll(got.Body, ",\r\n", ",")
-				if got.Status != 200 || body != tc.want {
-					t.Errorf("with trailers %v: got %d %q, want %q", trailers, got.Status, body, tc.want)
+				if got.Status != 200 || body != tc.want || !completed {
+					t.Errorf("with trailers %v: got %d %q, want %q; completed: %v", trailers, got.Status, body, tc.want, completed)
 				}
 			}
 		})
@@ -63,14 +64,15 @@ func TestAStreamThatEndsWithTrailersIsWhole(t *testing.T) {
 
 // TestModulesAreToldWhatNothingCanBeAddedTo has bytes that have gone on when the trailers come.
 func TestModulesAreToldWhatNothingCanBeAddedTo(t *testing.T) {
-	seen := ""
-	h := run(t, policy(withholds(&seen)))
+	seen, completed := "", true
+	watching := script{finish: func(x *module.Exchange) { completed = x.Completed }}
+	h := run(t, policy(watching), policy(withholds(&seen)))
 	const one, two = `{"candidates":[{"finishReason":"STOP"}]}`, `{"candidates":[{"content":{"parts":[{"text":"two"}]}}],"usageMetadata":{"promptTokenCount":9}}`
 	got := h.Do(moduletest.Exchange{
 		Path: "/v1beta/models/m:streamGenerateContent", Request: `{"contents":[{"parts":[{"text":"hi"}]}]}`, Trailers: true,
 		AnswerHeader: map[string]string{"content-type": "text/event-stream"}, AnswerChunks: []string{"data: " + one + "\n\ndata: " + two + "\n"},
 	})
-	if got.Body != "data: "+one+"\n\n" || seen != "two" {
-		t.Errorf("got %q, and the module has seen %q, want two", got.Body, seen)
+	if got.Body != "data: "+one+"\n\n" || seen != "two" || completed {
+		t.Errorf("got %q, and the module has seen %q, want two; it is told that the answer was completed: %v", got.Body, seen, completed)
 	}
 }
