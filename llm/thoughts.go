@@ -7,7 +7,7 @@ var unsigned = [...][]byte{[]byte(`"signature":""`), []byte(`"signature": ""`)}
 
 // WithoutUnsignedThoughts is the body of a request for a message of Anthropic's without the blocks of thoughts that have no signature, and
 // without the messages that have nothing else. Anthropic refuses such: clients have them from providers whose answers were translated. The body must
-// be one that was parsed; where there is no such block it is the same slice.
+// be one that was parsed; where there is no such block, or no message would be left, it is the same slice.
 func WithoutUnsignedThoughts(body []byte) []byte {
 	if !bytes.Contains(body, unsigned[0]) && !bytes.Contains(body, unsigned[1]) {
 		return body
@@ -36,7 +36,7 @@ func WithoutUnsignedThoughts(body []byte) []byte {
 			return replaced(message, content.value, blocks)
 		}
 	})
-	if left == nil {
+	if left == nil || string(left) == "[]" {
 		return body
 	}
 	return replaced(body, list.value, left)

@@ -18,6 +18,7 @@ func TestThoughtsThatNobodyHasSignedDoNotComeToAnthropic(t *testing.T) {
 		"in front":         {request(user + "," + assistant(thought+","+said) + "," + end), request(user + "," + assistant(said) + "," + end)},
 		"with a space":     {request(user + "," + assistant(`{"type": "thinking", "thinking": "hm", "signature": ""}, `+said)), request(user + "," + assistant(said))},
 		"nothing else":     {request(user + "," + assistant(thought) + "," + end), request(user + "," + end)},
+		"no other message": {request(assistant(thought)), request(assistant(thought))},
 		"signed":           {request(user + " , " + assistant(signed+" , "+said)), request(user + " , " + assistant(signed+" , "+said))},
 		"one of two":       {request(user + "," + assistant(signed+","+thought+","+said)), request(user + "," + assistant(signed+","+said))},
 		"in words":         {request(user + "," + assistant(said)), request(user + "," + assistant(said))},
