@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/module"
 	"github.com/leash-gateway/leash/module/moduletest"
 )
 
@@ -172,7 +173,7 @@ func TestNoPieceOfAMatchLeavesAStreamInAnyFormat(t *testing.T) {
 					t.Errorf("in pieces of %d:\ngot  %s\nwant %s", size, got.Body, tc.want)
 				}
 			}
-			if n := h.Metrics["leash_content_matches_total.[module=card].[action=redact].[tenant=none]"]; n > 3 {
+			if n := h.Metrics["leash_content_matches_total.[rule=card].[action=redact].[tenant=none]"]; n != 3 {
 				t.Errorf("a match was counted %d times in 3 streams", n)
 			}
 		})
@@ -237,5 +238,38 @@ func TestNoPieceOfAMatchLeavesAStreamWhereverItStands(t *testing.T) {
 				t.Errorf("what was held back goes out as a text: %s", got)
 			}
 		})
+	}
+}
+
+// TestWhatAStreamQuotesIsJudgedAsWhatItSays has quotes that come whole, in the midst of a text that comes in pieces, and once more with the end.
+func TestWhatAStreamQuotesIsJudgedAsWhatItSays(t *testing.T) {
+	streams := map[string]moduletest.Exchange{
+		"messages": {Path: "/v1/messages", Request: `{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, AnswerChunks: []string{
+			`data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"as they say"}}` + "\n\n",
+			`data: {"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"type":"char_location","cited_text":"the secret"}}}` + "\n\n",
+			`data: {"type":"content_block_stop","index":0}` + "\n\n", `data: {"type":"message_stop"}` + "\n\n",
+		}},
+		"responses": {Path: "/v1/responses", Request: `{"model":"m","stream":true,"input":"hi"}`, AnswerChunks: []string{
+			`data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"as they say"}` + "\n\n",
+			`data: {"type":"response.output_text.annotation.added","output_index":0,"content_index":0,"annotation":{"type":"url_citation","title":"the secret"}}` + "\n\n",
+			`data: {"type":"response.output_text.done","output_index":0,"content_index":0,"text":"as they say"}` + "\n\n",
+			`data: {"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"as they say","annotations":[{"type":"url_citation","title":"the secret"}]}]}]}}` + "\n\n",
+		}},
+	}
+	for name, stream := range streams {
+		for _, action := range []string{"block", "redact", "flag"} {
+			h := newHost(t, `{"rules":[{"name":"r","keywords":["secret"],"action":"`+action+`"}]}`)
+			stream.AnswerHeader = map[string]string{"content-type": "text/event-stream"}
+			got := h.Do(stream)
+			if blocked := strings.Contains(got.Body, "blocked"); blocked != (action == "block") {
+				t.Errorf("%s, %s: got %s", name, action, got.Body)
+			}
+			if quoted := strings.Contains(got.Body, "secret"); quoted != (action == "flag") || got.Properties["leash.fact."+module.FactFlags] != "r" {
+				t.Errorf("%s, %s: got %s, flags %q", name, action, got.Body, got.Properties["leash.fact."+module.FactFlags])
+			}
+			if n := h.Metrics["leash_content_matches_total.[rule=r].[action="+action+"].[tenant=none]"]; n != 1 {
+				t.Errorf("%s, %s: a match was counted %d times", name, action, n)
+			}
+		}
 	}
 }

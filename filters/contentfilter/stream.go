@@ -12,6 +12,7 @@ import (
 // held is what an exchange's stream holds back, by the place that its texts belong to.
 type held struct {
 	texts   []heldText
+	wholes  []sum // of those that came in one piece
 	spelled []spelled
 }
 
@@ -25,6 +26,7 @@ type spelled struct {
 type heldText struct {
 	rewrite.Place
 	rewrite.Last
+	said   sum
 	stream *match.Stream // nil without rules that block or redact
 	flags  *match.Stream // nil without rules that flag; what it holds has left
 	plain  plain
@@ -43,7 +45,7 @@ func (h *held) of(e *module.Event, i int, d *direction, maxHold int) (*heldText,
 	if len(h.texts) == maxHeld {
 		return nil, tooManyTexts()
 	}
-	one := heldText{Place: place}
+	one := heldText{Place: place, said: sumOf(&e.Texts[i])}
 	if d.acts != nil {
 		one.stream = d.acts.set.NewStream(maxHold)
 	}
@@ -58,12 +60,41 @@ func tooManyTexts() error {
 	return module.Refuse(502, "unreadable_answer", "the provider's stream has more than %d texts side by side", maxHeld)
 }
 
-// has tells whether pieces of a text have come.
+// A sum tells what has been said of a kind in a choice from all else, but for chance. It is FNV-1a's of 64 bits.
+type sum uint64
+
+// sumOf is that of nothing, where a text stands.
+func sumOf(t *llm.Text) sum {
+	const basis, places = 14695981039346656037, 16
+	return sum(basis) ^ sum(t.Message)*places ^ sum(t.Kind) //nolint:gosec // the index of a choice
+}
+
+// and is the sum with a text behind what has been said. It calls nothing, so that its loop is one in WebAssembly too
+// (docs/decisions/142-loops-that-call-nothing.md).
+//
+//go:noinline
+func (s sum) and(text string) sum {
+	const prime = 1099511628211
+	for i := range len(text) {
+		s = (s ^ sum(text[i])) * prime
+	}
+	return s
+}
+
+// has tells whether a text has come, in pieces or whole: some APIs say at the end again what they have said, and what a text quotes comes whole
+// in the midst of it.
 func (h *held) has(t *llm.Text) bool {
+	said := sumOf(t).and(t.Value)
 	for j := range h.texts {
-		if one := &h.texts[j]; one.Choice == t.Message && one.Part == t.Part && one.Kind == t.Kind {
+		if h.texts[j].said == said {
 			return true
 		}
+	}
+	if slices.Contains(h.wholes, said) {
+		return true
+	}
+	if len(h.wholes) < maxHeld {
+		h.wholes = append(h.wholes, said)
 	}
 	return false
 }
@@ -83,6 +114,7 @@ func (f *Filter) Event(x *module.Exchange, e *module.Event) error {
 		if err != nil {
 			return err
 		}
+		one.said = one.said.and(text.Value)
 		piece := one.plain.feed(text.Value)
 		if one.flags != nil {
 			f.response.flags.flag(x, one.flags.Feed(piece))
@@ -124,7 +156,7 @@ func (f *Filter) logprobs(e *module.Event, h *held) error {
 	return nil
 }
 
-// whole looks through a text that is complete. What has come in pieces before was counted then.
+// whole looks through a text that is complete. What has come before was counted then.
 func (f *Filter) whole(x *module.Exchange, e *module.Event, i int, h *held) error {
 	t := &e.Texts[i]
 	var text string
