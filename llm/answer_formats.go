@@ -131,17 +131,23 @@ func (e *Event) withText(i int, s string) *Event {
 		data = append(data, `}],"role":"model"}}]}`...)
 	default:
 		json := appendString(nil, s)
-		at := t.at.start
 		parts := edits{{at: t.at, json: json}}
 		if !t.logprobs.empty() {
-			list := t.noLogprobs()
-			parts = append(parts, edit{at: t.logprobs, json: list})
-			if t.logprobs.start < at {
-				at += uint32(len(list)) - (t.logprobs.end - t.logprobs.start) //nolint:gosec // a list of 2 bytes
+			parts = append(parts, edit{at: t.logprobs, json: t.noLogprobs()})
+		}
+		for j := range e.Texts {
+			if other := &e.Texts[j]; j != i && other.place != inKey {
+				parts = append(parts, edit{at: other.at, json: []byte(`""`)})
+			}
+		}
+		start := int(t.at.start)
+		for _, p := range parts {
+			if p.at.start < t.at.start {
+				start += len(p.json) - int(p.at.end-p.at.start)
 			}
 		}
 		data = splice(e.data, parts)
-		t.at = spanOf(int(at), int(at)+len(json))
+		t.at = spanOf(start, start+len(json))
 	}
 	c.data = string(data)
 	t.Value, t.logprobs, t.slot, t.Whole, t.place = s, span{}, 0, e.format.Family() == OpenAI && t.Whole, inContent

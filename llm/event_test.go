@@ -3,6 +3,7 @@ package llm_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/leash-gateway/leash/llm"
@@ -181,6 +182,22 @@ func TestWithTextCarriesNothingElse(t *testing.T) {
 				t.Errorf("the event itself became %+v", e)
 			}
 		})
+	}
+}
+
+func TestWithTextCarriesNothingElseOfEventsThatAreNotKnown(t *testing.T) {
+	e, err := llm.ParseEvent(llm.OpenAIResponses, []byte(`{"type":"response.patch.delta","from":"abc","delta":"d","logprobs":[{"token":"d"}],"to":"e"}`))
+	if err != nil || len(e.Texts) != 3 {
+		t.Fatalf("got %+v, %v", e, err)
+	}
+	const want = `{"type":"response.patch.delta","from":"","delta":"held\n","logprobs":[],"to":""}`
+	c := e.WithText(1, "held\n")
+	if got := string(c.Data()); got != want || len(c.Texts) != 1 {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c.SetText(0, "held\n\n")
+	if got := string(c.Data()); got != strings.Replace(want, `\n`, `\n\n`, 1) {
+		t.Errorf("changed: got %s", got)
 	}
 }
 
