@@ -216,6 +216,7 @@ func (f *Flow) refuse(by string, r *Refusal) {
 		f.s.SetProperty(refusedProperty, []byte(by+"\x00"+r.Code))
 	}
 	f.x.Count(refusals, 1, by, r.Code, f.x.Caller().Tenant)
+	f.handRefused()
 	if f.phase == PhaseEvent {
 		f.ended = true
 		f.cut(r)

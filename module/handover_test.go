@@ -78,6 +78,37 @@ func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 	})
 }
 
+// TestWhatARefusedAnswerHasUsedIsTold has a module that reads usages ahead of one that refuses answers, which the provider has given all the same.
+func TestWhatARefusedAnswerHasUsedIsTold(t *testing.T) {
+	inAllForms(t, func(t *testing.T, build func(...string) *moduletest.Host) {
+		t.Helper()
+		var usage string
+		reads := script{usage: true, finish: func(x *module.Exchange) { usage = fmt.Sprint(x.Usage.Input, x.Usage.Output, x.UsageEstimated) }}
+		no := module.Refuse(403, "no", "no")
+		h := build(policy(reads), policy(script{
+			response: func(*module.Exchange) error { return no },
+			event: func(_ *module.Exchange, e *module.Event) error {
+				if len(e.Texts) > 0 && e.Texts[0].Value == "no more" {
+					return no
+				}
+				return nil
+			},
+		}))
+		for name, tc := range map[string]struct {
+			exchange moduletest.Exchange
+			want     string
+		}{
+			"an answer":                   {moduletest.Exchange{Request: chat, Answer: answer}, "9 2 false"},
+			"an answer without its usage": {moduletest.Exchange{Request: chat, Answer: answer[:strings.Index(answer, `,"usage"`)] + "}"}, "6 2 true"},
+			"a stream":                    {streamOf(delta("Hi there "), delta("no more"), delta("you"), usageEvent, done), "6 4 true"},
+		} {
+			if got := h.Do(tc.exchange); !strings.Contains(got.Body, `"no"`) || usage != tc.want {
+				t.Errorf("%s: got %d %s, used %s, want %s", name, got.Status, got.Body, usage, tc.want)
+			}
+		}
+	})
+}
+
 func TestEachModuleHasItsOwnStateOfEachExchange(t *testing.T) {
 	inAllForms(t, func(t *testing.T, build func(...string) *moduletest.Host) {
 		t.Helper()

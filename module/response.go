@@ -198,17 +198,41 @@ func (f *Flow) headersOfReplacement(end bool) Action {
 func (f *Flow) settleUsage() {
 	x := &f.x
 	if f.p.needs&PhaseUsage == 0 {
-		if raw, ok := f.handedUsage(); ok {
-			x.Usage, x.UsageEstimated, x.StreamFailed = raw.usage, raw.estimated, x.StreamFailed || raw.failed
-		}
+		f.takeHandedUsage()
 		return
 	}
-	if !f.usageKnown && x.Request != nil && f.request == forwarded && x.Status >= 200 && x.Status <= 299 {
-		x.UsageEstimated = true
-		if x.Usage.Input == 0 { // else the stream's beginning has told it
-			x.Usage.Input = x.Request.EstimateTokens()
-		}
-		x.Usage.Output = max(x.Usage.Output, llm.EstimateTokens(f.textBytes))
+	if !f.usageKnown && !f.takeHandedUsage() && x.Request != nil && f.request == forwarded && x.Status >= 200 && x.Status <= 299 {
+		f.estimateUsage()
 	}
 	f.handUsage()
+}
+
+// takeHandedUsage takes the usage that another filter has handed on, if one has.
+func (f *Flow) takeHandedUsage() bool {
+	x := &f.x
+	handed, ok := f.handedUsage()
+	if ok {
+		x.Usage, x.UsageEstimated, x.StreamFailed = handed.usage, handed.estimated, x.StreamFailed || handed.failed
+	}
+	return ok
+}
+
+// estimateUsage completes a usage that the provider has not told.
+func (f *Flow) estimateUsage() {
+	x := &f.x
+	x.UsageEstimated = true
+	if x.Usage.Input == 0 { // else the stream's beginning has told it
+		x.Usage.Input = x.Request.EstimateTokens()
+	}
+	x.Usage.Output = max(x.Usage.Output, llm.EstimateTokens(f.textBytes))
+}
+
+// handRefused hands on the usage of an answer that is refused: the provider has given it, and filters ahead of this one are shown no more of it.
+func (f *Flow) handRefused() {
+	if x := &f.x; x.Request != nil && (f.phase == PhaseEvent || f.phase == PhaseResponse && x.Response != nil) {
+		if !f.usageKnown {
+			f.estimateUsage()
+		}
+		f.handUsage()
+	}
 }
