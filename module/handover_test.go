@@ -100,7 +100,9 @@ func TestWhatARefusedAnswerHasUsedIsTold(t *testing.T) {
 		}{
 			"an answer":                   {moduletest.Exchange{Request: chat, Answer: answer}, "9 2 false"},
 			"an answer without its usage": {moduletest.Exchange{Request: chat, Answer: answer[:strings.Index(answer, `,"usage"`)] + "}"}, "6 2 true"},
-			"a stream":                    {streamOf(delta("Hi there "), delta("no more"), delta("you"), usageEvent, done), "6 4 true"},
+			"a stream":                    {streamOf(delta("Hi there "), delta("no more"), delta("you"), usageEvent, done), "9 2 false"},
+			"a stream in one piece":       {streamOf(delta("Hi there ") + delta("no more") + delta("you") + usageEvent + done), "9 2 false"},
+			"a stream without its usage":  {streamOf(delta("Hi there "), delta("no more"), delta("you"), done), "6 4 true"},
 		} {
 			if got := h.Do(tc.exchange); !strings.Contains(got.Body, `"no"`) || usage != tc.want {
 				t.Errorf("%s: got %d %s, used %s, want %s", name, got.Status, got.Body, usage, tc.want)

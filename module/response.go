@@ -229,10 +229,14 @@ func (f *Flow) estimateUsage() {
 
 // handRefused hands on the usage of an answer that is refused: the provider has given it, and filters ahead of this one are shown no more of it.
 func (f *Flow) handRefused() {
-	if x := &f.x; x.Request != nil && (f.phase == PhaseEvent || f.phase == PhaseResponse && x.Response != nil) {
-		if !f.usageKnown {
-			f.estimateUsage()
-		}
-		f.handUsage()
+	x := &f.x
+	if x.Request == nil || f.phase != PhaseEvent && (f.phase != PhaseResponse || x.Response == nil) {
+		return
 	}
+	told := x.Usage
+	if !f.usageKnown {
+		f.estimateUsage()
+	}
+	f.handUsage()
+	x.Usage, x.UsageEstimated = told, false
 }

@@ -56,6 +56,9 @@ func (f *Flow) feed(end bool) {
 		if len(in) > 0 {
 			f.s.SetBody(Responses, nil)
 		}
+		if err := f.decoder.Feed(in, f.frame); err == nil && end {
+			_ = f.decoder.Flush(f.frame) // the client has read an error already
+		}
 		return
 	}
 	f.phase = PhaseEvent
@@ -89,6 +92,7 @@ func (f *Flow) feed(end bool) {
 func (f *Flow) frame(frame llm.Frame) error {
 	f.emitted += len(frame.Raw)
 	if f.cutOff {
+		f.noteDropped(frame)
 		return nil
 	}
 	frame.Foreign = frame.Foreign && f.p.policy
@@ -130,6 +134,17 @@ func (f *Flow) note(event *llm.Event) {
 	}
 	if f.x.firstToken == (moment{}) && f.textBytes > 0 {
 		f.x.firstToken = f.p.now()
+	}
+}
+
+// noteDropped looks for the usage in what comes behind the end of a stream that was cut off: the provider goes on, and is paid for it.
+func (f *Flow) noteDropped(frame llm.Frame) {
+	if frame.Data == nil || f.x.Request == nil {
+		return
+	}
+	if event, err := llm.ParseEvent(f.x.Format, frame.Data); err == nil && event.HasUsage {
+		f.note(event)
+		f.handUsage()
 	}
 }
 
