@@ -46,6 +46,10 @@ func testBlockedAnswer(t *testing.T, g *gateway, _ *mock.Provider) {
 	if got := a.Header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("the error has content type %q", got)
 	}
+	r := g.exchange(a.Header.Get("X-Request-Id"))
+	if cost, _ := r["cost_picodollars"].(float64); r["input_tokens"] != 3.0 || r["output_tokens"] != 2.0 || cost <= 0 { // the provider has made it
+		t.Errorf("the exchange is logged as %v, want what the answer has used", r)
+	}
 }
 
 func testRedactedRequest(t *testing.T, g *gateway, _ *mock.Provider) {
