@@ -218,6 +218,13 @@ func (x *Exchange) RemoveResponseHeader(name string) {
 	}
 }
 
+// RemoveResponseHeaders removes all headers from the answer whose names begin with prefix, where SetResponseHeader sets one.
+func (x *Exchange) RemoveResponseHeaders(prefix string) {
+	if x.flow.mayChange(Responses, prefix) {
+		x.flow.removeHeaders(Responses, lower(prefix))
+	}
+}
+
 // RequestBody returns the whole body of a request, in the request phase and in the body phase, with what modules have changed so far.
 func (x *Exchange) RequestBody() []byte {
 	if x.flow.phase == PhaseRequest && x.Request != nil {

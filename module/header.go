@@ -85,6 +85,18 @@ func (f *Flow) removeHeader(side Side, name string) {
 	}
 }
 
+// removeHeaders removes all headers whose names begin so.
+func (f *Flow) removeHeaders(side Side, prefix string) {
+	h := f.headersOf(side)
+	for i := 0; i < len(h.pairs); {
+		if name := h.pairs[i][0]; strings.HasPrefix(name, prefix) {
+			f.removeHeader(side, name)
+		} else {
+			i++
+		}
+	}
+}
+
 // mayChange says whether the headers of a side can be changed in this phase. A module that tries to all the same has misunderstood something, of which
 // its author is told once.
 func (f *Flow) mayChange(side Side, name string) bool {

@@ -323,6 +323,14 @@ var headerNames = [units][3]string{
 	{"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
 }
 
+// foreign is what the headers begin with in which providers tell of limits, those of the operator's account:
+//   - x-ratelimit-: OpenAI and most that speak its API, https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
+//   - anthropic-: https://docs.anthropic.com/en/api/rate-limits#response-headers
+//   - x-ratelimitbysize-, ratelimitbysize-: Mistral
+//   - x-tokenlimit-: Together
+//   - ratelimit, ratelimit-: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers
+var foreign = [...]string{"x-ratelimit", "anthropic-ratelimit-", "anthropic-priority-", "x-tokenlimit-", "ratelimit"}
+
 // brief writes a duration as OpenAI's headers do: 120ms, 6m0s.
 func brief(d time.Duration) string {
 	if d < time.Second {
@@ -334,13 +342,13 @@ func brief(d time.Duration) string {
 // ResponseHeader tells the client what is left, in OpenAI's headers. The provider's own, which tell about the
 // operator's account, are taken out.
 func (l *Limiter) ResponseHeader(x *module.Exchange) error {
+	for _, prefix := range foreign {
+		x.RemoveResponseHeaders(prefix)
+	}
 	u := module.Local[usage](x)
 	for unit := range u.tight {
 		names, tight := &headerNames[unit], &u.tight[unit]
 		if tight.limit == 0 {
-			for _, name := range names {
-				x.RemoveResponseHeader(name)
-			}
 			continue
 		}
 		x.SetResponseHeader(names[0], strconv.FormatInt(tight.limit, 10))

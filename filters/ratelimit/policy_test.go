@@ -388,16 +388,28 @@ func TestARequestMustBeWithinAllLimitsAndARefusalCostsNothing(t *testing.T) {
 }
 
 func TestTheProvidersOwnLimitsAreNotShown(t *testing.T) {
-	own := map[string]string{}
-	for _, unit := range []string{"requests", "tokens"} {
-		for _, name := range []string{"limit", "remaining", "reset"} {
-			own["x-ratelimit-"+name+"-"+unit] = "of the operator's account"
-		}
+	own := map[string]string{"openai-version": "2020-10-01"}
+	for _, name := range []string{
+		"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", "x-ratelimit-limit-tokens",
+		"x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", "x-ratelimit-remaining-project-tokens", "x-ratelimit-limit-tokens-minute",
+		"anthropic-ratelimit-requests-limit", "anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-unified-status",
+		"anthropic-priority-output-tokens-reset", "x-ratelimitbysize-remaining-minute", "ratelimitbysize-limit", "x-tokenlimit-remaining",
+		"ratelimit", "ratelimit-policy", "ratelimit-remaining",
+	} {
+		own[name] = "of the operator's account"
 	}
 	h := newHost(t, `{"limits":[{"requests":3}]}`)
 	got := h.Do(moduletest.Exchange{Request: chat, Answer: answer(`null`), AnswerHeader: own})
-	if want := "3 2 20s"; limits(got, "requests") != want || limits(got, "tokens") != "" {
-		t.Errorf("requests %q, tokens %q; want %q and nothing", limits(got, "requests"), limits(got, "tokens"), want)
+	if want := "3 2 20s"; limits(got, "requests") != want {
+		t.Errorf("requests %q, want %q", limits(got, "requests"), want)
+	}
+	for name, value := range got.Header {
+		if value == "of the operator's account" {
+			t.Errorf("the client is told %s of the operator's account", name)
+		}
+	}
+	if got.Header["openai-version"] != own["openai-version"] {
+		t.Error("a header is gone that tells of no limit")
 	}
 }
 
