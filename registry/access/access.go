@@ -194,6 +194,20 @@ func (c *Control) Replace(o Options) error {
 	return err
 }
 
+// Missing are the tokens to which grants are and of which there is no good one, sorted: nobody can be them until there is.
+func (c *Control) Missing() (names []string) {
+	r := c.now.Load()
+	for i := range r.options.Grants {
+		for _, to := range r.options.Grants[i].To {
+			if name, ok := strings.CutPrefix(to, tokenPrefix); ok && !strings.Contains(name, "*") && !r.tokens.has(name, r.options.Now()) {
+				names = append(names, to)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func newKey() []byte {
 	const keyBytes = 32
 	key := make([]byte, keyBytes)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/mirror"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/server"
@@ -91,6 +92,17 @@ func (c *Config) accessAgain(s *server.Server, o Options) {
 		return
 	}
 	o.Log.Info("who may do what was read again and holds", "file", c.file)
+	next.tellMissing(s.Access(), o)
+}
+
+// tellMissing tells of grants to tokens that nobody can have: it may be a name that is misspelled, or a token that is still to be made.
+func (c *Config) tellMissing(control *access.Control, o Options) {
+	if control == nil {
+		return
+	}
+	if missing := control.Missing(); len(missing) > 0 {
+		o.Log.Warn("grants are to tokens that are not in the file of tokens, or have expired: nobody can use them", "tokens", missing, "file", c.Access.Tokens)
+	}
 }
 
 // differing are the fields in which another configuration differs, but for those that hold without a restart.

@@ -27,6 +27,18 @@ func (p *process) statusAs(secret, path string) int {
 	return answer.StatusCode
 }
 
+// logs waits until the log says something.
+func (p *process) logs(want string) {
+	p.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !strings.Contains(p.logged(), want) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("the log has no %q:\n%s", want, p.logged())
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
 func TestChangedGrantsHoldAtOnceUnlessTheyAreWrong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,25 +85,42 @@ func TestHangupReadsWhoMayDoWhatAgain(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"registry.yaml": "access: {grants: [{role: reader, to: [anonymous], namespaces: ['*']}]}\nlimits: {burst: 10}\n"})
 	p := serveWith(t, filepath.Join(dir, "data"), "--config", filepath.Join(dir, "registry.yaml"))
-	logs := func(want string) {
-		t.Helper()
-		deadline := time.Now().Add(time.Minute)
-		for !strings.Contains(p.logged(), want) {
-			if time.Now().After(deadline) {
-				t.Fatalf("the log has no %q:\n%s", want, p.logged())
-			}
-			<-time.After(20 * time.Millisecond)
-		}
-	}
-	logs("the registry is ready")
+	p.logs("the registry is ready")
 	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	logs("who may do what was read again and holds")
+	p.logs("who may do what was read again and holds")
 	write(t, dir, map[string]string{"registry.yaml": "access: {grants: [{role: reader, to: [anonymous], namespaces: ['*']}]}\nlimits: {burst: 20}\n"})
-	logs("some of it holds only when the registry is started again")
-	logs("[limits]")
+	p.logs("some of it holds only when the registry is started again")
+	p.logs("[limits]")
 	if p.status("/healthz") != http.StatusOK {
 		t.Error("it has ended")
 	}
+}
+
+func TestGrantsToTokensThatAreNotThereAreTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	add := func(name string, expires time.Time) {
+		t.Helper()
+		_, kept, err := access.NewToken(name, expires)
+		if err == nil {
+			err = access.Add(filepath.Join(dir, "tokens.yaml"), kept)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("ci", time.Time{})
+	add("old", time.Now().Add(-time.Hour))
+	write(t, dir, map[string]string{"registry.yaml": "access:\n  tokens: tokens.yaml\n  grants:\n" +
+		"  - {role: reader, to: [token:ci, 'token:*', anonymous], namespaces: ['*']}\n" +
+		"  - {role: publisher, to: [token:cj, token:old, token:cj], namespaces: ['*']}\n"})
+	p := serveWith(t, filepath.Join(dir, "data"), "--config", filepath.Join(dir, "registry.yaml"))
+	p.logs("tokens=\"[token:cj token:old]\"")
+	add("cj", time.Time{})
+	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.logs("tokens=[token:old]")
 }

@@ -208,6 +208,7 @@ func (c *Config) Open(ctx context.Context, o Options) (*server.Server, error) {
 	if s.Access, err = c.control(); err != nil {
 		return nil, err
 	}
+	c.tellMissing(s.Access, o)
 	if err := clean(s.Scratch); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
