@@ -1,6 +1,8 @@
 package filters_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -207,6 +209,133 @@ func TestReadmesDescribeEveryField(t *testing.T) {
 			for path := range got {
 				if _, there := want[path]; !there {
 					t.Errorf("%s is described, and no field", path)
+				}
+			}
+		})
+	}
+}
+
+// property is what a manifest's schema says of a field.
+type property struct {
+	Type       string              `json:"type"`
+	Enum       []string            `json:"enum"`
+	Default    any                 `json:"default"`
+	Items      *property           `json:"items"`
+	Properties map[string]property `json:"properties"`
+	// Additional is false, or the schema of what stands in a map.
+	Additional json.RawMessage `json:"additionalProperties"`
+}
+
+// kind is what fieldsOf calls it.
+func (p *property) kind(t *testing.T) string {
+	t.Helper()
+	switch {
+	case p.Type == "boolean":
+		return "true or false"
+	case p.Type == "integer":
+		return "whole number"
+	case p.Type == "string", p.Type == "" && p.Enum != nil:
+		return "text"
+	case p.Type == "array" && p.Items != nil && p.Items.kind(t) == "text":
+		return "list of texts"
+	case p.Type == "array":
+		return "list"
+	case p.Type == "object" && p.others(t) != nil && p.others(t).kind(t) == "text":
+		return "map of texts"
+	default:
+		return "map"
+	}
+}
+
+// others is the schema of what stands in a map; nil for a map of fields.
+func (p *property) others(t *testing.T) *property {
+	t.Helper()
+	if string(p.Additional) == "false" {
+		return nil
+	}
+	var other property
+	if err := json.Unmarshal(p.Additional, &other); err != nil {
+		t.Fatalf("additionalProperties is %s: %v", p.Additional, err)
+	}
+	return &other
+}
+
+// list adds the fields of a schema by path, as fieldsOf does.
+func (p *property) list(t *testing.T, path string, all map[string]property) {
+	t.Helper()
+	if p.Properties == nil {
+		t.Errorf("%q has no properties", path)
+	}
+	if p.others(t) != nil {
+		t.Errorf("%q takes fields that are not known", path)
+	}
+	for name, of := range p.Properties {
+		name = path + name
+		switch of.kind(t) {
+		case "list":
+			all[name] = of
+			of.Items.list(t, name+"[].", all)
+		case "map":
+			if other := of.others(t); other != nil {
+				all[name] = of
+				other.list(t, name+".NAME.", all)
+			} else {
+				of.list(t, name+".", all)
+			}
+		default:
+			all[name] = of
+		}
+	}
+}
+
+func TestManifestsSchemasHaveTheFieldsOfTheCode(t *testing.T) {
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			want := map[string]field{}
+			fieldsOf(reflect.ValueOf(configs[name]).Elem(), "", want)
+			manifest, err := filters.Manifest(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var schema property
+			if err := json.Unmarshal(manifest.Config, &schema); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]property{}
+			schema.list(t, "", got)
+			for path, f := range want {
+				in, there := got[path]
+				if !there {
+					t.Errorf("%s is missing", path)
+					continue
+				}
+				preset := ""
+				if in.Default != nil {
+					preset = "`" + fmt.Sprint(in.Default) + "`"
+				}
+				switch kind := in.kind(t); f.kind {
+				case "duration":
+					if d, err := time.ParseDuration(strings.Trim(preset, "`")); err == nil {
+						preset = "`" + d.String() + "`"
+					}
+					if kind != "text" {
+						t.Errorf("%s is %s, want a text, for a duration", path, kind)
+					}
+				default:
+					if preset == "`false`" || f.preset == "false" && preset == "" {
+						preset = "false"
+					}
+					if kind != f.kind {
+						t.Errorf("%s is %s, want %s", path, kind, f.kind)
+					}
+				}
+				if preset != f.preset {
+					t.Errorf("%s defaults to %q, want %q", path, preset, f.preset)
+				}
+			}
+			for path := range got {
+				if _, there := want[path]; !there {
+					t.Errorf("there is no field %s", path)
 				}
 			}
 		})
