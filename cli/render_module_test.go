@@ -32,6 +32,20 @@ func TestModulesAreRenderedForEnvoysOfOthers(t *testing.T) {
 	if got := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--token-file", "token"); strings.Count(got, `"Bearer leash_secret"`) != 3 {
 		t.Errorf("the token is not in both slots and the sink:\n%s", got)
 	}
+	for name, tc := range map[string]struct {
+		args []string
+		told bool
+	}{
+		"plain text":         {[]string{"--token-file", "token", "--registry", "registry.example.com:5051"}, true},
+		"TLS":                {[]string{"--token-file", "token", "--registry", "registry.example.com:5051", "--registry-ca", "ca.pem"}, false},
+		"the loopback":       {[]string{"--token-file", "token", "--registry", "[::1]:5051"}, false},
+		"without any secret": {[]string{"--registry", "registry.example.com:5051"}, false},
+	} {
+		_, stderr, _ := program(t, append([]string{"render", "--target", "slot", "--slot", "leash/team/greeter@stable"}, tc.args...)...)
+		if told := strings.Contains(stderr, "in plain text"); told != tc.told {
+			t.Errorf("%s: told %t, want %t:\n%s", name, told, tc.told, stderr)
+		}
+	}
 	fails(t, "read token: ", "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--token-file", "nowhere")
 	if got := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--kind", "inspector"); strings.Contains(got, "policy_not_loaded") {
 		t.Errorf("an inspector's slot refuses:\n%s", got)
