@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -9,12 +8,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/scenario"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // greeter is a module in Rust, which is small: it compiles in milliseconds everywhere.
@@ -142,31 +141,17 @@ func TestModuleTestUpdatesGoldenFiles(t *testing.T) {
 	}
 }
 
-// screen is what a command writes while it runs.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) shows(t *testing.T, pattern string) {
+// shows waits until a command that runs has written something.
+func shows(t *testing.T, out *nettest.Log, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		s.mu.Lock()
-		text := s.text.String()
-		s.mu.Unlock()
-		if re.MatchString(text) {
+		if re.MatchString(out.String()) {
 			return
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	t.Fatalf("it never wrote %s, but\n%s", pattern, s.text.String())
+	t.Fatalf("it never wrote %s, but\n%s", pattern, out)
 }
 
 func TestModuleTestWatchesScenariosAndModules(t *testing.T) {
@@ -186,21 +171,21 @@ func TestModuleTestWatchesScenariosAndModules(t *testing.T) {
 	absolute, _ := filepath.Abs(greeter)
 	own := strings.Replace(string(text), absolute, "greeter.wasm", 1)
 	write(t, file, own)
-	var out screen
+	var out nettest.Log
 	ended := make(chan error, 1)
 	go func() {
 		app := newApp("v0-test", &out, &out)
 		ended <- app.RunContext(ctx, flagsFirst(app, []string{"leash", "module", "test", file, "--watch"}))
 	}()
-	out.shows(t, `1 passed, 1 failed.*\nwatching`)
+	shows(t, &out, `1 passed, 1 failed.*\nwatching`)
 	write(t, file, "scenarios: [")
-	out.shows(t, `failed(.|\n)*not well-formed YAML(.|\n)*\nwatching`)
+	shows(t, &out, `failed(.|\n)*not well-formed YAML(.|\n)*\nwatching`)
 	write(t, file, strings.Replace(own, "nobody", "world", 1))
-	out.shows(t, `failed(.|\n)*2 passed, 0 failed.*\nwatching`)
+	shows(t, &out, `failed(.|\n)*2 passed, 0 failed.*\nwatching`)
 	write(t, module, strings.Replace(string(wasm), "x-greeting", "x-greetinG", 1)) // names of headers are not told apart by case
-	out.shows(t, `2 passed(.|\n)*2 passed`)
+	shows(t, &out, `2 passed(.|\n)*2 passed`)
 	write(t, module, strings.Replace(string(wasm), "x-greeting", "x-gre-ting", 1))
-	out.shows(t, `2 passed(.|\n)*1 passed, 1 failed.*\nwatching`)
+	shows(t, &out, `2 passed(.|\n)*1 passed, 1 failed.*\nwatching`)
 	cancel()
 	if err := <-ended; err == nil || err.Error() != errScenarios.Error() {
 		t.Errorf("got %v, want how the last run ended", err)

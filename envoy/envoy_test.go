@@ -1,7 +1,6 @@
 package envoy_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -80,8 +79,8 @@ type gateway struct {
 	server  *envoy.Server
 	options envoy.Options
 	allow   []string // what the module contentfilter may use
-	log     *journal
-	records *journal
+	log     *nettest.Log
+	records *nettest.Log
 	stop    func() // ends Envoy and waits for it
 }
 
@@ -117,7 +116,7 @@ func prepare(t testing.TB, text, provider string) *gateway {
 	g := &gateway{
 		t: t, ports: map[string]string{"LISTEN": port(), "CONTROL": port(), "ADMIN": port(), "PROVIDER": provider, "MODULES": modules},
 		options: envoy.Options{ModulesDir: modules, CAFile: "/etc/ssl/certs/ca-certificates.crt"},
-		log:     &journal{}, records: &journal{},
+		log:     &nettest.Log{}, records: &nettest.Log{},
 	}
 	log := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -284,22 +283,4 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-// journal is what was written, for several writers at once.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
 }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/extproc"
 	"github.com/leash-gateway/leash/host/internal/asm"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // Body modes, as short as a table wants them.
@@ -57,7 +57,7 @@ func filters(modules []asm.Module, policy bool) extproc.Spec {
 type server struct {
 	Host   *extproc.Host
 	Client *grpc.ClientConn
-	Log    *lines
+	Log    *nettest.Log
 	Stop   context.CancelFunc // begins to drain
 	Socket string
 	served chan error
@@ -66,7 +66,7 @@ type server struct {
 // serve serves specs until the end of the test.
 func serve(t testing.TB, o extproc.Options, so extproc.ServiceOptions, specs ...extproc.Spec) *server {
 	t.Helper()
-	s := &server{Log: &lines{}, served: make(chan error, 1)}
+	s := &server{Log: &nettest.Log{}, served: make(chan error, 1)}
 	o.Log = slog.New(slog.NewTextHandler(s.Log, nil))
 	host, err := extproc.New(t.Context(), o)
 	if err != nil {
@@ -270,27 +270,6 @@ func describeMutation(m *pb.HeaderMutation) (out string) {
 		out += " -" + name
 	}
 	return out
-}
-
-// lines are log lines.
-type lines struct {
-	mu  sync.Mutex
-	all []string
-}
-
-// Write takes a line.
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, string(b))
-	return len(b), nil
-}
-
-// String is all lines.
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.all, "")
 }
 
 // eventually polls until ok, for at most 20 s.

@@ -43,7 +43,7 @@ func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
 	answering := func(answer string) (url string) {
 		return nettest.ServeRaw(t, func(w io.Writer, _ *http.Request) { _, _ = io.WriteString(w, answer) })
 	}
-	log := &lines{}
+	log := &nettest.Log{}
 	b := start(t, setup{settings: Settings{Log: slog.New(slog.NewTextHandler(log, nil))}}, says("hi"))
 	tests := map[string]struct{ url, want string }{
 		"a port that refuses":            {nobody.URL, outage.Refused},
@@ -124,7 +124,7 @@ func TestARequestThatDidNotComeToItsEndIsNoOutage(t *testing.T) {
 			upstream.EnableHTTP2 = http2
 			upstream.StartTLS()
 			t.Cleanup(upstream.Close)
-			log := &lines{}
+			log := &nettest.Log{}
 			b := startOn(t, setup{settings: Settings{Log: slog.New(slog.NewTextHandler(log, nil))}}, upstream)
 			p := b.current.providers["openai"]
 			body := io.MultiReader(strings.NewReader("begun"), iotest.ErrReader(ofClient{io.ErrUnexpectedEOF}))
@@ -147,7 +147,7 @@ func TestARequestThatDidNotComeToItsEndIsNoOutage(t *testing.T) {
 
 func TestAProviderAtItsLimitIsNoOutage(t *testing.T) {
 	asked, answered := make(chan struct{}, 2), make(chan struct{})
-	log := &lines{}
+	log := &nettest.Log{}
 	b := start(t, setup{
 		config:   strings.Replace(open, `timeouts: {%s}`, `limits: {requests: 1}, timeouts: {%s}`, 1),
 		settings: Settings{Log: slog.New(slog.NewTextHandler(log, nil))},

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 const (
@@ -57,25 +57,7 @@ type bench struct {
 	provider *httptest.Server
 	handler  *atomic.Pointer[http.HandlerFunc] // the provider's
 	client   *http.Client
-	records  *lines
-}
-
-// lines is an io.Writer for several.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	records  *nettest.Log
 }
 
 type setup struct {
@@ -103,7 +85,7 @@ func (b *bench) answer(provider http.HandlerFunc) { b.handler.Store(&provider) }
 func startOn(t *testing.T, s setup, upstream *httptest.Server) *bench {
 	t.Helper()
 	checkGoroutines(t)
-	b := &bench{t: t, provider: upstream, records: &lines{}}
+	b := &bench{t: t, provider: upstream, records: &nettest.Log{}}
 	s.settings.CacheDir, s.settings.Workers, s.settings.Records = abi.DefaultCacheDir(), 2, b.records
 	g, err := New(context.Background(), s.settings)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package nettest has the other side of connections for tests: free ports, servers that speak below HTTP, and certificates.
+// Package nettest has the other side of connections for tests: free ports, servers that speak below HTTP, certificates, and logs of what serves.
 package nettest
 
 import (

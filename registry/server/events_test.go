@@ -1,37 +1,18 @@
 package server_test
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/server"
 )
 
-// A book keeps what is logged.
-type book struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *book) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *book) has(line string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.text.String(), line)
-}
-
 func TestWhatHappensToModulesIsLogged(t *testing.T) {
 	t.Parallel()
-	var log book
+	var log nettest.Log
 	dropTime := func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey || strings.HasPrefix(a.Value.String(), "sha256:") {
 			return slog.Attr{}
@@ -43,7 +24,7 @@ func TestWhatHappensToModulesIsLogged(t *testing.T) {
 	})
 	logged := func(line string) {
 		t.Helper()
-		became(t, line, func() bool { return log.has(line + "\n") })
+		became(t, line, func() bool { return strings.Contains(log.String(), line+"\n") })
 	}
 	r.mustPush(t, "team/hello:1.0.0", module(t, "1.0.0"))
 	r.mustPush(t, "team/hello:1.1.0", module(t, "1.1.0"))
