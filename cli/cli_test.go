@@ -179,7 +179,7 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 		"no such shell":                     {[]string{"completion", "fish"}, exitUsage, "bash or zsh"},
 		"a wrong behavior":                  {[]string{"mock", "--behavior", "speed=1"}, exitUsage, "there is no such setting"},
 		"a configuration":                   {[]string{"validate", "-c", wrong}, exitUsage, "pipelines: unknown field (did you mean pipeline?)"},
-		"a file that is missing":            {[]string{"validate", "-c", missing}, exitUsage, "no such file or directory: name another with --config"},
+		"a file that is missing":            {[]string{"validate", "-c", missing}, exitUsage, "no such file or directory: --config names the file"},
 		"no such target":                    {[]string{"render", "-c", quickstart, "--target", "nginx"}, exitUsage, "is none of envoy, ext_proc"},
 		"a host without a port":             {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host", "localhost"}, exitUsage, "missing port"},
 		"a socket that is not absolute":     {[]string{"render", "-c", quickstart, "--target", "ext_proc", "--host", "unix:x"}, exitUsage, "not absolute"},

@@ -63,7 +63,7 @@ func look(ctx context.Context, path string) (*config.Config, error) {
 func loadWith(ctx context.Context, path string, named func(*config.Config), o admission.Options) (*config.Config, error) {
 	c, err := config.Load(path, os.LookupEnv)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, badUsage("%w: name another with --config", err)
+		return nil, badUsage("%w: --config names the file", err)
 	}
 	if err != nil {
 		return nil, usageError{err}

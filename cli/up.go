@@ -307,12 +307,16 @@ func (g *gateway) reload(ctx context.Context, files *namedFiles) error {
 	if err := onlyReloadable(g.config, changed); err != nil {
 		return err
 	}
+	before := g.config.Listen
 	limited, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := g.apply(limited, changed); err != nil {
 		return err
 	}
 	g.log.Info("the changed configuration is in force", "file", g.path, "after", time.Since(began).Round(time.Millisecond))
+	if changed.Listen != before {
+		g.log.Info("the gateway has another address", "listen", changed.Listen, "before", before)
+	}
 	return nil
 }
 

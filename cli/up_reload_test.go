@@ -85,7 +85,7 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 }
 
 // TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes names a secret that is not there yet, as where a configuration and a secret are
-// brought by two hands.
+// brought by two hands. Then the configuration is taken away, and comes back with another address.
 func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 	modules, err := filepath.Abs("../build/modules")
 	if err != nil {
@@ -108,8 +108,8 @@ func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 	write(file, text+"}}\n")
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	told := make(told, 16)
-	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: told, path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
+	told, log := make(told, 16), &nettest.Log{}
+	g := &gateway{log: slog.New(slog.NewTextHandler(log, nil)), stdout: &lines{w: io.Discard}, stderr: told, path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
 	ended := make(chan error, 1)
 	go func() { ended <- g.run(ctx, engineEmbedded) }()
 	told.wait(t, "Leash is ready")
@@ -117,9 +117,19 @@ func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 	told.wait(t, "secret is not set")
 	write(key, "sk-that-came-late")
 	waitForAnswer(t, listen, "sk-that-came-late")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	told.wait(t, "leash.yaml: no such file or directory")
+	elsewhere := nettest.FreeAddress(t)
+	write(file, strings.Replace(text, listen, elsewhere, 1)+", api_key: {file: key}}}\n")
+	waitForAnswer(t, elsewhere, "sk-that-came-late")
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	if moved := "listen=" + elsewhere + " before=" + listen; !strings.Contains(log.String(), moved) {
+		t.Errorf("the log does not say %s:\n%s", moved, log.String())
 	}
 }
 
