@@ -65,10 +65,18 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 	return h, nil
 }
 
+// methods are those that Envoy's parser of HTTP/1.1 takes, the usual ones first: IsMethodValid in source/common/http/http1/balsa_parser.cc. CONNECT
+// is not among them: there is no place that it could lead to. In HTTP/2 Envoy takes any.
+var methods = strings.Fields("POST GET HEAD OPTIONS PUT PATCH DELETE TRACE QUERY ACL BIND CHECKOUT COPY LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE " +
+	"MSEARCH NOTIFY PROPFIND PROPPATCH PURGE REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE")
+
 // refusedProtocol is the answer to a request in a protocol that is not spoken here.
 func refusedProtocol(r *http.Request) *reply {
 	if r.ProtoMajor == 1 && r.ProtoMinor != 1 {
 		return &oldProtocol
+	}
+	if r.ProtoMajor == 1 && !slices.Contains(methods, r.Method) {
+		return &badRequest
 	}
 	protocol := r.Header.Get("Upgrade")
 	if protocol == "" || strings.EqualFold(protocol, "h2c") { // which is an offer, and may be declined
