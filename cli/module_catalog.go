@@ -226,7 +226,7 @@ func moduleRollbackCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					return showChannel(c, ended.Msg.GetChannel())
+					return showReturn(c, ended.Msg.GetChannel())
 				}
 				answer, err := client.RollBackChannel(ctx, connect.NewRequest(&registryv1.RollBackChannelRequest{
 					Module: module, Channel: c.String("channel"), Version: c.Args().Get(1), Reason: c.String("reason"), ExpectedDigest: c.String("expect"),
@@ -234,9 +234,18 @@ func moduleRollbackCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				return showChannel(c, answer.Msg.GetChannel())
+				return showReturn(c, answer.Msg.GetChannel())
 			})
 		},
+	})
+}
+
+// showReturn shows a channel that points at something else now. Unlike a promotion, a return does not wait for Envoys.
+func showReturn(c *cli.Context, channel *registryv1.Channel) error {
+	row := channelRowOf(channel)
+	return output(c, row, func(w io.Writer) {
+		row.table(w)
+		_, _ = fmt.Fprintln(w, "Envoys with a slot for it are given it now: leash registry status tells how they stand")
 	})
 }
 

@@ -101,7 +101,8 @@ func TestAModuleGoesFromItsPublisherToAChannelAndBack(t *testing.T) {
 	if got := must(t, "module", "promote", ref, "1.1.0", "--channel", "stable", "--canary", "10", "--for", "1h", "-o", "json"); !strings.Contains(got, `"canary": "1.1.0"`) {
 		t.Errorf("promote printed %s", got)
 	}
-	if got := must(t, "module", "rollback", "team/hello", "--channel", "stable", "--reason", "not yet"); strings.Contains(got, "canary") || !strings.HasPrefix(got, "stable -> 1.0.0") {
+	if got := must(t, "module", "rollback", "team/hello", "--channel", "stable", "--reason", "not yet"); strings.Contains(got, "canary") || !strings.HasPrefix(got, "stable -> 1.0.0") ||
+		!strings.HasSuffix(got, "leash registry status tells how they stand") {
 		t.Errorf("rollback printed %s", got)
 	}
 	must(t, "module", "promote", "team/hello", "1.1.0", "--channel", "stable")
