@@ -72,6 +72,9 @@ func (d *decoder) failEmpty() {
 	}
 }
 
+// bareVariable is a variable without quotes within {} or [], where YAML takes its braces for a map's.
+var bareVariable = regexp.MustCompile(`[\[{][^"']*\$\{`)
+
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
 // failSyntax reports what the YAML library says. It names a line only, and often the one where the block begins that is
@@ -86,8 +89,11 @@ func (d *decoder) failSyntax(err error) {
 	text := d.lines[line-1]
 	at := position{line, 1 + len(text) - len(strings.TrimLeft(text, " "))}
 	hint := "here or just below"
-	if strings.HasPrefix(text[at.column-1:], "\t") {
+	switch {
+	case strings.HasPrefix(text[at.column-1:], "\t"):
 		hint = "indent with blanks: YAML takes no tabs there"
+	case bareVariable.MatchString(text):
+		hint = `within {} and [] a variable stands in quotes: "${NAME}"`
 	}
 	d.fail("", at, hint, "not well-formed YAML: %s", strings.TrimPrefix(err.Error(), m[0]))
 }

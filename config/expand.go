@@ -33,6 +33,9 @@ func expand(text string, env func(string) (string, bool)) (expanded string, vari
 		switch {
 		case value != "" || set && m[2] == "":
 			return value
+		case strings.Contains(m[3], "${"):
+			err = fmt.Errorf("%s} has a variable in its default, which holds none: nothing is put in there", found)
+			return ""
 		case m[2] != "":
 			return m[3]
 		}

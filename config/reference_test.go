@@ -53,7 +53,7 @@ The shortest one that works:
 JSON Schema for editors. An unknown field or a wrong value is refused with its line and column.
 
 ` + "`${NAME}` and `${NAME:-default}`" + ` stand for an environment variable, within any value; ` + "`$$`" + ` is a dollar sign. What stands in a variable is
-text: it cannot add fields. Files are relative to the folder of ` + "`leash.yaml`" + `. Sizes are written as ` + "`512KiB`, `10MiB`, `1GiB`" + `, durations as
+text: it cannot add fields. Within ` + "`{}` and `[]` it stands in quotes: `\"${NAME}\"`" + `. Files are relative to the folder of ` + "`leash.yaml`" + `. Sizes are written as ` + "`512KiB`, `10MiB`, `1GiB`" + `, durations as
 ` + "`500ms`, `90s`, `1h30m`" + `.
 
 A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to, and so is a secret or module whose file
