@@ -138,7 +138,8 @@ func (r *references) section(path, about string, v reflect.Value) {
 		}
 		value, inner, at := described(v.Field(i), path+name)
 		field := in.Properties[name]
-		if len(field.AnyOf) > 0 && field.AnyOf[0].Enum != nil {
+		const few = 8 // of more there is a table
+		if len(field.AnyOf) > 0 && field.AnyOf[0].Enum != nil && len(field.AnyOf[0].Enum) <= few {
 			value = "`" + strings.Join(field.AnyOf[0].Enum, "`, `") + "`"
 		}
 		standard := ""

@@ -31,6 +31,10 @@ func made(t *testing.T) []byte {
 	}
 	schema := r.Reflect(&config.Config{})
 	schema.Title = "leash.yaml"
+	for _, kind := range config.Kinds() {
+		field := schema.Definitions["Provider"].Properties.Value("kind")
+		field.Enum = append(field.Enum, kind)
+	}
 	for _, definition := range append(slices.Collect(maps.Values(schema.Definitions)), schema) {
 		speakOfFields(definition)
 		letVariablesStand(definition)
