@@ -6,19 +6,20 @@ const (
 	leastFailovers = 10
 )
 
-func (b *Budget) setDefault(least int) {
-	if b.Percent > 0 && b.Least == 0 {
+func (c *Config) setLeast(b *Budget, path string, least int) {
+	if b.Percent > 0 && b.Least == 0 && !c.Given(path+".least") {
 		b.Least = least
 	}
 }
 
-func (b Budget) check(path string, fail failer) {
+func (c *Config) checkBudget(b Budget, path string, fail failer) {
+	percent, least := c.Given(path+".percent"), c.Given(path+".least")
 	switch {
-	case b.Percent < 0 || b.Percent > 100:
+	case percent && (b.Percent < 1 || b.Percent > 100):
 		fail(path+".percent", "", "must be 1 to 100")
-	case b.Least < 0 || b.Least > maxNumber:
+	case least && (b.Least < 1 || b.Least > maxNumber):
 		fail(path+".least", "", "must be 1 to %d", maxNumber)
-	case b.Percent == 0 && b.Least > 0:
+	case least && !percent:
 		fail(path, "such as percent: 20", "percent is missing")
 	}
 }

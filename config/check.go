@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Builtin are the modules that Leash brings, which need no file.
@@ -219,16 +220,21 @@ func checkKey(path string, key *Secret, fail failer) {
 
 func (c *Config) checkHealth(path string, p *Provider, fail failer) {
 	b := p.Breaker
-	switch {
-	case b.Consecutive < 0 || b.Percent < 0 || b.Volume < 0 || b.Percent > 100:
-		fail(path+".breaker", "consecutive and volume are numbers of attempts, percent is 1 to 100", "holds a number that cannot be")
-	case b.MaxOpen < b.Open:
+	for _, n := range []struct {
+		field       string
+		value, most int
+	}{{"consecutive", b.Consecutive, maxNumber}, {"percent", b.Percent, 100}, {"volume", b.Volume, maxNumber}} {
+		if n.value < 1 || n.value > n.most {
+			fail(path+".breaker."+n.field, "", "must be 1 to %d", n.most)
+		}
+	}
+	if b.MaxOpen < b.Open {
 		fail(path+".breaker.max_open", "", "is less than open, %s", time.Duration(b.Open))
 	}
 	if h := p.HealthCheck; h.Path != "" && !plainPath(h.Path) {
 		fail(path+".health_check.path", "such as /models", "%q is not a plain path", h.Path)
 	}
-	p.Limits.RetryBudget.check(path+".limits.retry_budget", fail)
+	c.checkBudget(p.Limits.RetryBudget, path+".limits.retry_budget", fail)
 	for _, l := range []struct {
 		field string
 		value int
@@ -266,6 +272,11 @@ func (c *Config) checkKeys(fail failer) {
 				fail(at+".name", "", "stands twice among the keys of tenant %q", n)
 			}
 			names[k.Name] = true
+			for _, text := range []struct{ field, value string }{{"name", k.Name}, {"user", k.User}} {
+				if strings.ContainsFunc(text.value, unicode.IsControl) {
+					fail(at+"."+text.field, "", "holds a control character")
+				}
+			}
 		}
 	}
 }

@@ -319,7 +319,8 @@ func defaults() *Config {
 	}
 }
 
-func (p *Provider) setDefaults() {
+// setDefaults gives what is not said, of the provider at a path. A zero that stands in the file stays, for it to be refused.
+func (c *Config) setDefaults(p *Provider, path string) {
 	if k := p.Description(); k != nil && p.BaseURL.Host == "" {
 		if base := p.kindBaseURL(k); base != "" {
 			_ = p.BaseURL.UnmarshalText([]byte(base)) // a test reads them all; where a part is none, that is told
@@ -340,12 +341,13 @@ func (p *Provider) setDefaults() {
 			*d.at = Duration(d.def)
 		}
 	}
-	p.Limits.RetryBudget.setDefault(leastRetries)
+	c.setLeast(&p.Limits.RetryBudget, path+".limits.retry_budget", leastRetries)
 	for _, d := range []struct {
-		at  *int
-		def int
-	}{{&p.Breaker.Consecutive, 5}, {&p.Breaker.Percent, 50}, {&p.Breaker.Volume, 20}} {
-		if *d.at == 0 {
+		at    *int
+		field string
+		def   int
+	}{{&p.Breaker.Consecutive, "consecutive", 5}, {&p.Breaker.Percent, "percent", 50}, {&p.Breaker.Volume, "volume", 20}} {
+		if *d.at == 0 && !c.Given(path+".breaker."+d.field) {
 			*d.at = d.def
 		}
 	}

@@ -3,11 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
-	"time"
 )
-
-// leastWait is the shortest time that Envoy can be told to wait.
-const leastWait = Duration(time.Millisecond)
 
 // ConnectBounds are the times within which routes connect to a provider, but for the provider's own; sorted.
 func (c *Config) ConnectBounds(provider string) []Duration {

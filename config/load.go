@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,11 +43,11 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		d.decode(root, reflect.ValueOf(c).Elem(), "")
 	}
 	c.file, c.positions, c.lines = name, d.positions, d.lines
-	for _, p := range c.Providers {
-		p.setDefaults()
+	for name, p := range c.Providers {
+		c.setDefaults(p, "providers."+name)
 	}
 	for i := range c.Routes {
-		c.Routes[i].Failover.Budget.setDefault(leastFailovers)
+		c.setLeast(&c.Routes[i].Failover.Budget, "routes["+strconv.Itoa(i)+"].failover.budget", leastFailovers)
 	}
 	if root != nil {
 		c.check(d)

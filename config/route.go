@@ -186,9 +186,6 @@ func (c *Config) checkRoutes(fail failer) {
 		case r.Path != "" && (len(r.Targets) > 0 || len(r.Tenants) > 0 || len(r.Headers) > 0 || !r.Failover.none() || r.StreamErrors):
 			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
-		if connect := r.Timeouts.Connect; connect > 0 && connect < leastWait {
-			fail(path+".timeouts.connect", "such as 500ms", "is less than a millisecond")
-		}
 		c.checkTargets(r, path, fail)
 		// Only one of the two is set, and no model begins with a slash and is a path too.
 		if len(r.Tenants) > 0 || len(r.Headers) > 0 {
@@ -248,6 +245,7 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 		}
 	}
 	r.Failover.check(path+".failover", attempts, r.Timeouts.FirstByte, fail)
+	c.checkBudget(r.Failover.Budget, path+".failover.budget", fail)
 }
 
 // check looks at the failover of a route with so many attempts, which have so long to begin their answer.
@@ -262,10 +260,7 @@ func (f *Failover) check(path string, attempts int, firstByte Duration, fail fai
 		fail(path+".hedge", "", "needs another target to ask")
 	case h > 0 && firstByte > 0 && h >= firstByte:
 		fail(path+".hedge", "", "is not less than timeouts.first_byte, after which the attempt is given up")
-	case h > 0 && h < leastWait:
-		fail(path+".hedge", "such as 2s", "is less than a millisecond")
 	}
-	f.Budget.check(path+".budget", fail)
 	if f.MidStream && attempts < 2 {
 		fail(path+".mid_stream", "name further targets", "has no other target to go on at")
 	}

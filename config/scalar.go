@@ -43,6 +43,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	if err != nil || parsed <= 0 {
 		return fmt.Errorf("%q is not a duration: write it as 500ms, 90s or 1h30m", text)
 	}
+	if parsed < time.Millisecond {
+		return fmt.Errorf("%q is less than a millisecond, the shortest time that Envoy can be told: it would take it for none", text)
+	}
 	*d = Duration(parsed)
 	return nil
 }
@@ -58,11 +61,18 @@ func (u *URL) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not a URL such as https://api.openai.com/v1", text)
 	case parsed.User != nil:
 		return fmt.Errorf("the URL holds a user name or password: give the key in api_key")
+	case parsed.Port() != "" && !isPort(parsed.Port()):
+		return fmt.Errorf("%q has no port of 1 to 65535", text)
 	case parsed.RawQuery != "" || parsed.Fragment != "":
 		return fmt.Errorf("%q has a query or fragment, which a base URL has not", text)
 	}
 	u.URL = *parsed
 	return nil
+}
+
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
 // MarshalText writes the URL.

@@ -111,7 +111,7 @@ func TestSchemaTakesWhatLeashTakes(t *testing.T) {
 
 func TestSchemaRefusesWhatItCanSee(t *testing.T) {
 	schema := compiled(t)
-	for _, name := range []string{"unknown-fields", "wrong-types", "secrets", "not-a-map", "nothing-needed-is-there"} {
+	for _, name := range []string{"unknown-fields", "wrong-types", "secrets", "not-a-map", "nothing-needed-is-there", "budgets"} {
 		t.Run(name, func(t *testing.T) {
 			if schema.Validate(value(t, filepath.Join("testdata", "errors", name+".yaml"))) == nil {
 				t.Error("the schema takes it")
