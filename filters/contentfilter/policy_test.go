@@ -335,7 +335,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		"nothing to look for":                {one(`"name":"x","action":"block"`), `rules[0]: has neither keywords nor regexps nor builtins`},
 		"keywords is no list":                {rule(`"keywords":"a"`), `rules[0].keywords: "a" is not a list`},
 		"a keyword of another type":          {rule(`"keywords":["a",1]`), `rules[0].keywords[1]: 1 is not a string`},
-		"an empty keyword":                   {rule(`"keywords":["a",""]`), `rules[0].keywords[1]: pattern 0 (x): must be either a keyword or a regular expression`},
+		"an empty keyword":                   {rule(`"keywords":["a",""]`), `rules[0].keywords[1]: pattern 0 (x): is empty`},
 		"a keyword nobody can see":           {rule(`"keywords":["\u200b"]`), `rules[0].keywords[0]: pattern 0 (x): the keyword has no visible characters`},
 		"whole_words of another type":        {rule(`"whole_words":"yes"`), `rules[0].whole_words: "yes" is not true or false`},
 		"regexps is no list":                 {rule(`"regexps":"a"`), `rules[0].regexps: "a" is not a list`},

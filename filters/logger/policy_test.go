@@ -261,7 +261,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		"redact is no list":        {`{"redact":"card"}`, `redact: "card" is not a list`},
 		"an unknown ready pattern": {`{"redact":["card","cards"]}`, `redact[1]: "cards" is not one of api_key, card, email, iban, ipv4, jwt, phone, private_key, us_ssn`},
 		"keywords is no list":      {`{"keywords":"a"}`, `keywords: "a" is not a list`},
-		"an empty keyword":         {`{"keywords":["a",""]}`, `keywords[1]: pattern 0 (keyword): must be either a keyword or a regular expression`},
+		"an empty keyword":         {`{"keywords":["a",""]}`, `keywords[1]: pattern 0 (keyword): is empty`},
 		"a keyword nobody can see": {`{"keywords":["\u200b"]}`, `keywords[0]: pattern 0 (keyword): the keyword has no visible characters`},
 	}
 	definition, _ := module.Lookup("logger")

@@ -59,7 +59,9 @@ func Compile(patterns []Pattern) (*Set, error) {
 	var owners []int
 	for i, p := range patterns {
 		switch {
-		case (p.Keyword == "") == (p.Regexp == ""):
+		case p.Keyword == "" && p.Regexp == "":
+			return nil, printf.Errorf("pattern %d (%s): is empty", i, p.Name)
+		case p.Keyword != "" && p.Regexp != "":
 			return nil, printf.Errorf("pattern %d (%s): must be either a keyword or a regular expression", i, p.Name)
 		case p.Keyword != "":
 			if !utf8.ValidString(p.Keyword) {

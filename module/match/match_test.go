@@ -246,7 +246,7 @@ func TestWrongPatternsAreRefusedByName(t *testing.T) {
 		pattern Pattern
 		want    string
 	}{
-		"neither":             {Pattern{Name: "p"}, "pattern 0 (p): must be either a keyword or a regular expression"},
+		"neither":             {Pattern{Name: "p"}, "pattern 0 (p): is empty"},
 		"both":                {Pattern{Name: "p", Keyword: "a", Regexp: "b"}, "must be either"},
 		"a broken expression": {Pattern{Name: "p", Regexp: "(a"}, "missing closing"},
 		"the empty match":     {Pattern{Name: "p", Regexp: "a*"}, "matches the empty text"},
