@@ -46,12 +46,15 @@ type Limit struct {
 // SetDefaults sets what is counted and for how long.
 func (l *Limit) SetDefaults() { l.By, l.Window = "key", time.Minute }
 
+// notInNames is what no header's name has, so that no request could have one: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+const notInNames = " \t\"(),/:;<=>?@[\\]{}"
+
 // Validate refuses a limit that limits nothing or cannot be counted.
 func (l *Limit) Validate() error {
 	switch l.By {
 	case "key", "tenant", "user", "address", "model", "all":
 	default:
-		if name, ok := strings.CutPrefix(l.By, "header:"); !ok || name == "" {
+		if name, ok := strings.CutPrefix(l.By, "header:"); !ok || name == "" || strings.ContainsAny(name, notInNames) {
 			return printf.Errorf("by: %q is not one of key, tenant, user, address, model, all, header:NAME", l.By)
 		}
 	}

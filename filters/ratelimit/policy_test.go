@@ -496,6 +496,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		"by something else":           {one(`"requests":1,"by":"ip"`), `limits[0].by: "ip"` + by},
 		"by nothing":                  {one(`"requests":1,"by":""`), `limits[0].by: ""` + by},
 		"by a header without a name":  {one(`"requests":1,"by":"header:"`), `limits[0].by: "header:"` + by},
+		"by what no header is called": {one(`"requests":1,"by":"header:X Team"`), `limits[0].by: "header:X Team"` + by},
 		"by of another type":          {one(`"by":1`), `limits[0].by: 1 is not a string`},
 		"name of another type":        {one(`"name":1`), `limits[0].name: 1 is not a string`},
 		"requests of another type":    {one(`"requests":"2"`), `limits[0].requests: "2" is not a whole number`},
