@@ -271,7 +271,7 @@ type RouteTimeouts struct {
 	FirstByte Duration `yaml:"first_byte" json:"first_byte,omitempty"`
 	// Idle is for the next piece of an answer.
 	Idle Duration `yaml:"idle" json:"idle,omitempty"`
-	// Total is for the whole answer, all attempts included.
+	// Total is for the whole answer, all attempts included; where it ends one of several, the next has a second.
 	Total Duration `yaml:"total" json:"total,omitempty"`
 }
 
