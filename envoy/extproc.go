@@ -69,7 +69,7 @@ func CheckExtProc(c *config.Config) error {
 	for i := range c.Routes {
 		r, at := &c.Routes[i], "routes["+strconv.Itoa(i)+"]"
 		if n := len(r.Targets); n > 1 {
-			all = append(all, c.Errorf(at+".targets", "a module host cannot ask %d providers one after the other: that happens behind it. Name one provider here, or "+instead, n))
+			all = append(all, c.Errorf(at+".targets", "a module host cannot ask %d targets one after the other (each key of a provider counts): that happens behind it. Name one provider with one key here, or "+instead, n))
 			continue
 		}
 		if p := c.Providers[r.AllTargets()[0].Provider]; r.Path == "" && !p.Description().Plain() {
