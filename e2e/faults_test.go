@@ -15,6 +15,7 @@ var faultTests = []sharedTest{
 	{"errors of the provider pass in its own words", testProviderErrors},
 	{"a provider that breaks off before it answers is a 503", testProviderDrops},
 	{"a provider that cuts a stream is told to the client and counted", testProviderCuts},
+	{"what a provider breaks off in the middle of an answer is counted as the client read it", testProviderBreaksOff},
 	{"a slow provider is waited for, event by event", testProviderSlow},
 	{"an answer that cannot be read is not passed on", testUnreadableAnswer},
 	{"malformed requests are told so in the API's form", testMalformed},
@@ -59,6 +60,40 @@ func testProviderCuts(t *testing.T, g *gateway, provider *mock.Provider) {
 	r := g.exchange(response.Header.Get("X-Request-Id"))
 	if r["outcome"] != "aborted" || r["usage_estimated"] != true {
 		t.Errorf("logged as %v, want aborted with an estimated usage", r)
+	}
+}
+
+func testProviderBreaksOff(t *testing.T, g *gateway, provider *mock.Provider) {
+	provider.SetFaults(mock.Behavior{CutAfter: 50})
+	a := g.chat("say: hi")
+	r := g.exchange(a.Header.Get("X-Request-Id"))
+	status, outcome := 502.0, "error"
+	if g.ports.Engine == moduleHost { // which Envoy does not tell what it has answered
+		status, outcome = 0, "aborted"
+	}
+	if a.Status != 502 || r["status"] != status || r["outcome"] != outcome {
+		t.Errorf("got %d, logged as %v, want 502, logged as %v %s", a.Status, r, status, outcome)
+	}
+
+	provider.SetFaults(mock.Behavior{HangAfter: 50})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: early goodbye", false)).WithContext(ctx))
+		if err == nil {
+			_ = response.Body.Close()
+			t.Errorf("got %s, and the client was to leave before", response.Status)
+		}
+	}()
+	eventually(t, "the provider's having begun to answer", func() bool {
+		requests := provider.Requests()
+		return strings.Contains(string(requests[len(requests)-1].Body), "say: early goodbye")
+	})
+	leave()
+	<-left
+	if r := g.exchange("early goodbye"); r["status"] != 0.0 || r["outcome"] != "aborted" {
+		t.Errorf("logged as %v, want an aborted one without a status", r)
 	}
 }
 

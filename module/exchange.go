@@ -28,7 +28,7 @@ type Exchange struct {
 	Request *llm.Request
 	// Response is the parsed answer in the response phase; nil for streams and errors.
 	Response *llm.Response
-	// Status is the answer's HTTP status: 0 until there is one, and for a client that left before.
+	// Status is the answer's HTTP status: 0 until there is one. In Finish it is the one that the client has read, 0 for one that left before.
 	Status int
 	// Streamed says that the answer came as events.
 	Streamed bool

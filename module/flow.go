@@ -2,6 +2,7 @@ package module
 
 import (
 	"cmp"
+	"encoding/binary"
 	"runtime"
 	"strconv"
 	"strings"
@@ -348,6 +349,9 @@ func (f *Flow) OnDone() {
 		f.p.warnOfPause()
 	}
 	f.settleUsage()
+	if f.p.carrier == nil && !f.answered && (f.x.Status == 0 || f.response == buffers && !f.headersGone[Responses]) {
+		f.readInstead()
+	}
 	f.phase, f.pending = PhaseFinish, 0
 	if f.finish(false); f.p.Shared {
 		f.leave()
@@ -356,6 +360,18 @@ func (f *Flow) OnDone() {
 		f.s = gone{}
 		f.p.vm.finishLater(f)
 		f.p.flushSoon()
+	}
+}
+
+// readInstead finds out what the client has read where the headers of the provider's answer have not got past this filter, or never got here: an
+// error of the host's that no filter has seen, as when the provider breaks off in the middle of an answer that is read in whole; or nothing.
+func (f *Flow) readInstead() {
+	const least = 400 // what is less is the provider's own
+	f.x.Status = 0
+	if raw, ok := f.s.Property("response", "code"); ok && len(raw) == 8 {
+		if code := binary.LittleEndian.Uint64(raw); code >= least && code <= 599 {
+			f.x.Status, f.x.Completed = int(code), true
+		}
 	}
 }
 

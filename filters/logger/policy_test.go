@@ -93,6 +93,8 @@ func TestTheLineOfAnExchange(t *testing.T) {
 	cut := stream(delta("0", "content", "12345678"), delta("0", "content", "9"))
 	cut.Cut = true
 	left := moduletest.Exchange{Request: chat("hello"), AnswerChunks: []string{`{"choi`}, Cut: true}
+	broken := left // and the host tells the client so
+	broken.Properties = map[string]string{"response.code": "\xf6\x01\x00\x00\x00\x00\x00\x00"}
 	tests := map[string]struct {
 		config   string
 		exchange moduletest.Exchange
@@ -104,6 +106,7 @@ func TestTheLineOfAnExchange(t *testing.T) {
 		"stream cut":     {`{}`, cut},
 		"stream failed":  {`{}`, stream(delta("0", "content", "1234"), `data: {"error":{"message":"it broke off"}}`+"\n\n")},
 		"answer cut":     {`{}`, left},
+		"answer broken":  {`{}`, broken},
 		"provider error": {`{}`, moduletest.Exchange{Request: chat("hello"), Status: 503, Answer: `{"error":{}}`}},
 		"refused":        {`{}`, moduletest.Exchange{Request: chat("refuse me"), Properties: everything()}},
 		"not JSON":       {`{}`, moduletest.Exchange{Request: `{`}},

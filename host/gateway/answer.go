@@ -214,18 +214,25 @@ func (x *exchange) brokenOff(p *provider) bool {
 		x.reply(instead)
 		return x.await()
 	}
-	return x.deliver() || x.answerAlone(instead)
+	if x.deliver() {
+		return true
+	}
+	h, body := instead.answer(x.attributes.request)
+	alone := x.answerAlone(h, body)
+	if alone {
+		x.do(func() { x.chain.Instead(h) })
+	}
+	return alone
 }
 
 // answerAlone answers without the modules a client that has nothing of an answer. It is false where it has.
-func (x *exchange) answerAlone(r reply) bool {
+func (x *exchange) answerAlone(h *abi.Headers, body []byte) bool {
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	if x.wrote {
 		return false
 	}
 	x.wrote, x.done = true, true
-	h, body := r.answer(x.attributes.request)
 	x.writeHeaders(h)
 	_, _ = x.writer.Write(body) // an error is a client that has left
 	return true

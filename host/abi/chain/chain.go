@@ -126,6 +126,9 @@ func (x *Exchange) OnResponseHeaders(h *abi.Headers, end bool) {
 	x.headers(abi.Response, len(x.filters)-1, h, end)
 }
 
+// Instead says what the client has read in the place of an answer whose headers modules hold back. They see no more of it, but for response.code.
+func (x *Exchange) Instead(h *abi.Headers) { x.response = h }
+
 // OnResponseData brings a part of the response's body, which belongs to the chain from now on.
 func (x *Exchange) OnResponseData(data []byte, end bool) {
 	if !x.local {
