@@ -40,7 +40,7 @@ var catalog = []description{
 	{"leash_unpriced_exchanges_total", dto.MetricType_COUNTER, []string{"model"},
 		"Exchanges with a model that has no price, so that their cost is not counted.", fromModule},
 	{"leash_refusals_total", dto.MetricType_COUNTER, []string{"module", "code", "tenant"},
-		"Exchanges that a module refused, by the code in the error that the client got.", fromModule},
+		"Exchanges that a module refused, by the code in the error that the client got. What the module provider does not let pass of answers is in leash_attempt_errors_total.", fromModule},
 	{"leash_module_failures_total", dto.MetricType_COUNTER, []string{"module"},
 		"Failures of modules, panics among them. A policy then refused the exchange, an inspector let it pass.", fromModule},
 	{"leash_attempts_total", dto.MetricType_COUNTER, []string{"provider", "model", "status"},

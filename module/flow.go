@@ -216,7 +216,9 @@ func (f *Flow) refuse(by string, r *Refusal) {
 	if f.p.handover {
 		f.s.SetProperty(refusedProperty, []byte(by+"\x00"+r.Code))
 	}
-	f.x.Count(refusals, 1, by, r.Code, f.x.Caller().Tenant)
+	if f.p.carrier == nil || f.phase < PhaseResponseHeader { // an answer that is none is counted as its attempt, and another may follow
+		f.x.Count(refusals, 1, by, r.Code, f.x.Caller().Tenant)
+	}
 	f.handRefused()
 	if f.phase == PhaseEvent {
 		f.ended = true

@@ -342,7 +342,7 @@ func TestAttemptsAreCounted(t *testing.T) {
 				}
 			}
 			for series := range h.Metrics {
-				if strings.Contains(series, tc.not) {
+				if strings.Contains(series, tc.not) || strings.HasPrefix(series, "leash_refusals_total") { // the client may be answered by another
 					t.Errorf("%s is counted", series)
 				}
 			}
