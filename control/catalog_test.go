@@ -30,7 +30,7 @@ func reference() string {
 passes histograms on every five seconds; an Envoy that starts anew counts from 0.
 
 Labels are bounded: the label model has the model's name if it has a price, else the name of its route, and ` + "`unknown`" + ` where no route
-serves it. What goes beyond 500 combinations of one metric counts as ` + "`other`" + `. ` + "`none`" + ` stands for what is not known, such as the tenant
+serves it. What goes beyond 1,500 combinations of one metric counts as ` + "`other`" + `. ` + "`none`" + ` stands for what is not known, such as the tenant
 of a request without a valid key.
 
 | metric | kind | labels | what it is | counted by |

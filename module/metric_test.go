@@ -60,17 +60,17 @@ func TestCountersOnlyGrowAndOthersAreSet(t *testing.T) {
 }
 
 func TestLabelsAreBounded(t *testing.T) {
+	const most, all = 1500, 3000
 	counter, other := module.Counter("many", "who"), module.Counter("few", "who")
 	got := measure(t, func(x *module.Exchange) {
 		for range 2 {
-			for i := range 2000 {
+			for i := range all {
 				x.Count(counter, 1, fmt.Sprint(i))
 			}
 		}
 		x.Count(other, 1, "new")
 	})
-	const most = 500
-	if len(got) != most+2 || got["many.[who=other]"] != 2*(2000-most) || got["many.[who=0]"] != 2 || got["few.[who=new]"] != 1 {
-		t.Errorf("got %d names, %d of others; want %d and %d", len(got), got["many.[who=other]"], most+2, 2*(2000-most))
+	if len(got) != most+2 || got["many.[who=other]"] != 2*(all-most) || got["many.[who=0]"] != 2 || got["few.[who=new]"] != 1 {
+		t.Errorf("got %d names, %d of others; want %d and %d", len(got), got["many.[who=other]"], most+2, 2*(all-most))
 	}
 }
