@@ -117,7 +117,7 @@ func (s *Sender) exchange(r *record, id api.TraceID) error {
 		attributes = append(attributes, attribute.Int64("leash.cost_picodollars", *r.CostPicodollars))
 	}
 	failed := ""
-	if r.Error != "" && r.RefusedBy == "" && (r.Status >= 500 || r.Status < 400) { // what the client has done wrong is no error of a server
+	if r.Error != "" && (r.Status >= 500 || r.Status < 400 && r.RefusedBy == "") { // what the client has done wrong is no error of a server
 		failed = r.Error
 	}
 	return s.span(place{id, r.Span, r.Parent, r.State, r.Parent != ""}, name, api.SpanKindServer, r.Start, r.End, attributes, failed)

@@ -126,6 +126,37 @@ func TestRecordsBecomeSpans(t *testing.T) {
 	}
 }
 
+// A server's span is an error from 500 on, whoever has said so: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#status
+func TestWhichExchangesAreErrorsOfTheGateway(t *testing.T) {
+	got, endpoint := collect(t, http.StatusOK)
+	tracer, _, _ := started(t, endpoint)
+	tests := []struct {
+		status, more string
+		failed       bool
+	}{
+		{"200", ``, false},
+		{"200", `,"error":"stream_error"`, true},
+		{"200", `,"error":"content_blocked","refused_by":"contentfilter"`, false},
+		{"429", `,"error":"429"`, false},
+		{"401", `,"error":"invalid_api_key","refused_by":"auth"`, false},
+		{"503", `,"error":"503"`, true},
+		{"502", `,"error":"unreadable_answer","refused_by":"border"`, true},
+	}
+	for _, tc := range tests {
+		line := strings.Replace(exchangeRecord, `"status":200,"attempt":"00000000000000ab"`, `"status":`+tc.status+tc.more, 1)
+		_, _ = tracer.Write([]byte(line + "\n"))
+	}
+	tracer.Close(t.Context())
+	if len(got.all) != len(tests) {
+		t.Fatalf("got %d spans, want %d", len(got.all), len(tests))
+	}
+	for i, tc := range tests {
+		if failed := strings.Contains(got.all[i], "STATUS_CODE_ERROR"); failed != tc.failed {
+			t.Errorf("%s%s: an error %v, want %v", tc.status, tc.more, failed, tc.failed)
+		}
+	}
+}
+
 func TestWhatIsNoRecordIsToldAndLeftOut(t *testing.T) {
 	got, endpoint := collect(t, http.StatusOK)
 	tracer, counted, log := started(t, endpoint)
