@@ -73,7 +73,7 @@ var catalog = []description{
 	{"leash_envoy_upstream_connect_failures_total", dto.MetricType_COUNTER, []string{"provider"},
 		"Connections to a provider that failed.", fromEnvoy},
 	{"leash_envoy_upstream_timeouts_total", dto.MetricType_COUNTER, []string{"provider"},
-		"Requests to a provider that timed out.", fromEnvoy},
+		"Requests to a provider that timed out. On a route of one provider in whose API the client speaks, timeouts.idle is not among them in Envoy.", fromEnvoy},
 	{"leash_envoy_upstream_retries_total", dto.MetricType_COUNTER, []string{"provider"},
 		"Requests that were sent once more to the same provider, because they had certainly not reached it.", fromEnvoy},
 	{"leash_envoy_upstream_retries_refused_total", dto.MetricType_COUNTER, []string{"provider"},

@@ -69,6 +69,22 @@ func linesOf(page, prefix string) string {
 	return strings.Join(kept, "\n")
 }
 
+// Envoy counts a wait that was too long in the cluster of the provider, in that of its attempts, or in the listener between both.
+func TestAllTimeoutsOfAProviderAreCountedTogether(t *testing.T) {
+	address := envoy(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("# TYPE envoy_cluster_upstream_rq_timeout counter\n" +
+			"envoy_cluster_upstream_rq_timeout{envoy_cluster_name=\"my_llm\"} 1\n" +
+			"# TYPE envoy_cluster_my_llm_upstream_rq_per_try_timeout counter\n" +
+			"envoy_cluster_my_llm_upstream_rq_per_try_timeout{envoy_cluster_name=\"carry\"} 2\n" +
+			"# TYPE envoy_http_my_llm_downstream_rq_idle_timeout counter\n" +
+			"envoy_http_my_llm_downstream_rq_idle_timeout{envoy_http_conn_manager_prefix=\"exit\"} 4\n"))
+	})
+	_, page := get(t, NewHandler(Options{EnvoyAdmin: address}), "/metrics")
+	if want := "leash_envoy_upstream_timeouts_total{provider=\"my_llm\"} 7\n"; !strings.Contains(page, want) {
+		t.Errorf("want %s in\n%s", want, linesOf(page, "leash_"))
+	}
+}
+
 func TestMetricsOfEnvoyAndItsModulesAreShownUnderStableNames(t *testing.T) {
 	recorded, err := os.ReadFile("testdata/envoy.prom") // what Envoy 1.40 told after four exchanges
 	if err != nil {

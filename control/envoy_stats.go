@@ -29,11 +29,13 @@ const (
 )
 
 // envoyFilter is which of Envoy's own names (before its Prometheus form) are asked for. Modules' names come after wasmcustom. A
-// provider's cluster is called provider.NAME.
+// provider's cluster is called provider.NAME; an attempt of several goes by the cluster carry.NAME, and from there by the listener exit.NAME.
 // https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
 const envoyFilter = `^(wasmcustom\.leash_` +
 	`|http\..*\.downstream_rq_([1-5]xx|active)$` +
 	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout|upstream_rq_retry(_overflow)?)$` +
+	`|cluster\.carry\..*\.upstream_rq_per_try_timeout$` +
+	`|http\.exit\..*\.downstream_rq_idle_timeout$` +
 	`|wasm\..*\.vm_reload_` +
 	`|wasm\.envoy\.wasm\.runtime\.v8\.active$` +
 	`|server\.memory_allocated$)`
@@ -118,6 +120,8 @@ var translations = []translation{
 	ofProvider("membership_total", "leash_envoy_endpoints"),
 	ofProvider("membership_healthy", "leash_envoy_endpoints_healthy"),
 	{regexp.MustCompile(`^envoy_wasm_envoy_wasm_runtime_v8_active$`), "leash_envoy_wasm_vms", nil, nil},
+	ofProvider("upstream_rq_per_try_timeout", "leash_envoy_upstream_timeouts_total"),
+	{regexp.MustCompile(`^envoy_http_(.+)_downstream_rq_idle_timeout$`), "leash_envoy_upstream_timeouts_total", nil, []string{providerLabel}},
 	{regexp.MustCompile(`^envoy_wasm_(.+)_vm_reload_(success|failure|backoff)$`), "leash_envoy_wasm_reloads_total", nil, []string{"plugin", "result"}},
 	{regexp.MustCompile(`^envoy_server_memory_allocated$`), "leash_envoy_memory_bytes", nil, nil},
 }

@@ -97,6 +97,7 @@ func (x *exchange) unanswered(p *provider, err error) bool {
 	case cause == nil:
 		x.reply(p.failed(err))
 	case x.countTimeout(p):
+		p.counts.answered(timedOut.status) // as Envoy counts what it says in the provider's place
 		x.reply(timedOut)
 	default:
 		return x.deliver()
