@@ -83,6 +83,7 @@ type gateway struct {
 	tokens  *tokens
 	ready   readiness
 	metrics *control.Registry
+	names   statNames
 	tracer  *tracing.Tracer
 	version string
 	group   *errgroup.Group
@@ -193,9 +194,26 @@ func (g *gateway) apply(ctx context.Context, c *config.Config) error {
 		return nil
 	})
 	g.config = c
+	g.names.learn(c)
 	g.tokens.commit(accounts)
 	g.tokens.gave(tokens)
 	return nil
+}
+
+// statNames are what providers are called, by their names in Envoy's statistics. Those that are gone are among them: Envoy counts what is under way.
+type statNames struct{ names sync.Map }
+
+func (s *statNames) learn(c *config.Config) {
+	for name := range c.Providers {
+		s.names.Store(config.StatName(name), name)
+	}
+}
+
+func (s *statNames) of(statName string) string {
+	if name, known := s.names.Load(statName); known {
+		return name.(string) //nolint:forcetypeassert // nothing else is stored
+	}
+	return statName
 }
 
 // accounts begins to get tokens for the providers that have service accounts.
@@ -340,7 +358,7 @@ func (g *gateway) serveControl(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("start the control service: %w", err)
 	}
-	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: c.Envoy.Admin, Metrics: g.metrics, Log: g.log})
+	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: c.Envoy.Admin, Provider: g.names.of, Metrics: g.metrics, Log: g.log})
 	return serve(context.WithoutCancel(ctx), ctx.Done(), listener, handler)
 }
 

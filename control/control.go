@@ -20,6 +20,8 @@ type Options struct {
 	Ready func() error
 	// EnvoyAdmin is the address (host:port) of Envoy's admin, whose metrics /metrics shows with its own. Empty: without Envoy's.
 	EnvoyAdmin string
+	// Provider is the name in leash.yaml of a provider, by the one that it has in Envoy's statistics (config.StatName). Nil: the same.
+	Provider func(statName string) string
 	// Metrics are the metrics of this process (see NewRegistry). Nil: without them.
 	Metrics prometheus.Gatherer
 	// Log tells why Envoy's metrics are missing. Nil: nobody.

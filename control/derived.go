@@ -7,8 +7,6 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/leash-gateway/leash/config"
 )
 
 // States of a breaker, as numbers that grow with the trouble.
@@ -42,12 +40,11 @@ func derived(families []*dto.MetricFamily, now time.Time) []*dto.MetricFamily {
 	}
 	healthy := family("leash_provider_healthy")
 	for _, provider := range slices.Sorted(maps.Keys(endpoints)) {
-		name, state := stateOf(states, provider)
 		value := 0.0
-		if endpoints[provider] > 0 && state != open {
+		if endpoints[provider] > 0 && states[provider] != open {
 			value = 1
 		}
-		healthy.Metric = append(healthy.Metric, ofProviderGauge(name, value))
+		healthy.Metric = append(healthy.Metric, ofProviderGauge(provider, value))
 	}
 	return slices.DeleteFunc([]*dto.MetricFamily{breakers, healthy}, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 })
 }
@@ -62,17 +59,6 @@ func stateUntil(until, now float64, then int) int {
 	default:
 		return then
 	}
-}
-
-// stateOf finds the breaker of a provider that Envoy counts under its name for statistics, in which some characters are others, and says
-// what the modules call the provider.
-func stateOf(states map[string]int, envoyName string) (name string, state int) {
-	for name, state := range states {
-		if config.StatName(name) == envoyName {
-			return name, state
-		}
-	}
-	return envoyName, closed
 }
 
 func labelOf(m *dto.Metric, name string) string {

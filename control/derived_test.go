@@ -33,10 +33,10 @@ func TestStatesOfBreakersFollowFromTheTime(t *testing.T) {
 					"envoy_cluster_membership_healthy{envoy_cluster_name=\"open_ai_2\"} " + tc.endpoints + "\n" +
 					"envoy_cluster_membership_healthy{envoy_cluster_name=\"other\"} 1\n"))
 			})
-			_, page := get(t, NewHandler(Options{EnvoyAdmin: address}), "/metrics")
+			_, page := get(t, NewHandler(Options{EnvoyAdmin: address, Provider: func(statName string) string { return strings.Replace(statName, "open_ai_2", "open.ai#2", 1) }}), "/metrics")
 			for line, want := range map[string]string{
 				`leash_breaker_state{provider="open.ai#2"}`: tc.state, `leash_provider_healthy{provider="open.ai#2"}`: tc.healthy,
-				`leash_provider_healthy{provider="other"}`: "1",
+				`leash_provider_healthy{provider="other"}`: "1", `leash_envoy_endpoints_healthy{provider="open.ai#2"}`: tc.endpoints,
 			} {
 				if !strings.Contains(page, line+" "+want+"\n") {
 					t.Errorf("want %s %s in\n%s", line, want, linesOf(page, "leash_"))

@@ -42,15 +42,17 @@ const envoyFilter = `^(wasmcustom\.leash_` +
 
 // envoyStats asks an Envoy for its metrics.
 type envoyStats struct {
-	url    string
-	log    *slog.Logger
-	client http.Client
+	url      string
+	log      *slog.Logger
+	provider func(statName string) string // nil: the name stays
+	client   http.Client
 }
 
-func newEnvoyStats(admin string, log *slog.Logger) *envoyStats {
+func newEnvoyStats(admin string, log *slog.Logger, provider func(string) string) *envoyStats {
 	return &envoyStats{
-		url: "http://" + admin + "/stats/prometheus?filter=" + url.QueryEscape(envoyFilter),
-		log: log,
+		provider: provider,
+		url:      "http://" + admin + "/stats/prometheus?filter=" + url.QueryEscape(envoyFilter),
+		log:      log,
 		client: http.Client{
 			Timeout: scrapeTimeout,
 			// A transport of its own: Envoy's admin is never behind a proxy of the environment.
@@ -70,6 +72,9 @@ func (s *envoyStats) gather(ctx context.Context) []*dto.MetricFamily {
 	if err != nil {
 		s.log.WarnContext(ctx, "metrics of envoy are missing", "error", err)
 		return []*dto.MetricFamily{gauge("leash_envoy_scrape_up", 0)}
+	}
+	if s.provider != nil {
+		rename(families, s.provider)
 	}
 	families = append(families, derived(families, time.Now())...)
 	return append(families, gauge("leash_envoy_scrape_up", 1), gauge("leash_envoy_scrape_dropped_series", float64(dropped)))
@@ -115,13 +120,13 @@ var translations = []translation{
 	ofProvider("upstream_rq_xx", "leash_envoy_upstream_requests_total"),
 	ofProvider("upstream_cx_connect_fail", "leash_envoy_upstream_connect_failures_total"),
 	ofProvider("upstream_rq_timeout", "leash_envoy_upstream_timeouts_total"),
+	ofProvider("upstream_rq_per_try_timeout", "leash_envoy_upstream_timeouts_total"),
+	{regexp.MustCompile(`^envoy_http_(.+)_downstream_rq_idle_timeout$`), "leash_envoy_upstream_timeouts_total", nil, []string{providerLabel}},
 	ofProvider("upstream_rq_retry", "leash_envoy_upstream_retries_total"),
 	ofProvider("upstream_rq_retry_overflow", "leash_envoy_upstream_retries_refused_total"),
 	ofProvider("membership_total", "leash_envoy_endpoints"),
 	ofProvider("membership_healthy", "leash_envoy_endpoints_healthy"),
 	{regexp.MustCompile(`^envoy_wasm_envoy_wasm_runtime_v8_active$`), "leash_envoy_wasm_vms", nil, nil},
-	ofProvider("upstream_rq_per_try_timeout", "leash_envoy_upstream_timeouts_total"),
-	{regexp.MustCompile(`^envoy_http_(.+)_downstream_rq_idle_timeout$`), "leash_envoy_upstream_timeouts_total", nil, []string{providerLabel}},
 	{regexp.MustCompile(`^envoy_wasm_(.+)_vm_reload_(success|failure|backoff)$`), "leash_envoy_wasm_reloads_total", nil, []string{"plugin", "result"}},
 	{regexp.MustCompile(`^envoy_server_memory_allocated$`), "leash_envoy_memory_bytes", nil, nil},
 }
@@ -174,6 +179,22 @@ func translate(text []byte) (families []*dto.MetricFamily, dropped int, err erro
 		}
 	}
 	return families, dropped, nil
+}
+
+// rename calls providers in Envoy's own metrics what the modules' call them, so that both can be put together in a query.
+func rename(families []*dto.MetricFamily, provider func(string) string) {
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "leash_envoy_") {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			for _, pair := range m.GetLabel() {
+				if pair.GetName() == providerLabel {
+					pair.Value = proto.String(provider(pair.GetValue()))
+				}
+			}
+		}
+	}
 }
 
 // A sum adds up the series of Envoy's that become one of ours.
