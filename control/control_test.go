@@ -139,7 +139,10 @@ leash_requests_total{tenant="demo",model="unknown",provider="none",status="404"}
 leash_time_to_first_token_milliseconds_sum{model="gpt-4o-mini",provider="openai"} 1.0476190476190477
 leash_time_to_first_token_milliseconds_count{model="gpt-4o-mini",provider="openai"} 1
 leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="input"} 5
-leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="output"} 3`
+leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="output"} 3
+leash_trace_spans_total{result="failed"} 0
+leash_trace_spans_total{result="sent"} 0
+leash_trace_spans_total{result="taken"} 0`
 	if got := linesOf(page, "leash_"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -246,7 +249,10 @@ func TestRegistryCounts(t *testing.T) {
 leash_config_current 0
 leash_config_loads_total{result="applied"} 1
 leash_config_loads_total{result="rejected"} 1
-leash_envoy_restarts_total 1`
+leash_envoy_restarts_total 1
+leash_trace_spans_total{result="failed"} 0
+leash_trace_spans_total{result="sent"} 0
+leash_trace_spans_total{result="taken"} 0`
 	if got := linesOf(page, "leash_"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -3,6 +3,8 @@ package control
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/leash-gateway/leash/control/tracing"
 )
 
 // A Registry holds the metrics of the process that runs Envoy.
@@ -30,6 +32,9 @@ func NewRegistry(version string) *Registry {
 	build.Set(1)
 	for _, result := range []string{resultApplied, resultRejected} {
 		r.reloads.WithLabelValues(result) // shown from the start, so that its growth is seen
+	}
+	for _, result := range []string{tracing.Taken, tracing.Sent, tracing.Failed} {
+		r.spans.WithLabelValues(result) // likewise
 	}
 	r.MustRegister(build, r.reloads, r.current, r.restarts, r.spans, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
