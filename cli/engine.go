@@ -26,6 +26,8 @@ type engine interface {
 	apply(ctx context.Context, c *config.Config, o options) error
 	// renew replaces the keys of providers, of those that the configuration in force has.
 	renew(ctx context.Context, secrets map[string]config.SecretValue) error
+	// ready says why no requests are taken though there is a configuration; nil where they are.
+	ready() error
 	// close frees what is left after run.
 	close()
 	// String names the engine.
@@ -102,6 +104,13 @@ func (e *envoyEngine) run(ctx context.Context) error {
 	defer reviving.Wait()
 	defer stop() // also where Envoy could not be run at all
 	return e.runner.Run(ctx)
+}
+
+func (e *envoyEngine) ready() error {
+	if e.runner.Gone() {
+		return errors.New("envoy has ended, and the one in its place takes no requests yet")
+	}
+	return nil
 }
 
 func (e *envoyEngine) close() { _ = e.server.Close() } // a temporary folder
@@ -249,6 +258,8 @@ func (e *embeddedEngine) renew(_ context.Context, secrets map[string]config.Secr
 	}
 	return nil
 }
+
+func (*embeddedEngine) ready() error { return nil } // it is there as long as this process is
 
 func (e *embeddedEngine) close() {
 	e.server.Close(0)

@@ -261,7 +261,7 @@ func (g *gateway) isReady() error {
 	if !g.ready.started.Load() {
 		return errors.New("the first configuration has not been taken yet")
 	}
-	return g.tokens.ready()
+	return errors.Join(g.engine.ready(), g.tokens.ready())
 }
 
 // lines serialises what several goroutines write.

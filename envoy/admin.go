@@ -40,6 +40,17 @@ func (a admin) watch(ctx context.Context, patience time.Duration) bool {
 	}
 }
 
+// live waits for Envoy to take requests. It is false if ctx or Envoy has ended before.
+func (a admin) live(ctx context.Context) bool {
+	const poll = 100 * time.Millisecond
+	for a.pause(ctx, poll) {
+		if state, err := a.do(ctx, http.MethodGet, "/ready", endTimeout); err == nil && strings.TrimSpace(state) == "LIVE" {
+			return true
+		}
+	}
+	return false
+}
+
 // pollActive is how often running exchanges are counted while Envoy ends.
 const pollActive = 50 * time.Millisecond
 

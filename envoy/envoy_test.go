@@ -82,6 +82,7 @@ type gateway struct {
 	log     *nettest.Log
 	records *nettest.Log
 	stop    func() // ends Envoy and waits for it
+	runner  *envoy.Runner
 }
 
 const minimal = `
@@ -124,9 +125,9 @@ func prepare(t testing.TB, text, provider string) *gateway {
 	if g.server, err = envoy.Serve(ctx, log); err != nil {
 		t.Fatal(err)
 	}
-	runner := &envoy.Runner{Path: binary(t), Config: g.parse(text), Server: g.server, Log: log, Records: g.records, Patience: patience, Grace: 5 * time.Second}
+	g.runner = &envoy.Runner{Path: binary(t), Config: g.parse(text), Server: g.server, Log: log, Records: g.records, Patience: patience, Grace: 5 * time.Second}
 	ended := make(chan error, 1)
-	go func() { ended <- runner.Run(ctx) }()
+	go func() { ended <- g.runner.Run(ctx) }()
 	g.stop = sync.OnceFunc(func() {
 		cancel()
 		select {

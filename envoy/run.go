@@ -46,7 +46,11 @@ type Runner struct {
 	outages map[string]*outage.Teller // by provider; only where lines of the log are taken
 	refusal string                    // the last line of the log that told of one; "" where another line has come since
 	ending  atomic.Bool               // Envoy is to end
+	gone    atomic.Bool               // it has died, and the one in its place takes no requests yet
 }
+
+// Gone says that Envoy has died, and that the one in its place takes no requests yet.
+func (r *Runner) Gone() bool { return r.gone.Load() }
 
 // A restart that comes soon after the last one waits longer, up to maxBackoff.
 const (
@@ -80,6 +84,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		if time.Since(began) > time.Minute {
 			backoff = minBackoff
 		}
+		r.gone.Store(true)
 		r.Log.Error("envoy ended; it is started again", "error", err, "in", backoff)
 		if r.Restarted != nil {
 			r.Restarted()
@@ -134,6 +139,11 @@ func (r *Runner) once(ctx context.Context) error {
 			kill(nil)
 		} else {
 			kill(errUnresponsive)
+		}
+	})
+	waiting.Go(func() {
+		if a := (admin{address: r.Config.Envoy.Admin, ended: ended}); r.Gone() && a.live(ctx) {
+			r.gone.Store(false)
 		}
 	})
 	err = func_e.Run(running, args, options...)

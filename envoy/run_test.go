@@ -22,8 +22,13 @@ import (
 
 func TestEnvoyThatDiesIsStartedAgain(t *testing.T) {
 	g := start(t, minimal, provider(t, "one").URL)
+	if g.runner.Gone() {
+		t.Error("an Envoy that answers is taken for gone")
+	}
 	g.signal(syscall.SIGKILL)
+	eventually(t, "its end to be told", g.runner.Gone)
 	g.eventuallyAnswers("first")
+	eventually(t, "the one in its place to be told", func() bool { return !g.runner.Gone() })
 }
 
 func TestEnvoyThatCannotBeRunIsNotTriedAgain(t *testing.T) {
