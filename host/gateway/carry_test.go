@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,5 +181,50 @@ func TestWhatIsBeyondAProvidersLimitGoesToTheNext(t *testing.T) {
 	}
 	if a := b.do(b.request("POST", "/v1/chat/completions", chat)); !strings.Contains(a.body, "from the first") {
 		t.Errorf("afterwards: got %d %s", a.status, a.body)
+	}
+}
+
+// TestACallThatOutlivesItsConfigurationLoadsNothingAgain: what asks for the rest of a stream is nobody's exchange, and the modules that it
+// runs in may be gone when it ends.
+func TestACallThatOutlivesItsConfigurationLoadsNothingAgain(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	s := setup{config: strings.Replace(two, "timeouts: {first_byte: 2s}", "failover: {mid_stream: true}", 1)}
+	b := start(t, s, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.HasPrefix(r.URL.Path, "/v1/second/") {
+			asked <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		hijack(w, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: "+
+			`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}`+"\n\n")
+	})
+	former := b.current
+	for _, w := range former.workers {
+		w.Do(func() {
+			for i := range w.slots {
+				w.slots[i].loaded = time.Time{} // long ago: what has died would be loaded again at once
+			}
+		})
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	response, err := b.client.Do(b.request("POST", "/v1/chat/completions", strings.Replace(chat, "{", `{"stream":true,`, 1)).WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, asked, "the second provider to be asked for the rest")
+	leave()
+	_ = response.Body.Close()
+	b.apply(s)
+	b.retired.Wait()
+	for _, w := range former.workers {
+		w.Do(func() {
+			w.mend() // as the call does that ended last, if it was on this worker
+			for i := range w.slots {
+				if w.slots[i].vm.Err() == nil {
+					t.Error("a VM runs for a configuration that is gone")
+				}
+			}
+		})
 	}
 }

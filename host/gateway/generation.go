@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -190,12 +191,12 @@ func (w *worker) load(ctx context.Context, i int) error {
 // reloadPause keeps a module that dies at every request from being started without a pause.
 const reloadPause = time.Second
 
-// mend replaces VMs that have died. Until a policy's has been replaced it refuses; an inspector's lets pass.
+// mend replaces VMs that have died. Until a policy's has been replaced it refuses; an inspector's lets pass. What was stopped stays so.
 func (w *worker) mend() {
 	for i := range w.slots {
 		s, m := &w.slots[i], w.generation.gateway.metrics
 		cause := s.vm.Err()
-		if cause == nil {
+		if cause == nil || errors.Is(cause, abi.ErrClosed) {
 			continue
 		}
 		name := w.generation.machines[i].name
