@@ -55,7 +55,7 @@ func (x *exchange) forward(headers *abi.Headers) bool {
 	defer p.end()
 	x.clock.bound(to.timeouts.total, to.timeouts.idle)
 	began := after(to.timeouts.first, func() { x.stop(errTimeout) })
-	response, err := p.roundTrip(r)
+	response, err := p.roundTrip(r, x.clock.touch)
 	began()
 	if err != nil {
 		return x.unanswered(p, err)
@@ -107,7 +107,6 @@ func (x *exchange) unanswered(p *provider, err error) bool {
 
 // takeAnswer brings a provider's answer to the modules, and what they let pass to the client.
 func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
-	x.clock.touch()
 	h := responseHeaders(r)
 	if comesWhole(x.request, r) {
 		body, err := wholeBody(r)
@@ -138,7 +137,7 @@ func (x *exchange) takeAnswer(p *provider, r *http.Response) bool {
 	if x.deliver() {
 		return true
 	}
-	whole, err := x.pour(r, x.chain, x.clock.touch, func() bool { return !x.deliver() })
+	whole, err := x.pour(r, x.chain, func() bool { return !x.deliver() })
 	switch {
 	case err != nil:
 		return x.brokenOff(p)
@@ -168,12 +167,11 @@ func wholeBody(r *http.Response) ([]byte, error) {
 }
 
 // pour brings the body of an answer to modules, piece by piece, as long as more is wanted. It is true when all of it has come.
-func (x *exchange) pour(r *http.Response, to *chain.Exchange, touch func(), more func() bool) (whole bool, err error) {
+func (x *exchange) pour(r *http.Response, to *chain.Exchange, more func() bool) (whole bool, err error) {
 	piece := pieces.Get().(*[pieceBytes]byte) //nolint:forcetypeassert // nothing else is put there
 	defer pieces.Put(piece)
 	for {
 		n, err := r.Body.Read(piece[:])
-		touch()
 		switch {
 		case errors.Is(err, io.EOF):
 			var trailers *abi.Headers

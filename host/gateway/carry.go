@@ -203,13 +203,12 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	defer p.end()
 	bounds := timeouts{idle: p.idle, total: p.total}.within(a.to.own)
 	a.clock.bound(bounds.total, bounds.idle)
-	response, err := p.roundTrip(r)
+	response, err := p.roundTrip(r, a.touch)
 	if err != nil {
 		return a.unanswered(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or given up
 	p.counts.answered(response.StatusCode)
-	a.touch()
 	h := responseHeaders(response)
 	if comesWhole(a.x.request, response) {
 		body, err := wholeBody(response)
@@ -232,7 +231,7 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	if a.x.deliver() {
 		return true
 	}
-	whole, err := a.x.pour(response, a.chain, a.touch, a.wanted)
+	whole, err := a.x.pour(response, a.chain, a.wanted)
 	switch {
 	case err != nil:
 		return a.broken()

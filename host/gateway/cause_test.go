@@ -132,7 +132,7 @@ func TestARequestThatDidNotComeToItsEndIsNoOutage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			response, err := p.roundTrip(r)
+			response, err := p.roundTrip(r, func() {})
 			if err == nil {
 				_ = response.Body.Close()
 				t.Fatalf("got %s", response.Status)

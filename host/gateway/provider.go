@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -86,17 +87,34 @@ func (p *provider) begin() error {
 
 func (p *provider) end() { p.underWay.Add(-1) }
 
-// roundTrip sends a request. An error that comes back does not hold the credential that the request was sent with.
-func (p *provider) roundTrip(r *http.Request) (*http.Response, error) {
+// roundTrip sends a request, and tells alive when its answer begins and of each piece of it. An error that comes back does not hold the
+// credential that the request was sent with.
+func (p *provider) roundTrip(r *http.Request, alive func()) (*http.Response, error) {
 	response, err := p.send(r)
 	if err != nil {
 		return nil, err
 	}
 	p.counts.outage.Reached(p.told)
+	alive()
+	response.Body = &heard{response.Body, alive} // below what reads an answer in whole
 	if p.proof != nil {
 		redact(response, p.proof.credential(r), p.largest)
 	}
 	return response, nil
+}
+
+// heard is a body of whose pieces somebody is told.
+type heard struct {
+	io.ReadCloser
+
+	piece func()
+}
+
+// Read tells of what it has read.
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.ReadCloser.Read(p)
+	h.piece()
+	return n, err
 }
 
 // send does so. Only what has certainly not reached the provider is sent again, once: a chat is not

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -161,6 +162,43 @@ func TestProvidersAreWaitedForOnlySoLong(t *testing.T) {
 			receive(t, left, "the provider to be left")
 			if got := b.metrics.upstream("openai").timeouts.Load() - before; got != 1 {
 				t.Errorf("%d timeouts are counted, want 1", got)
+			}
+		})
+	}
+}
+
+// TestAnAnswerThatComesSlowlyIsWaitedFor: each piece is a sign of life, also of an answer that is read in whole before it goes on.
+func TestAnAnswerThatComesSlowlyIsWaitedFor(t *testing.T) {
+	const idle, pieces = 2 * time.Second, 6
+	tests := map[string]struct {
+		path   string
+		status int
+	}{
+		"a short answer": {"/v1/raw", http.StatusOK},
+		"an error":       {"/v1/raw", http.StatusTeapot},
+		"an attempt":     {"/v1/chat/completions", http.StatusTeapot},
+	}
+	oneOfOne := strings.Replace(open, `model: "gpt-*"`, `stream_errors: true, model: "gpt-*"`, 1)
+	b := start(t, setup{config: oneOfOne, timeouts: "idle: " + idle.String()}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", strconv.Itoa(pieces))
+		status, _ := strconv.Atoi(r.Header.Get("X-Status"))
+		w.WriteHeader(status)
+		paced := time.NewTicker(idle / 4)
+		defer paced.Stop()
+		for range pieces {
+			<-paced.C
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := b.request("POST", tc.path, chat)
+			r.Header.Set("X-Status", strconv.Itoa(tc.status))
+			if a := b.do(r); a.status != tc.status {
+				t.Errorf("got %d %s, want the provider's %d", a.status, a.body, tc.status)
 			}
 		})
 	}
