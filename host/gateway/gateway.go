@@ -122,7 +122,7 @@ func New(ctx context.Context, s Settings) (*Gateway, error) {
 		return nil, fmt.Errorf("start the embedded gateway: %w", err)
 	}
 	return &Gateway{
-		settings: s, engine: engine, shared: abi.NewShared(), metrics: newMetrics(), programs: map[[sha256.Size]byte]*abi.Program{},
+		settings: s, engine: engine, shared: abi.NewShared(), metrics: newMetrics(s.Log), programs: map[[sha256.Size]byte]*abi.Program{},
 	}, nil
 }
 

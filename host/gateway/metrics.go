@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"cmp"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -19,12 +20,19 @@ import (
 	"github.com/leash-gateway/leash/host/outage"
 )
 
+// maxSeries bounds how many metrics modules may make, as those of a module host. A VM may make as many, but one that dies of it is started
+// again, and the next one makes others.
+const maxSeries = 10_000
+
 // metrics are what modules and the gateway itself count. Their page has the names that Envoy's has, so that whoever reads
 // the one reads the other.
 type metrics struct {
 	vms    atomic.Int64
 	active atomic.Int64
 	byType [6]atomic.Int64 // answers, by the first digit of their status
+
+	log  *slog.Logger
+	full sync.Once
 
 	mu        sync.Mutex
 	series    map[seriesKey]*series
@@ -45,21 +53,29 @@ type upstreamCounts struct {
 	outage                                             outage.Teller
 }
 
-func newMetrics() *metrics {
-	return &metrics{series: map[seriesKey]*series{}, upstreams: map[string]*upstreamCounts{}, reloads: map[[2]string]int64{}}
+func newMetrics(log *slog.Logger) *metrics {
+	return &metrics{log: log, series: map[seriesKey]*series{}, upstreams: map[string]*upstreamCounts{}, reloads: map[[2]string]int64{}}
 }
 
 var _ abi.Metrics = (*metrics)(nil)
 
-// Define is the metric of a name with labels: NAME.[key=value].[key=value].
+// Define is the metric of a name with labels: NAME.[key=value].[key=value]. Of more than maxSeries those that come last are on no page.
 func (m *metrics) Define(kind abi.MetricKind, name string) abi.Metric {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := seriesKey{kind, name}
-	if m.series[key] == nil {
-		m.series[key] = newSeries(kind, name)
+	if s := m.series[key]; s != nil {
+		return s
 	}
-	return m.series[key]
+	s := newSeries(kind, name)
+	if len(m.series) >= maxSeries {
+		m.full.Do(func() {
+			m.log.Warn("modules make too many metrics: the page of metrics leaves new ones out", "most", maxSeries, "metric", s.name)
+		})
+		return s
+	}
+	m.series[key] = s
+	return s
 }
 
 func (m *metrics) upstream(provider string) *upstreamCounts {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -231,7 +233,7 @@ func TestTheMetricsPageHasTheNamesOfEnvoys(t *testing.T) {
 }
 
 func TestHistogramsAreCountedInTheirBuckets(t *testing.T) {
-	m := newMetrics()
+	m := newMetrics(slog.New(slog.DiscardHandler))
 	h := m.Define(abi.Histogram, "leash_seconds.[tenant=demo].[model=m]")
 	for _, value := range []uint64{0, 1, 7, 4_000_000} {
 		h.Record(value)
@@ -250,6 +252,26 @@ func TestHistogramsAreCountedInTheirBuckets(t *testing.T) {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page lacks %s:\n%s", want, page)
 		}
+	}
+}
+
+func TestAModuleCannotFillTheMachineWithMetrics(t *testing.T) {
+	var told bytes.Buffer
+	m := newMetrics(slog.New(slog.NewTextHandler(&told, nil)))
+	m.Define(abi.Counter, "leash_kept").Add(1)
+	for i := range 2 * maxSeries {
+		m.Define(abi.Counter, "leash_flood.[n="+strconv.Itoa(i)+"]").Add(1)
+	}
+	m.Define(abi.Counter, "leash_kept").Add(1)
+	page, err := m.page()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(page, []byte("\nleash_flood{")); got != maxSeries-1 || !bytes.Contains(page, []byte("\nleash_kept 2\n")) {
+		t.Errorf("%d metrics of the flood are on the page, want %d, beside what was there before", got, maxSeries-1)
+	}
+	if got := strings.Count(told.String(), "too many metrics"); got != 1 {
+		t.Errorf("the operator is told %d times, want once", got)
 	}
 }
 
