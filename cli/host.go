@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -40,8 +41,8 @@ func hostServeCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "run the modules of a leash.yaml for Envoys, as their external processor (ext_proc)",
 		Description: "leash render --target ext_proc prints what those Envoys need. One JSON line an exchange goes to standard output, the\n" +
-			"host's own log to standard error. A changed leash.yaml is applied to new exchanges; one that is wrong is refused and the\n" +
-			"old one goes on. SIGTERM lets exchanges under way end.",
+			"host's own log to standard error. A changed leash.yaml, or a module of one's own that is built anew, is applied to new\n" +
+			"exchanges, as at SIGHUP; what is wrong is refused and the old one goes on. SIGTERM lets exchanges under way end.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` to serve Envoys on: unix:/PATH or HOST:PORT", Value: defaultHostAddress, EnvVars: []string{"LEASH_HOST_LISTEN"}},
@@ -98,7 +99,9 @@ func (m *moduleHost) run(ctx context.Context) error {
 	if m.selection, err = selection(m.flags); err != nil {
 		return err
 	}
-	loaded, err := load(ctx, m.flags.String("config"), m.log, func(*config.Config) {})
+	// Before the file is read: follow takes what has changed since.
+	changes, files := config.Watch(ctx, m.flags.String("config")), newNamedFiles(ctx)
+	loaded, err := load(ctx, m.flags.String("config"), m.log, files.watch)
 	if err != nil {
 		return err
 	}
@@ -114,15 +117,14 @@ func (m *moduleHost) run(ctx context.Context) error {
 		return err
 	}
 	defer m.host.Close(context.WithoutCancel(ctx)) //nolint:errcheck // memory only
-	changes := config.Watch(ctx, m.flags.String("config"))
 	if err := m.apply(ctx, loaded); err != nil {
 		return err
 	}
-	return m.serve(ctx, changes, exchanges, management)
+	return m.serve(ctx, changes, files, exchanges, management)
 }
 
 // serve serves until ctx ends and what is under way has ended.
-func (m *moduleHost) serve(ctx context.Context, changes <-chan struct{}, exchanges, management extproc.ServiceOptions) error {
+func (m *moduleHost) serve(ctx context.Context, changes <-chan struct{}, files *namedFiles, exchanges, management extproc.ServiceOptions) error {
 	listeners, err := m.listen(ctx)
 	if err != nil {
 		return err
@@ -144,7 +146,7 @@ func (m *moduleHost) serve(ctx context.Context, changes <-chan struct{}, exchang
 				return extproc.NewAdmin(m.host, management, extproc.DefaultPipeline).Serve(ctx, listeners.management)
 			})
 		}
-		group.Go(func() error { m.follow(ctx, changes); return nil })
+		group.Go(func() error { m.follow(ctx, changes, files); return nil })
 		return group.Wait()
 	})
 	m.log.Info("the module host is ready", "listen", m.flags.String("listen"))
@@ -202,17 +204,25 @@ func (m *moduleHost) apply(ctx context.Context, c *config.Config) error {
 	return err
 }
 
-// follow applies the file again whenever it changes.
-func (m *moduleHost) follow(ctx context.Context, changes <-chan struct{}) {
+// follow applies the file again whenever it or one that it names changes, or SIGHUP comes.
+func (m *moduleHost) follow(ctx context.Context, changes <-chan struct{}, files *namedFiles) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-changes:
+		case <-files.changed:
+		case <-hangups:
 		}
-		c, err := load(ctx, m.flags.String("config"), m.log, func(*config.Config) {})
+		c, err := load(ctx, m.flags.String("config"), m.log, files.watch)
 		if err == nil {
 			err = m.apply(ctx, c)
+		}
+		if ctx.Err() != nil {
+			return // with which changes is closed
 		}
 		if err != nil {
 			m.log.Error("the changed configuration is refused, the old one goes on", "error", err)

@@ -3,7 +3,9 @@ package e2e
 import (
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -206,6 +208,40 @@ func TestModuleHostThatIsToEndLetsExchangesUnderWayEnd(t *testing.T) {
 func TestChangedConfigurationIsAppliedByTheModuleHost(t *testing.T) {
 	_, url := startProvider(t, mock.Options{Key: upstreamKey})
 	testChangedConfiguration(t, start(t, policies, ports{Engine: moduleHost, Provider: url}))
+}
+
+// TestModuleHostLoadsAnewWhatIsBuiltAnewAndAtSIGHUP: both are as with `leash up`; a SIGHUP ended the host.
+func TestModuleHostLoadsAnewWhatIsBuiltAnewAndAtSIGHUP(t *testing.T) {
+	t.Parallel()
+	_, url := startProvider(t, mock.Options{})
+	g := prepare(t, policies, ports{}.of(url))
+	hello := filepath.Join(t.TempDir(), "hello.wasm")
+	wasm, err := os.ReadFile(filepath.Join(root(t), "build", "modules", "hello.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := func(wasm []byte) {
+		t.Helper()
+		if err := os.WriteFile(hello, wasm, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build(wasm)
+	g.write(strings.Replace(policies, "pipeline:\n", "pipeline:\n  - {module: hello, kind: inspector, file: "+hello+"}\n", 1))
+	g.serveHost(socketPath(t))
+	loaded := func(generation int) {
+		t.Helper()
+		eventually(t, "generation "+strconv.Itoa(generation), func() bool {
+			return strings.Contains(get(t, g.Control+"/metrics").Body, "leash_host_pipeline_generation{pipeline=\"default\"} "+strconv.Itoa(generation)+"\n")
+		})
+	}
+	loaded(1)
+	build(append(wasm, 0, 5, 3, 'n', 'e', 'w', 1)) // a section of its own that says nothing
+	loaded(2)
+	if err := g.command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	loaded(3)
 }
 
 func TestManagementOfTheModuleHostIsForItsOwnUser(t *testing.T) {
