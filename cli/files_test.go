@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/leash-gateway/leash/config"
+)
+
+// TestFilesThatAreNamedNoMoreAreNotFollowed: a module may have its version in its name, and each watch is one of 128 that Linux gives a user.
+func TestFilesThatAreNamedNoMoreAreNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	files := newNamedFiles(t.Context())
+	name := func(version int) string {
+		t.Helper()
+		file := filepath.Join(dir, fmt.Sprintf("own-%d.wasm", version))
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("providers: {a: {base_url: 'http://127.0.0.1:1'}}\nroutes: [{model: m, provider: a}]\nallow_anonymous: true\npipeline: [{module: own, kind: inspector, file: %s}]\n", file)
+		c, err := config.Parse(filepath.Join(dir, "leash.yaml"), []byte(text), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files.watch(c)
+		return file
+	}
+	name(0)
+	before := runtime.NumGoroutine()
+	const versions = 30
+	for version := range versions {
+		name(version + 1)
+	}
+	// What has ended may not be off the list yet.
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+versions/2; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines more than for one version", runtime.NumGoroutine()-before)
+		}
+	}
+	if err := os.WriteFile(name(versions), []byte("built anew"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-files.changed:
+	case <-time.After(10 * time.Second):
+		t.Error("a change of the last version was not told")
+	}
+}
