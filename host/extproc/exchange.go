@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"fmt"
 	"sync"
 
 	modes "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
@@ -259,19 +260,21 @@ func (x *exchange) flush() (over bool, err error) {
 	}
 }
 
-// close ends the exchange for the modules. It tells whether a VM has died.
-func (x *exchange) close() (failed bool) {
+// close ends the exchange for the modules. Its error is why a VM has died, if one has.
+func (x *exchange) close() (died error) {
 	x.slot.worker.Do(func() {
 		x.finish()
 		if x.chain != nil {
 			x.chain.Close()
 		}
-		for _, vm := range x.slot.vms {
-			failed = failed || vm.Err() != nil
+		for i, plugin := range x.slot.plugins {
+			if err := plugin.VM().Err(); err != nil && died == nil {
+				died = fmt.Errorf("%s: %w", x.pipeline.spec.Filters[i].Name, err)
+			}
 		}
 		x.pipeline.measure(x.slot)
 	})
-	return failed
+	return died
 }
 
 func (x *exchange) isOver() bool {

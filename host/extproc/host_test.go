@@ -150,6 +150,9 @@ func TestDeadVMsAreReplacedAndUntilThenPoliciesRefuse(t *testing.T) {
 			if status, err := s.Host.Status("default"); err != nil || status.Failures == 0 {
 				t.Errorf("got %+v, %v, want the failure counted", status, err)
 			}
+			if got := s.Log.String(); !strings.Contains(got, "a VM has died") || !strings.Contains(got, "run proxy_on_response_headers: ") {
+				t.Errorf("the log does not say in which callback:\n%s", got)
+			}
 		})
 	}
 }

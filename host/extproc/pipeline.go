@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,17 +193,19 @@ func (p *pipeline) acquire() *slot {
 	return best
 }
 
-// release gives a slot back; failed says that one of its VMs has died.
-func (p *pipeline) release(s *slot, failed bool) {
+// release gives a slot back; died is why one of its VMs has.
+func (p *pipeline) release(s *slot, died error) {
 	defer p.host.work.Done()
 	p.host.exchanges.Add(-1)
 	p.active.Add(-1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.refs--
-	if failed && !s.dead {
+	if died != nil && !s.dead {
 		s.dead = true
 		p.failures.Add(1)
+		cause, _, _ := strings.Cut(died.Error(), "\n") // the stack comes behind it
+		p.host.options.Log.Warn("a VM has died, and is made anew", "pipeline", p.spec.Name, "cause", cause)
 		if !p.retired {
 			p.host.work.Go(func() { p.replace(s) })
 		}

@@ -39,9 +39,9 @@ func (s processor) Process(stream pb.ExternalProcessor_ProcessServer) error {
 	}
 	x := newExchange(p, slot, stream)
 	err = x.run()
-	failed := x.close()
-	x.account(err, failed)
-	p.release(slot, failed)
+	died := x.close()
+	x.account(err, died != nil)
+	p.release(slot, died)
 	x.senders.Wait()
 	return err
 }
