@@ -34,7 +34,15 @@ func runExchanges(t *testing.T, tests map[string]exchangeTest) {
 }
 
 func TestFullDuplexAnswersWhenTheModulesLetGo(t *testing.T) {
+	const piece = 32 << 10
 	runExchanges(t, map[string]exchangeTest{
+		"a long piece of an answer in short ones": {marks(), true, []step{
+			{first(requestHeaders(true), duplex, duplex), []string{"request headers x-way=there reroute"}},
+			{responseHeaders(false), []string{"response headers x-way=back"}},
+			{responseBody(strings.Repeat("a", piece)+strings.Repeat("b", piece)+"c", true), []string{
+				`response body piece "` + strings.Repeat("a", piece) + `"`, `response body piece "` + strings.Repeat("b", piece) + `"`, `response body piece "c" end`,
+			}},
+		}, ""},
 		"each part as it comes": {marks(), true, []step{
 			{first(requestHeaders(false), duplex, duplex), []string{"request headers x-way=there reroute"}},
 			{requestBody("ab", false), []string{`request body piece "ab"`}},

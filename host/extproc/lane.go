@@ -95,16 +95,25 @@ func (l *lane) takeBody(m *pb.HttpBody) error {
 	case end:
 		l.phase = afterBody
 	}
+	body := m.GetBody()
 	switch {
 	case l.x.chain == nil:
-		l.Data(m.GetBody(), end)
+		l.Data(body, end)
 	case l.direction == abi.Request:
-		l.x.chain.OnRequestData(m.GetBody(), end)
+		l.x.chain.OnRequestData(body, end)
 	default:
-		l.x.chain.OnResponseData(m.GetBody(), end)
+		for ; len(body) > pieceBytes && !l.buffered(); body = body[pieceBytes:] {
+			l.x.chain.OnResponseData(body[:pieceBytes:pieceBytes], false) // with no room behind it, where the next piece is
+		}
+		l.x.chain.OnResponseData(body, end)
 	}
 	return nil
 }
+
+// pieceBytes is the longest piece that modules are shown of an answer that goes on as it comes, as in the embedded gateway. Envoy sends a megabyte
+// at once where a client is slower than the provider; modules would make their copies of it before anything is freed, and their memory never
+// shrinks.
+const pieceBytes = 32 << 10
 
 // takeTrailers takes the trailers that Envoy sends.
 func (l *lane) takeTrailers(m *pb.HttpTrailers) error {
