@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -142,6 +143,38 @@ func TestWhoReadsNothingIsCutOff(t *testing.T) {
 				t.Error("the answer seems to be whole")
 			}
 		})
+	}
+}
+
+// TestWhoReadsSlowlyIsWaitedFor has a client take longer over an answer that comes to it at once than it may read nothing.
+func TestWhoReadsSlowlyIsWaitedFor(t *testing.T) {
+	const silence, window, windows = time.Second, 64 << 10, 30
+	long := strings.Replace(fromSecond, "from the second", strings.Repeat("x", window*windows), 1)
+	b := start(t, setup{config: guarded, timeouts: "idle: " + silence.String(), settings: Settings{leastIdle: silence}, write: silence},
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, long)
+		})
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: window}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(b.request("POST", "/v1/chat/completions", chat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	paced := time.NewTicker(2 * silence / windows)
+	defer paced.Stop()
+	read := int64(0)
+	for err == nil {
+		<-paced.C
+		var n int64
+		n, err = io.CopyN(io.Discard, response.Body, window)
+		read += n
+	}
+	if !errors.Is(err, io.EOF) || read != int64(len(long)) {
+		t.Errorf("read %d of %d bytes (%v)", read, len(long), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -227,9 +228,8 @@ func (x *exchange) deliver() bool {
 		return x.done
 	}
 	data, trailers, ended := x.down.take()
-	if x.request.ProtoMajor == 2 && (!x.wrote || len(data) > 0 || ended) {
-		// An HTTP/2 client that opens no window holds only its own stream. (On HTTP/1.1 the connection has its own deadline: server.go.)
-		_ = x.controller.SetWriteDeadline(time.Now().Add(x.generation.idle))
+	if !x.wrote || len(data) > 0 || ended {
+		x.mayWrite()
 	}
 	if !x.wrote {
 		x.wrote = true
@@ -239,10 +239,9 @@ func (x *exchange) deliver() bool {
 		}
 	}
 	if len(data) > 0 {
-		if _, err := x.writer.Write(data); err != nil {
+		if err := x.write(data); err != nil {
 			x.cancel(err) // the client has left, or reads no more
 		}
-		x.clock.touch()
 		if !ended || trailers != nil { // of an answer with a length net/http sends no trailers
 			_ = x.controller.Flush()
 		}
@@ -256,6 +255,26 @@ func (x *exchange) deliver() bool {
 		x.done = true
 	}
 	return x.done
+}
+
+// mayWrite gives an HTTP/2 client that opens no window its time: it holds only its own stream. (On HTTP/1.1 the connection has its own deadline:
+// server.go.)
+func (x *exchange) mayWrite() {
+	if x.request.ProtoMajor == 2 {
+		_ = x.controller.SetWriteDeadline(time.Now().Add(x.generation.idle))
+	}
+}
+
+// write writes a piece of the body in small ones: who reads slowly, but reads, has time for each.
+func (x *exchange) write(data []byte) error {
+	for piece := range slices.Chunk(data, pieceBytes) {
+		x.mayWrite()
+		if _, err := x.writer.Write(piece); err != nil {
+			return err
+		}
+		x.clock.touch()
+	}
+	return nil
 }
 
 func (x *exchange) writeHeaders(h *abi.Headers) {
