@@ -16,7 +16,8 @@ func moduleCompileCommand() *cli.Command {
 		Usage:     "compile modules ahead, so that their first start outside Envoy takes no seconds",
 		ArgsUsage: "FILE.wasm...",
 		Description: "leash up --engine embedded, leash host serve and leash module find the compiled code in the same cache. It is for\n" +
-			"this version of leash and this kind of machine; what has been compiled before is not compiled again.",
+			"this version of leash and this kind of machine; what has been compiled before is not compiled again, as long as\n" +
+			"it is among the last 1 GiB.",
 		Flags: []cli.Flag{cacheFlag()},
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {

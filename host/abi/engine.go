@@ -3,8 +3,6 @@ package abi
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -16,7 +14,7 @@ import (
 // Options are the limits of an Engine. The zero value is safe.
 type Options struct {
 	// CacheDir keeps compiled code on disk, so that a module compiles (seconds) once per machine and version of
-	// wazero. "" keeps it in memory only. Several processes may share it.
+	// wazero. "" keeps it in memory only. Several processes may share it. What was compiled first goes when it is more than 1 GiB.
 	CacheDir string
 	// MaxMemory is how many bytes of memory a VM may have; rounded down to pages of 64 KiB. Beyond it memory.grow fails, which most
 	// languages turn into a trap. Default 512 MiB, at most 4 GiB. (Envoy: 1 GiB.)
@@ -61,6 +59,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 			return nil, fmt.Errorf("open cache of compiled modules %s: %w", o.CacheDir, err)
 		}
 		e.cache, e.cacheDir = cache, o.CacheDir
+		trimCache(o.CacheDir)
 		config = config.WithCompilationCache(cache)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
@@ -80,24 +79,6 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// emptyCache removes compiled code from the disk, in which some cannot be read.
-func (e *Engine) emptyCache() {
-	files, _ := filepath.Glob(filepath.Join(e.cacheDir, "wazero-*", "*")) // well-formed but for the folder's own name
-	for _, file := range files {
-		_ = os.Remove(file) // else the next attempt tells
-	}
-}
-
-// DefaultCacheDir is where the programs and tests of Leash keep compiled code: leash/compiled in the user's folder for caches, "" where there
-// is none. It is run as it stands there, so no folder will do that others write to.
-func DefaultCacheDir() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "leash", "compiled")
 }
 
 func memoryPages(bytes int64) uint32 {

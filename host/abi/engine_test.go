@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +44,38 @@ func TestCompiledCodeIsKeptOnDisk(t *testing.T) {
 		}
 		t.Log(what)
 		compile()
+	}
+}
+
+func TestWhatWasCompiledFirstIsRemovedWhereTheCacheIsLarge(t *testing.T) {
+	dir := t.TempDir()
+	builds := filepath.Join(dir, "wazero-of-some-version")
+	if err := os.Mkdir(builds, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"last", "before", "first"}
+	for age, name := range names {
+		file := filepath.Join(builds, name)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(file, 400<<20); err != nil { // takes no room on the disk
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-time.Duration(age) * time.Minute)
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newEngine(t, abi.Options{CacheDir: dir})
+	var left []string
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(builds, name)); err == nil {
+			left = append(left, name)
+		}
+	}
+	if want := []string{"last", "before"}; !slices.Equal(left, want) {
+		t.Errorf("%v are left of 3 times 400 MiB, want %v", left, want)
 	}
 }
 
