@@ -124,6 +124,9 @@ func newApp(version string, stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:         func(*cli.Context, error) {}, // Run decides
 		OnUsageError:           onUsageError,
 		Action: func(c *cli.Context) error {
+			if c.Args().First() == "help" {
+				return helpOf(c, c.App.Name)
+			}
 			if c.Args().Present() {
 				return badUsage("unknown command %q: leash --help lists what there is", c.Args().First())
 			}
@@ -133,6 +136,11 @@ func newApp(version string, stdout, stderr io.Writer) *cli.App {
 			upCommand(), validateCommand(), renderCommand(), schemaCommand(), moduleCommand(), mockCommand(), hostCommand(), registryCommand(), versionCommand(), completionCommand(),
 		},
 	}
+}
+
+// helpOf takes "leash help COMMAND" for "leash COMMAND --help".
+func helpOf(c *cli.Context, command ...string) error {
+	return newApp(c.App.Version, c.App.Writer, c.App.ErrWriter).RunContext(c.Context, append(append(command, c.Args().Tail()...), "--help"))
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
@@ -162,6 +170,9 @@ func group(c *cli.Command) *cli.Command {
 	c.OnUsageError = onUsageError
 	c.HideHelpCommand = true
 	c.Action = func(ctx *cli.Context) error {
+		if ctx.Args().First() == "help" {
+			return helpOf(ctx, ctx.App.Name, c.Name)
+		}
 		if ctx.Args().Present() {
 			return badUsage("unknown command %q: leash %s --help lists what there is", ctx.Args().First(), c.Name)
 		}

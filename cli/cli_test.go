@@ -69,6 +69,18 @@ func TestHelpTextsAreAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestHelpIsACommandToo(t *testing.T) {
+	for args, same := range map[string]string{"help": "--help", "help up": "up --help", "help module push": "module push --help", "module help": "module --help", "module help push": "module push --help"} {
+		want, _, _ := leash(t, strings.Fields(same)...)
+		if got, stderr, code := leash(t, strings.Fields(args)...); code != exitDone || stderr != "" || got != want {
+			t.Errorf("leash %s: exit code %d, %q on standard error, and %q", args, code, stderr, got)
+		}
+	}
+	if _, stderr, code := leash(t, "help", "frob"); code != exitUsage || !strings.Contains(stderr, `unknown command "frob": leash --help lists`) {
+		t.Errorf("leash help frob: exit code %d, %q", code, stderr)
+	}
+}
+
 // unrunnable is a leash.yaml at free addresses, of which nothing is there that it names.
 const unrunnable = `listen: %s
 control: {listen: %s}
