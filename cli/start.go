@@ -153,15 +153,18 @@ func locate(c *config.Config, detail, other string, refused error) error {
 func modulesDir(c *config.Config) (string, error) {
 	candidates := []string{c.Modules.Dir}
 	if c.Modules.Dir == "" {
-		candidates = []string{os.Getenv("LEASH_MODULES_DIR"), filepath.Join("build", "modules")}
-		if executable, err := os.Executable(); err == nil {
-			beside := filepath.Join(filepath.Dir(filepath.Dir(executable)), "build", "modules")
-			candidates = []string{candidates[0], beside, candidates[1]}
+		candidates = nil
+		if dir := os.Getenv("LEASH_MODULES_DIR"); dir != "" {
+			candidates = append(candidates, dir)
 		}
+		if executable, err := os.Executable(); err == nil {
+			candidates = append(candidates, filepath.Join(filepath.Dir(filepath.Dir(executable)), "build", "modules"))
+		}
+		candidates = append(candidates, filepath.Join("build", "modules"))
 	}
 	for _, dir := range candidates {
 		file := filepath.Join(dir, config.AllFile)
-		if _, err := os.Stat(file); dir == "" || err != nil {
+		if _, err := os.Stat(file); err != nil {
 			continue
 		}
 		if !isWasm(file) {
