@@ -67,7 +67,7 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 			t.Errorf("the exchange is %+v, want a child of %s", exchange, parent)
 		}
 		exchange.want(t, map[string]string{
-			"http.request.method": "POST", "http.route": "/v1/chat/completions", "http.response.status_code": "int:200", "error.type": "-",
+			"http.request.method": "POST", "url.scheme": "http", "http.route": "/v1/chat/completions", "http.response.status_code": "int:200", "error.type": "-",
 			"leash.tenant": "demo", "leash.key": "laptop", "leash.request_id": "+", "leash.cost_picodollars": "+", "gen_ai.usage.input_tokens": "-",
 		})
 		host, port := at("openai")
@@ -276,7 +276,7 @@ func testTracesWithAllThatMayBeAskedFor(t *testing.T, g *gateway, r *receiver, c
 				})
 				attempt.want(t, map[string]string{
 					"gen_ai.input.messages":  `[{"role":"user","parts":[{"type":"text","content":"say: my card is [redacted]"}]}]`,
-					"gen_ai.output.messages": `[{"role":"assistant","parts":[{"type":"text","content":"my card is [redacted]"}]}]`,
+					"gen_ai.output.messages": `[{"role":"assistant","parts":[{"type":"text","content":"my card is [redacted]"}],"finish_reason":"stop"}]`,
 				})
 				got := g.ports.Fleet[provider].received(t)
 				for _, want := range []string{"00-" + trace + "-" + attempt.id + "-01", "vendor=of-the-client", "secret=of-the-client"} {

@@ -32,6 +32,7 @@ type record struct {
 	Tenant, Key     string
 	User            string
 	Method, Path    string
+	Secure          bool   // by TLS
 	Model           string // as the client names it
 	RefusedBy       string `json:"refused_by"`
 	Error           string
@@ -97,9 +98,12 @@ func (s *Sender) record(line []byte) (spans int, err error) {
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
 func (s *Sender) exchange(r *record, id api.TraceID) error {
 	route := routeOf(r)
-	name := r.Method
+	name, scheme := r.Method, "http"
+	if r.Secure {
+		scheme = "https"
+	}
 	attributes := list{
-		attribute.String("http.request.method", r.Method), attribute.String("url.path", r.Path),
+		attribute.String("http.request.method", r.Method), attribute.String("url.path", r.Path), attribute.String("url.scheme", scheme),
 		attribute.String("leash.request_id", r.RequestID),
 	}
 	if route != "" {

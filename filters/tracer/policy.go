@@ -69,6 +69,7 @@ func (*Tracer) ReadsUsage() bool { return true }
 // exchange is what is known of one that is traced.
 type exchange struct {
 	traced  bool
+	secure  bool          // the client speaks TLS
 	context trace.Context // of the first attempt
 	parent  uint64        // the client's span; 0 where the trace begins here
 	state   string
@@ -95,6 +96,7 @@ func (t *Tracer) RequestHeader(x *module.Exchange) error {
 	x.SetRequestHeader(trace.Header, e.context.String())
 	if e.traced = e.context.Sampled; e.traced {
 		x.SetFact(module.FactTrace, e.context.Trace())
+		e.secure = x.RequestHeader(":scheme") == "https"
 	}
 	return nil
 }
@@ -179,7 +181,7 @@ func (t *Tracer) Finish(x *module.Exchange) {
 		w = w.Text("parent", trace.Digits(e.parent))
 	}
 	w = w.Text("request_id", record.Cut(x.ID)).Text("tenant", caller.Tenant).Text("key", caller.Key).Text("user", caller.User).
-		Text("method", record.Cut(x.Method)).Text("path", record.Cut(x.Path)).Text("format", x.Format.String()).
+		Text("method", record.Cut(x.Method)).Text("path", record.Cut(x.Path)).Flag("secure", e.secure).Text("format", x.Format.String()).
 		Text("model", record.Cut(e.model)).Number("status", int64(x.Status)).
 		Text("refused_by", refusedBy).Text("code", code).Text("error", errorOf(x, refusedBy, code)).Flag("stream", e.stream)
 	if amount, err := strconv.ParseInt(x.Fact(module.FactCost), 10, 64); err == nil {
@@ -242,12 +244,20 @@ func (t *Tracer) attempt(w record.Line, x *module.Exchange, e *exchange) record.
 	}
 	w = w.Text("attempt_error", attemptError(x))
 	if t.Prompts {
-		w = w.Text("prompt", e.prompt.messages(t.redact, t.MaxTextBytes))
+		w = w.Text("prompt", e.prompt.messages(t.redact, t.MaxTextBytes, nil))
 	}
 	if t.Completions {
-		w = w.Text("completion", e.answered.messages(t.redact, t.MaxTextBytes))
+		w = w.Text("completion", e.answered.messages(t.redact, t.MaxTextBytes, e.ending))
 	}
 	return w
+}
+
+// ending is why a choice ended; where nobody has said so, that it did not as it should.
+func (e *exchange) ending(choice int) string {
+	if choice < len(e.finish) && e.finish[choice] != "" {
+		return e.finish[choice]
+	}
+	return "error"
 }
 
 // attemptError is what went wrong with the attempt. That a module of ours has refused the answer is not among it.

@@ -49,6 +49,15 @@ func do(t *testing.T, config string, e moduletest.Exchange) (map[string]any, mod
 	return record, got
 }
 
+func TestARecordSaysWhetherTheClientSpokeTLS(t *testing.T) {
+	for scheme, want := range map[string]any{"http": nil, "https": true} {
+		record, _ := do(t, `{}`, moduletest.Exchange{Request: request, Header: map[string]string{":scheme": scheme, trace.Header: parent}})
+		if record["span"] == nil || record["secure"] != want {
+			t.Errorf("%s: secure is %v, want %v: %v", scheme, record["secure"], want, record)
+		}
+	}
+}
+
 func TestARecordHoldsTheExchangeAndTheAttemptThatWasAnswered(t *testing.T) {
 	attempt := trace.Attempt{Span: 0xabc, Began: 1793534400000000000, Number: 2}.String()
 	sse := map[string]string{"content-type": "text/event-stream"}
@@ -176,12 +185,12 @@ func TestTextsAreToldOnlyWhereTheyAreAskedForAndRedacted(t *testing.T) {
 		"not asked for": {`{}`, answer, nil, nil},
 		"asked for": {`{"prompts":true,"completions":true}`, answer,
 			`[{"role":"system","parts":[{"type":"text","content":"be kind"}]},{"role":"user","parts":[{"type":"text","content":"mail [redacted]"}]}]`,
-			`[{"role":"assistant","parts":[{"type":"text","content":"[redacted] it is"}]}]`},
+			`[{"role":"assistant","parts":[{"type":"text","content":"[redacted] it is"}],"finish_reason":"stop"}]`},
 		"a part of them": {`{"prompts":true,"max_text_bytes":9}`, answer,
 			`[{"role":"system","parts":[{"type":"text","content":"be kind"}]},{"role":"user","parts":[{"type":"text","content":"ma…"}]}]`, nil},
 		"what it thought, and tools": {`{"completions":true}`,
 			`{"choices":[{"index":0,"message":{"role":"assistant","reasoning_content":"hm","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}`, nil,
-			`[{"role":"assistant","parts":[{"type":"reasoning","content":"hm"}]},{"role":"assistant","parts":[{"type":"tool_call","arguments":"{}"}]}]`},
+			`[{"role":"assistant","parts":[{"type":"reasoning","content":"hm"}],"finish_reason":"error"},{"role":"assistant","parts":[{"type":"tool_call","arguments":"{}"}],"finish_reason":"error"}]`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +205,7 @@ func TestTextsAreToldOnlyWhereTheyAreAskedForAndRedacted(t *testing.T) {
 			Request: strings.Replace(request, "{", `{"stream":true,`, 1), AnswerHeader: map[string]string{"content-type": "text/event-stream"},
 			AnswerChunks: []string{stream}, Properties: routed(), Header: map[string]string{trace.Header: parent},
 		})
-		if want := `[{"role":"assistant","parts":[{"type":"text","content":"well done"}]}]`; record["completion"] != want {
+		if want := `[{"role":"assistant","parts":[{"type":"text","content":"well done"}],"finish_reason":"length"}]`; record["completion"] != want {
 			t.Errorf("got %v, want %s", record["completion"], want)
 		}
 	})

@@ -61,8 +61,9 @@ func (t *text) opening() string {
 	}
 }
 
-// messages are the texts as OpenTelemetry has them: https://github.com/open-telemetry/semantic-conventions-genai, gen_ai.input.messages.
-func (t *texts) messages(redact *match.Set, most int) string {
+// messages are the texts as OpenTelemetry has them: https://github.com/open-telemetry/semantic-conventions-genai, gen_ai.input.messages, and where ending says why each
+// ended, gen_ai.output.messages.
+func (t *texts) messages(redact *match.Set, most int, ending func(message int) string) string {
 	b := []byte{'['}
 	for i := range t.all {
 		one := &t.all[i]
@@ -77,7 +78,12 @@ func (t *texts) messages(redact *match.Set, most int) string {
 		b = append(b, `,"parts":[{"type":`...)
 		b = append(b, one.opening()...)
 		b = llm.AppendString(b, redact.Redacted(string(one.value), most))
-		b = append(b, "}]}"...)
+		b = append(b, "}]"...)
+		if ending != nil {
+			b = append(b, `,"finish_reason":`...)
+			b = llm.AppendString(b, ending(one.message))
+		}
+		b = append(b, '}')
 		most -= len(one.value)
 	}
 	return string(append(b, ']'))
