@@ -218,9 +218,12 @@ func (x *Exchange) RemoveResponseHeader(name string) {
 	}
 }
 
-// RemoveResponseHeaders removes all headers from the answer whose names begin with prefix, where SetResponseHeader sets one.
-func (x *Exchange) RemoveResponseHeaders(prefix string) {
-	if x.flow.mayChange(Responses, prefix) {
+// RemoveResponseHeaders removes all headers from the answer whose names begin with one of the prefixes, where SetResponseHeader sets one.
+func (x *Exchange) RemoveResponseHeaders(prefixes ...string) {
+	if len(prefixes) == 0 || !x.flow.mayChange(Responses, prefixes[0]) {
+		return
+	}
+	for _, prefix := range prefixes {
 		x.flow.removeHeaders(Responses, lower(prefix))
 	}
 }

@@ -88,13 +88,26 @@ func (f *Flow) removeHeader(side Side, name string) {
 // removeHeaders removes all headers whose names begin so.
 func (f *Flow) removeHeaders(side Side, prefix string) {
 	h := f.headersOf(side)
-	for i := 0; i < len(h.pairs); {
+	for i := beginning(h.pairs, prefix, 0); i < len(h.pairs); {
 		if name := h.pairs[i][0]; strings.HasPrefix(name, prefix) {
 			f.removeHeader(side, name)
+			i = beginning(h.pairs, prefix, i)
 		} else {
-			i++
+			i = beginning(h.pairs, prefix, i+1)
 		}
 	}
+}
+
+// beginning is where the next header is whose name may begin with prefix, which has something. It calls nothing, as similar does.
+//
+//go:noinline
+func beginning(pairs [][2]string, prefix string, from int) int {
+	for i := from; i < len(pairs); i++ {
+		if name := pairs[i][0]; len(name) >= len(prefix) && prefix != "" && name[0] == prefix[0] {
+			return i
+		}
+	}
+	return len(pairs)
 }
 
 // mayChange says whether the headers of a side can be changed in this phase. A module that tries to all the same has misunderstood something, of which

@@ -345,9 +345,7 @@ func brief(d time.Duration) string {
 // ResponseHeader tells the client what is left, in OpenAI's headers. The provider's own, which tell about the
 // operator's account, are taken out.
 func (l *Limiter) ResponseHeader(x *module.Exchange) error {
-	for _, prefix := range foreign {
-		x.RemoveResponseHeaders(prefix)
-	}
+	x.RemoveResponseHeaders(foreign[:]...)
 	u := module.Local[usage](x)
 	for unit := range u.tight {
 		names, tight := &headerNames[unit], &u.tight[unit]
