@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,7 +171,6 @@ func (c *Config) checkRoutes(fail failer) {
 	if len(c.Routes) == 0 {
 		fail("routes", "such as {model: gpt-4o-mini, provider: openai}", "name at least one")
 	}
-	taken := map[string]int{}
 	for i := range c.Routes {
 		r, path := &c.Routes[i], "routes["+strconv.Itoa(i)+"]"
 		switch {
@@ -187,15 +187,26 @@ func (c *Config) checkRoutes(fail failer) {
 			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
 		c.checkTargets(r, path, fail)
-		// Only one of the two is set, and no model begins with a slash and is a path too.
-		if len(r.Tenants) > 0 || len(r.Headers) > 0 {
-			continue // the same model may have another route for others
+		if first := c.takesAll(i); first >= 0 {
+			fail(path, "", "is never taken: routes[%d] matches all that it does", first)
 		}
-		if first, ok := taken[r.Model+r.Path]; ok {
-			fail(path, "", "is never taken: routes[%d] matches the same", first)
-		}
-		taken[r.Model+r.Path] = i
 	}
+}
+
+// takesAll is a route ahead of another one that takes all its requests; -1 if there is none.
+func (c *Config) takesAll(route int) int {
+	r := &c.Routes[route]
+	return slices.IndexFunc(c.Routes[:route], func(ahead Route) bool {
+		if r.Path != "" {
+			return ahead.Path == r.Path
+		}
+		if ahead.Model == "" || len(ahead.Tenants) > 0 || len(ahead.Headers) > 0 {
+			return false // some others have
+		}
+		// What stands between the stars of the one also stands in the other, whatever the other's stars stand for.
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(ahead.Model), `\*`, ".*")
+		return regexp.MustCompile("(?s)^" + pattern + "$").MatchString(r.Model)
+	})
 }
 
 // abilities are what targets may be without.
