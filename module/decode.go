@@ -28,8 +28,8 @@ func Decode(config []byte, target any) error {
 	if err != nil {
 		return err
 	}
-	if d, ok := target.(interface{ SetDefaults() }); ok {
-		d.SetDefaults()
+	if err := setDefaults(reflect.ValueOf(target).Elem()); err != nil {
+		return err
 	}
 	if err := decodeValue(whole, reflect.ValueOf(target).Elem(), ""); err != nil {
 		return err
@@ -37,6 +37,19 @@ func Decode(config []byte, target any) error {
 	if v, ok := target.(interface{ Validate() error }); ok {
 		return v.Validate()
 	}
+	return nil
+}
+
+// setDefaults has a value set its own defaults, if it does.
+func setDefaults(v reflect.Value) error {
+	d, ok := v.Addr().Interface().(interface{ SetDefaults() })
+	if !ok {
+		return nil
+	}
+	if _, copied := v.Interface().(interface{ SetDefaults() }); copied && v.Kind() == reflect.Struct {
+		return printf.Errorf("SetDefaults of %s sets nothing, since it is given a copy: its receiver must be a pointer", v.Type())
+	}
+	d.SetDefaults()
 	return nil
 }
 
@@ -180,8 +193,10 @@ func wrong(in value, path, want string) error {
 // decodeItem decodes a value inside the configuration, which brings its own defaults and checks. Defaults that the value
 // around it has set come first.
 func decodeItem(in value, out reflect.Value, path string) error {
-	if d, ok := out.Addr().Interface().(interface{ SetDefaults() }); ok && out.IsZero() {
-		d.SetDefaults()
+	if out.IsZero() {
+		if err := setDefaults(out); err != nil {
+			return err
+		}
 	}
 	if err := decodeValue(in, out, path); err != nil {
 		return err

@@ -171,6 +171,11 @@ func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 	}
 }
 
+// copied could set its defaults in a copy only.
+type copied struct{ A int }
+
+func (copied) SetDefaults() {}
+
 func TestDecodeSaysWhichTypesItDoesNotKnow(t *testing.T) {
 	tests := map[string]struct {
 		target any
@@ -179,6 +184,8 @@ func TestDecodeSaysWhichTypesItDoesNotKnow(t *testing.T) {
 	}{
 		"anything":            {&struct{ A any }{}, `{"a":1}`, "a: configuration type interface {} is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON"},
 		"map of numbers":      {&struct{ M map[int]string }{}, `{"m":{"1":"a"}}`, "m: configuration type map[int]string is not supported: module.Decode names those that are, and module.RawConfig keeps any JSON"},
+		"defaults of a copy":  {&copied{}, `{}`, "SetDefaults of module_test.copied sets nothing, since it is given a copy: its receiver must be a pointer"},
+		"one within":          {&struct{ In copied }{}, `{"in":{}}`, "SetDefaults of module_test.copied sets nothing, since it is given a copy: its receiver must be a pointer"},
 		"not exported":        {&struct{ limit int }{}, `{"limit":1}`, "limit: unknown field; the field limit of struct { limit int } cannot be set: its name must begin with a capital letter"},
 		"no field at all":     {&struct{}{}, `{"a":1}`, "a: unknown field; there are none here"},
 		"embedded, no struct": {&struct{ tenant }{}, `{"tenant":"a"}`, "tenant: unknown field"},
