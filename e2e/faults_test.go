@@ -33,6 +33,11 @@ func testProviderErrors(t *testing.T, g *gateway, provider *mock.Provider) {
 			t.Errorf("logged as %v, want an error without cost", r)
 		}
 	}
+	provider.SetFaults(mock.Behavior{Status: 500, AsOK: true})
+	a := g.chat("say: hi")
+	if r := g.exchange(a.Header.Get("X-Request-Id")); a.Status != 200 || r["outcome"] != "error" || r["code"] != "error_in_answer" || r["cost_picodollars"] != nil {
+		t.Errorf("an error with status %d is logged as %v, want one without cost", a.Status, r)
+	}
 }
 
 func testProviderDrops(t *testing.T, g *gateway, provider *mock.Provider) {

@@ -46,6 +46,7 @@ func parseResponse(f Format, body []byte) (*Response, error) {
 		return nil, err
 	}
 	r.ID, r.Model, r.Texts, r.Usage, r.HasUsage = a.id, a.model, a.texts, a.usage, a.hasUsage
+	r.Error = a.hasError
 	for _, e := range a.endings {
 		r.FinishReasons = append(r.FinishReasons, e.Reason)
 	}

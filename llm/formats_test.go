@@ -193,6 +193,22 @@ func TestUsageAndItsExactCostInAllFormats(t *testing.T) {
 	}
 }
 
+func TestAnswersThatReportAnErrorAreKnown(t *testing.T) {
+	bodies := map[string]bool{
+		`{"error":{"message":"overloaded","type":"server_error"}}`:                  true,
+		`{"type":"error","error":{"type":"overloaded_error","message":"x"}}`:        true,
+		`{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}`:      true,
+		`{"error":null,"id":"a","usage":{"prompt_tokens":1,"completion_tokens":1}}`: false,
+	}
+	for _, f := range allFormats {
+		for body, want := range bodies {
+			if r, err := llm.ParseResponse(f, []byte(body)); err != nil || r.Error != want {
+				t.Errorf("%s: %s: got %+v, %v", f, body, r, err)
+			}
+		}
+	}
+}
+
 func TestUsageOfAStreamIsWhatItsEventsTellTogether(t *testing.T) {
 	var u llm.Usage
 	for _, data := range []string{

@@ -9,6 +9,7 @@ type Response struct {
 	Usage         Usage
 	HasUsage      bool
 	FinishReasons []string // of each choice, in the order of the answer; "" where a choice has none
+	Error         bool     // the answer reports an error, which the provider may do in spite of its status
 
 	body  []byte
 	edits edits
@@ -32,6 +33,7 @@ func ParseResponse(f Format, body []byte) (*Response, error) {
 		return nil, err
 	}
 	r.ID, r.Model, r.Texts, r.Usage, r.HasUsage = a.id, a.model, a.texts, a.usage, a.hasUsage
+	r.Error = a.hasError
 	if a.choices > 0 {
 		r.FinishReasons = make([]string, a.choices)
 		for _, e := range a.endings {

@@ -39,9 +39,9 @@ type Exchange struct {
 	UsageEstimated bool
 	// Completed is true in Finish if the whole answer reached the client.
 	Completed bool
-	// StreamFailed is true in Finish if an event of the streamed answer reports an error: the provider's own, or that it broke off. It is known
-	// where a module of the pipeline reads answers.
-	StreamFailed bool
+	// AnswerFailed is true in Finish if the answer reports an error in spite of its status, the provider's own: a whole one, or an event of a
+	// streamed one, or if that broke off. It is known where a module of the pipeline reads answers.
+	AnswerFailed bool
 
 	flow                *Flow
 	started, firstToken moment

@@ -44,7 +44,7 @@ func parseUsage(raw string) (h handed) {
 // handUsage hands the usage on. A host that does not take it keeps nobody from being told the end.
 func (f *Flow) handUsage() {
 	c := f.x.common
-	if c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.StreamFailed}), true; !f.p.handover {
+	if c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.AnswerFailed}), true; !f.p.handover {
 		return
 	}
 	defer func() {

@@ -52,7 +52,7 @@ func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 		told := script{finish: func(x *module.Exchange) {
 			by, code := x.Refusal()
 			usage, refusal, status = fmt.Sprint(x.Usage.Input, x.Usage.Output, x.UsageEstimated), fmt.Sprint(by != "", " ", code), fmt.Sprint(x.Status)
-			failed = fmt.Sprint(x.StreamFailed)
+			failed = fmt.Sprint(x.AnswerFailed)
 		}}
 		h := build(inspector(reads), inspector(told))
 		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))

@@ -134,9 +134,10 @@ func (f *Flow) endResponse() Action {
 		return Continue
 	}
 	f.x.Response = answer
-	if answer.HasUsage {
+	if answer.HasUsage || answer.Error { // an error that says nothing of usage has none
 		f.x.Usage, f.usageKnown = answer.Usage, true
 	}
+	f.x.AnswerFailed = answer.Error
 	for i := range answer.Texts {
 		f.textBytes += int64(len(answer.Texts[i].Value))
 	}
@@ -212,7 +213,7 @@ func (f *Flow) takeHandedUsage() bool {
 	x := &f.x
 	handed, ok := f.handedUsage()
 	if ok {
-		x.Usage, x.UsageEstimated, x.StreamFailed = handed.usage, handed.estimated, x.StreamFailed || handed.failed
+		x.Usage, x.UsageEstimated, x.AnswerFailed = handed.usage, handed.estimated, x.AnswerFailed || handed.failed
 	}
 	return ok
 }

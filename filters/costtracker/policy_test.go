@@ -216,6 +216,7 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 		"the client left":     {moduletest.Exchange{Leaves: moduletest.BeforeAnswer}, "no_answer"},
 		"cut":                 {cut, "interrupted"},
 		"an error in it":      {streamed("", first+piece, `data: {"error":{"message":"it broke off"}}`+"\n\n"), "stream_error"},
+		"an error with 200":   {moduletest.Exchange{Answer: `{"error":{"message":"overloaded"}}`}, "error_in_answer"},
 		"none":                {moduletest.Exchange{Answer: answer(usage)}, ""},
 		"refused by a module": {moduletest.Exchange{Status: 400, Answer: `{}`, Properties: refused}, ""},
 	}
@@ -239,6 +240,18 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 				t.Errorf("got %q, want %q: %v", got, tc.class, h.Metrics)
 			}
 		})
+	}
+}
+
+func TestAnErrorCostsNothingWhateverItsStatus(t *testing.T) {
+	for _, status := range []int{200, 500} {
+		h := newHost(t, `{}`)
+		h.Do(moduletest.Exchange{Request: chat("gpt-4o-mini"), Status: status, Answer: `{"error":{"message":"overloaded"}}`, Properties: routed("openai")})
+		for series, n := range h.Metrics {
+			if strings.HasPrefix(series, "leash_tokens_total") || strings.HasPrefix(series, "leash_cost") {
+				t.Errorf("status %d: %s is %d", status, series, n)
+			}
+		}
 	}
 }
 

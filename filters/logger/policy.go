@@ -197,8 +197,12 @@ func (l *Logger) Finish(x *module.Exchange) {
 	now := x.Now()
 	caller := x.Caller()
 	refusedBy, code := x.Refusal()
-	if refusedBy == "" && x.StreamFailed {
+	switch {
+	case refusedBy != "" || !x.AnswerFailed:
+	case x.Streamed:
 		code = streamError
+	default:
+		code = errorInAnswer
 	}
 
 	w := record.Of("exchange")
@@ -241,8 +245,8 @@ func (l *Logger) Finish(x *module.Exchange) {
 	x.Log(module.Info, w.String())
 }
 
-// streamError is the code of what an event of a stream reports.
-const streamError = "stream_error"
+// What answers report in spite of their status: events of streams, and whole ones.
+const streamError, errorInAnswer = "stream_error", "error_in_answer"
 
 // outcome says in a word how an exchange ended.
 func outcome(x *module.Exchange, refusedBy string) string {
@@ -251,7 +255,7 @@ func outcome(x *module.Exchange, refusedBy string) string {
 		return "refused"
 	case !x.Completed:
 		return "aborted" // by the client, or by the provider where nobody could say so in the stream
-	case x.Status >= 400 || x.Status == 0 || x.StreamFailed:
+	case x.Status >= 400 || x.Status == 0 || x.AnswerFailed:
 		return "error"
 	default:
 		return "ok"

@@ -108,6 +108,7 @@ func TestTheLineOfAnExchange(t *testing.T) {
 		"answer cut":     {`{}`, left},
 		"answer broken":  {`{}`, broken},
 		"provider error": {`{}`, moduletest.Exchange{Request: chat("hello"), Status: 503, Answer: `{"error":{}}`}},
+		"answer error":   {`{}`, moduletest.Exchange{Request: chat("hello"), Answer: `{"error":{"message":"overloaded"}}`}},
 		"refused":        {`{}`, moduletest.Exchange{Request: chat("refuse me"), Properties: everything()}},
 		"not JSON":       {`{}`, moduletest.Exchange{Request: `{`}},
 		"texts":          {`{"prompts":true,"completions":true}`, moduletest.Exchange{Request: chat("hello"), Answer: says("hi")}},

@@ -93,6 +93,10 @@ func TestARecordHoldsTheExchangeAndTheAttemptThatWasAnswered(t *testing.T) {
 			moduletest.Exchange{AnswerHeader: sse, AnswerChunks: []string{strings.SplitAfter(stream, "\n\n")[0], `data: {"error":{"message":"x"}}` + "\n\n"}, Properties: routed()},
 			map[string]any{"error": "stream_error", "attempt_error": "stream_error"},
 		},
+		"that is an error in spite of its status": {
+			moduletest.Exchange{Answer: `{"error":{"message":"x"}}`, Properties: routed()},
+			map[string]any{"error": "error_in_answer", "attempt_error": "error_in_answer", "input": nil},
+		},
 		"that nobody has answered by the module provider": {
 			moduletest.Exchange{Status: 503, Answer: `{}`, Properties: routed("leash.fact."+module.FactCarried, "1")},
 			map[string]any{"error": "503", "attempt": nil},
