@@ -58,7 +58,7 @@ func (x *exchange) run() error {
 			}
 		}
 		switch {
-		case errors.Is(err, io.EOF), err != nil && x.stream.Context().Err() != nil:
+		case errors.Is(err, io.EOF), status.Code(err) == codes.Canceled, err != nil && x.stream.Context().Err() != nil:
 			return nil //nolint:nilerr // Envoy has left, as it does at the end of each exchange
 		case err != nil:
 			return err
