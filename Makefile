@@ -46,20 +46,20 @@ build/modules/%.wasm: build/go/%.wasm bin/leash
 	bin/leash module optimize -o $@ $<
 
 build/go/all.wasm: FORCE
-	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./filters/all
+	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags=-w -o $@ ./filters/all
 
 $(examples:%=build/go/%.wasm): build/go/%.wasm: FORCE
-	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/$*
+	$(wasm) $(GO) build -buildmode=c-shared -trimpath -ldflags=-w -o $@ ./examples/$*
 
 # What this module never looks at, its hosts need not call it for.
 build/go/auth.wasm: tags := leash_no_request_body,leash_no_response,leash_no_response_body
 
 # Tells what of it has run: leash module test --cover.
 build/go/hello.cover.wasm: FORCE
-	$(wasm) $(GO) build -cover -covermode=atomic -tags leash_cover -coverpkg=./examples/hello -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./examples/hello
+	$(wasm) $(GO) build -cover -covermode=atomic -tags leash_cover -coverpkg=./examples/hello -buildmode=c-shared -trimpath -ldflags=-w -o $@ ./examples/hello
 
 build/go/%.wasm: FORCE
-	$(wasm) $(GO) build -buildmode=c-shared $(if $(tags),-tags $(tags)) -trimpath -ldflags="-s -w" -o $@ ./filters/$*/wasm
+	$(wasm) $(GO) build -buildmode=c-shared $(if $(tags),-tags $(tags)) -trimpath -ldflags=-w -o $@ ./filters/$*/wasm
 
 FORCE:
 

@@ -30,7 +30,7 @@ func building(name string) func() (string, error) {
 			return "", err
 		}
 		file := filepath.Join(dir, name+".wasm")
-		command := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", file, "./modules/"+name) //nolint:gosec // our own
+		command := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", file, "./modules/"+name) //nolint:gosec // our own
 		command.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 		if out, err := command.CombinedOutput(); err != nil {
 			return string(out), err

@@ -19,7 +19,7 @@ func testModuleOfTheReadme(t *testing.T, g *gateway) {
 		t.Errorf("the README's module is not that of examples/hello (%v)", err)
 	}
 	file := filepath.Join(g.dir(), "hello.wasm")
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./examples/hello") //nolint:gosec // our own
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-w", "-o", file, "./examples/hello") //nolint:gosec // our own
 	build.Dir, build.Env = root(t), append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build examples/hello: %v\n%s", err, out)

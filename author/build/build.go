@@ -135,7 +135,7 @@ func (r *Result) compile(ctx context.Context, o Options) (wasm []byte, made cont
 	return wasm, made, nil
 }
 
-// compile makes the .wasm. Function names are kept for the size report and taken out afterwards.
+// compile makes the .wasm. Its functions keep their names: engines tell with them where a module has died, and the size report is made of them.
 func compile(ctx context.Context, o Options) ([]byte, error) {
 	scratch, err := os.MkdirTemp("", "leash-build-")
 	if err != nil {
@@ -173,14 +173,14 @@ const (
 	SBOMSection = "leash.sbom"
 )
 
-// complete optimizes the .wasm, puts the sections into it and takes function names out.
+// complete optimizes the .wasm and puts the sections into it.
 func (r *Result) complete(compiled, text []byte, made contents, project map[string][]byte) ([]byte, error) {
 	f, err := wasmfile.Parse(compiled)
 	if err != nil {
 		return nil, err
 	}
 	_, r.Packages = f.Shares(made.paths()...)
-	wasm := f.Without(func(name string) bool { return name == "name" || strings.HasPrefix(name, "leash.") })
+	wasm := f.Without(func(name string) bool { return strings.HasPrefix(name, "leash.") })
 	if wasm, err = optimize.Module(wasm); err != nil {
 		return nil, fmt.Errorf("optimize the module: %w", err)
 	}

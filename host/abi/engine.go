@@ -146,7 +146,7 @@ func (vm *VM) mayGoOn() {
 		vm.began = now // the few milliseconds before do not count
 	}
 	if now.Sub(vm.began) > vm.limit {
-		panic(ErrDeadline)
+		panic(fmt.Errorf("%w of %s", ErrDeadline, vm.limit))
 	}
 }
 
