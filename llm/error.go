@@ -120,6 +120,12 @@ func googleErrorStatus(status int) string {
 	return "INVALID_ARGUMENT"
 }
 
+// Classes of errors that answers report in spite of their status: whole ones, and events of streams.
+const (
+	ErrorInAnswer = "error_in_answer"
+	StreamError   = "stream_error"
+)
+
 // ErrorClass is the kind of failure that an HTTP status tells of, for what counts them; "" where it tells of none. 0 is an answer that
 // never began.
 func ErrorClass(status int) string {

@@ -39,9 +39,9 @@ type Exchange struct {
 	UsageEstimated bool
 	// Completed is true in Finish if the whole answer reached the client.
 	Completed bool
-	// AnswerFailed is true in Finish if the answer reports an error in spite of its status, the provider's own: a whole one, or an event of a
-	// streamed one, or if that broke off. It is known where a module of the pipeline reads answers.
-	AnswerFailed bool
+	// AnswerError is, in Finish, the class of an error that the answer reports in spite of its status: llm.ErrorInAnswer for a whole one, llm.StreamError
+	// for an event of a stream, the provider's own or that it broke off; "" where there is none. It is known where a module of the pipeline reads answers.
+	AnswerError string
 
 	flow                *Flow
 	started, firstToken moment

@@ -7,11 +7,11 @@ import (
 	"github.com/leash-gateway/leash/llm"
 )
 
-// handed is the usage of an exchange, and whether its stream has failed, as one filter tells it to the others.
+// handed is the usage of an exchange, and the error that its answer reports, as one filter tells it to the others.
 type handed struct {
 	usage     llm.Usage
 	estimated bool
-	failed    bool
+	err       string // Exchange.AnswerError
 }
 
 // usageFields lists the counts in the order in which they are handed over.
@@ -26,7 +26,7 @@ func appendUsage(dst []byte, h handed) []byte {
 	for _, n := range usageFields(&h.usage) {
 		dst = strconv.AppendInt(append(dst, ' '), *n, 10)
 	}
-	return strconv.AppendBool(append(dst, ' '), h.failed)
+	return append(append(dst, ' '), h.err...)
 }
 
 func parseUsage(raw string) (h handed) {
@@ -37,14 +37,16 @@ func parseUsage(raw string) (h handed) {
 		number, rest, _ = strings.Cut(rest, " ")
 		*n, _ = strconv.ParseInt(number, 10, 64)
 	}
-	h.failed = rest == "true"
+	if rest == llm.ErrorInAnswer || rest == llm.StreamError {
+		h.err = rest
+	}
 	return h
 }
 
 // handUsage hands the usage on. A host that does not take it keeps nobody from being told the end.
 func (f *Flow) handUsage() {
 	c := f.x.common
-	if c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.AnswerFailed}), true; !f.p.handover {
+	if c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.AnswerError}), true; !f.p.handover {
 		return
 	}
 	defer func() {

@@ -4,7 +4,7 @@ import "testing"
 
 // FuzzParseUsage reads what another filter has set as a property.
 func FuzzParseUsage(f *testing.F) {
-	f.Add("true 1 2 3 4 5 6 7 8 true")
+	f.Add("true 1 2 3 4 5 6 7 8 stream_error")
 	f.Add("false")
 	f.Add("true  9223372036854775808 -1 x")
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -52,16 +52,18 @@ func TestUsageAndRefusalsAreToldToTheOtherFilters(t *testing.T) {
 		told := script{finish: func(x *module.Exchange) {
 			by, code := x.Refusal()
 			usage, refusal, status = fmt.Sprint(x.Usage.Input, x.Usage.Output, x.UsageEstimated), fmt.Sprint(by != "", " ", code), fmt.Sprint(x.Status)
-			failed = fmt.Sprint(x.AnswerFailed)
+			failed = x.AnswerError
 		}}
 		h := build(inspector(reads), inspector(told))
 		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
 		wantText(t, "usage", usage, "9 2 false")
 		wantPassed(t, h.Do(streamOf(delta("Hi there you"), done)))
 		wantText(t, "estimated usage", usage, "6 3 true")
-		wantText(t, "a good stream failed", failed, "false")
+		wantText(t, "a good stream failed", failed, "")
 		wantPassed(t, h.Do(streamOf(delta("Hi"), `data: {"error":{"message":"broke off"}}`+"\n\n")))
-		wantText(t, "a stream that ends with an error failed", failed, "true")
+		wantText(t, "a stream that ends with an error failed", failed, llm.StreamError)
+		wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: `{"error":{"message":"overloaded"}}`}))
+		wantText(t, "an error in spite of its status", failed, llm.ErrorInAnswer)
 
 		h = build(inspector(told), policy(script{request: func(*module.Exchange) error { return module.Refuse(403, "no", "no") }}))
 		wantRefused(t, h.Do(moduletest.Exchange{Request: chat}), 403, "no")

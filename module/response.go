@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -137,7 +138,9 @@ func (f *Flow) endResponse() Action {
 	if answer.HasUsage || answer.Error { // an error that says nothing of usage has none
 		f.x.Usage, f.usageKnown = answer.Usage, true
 	}
-	f.x.AnswerFailed = answer.Error
+	if answer.Error {
+		f.x.AnswerError = llm.ErrorInAnswer
+	}
 	for i := range answer.Texts {
 		f.textBytes += int64(len(answer.Texts[i].Value))
 	}
@@ -213,7 +216,7 @@ func (f *Flow) takeHandedUsage() bool {
 	x := &f.x
 	handed, ok := f.handedUsage()
 	if ok {
-		x.Usage, x.UsageEstimated, x.AnswerFailed = handed.usage, handed.estimated, x.AnswerFailed || handed.failed
+		x.Usage, x.UsageEstimated, x.AnswerError = handed.usage, handed.estimated, cmp.Or(x.AnswerError, handed.err)
 	}
 	return ok
 }

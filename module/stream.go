@@ -121,7 +121,9 @@ func (f *Flow) frame(frame llm.Frame) error {
 
 // note keeps what Finish and the clock want to know of an event.
 func (f *Flow) note(event *llm.Event) {
-	f.x.AnswerFailed = f.x.AnswerFailed || event.Error
+	if event.Error {
+		f.x.AnswerError = llm.StreamError
+	}
 	if event.HasUsage || event.UsageSoFar {
 		f.x.Usage = f.x.Usage.Joined(event.Usage)
 		f.usageKnown = f.usageKnown || event.HasUsage

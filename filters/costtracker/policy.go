@@ -165,10 +165,8 @@ func errorClass(x *module.Exchange) string {
 		return code
 	case by != "":
 		return ""
-	case x.AnswerFailed && x.Streamed:
-		return "stream_error"
-	case x.AnswerFailed:
-		return "error_in_answer"
+	case x.AnswerError != "":
+		return x.AnswerError
 	case x.Status != 0 && x.Status < 400 && !x.Completed:
 		return "interrupted"
 	default:

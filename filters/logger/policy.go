@@ -197,12 +197,8 @@ func (l *Logger) Finish(x *module.Exchange) {
 	now := x.Now()
 	caller := x.Caller()
 	refusedBy, code := x.Refusal()
-	switch {
-	case refusedBy != "" || !x.AnswerFailed:
-	case x.Streamed:
-		code = streamError
-	default:
-		code = errorInAnswer
+	if refusedBy == "" {
+		code = x.AnswerError
 	}
 
 	w := record.Of("exchange")
@@ -245,9 +241,6 @@ func (l *Logger) Finish(x *module.Exchange) {
 	x.Log(module.Info, w.String())
 }
 
-// What answers report in spite of their status: events of streams, and whole ones.
-const streamError, errorInAnswer = "stream_error", "error_in_answer"
-
 // outcome says in a word how an exchange ended.
 func outcome(x *module.Exchange, refusedBy string) string {
 	switch {
@@ -255,7 +248,7 @@ func outcome(x *module.Exchange, refusedBy string) string {
 		return "refused"
 	case !x.Completed:
 		return "aborted" // by the client, or by the provider where nobody could say so in the stream
-	case x.Status >= 400 || x.Status == 0 || x.AnswerFailed:
+	case x.Status >= 400 || x.Status == 0 || x.AnswerError != "":
 		return "error"
 	default:
 		return "ok"

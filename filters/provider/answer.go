@@ -127,7 +127,7 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	if message, failed := failureIn(body); failed && (a.translation != nil || !a.last) {
 		return nil, false, p.notAnAnswer(x, a, message)
 	} else if failed {
-		p.fail(x, a, errorInAnswer) // as the provider has said it
+		p.fail(x, a, llm.ErrorInAnswer) // as the provider has said it
 	}
 	switch {
 	case a.translation == nil:
@@ -161,7 +161,7 @@ func (p *Provider) unreadable(x *module.Exchange, a *attempt, reason string) err
 // notAnAnswer is the error where the provider reports one though its status says otherwise.
 func (p *Provider) notAnAnswer(x *module.Exchange, a *attempt, reason string) error {
 	a.traced.keep(x)
-	p.fail(x, a, errorInAnswer)
+	p.fail(x, a, llm.ErrorInAnswer)
 	if reason == "" {
 		reason = "without a message"
 	}
@@ -188,8 +188,7 @@ var (
 // Classes of errors, besides those that follow from a status (llm.ErrorClass).
 const (
 	unreadableAnswer = "unreadable_answer"
-	errorInAnswer    = "error_in_answer" // that the status says nothing of
-	streamCut        = "stream_cut"      // an answer that had begun well
+	streamCut        = "stream_cut" // an answer that had begun well
 	timedOut         = "timeout"
 	canceled         = "canceled" // before its answer began: the client has left, or another provider has answered
 )

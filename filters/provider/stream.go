@@ -183,7 +183,7 @@ func (a *answer) look(f llm.Format, data []byte) error {
 		return err
 	}
 	if a.ended = e.Done || e.Error || len(e.Finish) > 0 || bytes.Contains(data, blockReason); e.Error {
-		a.failure = errorInAnswer
+		a.failure = llm.ErrorInAnswer
 	}
 	return nil
 }
@@ -191,7 +191,7 @@ func (a *answer) look(f llm.Format, data []byte) error {
 // told notes an error that the provider has told in a stream that is translated.
 func (a *answer) told() {
 	if a.events != nil && a.failure == "" && a.events.Failure() != "" {
-		a.failure = errorInAnswer
+		a.failure = llm.ErrorInAnswer
 	}
 }
 

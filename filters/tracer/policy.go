@@ -199,8 +199,8 @@ func errorOf(x *module.Exchange, refusedBy, code string) string {
 		return canceled
 	case x.Status >= 400:
 		return strconv.Itoa(x.Status)
-	case x.AnswerFailed:
-		return failureOf(x)
+	case x.AnswerError != "":
+		return x.AnswerError
 	case !x.Completed:
 		return interrupted
 	}
@@ -209,19 +209,9 @@ func errorOf(x *module.Exchange, refusedBy, code string) string {
 
 // What is said of exchanges that have no good end.
 const (
-	canceled      = "canceled"        // the client left before the answer
-	errorInAnswer = "error_in_answer" // that the status says nothing of
-	streamError   = "stream_error"    // an event of the stream reports an error
-	interrupted   = "interrupted"     // the client or the provider left in the middle of it
+	canceled    = "canceled"    // the client left before the answer
+	interrupted = "interrupted" // the client or the provider left in the middle of it
 )
-
-// failureOf says how an answer failed in spite of its status.
-func failureOf(x *module.Exchange) string {
-	if x.Streamed {
-		return streamError
-	}
-	return errorInAnswer
-}
 
 // attempt adds the attempt that was answered, or that goes to the only provider as it is.
 func (t *Tracer) attempt(w record.Line, x *module.Exchange, e *exchange) record.Line {
@@ -273,8 +263,8 @@ func (e *exchange) ending(choice int) string {
 func attemptError(x *module.Exchange) string {
 	by, code := x.Refusal()
 	switch {
-	case x.AnswerFailed:
-		return failureOf(x)
+	case x.AnswerError != "":
+		return x.AnswerError
 	case by == "border" && code == "unreadable_answer":
 		return code
 	case by != "":
