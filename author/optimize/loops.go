@@ -206,15 +206,8 @@ func (s *structurer) nest() {
 	for _, block := range s.blocks {
 		s.owner[block] = s.at(s.end(block))
 	}
-	for i, in := range s.f.code {
-		if in.op != code.Br && in.op != code.BrIf {
-			continue
-		}
-		to := s.targets[i][0]
-		if to == s.head {
-			to = s.numbers[s.number(i)]
-		}
-		if s.isBlock(to) {
+	for i := range s.f.code {
+		if to, ok := s.meaning(i); ok {
 			for r := s.owner[to]; r != nil && !r.has(i); r = r.parent {
 				r.entered = true
 			}
@@ -342,9 +335,11 @@ func (s *structurer) target(br int) int {
 	switch {
 	case to == s.head:
 		for r := s.at(br); r != nil; r = r.parent {
-			if r.block == s.numbers[s.number(br)] && r.middle != 0 {
+			switch {
+			case r.block != s.numbers[s.number(br)]:
+			case r.middle != 0:
 				return s.startOf(r)
-			} else if r.block == s.numbers[s.number(br)] {
+			default:
 				return s.loopOf(r)
 			}
 		}

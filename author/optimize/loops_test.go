@@ -62,12 +62,7 @@ func counting() []byte {
 		get(n), []byte{code.I32Eqz, code.I32Eqz, code.If, code.NoResult}, jump(1, 2), []byte{code.End, code.End},
 		get(sum), []byte{code.Return, code.End, code.Unreachable, code.End},
 	)
-	return assemble(
-		[]byte{1, 1, 0x60, 2, i32, i32, 1, i32}, // types: (i32, i32) -> i32
-		[]byte{3, 1, 0},                         // functions: of type 0
-		[]byte{7, 1, 1, 'f', 0, 0},              // exports: f
-		append([]byte{10, 1}, code.Bytes(nil, body)...),
-	)
+	return alone(body)
 }
 
 func TestLoopsBeginWithTheirCondition(t *testing.T) {

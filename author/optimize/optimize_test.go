@@ -59,6 +59,11 @@ func module() []byte {
 		get(n), []byte{code.I32Const, 1, i32Sub}, set(n), get(sum), []byte{code.I32Const, 3, i32Mul}, set(sum), jump(0, 1), []byte{code.End},
 		get(sum), []byte{code.Return, code.End, code.Unreachable, code.End},
 	)
+	return alone(body)
+}
+
+// alone is the module of one function, f(i32, i32) -> i32.
+func alone(body []byte) []byte {
 	return assemble(
 		[]byte{1, 1, 0x60, 2, i32, i32, 1, i32}, // types: (i32, i32) -> i32
 		[]byte{3, 1, 0},                         // functions: of type 0
