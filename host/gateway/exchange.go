@@ -228,8 +228,8 @@ func (x *exchange) deliver() bool {
 		return x.done
 	}
 	data, trailers, ended := x.down.take()
-	if !x.wrote || len(data) > 0 || ended {
-		x.mayWrite()
+	if len(data) == 0 && (!x.wrote || ended) {
+		x.mayWrite() // its headers, or its end; write does so for what it writes
 	}
 	if !x.wrote {
 		x.wrote = true
