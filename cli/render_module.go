@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -84,16 +83,10 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if token != "" && c.Path("registry-ca") == "" && !onLoopback(c.String("registry")) {
+	if token != "" && c.Path("registry-ca") == "" && !remote.OnLoopback(c.String("registry")) {
 		logger(c, slog.LevelInfo).Warn("the token goes to the registry in plain text, where others can read it: name what vouches for its certificate with --registry-ca", "registry", c.String("registry"))
 	}
 	return text, nil
-}
-
-// onLoopback says that HOST:PORT is reached on this machine only.
-func onLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // meshOf brings the module that is named, for what it says of itself.

@@ -160,7 +160,7 @@ func (c *Client) speaksPlain(ctx context.Context, registry string) (bool, error)
 	if c.options.Local[registry] != nil {
 		return true, nil
 	}
-	if c.options.PlainHTTP || !onLoopback(registry) {
+	if c.options.PlainHTTP || !OnLoopback(registry) {
 		return c.options.PlainHTTP, nil
 	}
 	c.mu.Lock()
@@ -185,7 +185,8 @@ func (c *Client) speaksPlain(ctx context.Context, registry string) (bool, error)
 	return isHTTP, nil
 }
 
-func onLoopback(registry string) bool {
+// OnLoopback says that a registry is on this machine, of whose port nobody else sees what goes by.
+func OnLoopback(registry string) bool {
 	host, _, err := net.SplitHostPort(registry)
 	if err != nil {
 		host = registry
