@@ -46,7 +46,7 @@ type gateway struct {
 type output struct {
 	mu     sync.Mutex
 	lines  []string // of standard output: the access log
-	errors bytes.Buffer
+	errors nettest.Log
 }
 
 // with is the gateway for a subtest, which then is the one that fails.
@@ -194,7 +194,7 @@ func (g *gateway) run(command *exec.Cmd) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.command.Stderr = g.output
+	g.command.Stderr = &g.output.errors
 	if err := g.command.Start(); err != nil {
 		g.t.Fatalf("start leash: %v (run make build first)", err)
 	}
@@ -262,19 +262,8 @@ func (g *gateway) change(config, provider string) {
 // inForce is what leash says of a change: when, and how long it took.
 var inForce = regexp.MustCompile(`time=(\S+) .*msg="the changed configuration is in force".* after=(\S+)`)
 
-// Write takes standard error.
-func (g *output) Write(b []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.errors.Write(b)
-}
-
 // stderr is what was written to standard error up to now.
-func (g *output) stderr() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.errors.String()
-}
+func (g *output) stderr() string { return g.errors.String() }
 
 func (g *gateway) readLines(r io.Reader, ended chan<- struct{}) {
 	defer close(ended)
