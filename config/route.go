@@ -171,6 +171,7 @@ func (c *Config) checkRoutes(fail failer) {
 	if len(c.Routes) == 0 {
 		fail("routes", "such as {model: gpt-4o-mini, provider: openai}", "name at least one")
 	}
+	taken := takenRoutes{exactly: map[string]int{}}
 	for i := range c.Routes {
 		r, path := &c.Routes[i], "routes["+strconv.Itoa(i)+"]"
 		switch {
@@ -187,26 +188,47 @@ func (c *Config) checkRoutes(fail failer) {
 			fail(path, "", "a path leads to one provider, for everybody: targets, tenants, headers, failover and stream_errors are for routes by model")
 		}
 		c.checkTargets(r, path, fail)
-		if first := c.takesAll(i); first >= 0 {
+		if first, ok := taken.by(r); ok {
 			fail(path, "", "is never taken: routes[%d] matches all that it does", first)
 		}
+		taken.add(i, r)
 	}
 }
 
-// takesAll is a route ahead of another one that takes all its requests; -1 if there is none.
-func (c *Config) takesAll(route int) int {
-	r := &c.Routes[route]
-	return slices.IndexFunc(c.Routes[:route], func(ahead Route) bool {
-		if r.Path != "" {
-			return ahead.Path == r.Path
-		}
-		if ahead.Model == "" || len(ahead.Tenants) > 0 || len(ahead.Headers) > 0 {
-			return false // some others have
-		}
-		// What stands between the stars of the one also stands in the other, whatever the other's stars stand for.
-		pattern := strings.ReplaceAll(regexp.QuoteMeta(ahead.Model), `\*`, ".*")
-		return regexp.MustCompile("(?s)^" + pattern + "$").MatchString(r.Model)
-	})
+// takenRoutes are the routes so far that everybody may take.
+type takenRoutes struct {
+	exactly  map[string]int // by model or path: no model begins with a slash and is a path too
+	patterns []takenPattern
+}
+
+// takenPattern is the model of a route, with stars.
+type takenPattern struct {
+	route int
+	model *regexp.Regexp
+}
+
+func (t *takenRoutes) add(route int, r *Route) {
+	if len(r.Tenants) > 0 || len(r.Headers) > 0 {
+		return // the same model may have another route for others
+	}
+	t.exactly[r.Model+r.Path] = route
+	if strings.Contains(r.Model, "*") {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(r.Model), `\*`, ".*")
+		t.patterns = append(t.patterns, takenPattern{route, regexp.MustCompile("(?s)^" + pattern + "$")})
+	}
+}
+
+// by is a route that takes all requests for another one. What stands between the stars of its model also stands in the other's, whatever the other's stars
+// stand for.
+func (t *takenRoutes) by(r *Route) (route int, ok bool) {
+	if route, ok = t.exactly[r.Model+r.Path]; ok || r.Model == "" {
+		return route, ok
+	}
+	i := slices.IndexFunc(t.patterns, func(p takenPattern) bool { return p.model.MatchString(r.Model) })
+	if i < 0 {
+		return 0, false
+	}
+	return t.patterns[i].route, true
 }
 
 // abilities are what targets may be without.
