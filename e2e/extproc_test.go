@@ -77,7 +77,7 @@ func (g *gateway) envoy(bootstrap string, variables ...string) {
 	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id", //nolint:gosec // Envoy
 		"--file-flush-interval-msec", "50")
 	command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey), variables...)
-	command.Stdout, command.Stderr = &g.output.errors, &g.output.errors
+	command.Stdout, command.Stderr = &g.errors, &g.errors
 	if err := command.Start(); err != nil {
 		g.t.Fatal(err)
 	}

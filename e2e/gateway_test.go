@@ -194,7 +194,7 @@ func (g *gateway) run(command *exec.Cmd) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.command.Stderr = &g.output.errors
+	g.command.Stderr = &g.errors
 	if err := g.command.Start(); err != nil {
 		g.t.Fatalf("start leash: %v (run make build first)", err)
 	}
