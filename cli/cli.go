@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -148,7 +150,36 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	if c.Command != nil && c.Command.Name != "" {
 		name = c.Command.HelpName
 	}
-	return badUsage("%w: %s --help shows what it takes", err, name)
+	text := flagOf.ReplaceAllString(err.Error(), "$1--$2") // the library writes one dash before whole words too
+	if found := unreadValue.FindStringSubmatch(text); found != nil && c.Command != nil {
+		if kind := kindOf(c.Command.Flags, found[2]); kind != "" {
+			return badUsage("%s %s: it is %s", found[2], found[1], kind)
+		}
+	}
+	return badUsage("%s: %s --help shows what it takes", text, name)
+}
+
+var (
+	flagOf      = regexp.MustCompile(`((?: for flag|not defined:|an argument:) )-(\S\S)`)
+	unreadValue = regexp.MustCompile(`^invalid value (".*") for flag (--[^:]+):`)
+)
+
+// kindOf says what the values of a flag are, where not every text is one.
+func kindOf(flags []cli.Flag, name string) string {
+	for _, f := range flags {
+		if !slices.Contains(f.Names(), strings.TrimLeft(name, "-")) {
+			continue
+		}
+		switch f.(type) {
+		case *cli.DurationFlag:
+			return "a time such as 500ms, 90s or 1h30m"
+		case *cli.IntFlag, *cli.UintFlag, *cli.Uint64Flag:
+			return "a whole number"
+		case *cli.Float64Flag:
+			return "a number"
+		}
+	}
+	return ""
 }
 
 // command completes what all commands have in common.

@@ -107,7 +107,7 @@ func renderTarget(c *cli.Context, loaded *config.Config) ([]byte, error) {
 		}
 		return rendered, nil
 	default:
-		return nil, badUsage("target: %q is none of envoy, ext_proc, slot, istio and envoy-gateway", target)
+		return nil, badUsage("--target: %q is none of envoy, ext_proc, slot, istio and envoy-gateway", target)
 	}
 }
 

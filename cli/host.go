@@ -81,7 +81,7 @@ func selection(c *cli.Context) (extproc.Selection, error) {
 	case extproc.All, extproc.Inspectors:
 		return s, nil
 	default:
-		return s, badUsage("modules: %q is neither all nor inspectors", s)
+		return s, badUsage("--modules: %q is neither all nor inspectors", s)
 	}
 }
 
@@ -236,22 +236,22 @@ func (m *moduleHost) services() (exchanges, management extproc.ServiceOptions, e
 	admin, managers := m.flags.String("admin"), m.flags.String("admin-client-ca")
 	address := m.flags.String("listen")
 	if address == "" {
-		return exchanges, management, badUsage("listen: there is no address")
+		return exchanges, management, badUsage("--listen: there is no address")
 	}
 	for _, flag := range []string{"listen", "admin", "http"} {
 		if err := checkAddress(m.flags.String(flag)); err != nil {
-			return exchanges, management, badUsage("%s: %w", flag, err)
+			return exchanges, management, badUsage("--%s: %w", flag, err)
 		}
 	}
 	switch {
 	case (cert == "") != (key == ""):
-		return exchanges, management, badUsage("tls-cert and tls-key belong together")
+		return exchanges, management, badUsage("--tls-cert and --tls-key belong together")
 	case cert == "" && clients != "":
-		return exchanges, management, badUsage("tls-client-ca needs tls-cert and tls-key")
+		return exchanges, management, badUsage("--tls-client-ca needs --tls-cert and --tls-key")
 	case cert == "" && managers != "":
-		return exchanges, management, badUsage("admin-client-ca needs tls-cert and tls-key")
+		return exchanges, management, badUsage("--admin-client-ca needs --tls-cert and --tls-key")
 	case admin != "" && !strings.HasPrefix(admin, "unix:") && managers == "":
-		return exchanges, management, badUsage("admin: %s can be reached by others; name in admin-client-ca who vouches for those who may, or use unix:/PATH", admin)
+		return exchanges, management, badUsage("--admin: %s can be reached by others; name in --admin-client-ca who vouches for those who may, or use unix:/PATH", admin)
 	}
 	if clients == "" && !strings.HasPrefix(address, "unix:") {
 		m.log.Warn("whoever reaches this address can run the modules, as no certificate is asked for (--tls-client-ca)", "listen", address)

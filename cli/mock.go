@@ -31,13 +31,13 @@ func mockCommand() *cli.Command {
 				return badUsage("%w", err)
 			}
 			if pace := c.Duration("pace"); pace < 0 {
-				return badUsage("pace: must not be negative")
+				return badUsage("--pace: must not be negative")
 			} else if pace > 0 {
 				behavior.Pace = pace
 			}
 			for _, address := range c.StringSlice("listen") {
 				if _, _, err := net.SplitHostPort(address); err != nil {
-					return badUsage("listen: %w: write it as 127.0.0.1:8090", err)
+					return badUsage("--listen: %w: write it as 127.0.0.1:8090", err)
 				}
 			}
 			options := mock.Options{Behavior: behavior, Key: c.String("key"), Lax: c.Bool("lax"), Control: c.Bool("control")}

@@ -82,9 +82,9 @@ func extProc(c *cli.Context, loaded *config.Config) (envoy.ExtProc, error) {
 	}
 	switch {
 	case (e.CertFile == "") != (e.KeyFile == ""):
-		return e, badUsage("host-cert and host-key belong together")
+		return e, badUsage("--host-cert and --host-key belong together")
 	case e.CertFile != "" && e.CAFile == "":
-		return e, badUsage("host-cert needs host-ca")
+		return e, badUsage("--host-cert needs --host-ca")
 	}
 	if err := e.Check(); err != nil {
 		return e, usageError{err}

@@ -28,7 +28,7 @@ var moduleTargets = map[string]func(*cli.Context) ([]byte, error){
 	},
 	"envoy-gateway": func(c *cli.Context) ([]byte, error) {
 		if c.String("gateway") == "" {
-			return nil, badUsage("gateway: name the Gateway that gets the module")
+			return nil, badUsage("--gateway: name the Gateway that gets the module")
 		}
 		m, err := meshOf(c)
 		if err != nil {
@@ -58,7 +58,7 @@ func moduleTargetFlags() []cli.Flag {
 
 func renderSlot(c *cli.Context) ([]byte, error) {
 	if c.String("slot") == "" {
-		return nil, badUsage("slot: name the slot, such as leash/acme/greeter@stable")
+		return nil, badUsage("--slot: name the slot, such as leash/acme/greeter@stable")
 	}
 	slot, err := distribution.ParseSlot(c.String("slot"))
 	if err != nil {
@@ -66,7 +66,7 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 	}
 	kind := manifest.Kind(c.String("kind"))
 	if kind != manifest.Policy && kind != manifest.Inspector {
-		return nil, badUsage("kind: %q is neither policy nor inspector", kind)
+		return nil, badUsage("--kind: %q is neither policy nor inspector", kind)
 	}
 	token := ""
 	if file := c.Path("token-file"); file != "" {
@@ -92,7 +92,7 @@ func renderSlot(c *cli.Context) ([]byte, error) {
 // meshOf brings the module that is named, for what it says of itself.
 func meshOf(c *cli.Context) (m distribution.Mesh, err error) {
 	if c.String("module") == "" {
-		return m, badUsage("module: name the module, such as registry.example.com/team/module:1.0.0")
+		return m, badUsage("--module: name the module, such as registry.example.com/team/module:1.0.0")
 	}
 	r, err := remote.Parse(c.String("module"))
 	if err != nil {
@@ -106,7 +106,7 @@ func meshOf(c *cli.Context) (m distribution.Mesh, err error) {
 	for _, pair := range c.StringSlice("selector") {
 		label, value, found := strings.Cut(pair, "=")
 		if !found || label == "" {
-			return m, badUsage("selector: %q is not LABEL=VALUE", pair)
+			return m, badUsage("--selector: %q is not LABEL=VALUE", pair)
 		}
 		m.Selector[label] = value
 	}
