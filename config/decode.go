@@ -75,6 +75,9 @@ func (d *decoder) failEmpty() {
 // bareVariable is a variable without quotes within {} or [], where YAML takes its braces for a map's.
 var bareVariable = regexp.MustCompile(`[\[{][^"']*\$\{`)
 
+// bareMark is a value without quotes that begins with what means something to YAML: every pattern for all models, say.
+var bareMark = regexp.MustCompile("(?:^ *-|[:,\\[{]) *([*&@%`])")
+
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
 // failSyntax reports what the YAML library says. It names a line only, and often the one where the block begins that is
@@ -92,6 +95,8 @@ func (d *decoder) failSyntax(err error) {
 	switch {
 	case strings.HasPrefix(text[at.column-1:], "\t"):
 		hint = "indent with blanks: YAML takes no tabs there"
+	case bareMark.MatchString(text):
+		hint = "a value that begins with " + bareMark.FindStringSubmatch(text)[1] + " stands in quotes"
 	case bareVariable.MatchString(text):
 		hint = `within {} and [] a variable stands in quotes: "${NAME}"`
 	}

@@ -33,6 +33,10 @@ func TestOtherFilesAreReadAsStrictlyAsLeashYAML(t *testing.T) {
 		"no time":          {"until: soon\n", "other.yaml:1:8: until: \"soon\" is not a time (write it as 2027-12-31T23:59:59Z)\n    until: soon\n           ^"},
 		"no name":          {"'': x\n", "other.yaml:1:1: unknown field (known are bytes, every, inner, listen, until)\n    '': x\n    ^"},
 		"no duration":      {"every: soon\n", "other.yaml:1:8: every: \"soon\" is not a duration: write it as 500ms, 90s or 1h30m\n    every: soon\n           ^"},
+		"no time at all":   {"every: 0s\n", "other.yaml:1:8: every: \"0s\" is not longer than nothing: write it as 500ms, 90s or 1h30m, or leave the field out\n    every: 0s\n           ^"},
+		"a bare *":         {"listen: *\n", "other.yaml:1:1: not well-formed YAML: did not find expected alphabetic or numeric character (a value that begins with * stands in quotes)\n    listen: *\n    ^"},
+		"one in a map":     {"inner: {names: [*-a]}\n", "other.yaml:1:1: not well-formed YAML: unknown anchor '-a' referenced (a value that begins with * stands in quotes)\n    inner: {names: [*-a]}\n    ^"},
+		"one in a list":    {"inner:\n  names:\n    - a\n    - @b\n", "other.yaml:4:5: not well-formed YAML: found character that cannot start any token (a value that begins with @ stands in quotes)\n        - @b\n        ^"},
 		"too large":        {"bytes: 99999999999999999999\n", "other.yaml:1:8: bytes: \"99999999999999999999\" is not a whole number\n    bytes: 99999999999999999999\n           ^"},
 	}
 	for name, tc := range tests {

@@ -40,8 +40,11 @@ type Duration time.Duration
 // UnmarshalText reads a duration, which must be positive.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
-	if err != nil || parsed <= 0 {
+	if err != nil {
 		return fmt.Errorf("%q is not a duration: write it as 500ms, 90s or 1h30m", text)
+	}
+	if parsed <= 0 {
+		return fmt.Errorf("%q is not longer than nothing: write it as 500ms, 90s or 1h30m, or leave the field out", text)
 	}
 	if parsed < time.Millisecond {
 		return fmt.Errorf("%q is less than a millisecond, the shortest time that Envoy can be told: it would take it for none", text)
@@ -58,7 +61,7 @@ func (u *URL) UnmarshalText(text []byte) error {
 	parsed, err := url.Parse(strings.TrimRight(string(text), "/"))
 	switch {
 	case err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https":
-		return fmt.Errorf("%q is not a URL such as https://api.openai.com/v1", text)
+		return fmt.Errorf("%q is not a URL such as https://example.com/v1", text)
 	case parsed.User != nil:
 		return fmt.Errorf("the URL holds a user name or password: give the key in api_key")
 	case parsed.Port() != "" && !isPort(parsed.Port()):
