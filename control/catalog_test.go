@@ -27,9 +27,9 @@ func reference() string {
 <!-- Generated from control/catalog.go: go test ./control -update -->
 
 ` + "`leash up`" + ` serves them at ` + "`http://127.0.0.1:8081/metrics`" + ` (` + "`control.listen`" + ` in ` + "`leash.yaml`" + `), in Prometheus' format. Modules count in Envoy, which
-passes histograms on every five seconds; an Envoy that starts anew counts from 0.
+passes histograms on every second; an Envoy that starts anew counts from 0.
 
-Labels are bounded: the label model has the model's name if it has a price, else the name of its route, and ` + "`unknown`" + ` where no route
+Labels are bounded: the label model has the model's name if it has a price, else the pattern of its route, and ` + "`unknown`" + ` where no route
 serves it. What goes beyond 1,500 combinations of one metric counts as ` + "`other`" + `. ` + "`none`" + ` stands for what is not known, such as the tenant
 of a request without a valid key.
 
