@@ -121,10 +121,11 @@ func (r *Runner) once(ctx context.Context) error {
 	defer lines.flush()
 	options := []api.RunOption{
 		api.StateHome(home), api.RuntimeDir(home), api.RunID(runID),
+		api.ConfigHome(filepath.Join(home, "config")), // by default in the user's home, which need not be there
 		api.Out(io.Discard), api.EnvoyOut(lines), api.EnvoyErr(lines),
 	}
 	if r.Path != "" {
-		options = append(options, api.EnvoyPath(r.Path))
+		options = append(options, api.EnvoyPath(r.Path), api.DataHome(filepath.Join(home, "data")))
 	} else {
 		options = append(options, api.EnvoyVersion(Version))
 	}
