@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -61,6 +63,9 @@ func renderCommand() *cli.Command {
 			&cli.PathFlag{Name: "host-key", Usage: "with ext_proc: private key `FILE` (PEM) of that certificate"},
 		}, moduleTargetFlags()...),
 		Action: func(c *cli.Context) error {
+			if err := checkTarget(c); err != nil {
+				return err
+			}
 			if render := moduleTargets[c.String("target")]; render != nil {
 				rendered, err := render(c)
 				if err != nil {
@@ -82,6 +87,24 @@ func renderCommand() *cli.Command {
 			return err
 		},
 	})
+}
+
+// targetsOf are the targets that a flag is for, where it is not for all of them.
+var targetsOf = map[string][]string{
+	"host": {"ext_proc"}, "host-ca": {"ext_proc"}, "host-cert": {"ext_proc"}, "host-key": {"ext_proc"}, "host-metadata": {"ext_proc"}, "host-pipeline": {"ext_proc"}, "modules": {"ext_proc"},
+	"slot": {"slot"}, "kind": {"slot"}, "registry": {"slot"}, "registry-ca": {"slot"}, "wait": {"slot"}, "no-standby": {"slot"}, "token-file": {"slot"}, "ads": {"slot"},
+	"module": {"istio", "envoy-gateway"}, "module-config": {"istio", "envoy-gateway"}, "namespace": {"istio", "envoy-gateway"},
+	"selector": {"istio"}, "gateway": {"envoy-gateway"},
+}
+
+// checkTarget refuses flags that the target does not look at: with another one they would have said something.
+func checkTarget(c *cli.Context) error {
+	for _, flag := range c.LocalFlagNames() {
+		if targets := targetsOf[flag]; targets != nil && !slices.Contains(targets, c.String("target")) {
+			return badUsage("--%s: is for --target %s", flag, strings.Join(targets, " or "))
+		}
+	}
+	return nil
 }
 
 func renderTarget(c *cli.Context, loaded *config.Config) ([]byte, error) {
