@@ -36,9 +36,9 @@ func (a *answer) read(src []byte) {
 		start := a.pos
 		switch string(a.known()) {
 		case "id":
-			a.id = a.word()
+			a.id = a.label()
 		case "model":
-			a.model = a.word()
+			a.model = a.label()
 		case "choices":
 			a.readChoices()
 			a.choicesAt = spanOf(start, a.pos)
@@ -52,15 +52,6 @@ func (a *answer) read(src []byte) {
 			a.value()
 		}
 	}
-}
-
-// word reads a string; what is none is empty.
-func (a *answer) word() string {
-	q, found := a.readString()
-	if found != right {
-		return ""
-	}
-	return a.text(q)
 }
 
 func (a *answer) readChoices() {
@@ -91,7 +82,7 @@ func (a *answer) readChoice() Finish {
 		a.value()
 		return c
 	}
-	first := len(a.texts)
+	first, called := len(a.texts), len(a.calls)
 	var logprobs span
 	o, ok := a.object(anyCase)
 	for ok && a.member(&o) {
@@ -108,7 +99,7 @@ func (a *answer) readChoice() Finish {
 				a.texts[from].Role = Assistant
 			}
 		case "finish_reason":
-			c.Reason = a.word()
+			c.Reason = a.label()
 		case "logprobs":
 			null := a.peek() == 'n'
 			if at, ok := a.span(); ok && !null {
@@ -122,6 +113,7 @@ func (a *answer) readChoice() Finish {
 		a.texts[i].Message = c.Choice
 		a.texts[i].logprobs = logprobs
 	}
+	a.calledIn(called, c.Choice)
 	if !logprobs.empty() {
 		a.probs = append(a.probs, probabilities{c.Choice, logprobs})
 	}

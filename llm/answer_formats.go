@@ -45,7 +45,7 @@ func parseResponse(f Format, body []byte) (*Response, error) {
 	if err := a.outcome(); err != nil {
 		return nil, err
 	}
-	r.ID, r.Model, r.Texts, r.Usage, r.HasUsage = a.id, a.model, a.texts, a.usage, a.hasUsage
+	r.ID, r.Model, r.Texts, r.Calls, r.Usage, r.HasUsage = a.id, a.model, a.texts, a.calls, a.usage, a.hasUsage
 	r.Error = a.hasError
 	for _, e := range a.endings {
 		r.FinishReasons = append(r.FinishReasons, e.Reason)
@@ -75,7 +75,7 @@ func parseEvent(f Format, data []byte) (*Event, error) {
 		return nil, err
 	}
 	e.Name, e.Done, e.Error, e.ID, e.Model = a.name, a.done, a.hasError, a.id, a.model
-	e.Texts, e.Closed, e.Finish = a.texts, a.closed, a.endings
+	e.Texts, e.Calls, e.Closed, e.Finish = a.texts, a.calls, a.closed, a.endings
 	e.Usage, e.HasUsage, e.UsageSoFar = a.usage, a.hasUsage, a.soFar
 	return e, nil
 }
@@ -97,15 +97,6 @@ func (a *formatAnswer) each(member func(name []byte)) {
 			member(name)
 		}
 	}
-}
-
-// word reads a string; what is none is empty.
-func (a *formatAnswer) word() string {
-	q, found := a.readString()
-	if found != right {
-		return ""
-	}
-	return a.text(q)
 }
 
 // complete says of the texts from first on that nothing follows them.

@@ -6,15 +6,15 @@ import "strconv"
 func (a *formatAnswer) anthropicMember(name []byte) {
 	switch string(name) {
 	case "id":
-		a.id = a.word()
+		a.id = a.label()
 	case "model":
-		a.model = a.word()
+		a.model = a.label()
 	case "content":
 		first := len(a.texts)
 		a.blocks()
 		a.spoken(first, 0, Assistant)
 	case "stop_reason":
-		a.finish(0, a.word())
+		a.finish(0, a.label())
 	case "usage":
 		a.usage, a.hasUsage = believed(a.anthropicUsage())
 	default:
@@ -30,11 +30,11 @@ func (a *formatAnswer) finish(choice int, reason string) {
 
 // anthropicEvent reads an event, https://docs.anthropic.com/en/api/messages-streaming.
 func (a *formatAnswer) anthropicEvent() {
-	first, index := len(a.texts), 0
+	first, called, index := len(a.texts), len(a.calls), 0
 	a.each(func(name []byte) {
 		switch string(name) {
 		case "type":
-			a.name = a.word()
+			a.name = a.label()
 		case "index":
 			if n, found := a.readCount(); found == right && n >= 0 {
 				index = int(n)
@@ -53,6 +53,9 @@ func (a *formatAnswer) anthropicEvent() {
 	})
 	for i := first; i < len(a.texts); i++ {
 		a.texts[i].Part = index
+	}
+	for i := called; i < len(a.calls); i++ {
+		a.calls[i].Part = index
 	}
 	a.spoken(first, 0, Assistant)
 	switch a.name {
@@ -88,7 +91,7 @@ func (a *formatAnswer) anthropicDelta(name []byte) {
 		a.strings(Content, 0)
 		a.complete(first)
 	case "stop_reason":
-		a.finish(0, a.word())
+		a.finish(0, a.label())
 	case "stop_sequence", "container":
 		a.value()
 	default:

@@ -47,7 +47,7 @@ func (p *formatReader) anthropicMetadata() {
 // readTurn reads a message that has a role and content: one of Anthropic's, or of OpenAI's responses.
 func (r *blockReader) readTurn() {
 	first, role := len(r.texts), OtherRole
-	r.result = quoted{}
+	r.result, r.call = quoted{}, Call{}
 	var what blockKind
 	o, ok := r.object(anyCase)
 	for ok && r.member(&o) {
@@ -66,6 +66,7 @@ func (r *blockReader) readTurn() {
 	}
 	r.keepResult(what, 0)
 	r.settle(what, first)
+	r.settleCall(what, 0)
 	if role == OtherRole && what != resultBlock {
 		role = Assistant // an item without a role is the model's: a call, a thought
 	}

@@ -9,8 +9,9 @@ type blockReader struct {
 
 	// logprobs are those of the block that is read. They spell out its text, and go when that is replaced.
 	logprobs span
-	// result is that of the block that is read, which its type says whether it is a text.
+	// result is that of the block that is read, which its type says whether it is a text; call is which tool it names.
 	result quoted
+	call   Call
 }
 
 // leaf adds the string that is next; what is none is passed over like strings does.
@@ -106,6 +107,7 @@ type blockKind uint8
 const (
 	plainBlock blockKind = iota
 	thoughtBlock
+	callBlock
 	resultBlock // what a tool answered
 	mediaBlock
 	pictureBlock // that the model has made: its result is one
@@ -127,6 +129,9 @@ func (r *blockReader) blockKind() blockKind {
 		if hasSuffix(name, "_result") || hasSuffix(name, "_output") {
 			return resultBlock
 		}
+		if hasSuffix(name, "_call") || hasSuffix(name, "tool_use") {
+			return callBlock
+		}
 		return plainBlock
 	}
 }
@@ -144,8 +149,8 @@ func (r *blockReader) block(part int) {
 		r.strings(Content, part)
 		return
 	}
-	first, around := len(r.texts), r.result
-	r.result = quoted{}
+	first, result, call := len(r.texts), r.result, r.call
+	r.result, r.call = quoted{}, Call{}
 	o, ok := r.object(anyCase)
 	var what blockKind
 	for ok && r.member(&o) {
@@ -157,7 +162,8 @@ func (r *blockReader) block(part int) {
 	}
 	r.keepResult(what, part)
 	r.settle(what, first)
-	r.result = around
+	r.settleCall(what, part)
+	r.result, r.call = result, call
 	if !r.logprobs.empty() {
 		for i := first; i < len(r.texts); i++ {
 			r.texts[i].logprobs, r.texts[i].logprobList = r.logprobs, true
@@ -179,6 +185,14 @@ func (r *blockReader) settle(what blockKind, first int) {
 				t.Kind = Reasoning
 			}
 		}
+	}
+}
+
+// settleCall adds which tool a block calls, or answers for.
+func (r *blockReader) settleCall(what blockKind, part int) {
+	if what == callBlock || what == resultBlock {
+		r.call.Part, r.call.Answers = part, what == resultBlock
+		r.keepCall(r.call)
 	}
 }
 
@@ -207,6 +221,14 @@ func (r *blockReader) blockMember(name []byte, part int) {
 		} else if q, ok := r.str(); ok {
 			r.result = q
 		}
+	case "name":
+		r.call.Name = r.label()
+	case "id":
+		if id := r.label(); r.call.ID == "" { // of OpenAI's items, which call_id is not
+			r.call.ID = id
+		}
+	case "call_id", "tool_use_id":
+		r.call.ID = r.label()
 	case "logprobs":
 		if at, ok := r.span(); ok && r.answer {
 			r.logprobs = at

@@ -14,6 +14,7 @@ type Event struct {
 	ID         string
 	Model      string
 	Texts      []Text     // the pieces that it adds to the choices' texts; Message is the choice's index
+	Calls      []Call     // that begin with it
 	Closed     []Position // the texts that end with it, in formats that say so
 	Finish     []Finish   // the choices that end with it
 	Usage      Usage
@@ -58,7 +59,7 @@ func ParseEvent(f Format, data []byte) (*Event, error) {
 	if err := a.outcome(); err != nil {
 		return nil, err
 	}
-	e.Error, e.ID, e.Model, e.Texts, e.Usage, e.HasUsage = a.hasError, a.id, a.model, a.texts, a.usage, a.hasUsage
+	e.Error, e.ID, e.Model, e.Texts, e.Calls, e.Usage, e.HasUsage = a.hasError, a.id, a.model, a.texts, a.calls, a.usage, a.hasUsage
 	e.UsageOnly = e.HasUsage && a.choices == 0
 	e.choices, e.usage, e.probs = a.choicesAt, a.usageAt, a.probs
 	for _, ending := range a.endings {

@@ -17,15 +17,15 @@ func (a *formatAnswer) googleBody(member func(name []byte)) {
 func (a *formatAnswer) googleAnswer(name []byte) {
 	switch string(name) {
 	case "responseid":
-		a.id = a.word()
+		a.id = a.label()
 	case "modelversion":
-		a.model = a.word()
+		a.model = a.label()
 	case "candidates":
 		a.array("candidates", a.candidate)
 	case "promptfeedback":
 		a.google(func(name []byte) {
 			if string(name) == "blockreason" {
-				a.finish(0, a.word())
+				a.finish(0, a.label())
 			} else {
 				a.value()
 			}
@@ -42,7 +42,7 @@ func (a *formatAnswer) googleAnswer(name []byte) {
 
 func (a *formatAnswer) candidate(i int) {
 	a.message = i
-	first, index, reason := len(a.texts), i, ""
+	first, called, index, reason := len(a.texts), len(a.calls), i, ""
 	var logprobs span
 	a.google(func(name []byte) {
 		switch string(name) {
@@ -53,7 +53,7 @@ func (a *formatAnswer) candidate(i int) {
 				index = int(n)
 			}
 		case "finishreason":
-			reason = a.word()
+			reason = a.label()
 		case "finishmessage":
 			from := len(a.texts)
 			a.leaf(Content, aside)
@@ -74,6 +74,7 @@ func (a *formatAnswer) candidate(i int) {
 		a.texts[j].logprobs = logprobs
 	}
 	a.spoken(first, index, Assistant)
+	a.calledIn(called, index)
 	a.finish(index, reason)
 }
 
@@ -132,7 +133,7 @@ func (a *formatAnswer) audioTokens() (n int64) {
 		a.google(func(name []byte) {
 			switch string(name) {
 			case "modality":
-				audio = a.word() == "AUDIO"
+				audio = a.label() == "AUDIO"
 			case "tokencount":
 				count, _ = a.tokens(false)
 			default:

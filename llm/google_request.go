@@ -240,11 +240,16 @@ func (r *blockReader) googleFile(part int) {
 
 // googleCall reads what a tool is called with, or what it answered.
 func (r *blockReader) googleCall(kind Kind, part int) {
+	c := Call{Part: part, Answers: kind != ToolArguments}
 	r.google(func(name []byte) {
 		switch string(name) {
 		case "args", "response", "partialargs":
 			r.arguments(kind, part)
-		case "name", "id", "outcome", "language":
+		case "name":
+			c.Name = r.label()
+		case "id":
+			c.ID = r.label()
+		case "outcome", "language":
 			r.value()
 		case "parts":
 			r.array(r.in(".parts"), func(int) { r.readPart(part) })
@@ -252,4 +257,5 @@ func (r *blockReader) googleCall(kind Kind, part int) {
 			r.strings(kind, part)
 		}
 	})
+	r.keepCall(c)
 }

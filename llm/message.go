@@ -20,6 +20,7 @@ type reader struct {
 	list    string // what the messages are an array of, for error paths
 	message int    // index of the message in it
 	texts   []Text
+	calls   []Call
 	refused *FieldError // the first
 	media   int         // images, sounds and files
 	answer  bool        // values of a wrong type are passed over instead of refused: a provider is no attacker of its client
@@ -173,13 +174,15 @@ func (r *reader) readMessage(role Role) {
 		case "tool_calls":
 			r.toolCalls()
 		case "function_call":
-			r.call(inFunctionCall, 0)
+			var c Call
+			r.call(inFunctionCall, &c)
+			r.keepCall(c)
 		case "audio":
 			r.audio()
 		case "reasoning_details":
 			r.details()
 		case "tool_call_id":
-			r.value()
+			r.keepCall(Call{ID: r.label(), Answers: true})
 		default:
 			r.others(aside)
 		}
@@ -385,33 +388,36 @@ func (r *reader) toolCalls() {
 			r.refuse(r.in(".tool_calls["+strconv.Itoa(part)+"]"), "must be an object")
 			continue
 		}
-		first := len(r.texts)
+		first, c := len(r.texts), Call{Part: part}
 		o, ok := r.object(anyCase)
 		for ok && r.member(&o) {
 			switch string(r.known()) {
 			case "index":
 				if n, found := r.readCount(); r.answer && found == right && n >= 0 {
-					part = int(n)
+					c.Part = int(n)
 				}
+			case "id":
+				c.ID = r.label()
 			case "function":
-				r.call(inToolFunction, part)
+				r.call(inToolFunction, &c)
 			case "custom":
-				r.call(inToolCustom, part)
+				r.call(inToolCustom, &c)
 			default:
 				r.value()
 			}
 		}
 		for i := first; i < len(r.texts); i++ {
-			r.texts[i].Part = part
+			r.texts[i].Part = c.Part
 		}
+		r.keepCall(c)
 	}
 }
 
-// call reads what a function or a custom tool is called with.
-func (r *reader) call(in place, part int) {
+// call reads which function or custom tool is called, and with what.
+func (r *reader) call(in place, c *Call) {
 	if r.peek() != '{' {
 		if r.null() == wrong {
-			path := in.path(part)
+			path := in.path(c.Part)
 			r.refuse(r.in(path[:strings.LastIndexByte(path, '.')]), "must be an object")
 		}
 		return
@@ -422,9 +428,12 @@ func (r *reader) call(in place, part int) {
 	}
 	o, ok := r.object(anyCase)
 	for ok && r.member(&o) {
-		if string(r.known()) == text {
-			r.add(in, part)
-		} else {
+		switch string(r.known()) {
+		case text:
+			r.add(in, c.Part)
+		case "name":
+			c.Name = r.label()
+		default:
 			r.value()
 		}
 	}

@@ -6,9 +6,9 @@ import "strings"
 func (a *formatAnswer) responsesMember(name []byte) {
 	switch string(name) {
 	case "id":
-		a.id = a.word()
+		a.id = a.label()
 	case "model":
-		a.model = a.word()
+		a.model = a.label()
 	case "output":
 		a.message = 0
 		a.array("output", func(i int) {
@@ -22,11 +22,11 @@ func (a *formatAnswer) responsesMember(name []byte) {
 	case "output_text": // which clients make, and some servers
 		a.strings(Content, aside)
 	case "status":
-		a.responsesStatus(a.word())
+		a.responsesStatus(a.label())
 	case "incomplete_details":
 		a.each(func(name []byte) {
 			if string(name) == "reason" {
-				a.responsesStatus(a.word())
+				a.responsesStatus(a.label())
 			} else {
 				a.value()
 			}
@@ -61,7 +61,7 @@ func (a *formatAnswer) responsesEvent() {
 	a.each(func(name []byte) {
 		switch string(name) {
 		case "type":
-			a.name = a.word()
+			a.name = a.label()
 		case "output_index":
 			if n, found := a.readCount(); found == right && n >= 0 {
 				item = int(n)
@@ -146,6 +146,9 @@ func (a *formatAnswer) responsesTexts(first, item, part int) {
 		if t.Role == OtherRole {
 			t.Role = Assistant
 		}
+	}
+	if !whole {
+		a.calledIn(0, item)
 	}
 	switch a.name {
 	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":

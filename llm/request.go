@@ -14,6 +14,7 @@ type Request struct {
 	Tools      int    // tools that the model may call
 	Media      int    // images, sounds and files
 	Texts      []Text
+	Calls      []Call
 
 	body     []byte
 	edits    edits
@@ -69,7 +70,7 @@ func ParseRequest(f Format, body []byte) (*Request, error) {
 	if err := p.outcome(); err != nil {
 		return nil, err
 	}
-	r.Texts, r.Media = p.texts, p.media
+	r.Texts, r.Calls, r.Media = p.texts, p.calls, p.media
 	return r, nil
 }
 

@@ -101,7 +101,7 @@ func parseRequest(f Format, body []byte) (*Request, error) {
 	if err := p.outcome(); err != nil {
 		return nil, err
 	}
-	r.Texts, r.messages, r.Media = p.texts, p.messages, p.media
+	r.Texts, r.Calls, r.messages, r.Media = p.texts, p.calls, p.messages, p.media
 	return r, nil
 }
 

@@ -6,6 +6,7 @@ type Response struct {
 	ID            string
 	Model         string
 	Texts         []Text // Message is the index of the choice, of OpenAI's responses that of the output item
+	Calls         []Call
 	Usage         Usage
 	HasUsage      bool
 	FinishReasons []string // of each choice, in the order of the answer; "" where a choice has none
@@ -32,7 +33,7 @@ func ParseResponse(f Format, body []byte) (*Response, error) {
 	if err := a.outcome(); err != nil {
 		return nil, err
 	}
-	r.ID, r.Model, r.Texts, r.Usage, r.HasUsage = a.id, a.model, a.texts, a.usage, a.hasUsage
+	r.ID, r.Model, r.Texts, r.Calls, r.Usage, r.HasUsage = a.id, a.model, a.texts, a.calls, a.usage, a.hasUsage
 	r.Error = a.hasError
 	if a.choices > 0 {
 		r.FinishReasons = make([]string, a.choices)
