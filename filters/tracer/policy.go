@@ -109,7 +109,7 @@ func (t *Tracer) Request(x *module.Exchange) error {
 	}
 	e.model, e.maxTokens, e.n, e.stream = strings.Clone(x.Request.Model), x.Request.MaxTokens, x.Request.N, x.Request.Stream
 	if t.Prompts {
-		e.prompt.add(x.Request.Texts, t.MaxTextBytes)
+		e.prompt.add(x.Request.Texts, x.Request.Calls, t.MaxTextBytes)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (t *Tracer) Response(x *module.Exchange) error {
 	}
 	e.id, e.answeredBy, e.finish = r.ID, r.Model, r.FinishReasons
 	if t.Completions {
-		e.answered.add(r.Texts, t.MaxTextBytes)
+		e.answered.add(r.Texts, r.Calls, t.MaxTextBytes)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (t *Tracer) Event(x *module.Exchange, event *module.Event) error {
 		}
 	}
 	if t.Completions {
-		e.answered.add(event.Texts, t.MaxTextBytes)
+		e.answered.addPieces(event.Texts, event.Calls, t.MaxTextBytes)
 	}
 	return nil
 }

@@ -194,7 +194,7 @@ func TestTextsAreToldOnlyWhereTheyAreAskedForAndRedacted(t *testing.T) {
 			`[{"role":"system","parts":[{"type":"text","content":"be kind"}]},{"role":"user","parts":[{"type":"text","content":"ma…"}]}]`, nil},
 		"what it thought, and tools": {`{"completions":true}`,
 			`{"choices":[{"index":0,"message":{"role":"assistant","reasoning_content":"hm","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}`, nil,
-			`[{"role":"assistant","parts":[{"type":"reasoning","content":"hm"}],"finish_reason":"error"},{"role":"assistant","parts":[{"type":"tool_call","arguments":"{}"}],"finish_reason":"error"}]`},
+			`[{"role":"assistant","parts":[{"type":"reasoning","content":"hm"},{"type":"tool_call","id":"1","name":"f","arguments":"{}"}],"finish_reason":"error"}]`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -213,6 +213,77 @@ func TestTextsAreToldOnlyWhereTheyAreAskedForAndRedacted(t *testing.T) {
 			t.Errorf("got %v, want %s", record["completion"], want)
 		}
 	})
+}
+
+func TestToolsAreToldByNameAndId(t *testing.T) {
+	sse := func(events ...string) string { return "data: " + strings.Join(events, "\n\ndata: ") + "\n\n" }
+	tests := map[string]struct {
+		path, request, answer, stream string
+		prompt, completion            string
+	}{
+		"in what the model is told": {
+			path: "/v1/chat/completions",
+			request: `{"model":"m","messages":[{"role":"assistant","content":"wait","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{}"}},{"id":"c2","function":{"name":"g","arguments":"{}"}}]},` +
+				`{"role":"tool","tool_call_id":"c1","content":"sunny"}]}`,
+			answer: answer,
+			prompt: `[{"role":"assistant","parts":[{"type":"text","content":"wait"},{"type":"tool_call","id":"c1","name":"f","arguments":"{}"},{"type":"tool_call","id":"c2","name":"g","arguments":"{}"}]},` +
+				`{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"sunny"}]}]`,
+		},
+		"in a stream, call by call": {
+			path: "/v1/chat/completions", request: `{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}]}`,
+			stream: sse(
+				`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","function":{"name":"f","arguments":""}}]}}]}`,
+				`{"choices":[{"index":1,"delta":{"content":"well"}}]}`,
+				`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]}}]}`,
+				`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]}}]}`,
+				`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"c2","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`, `[DONE]`),
+			completion: `[{"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"f","arguments":"{\"a\":1}"},{"type":"tool_call","id":"c2","name":"g","arguments":"{}"}],"finish_reason":"tool_calls"},` +
+				`{"role":"assistant","parts":[{"type":"text","content":"well"}],"finish_reason":"error"}]`,
+		},
+		"at Anthropic": {
+			path: "/v1/messages", request: `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"c0","content":"sunny"}]}]}`,
+			answer:     `{"content":[{"type":"tool_use","id":"c1","name":"pay","input":{"card":"4111 1111 1111 1111"}}],"stop_reason":"tool_use"}`,
+			prompt:     `[{"role":"tool","parts":[{"type":"tool_call_response","id":"c0","response":"sunny"}]}]`,
+			completion: `[{"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"pay","arguments":"card [redacted]"}],"finish_reason":"tool_use"}]`,
+		},
+		"at Anthropic, in a stream": {
+			path: "/v1/messages", request: `{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"a"}]}`,
+			stream: sse(
+				`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"c1","name":"f","input":{}}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"1}"}}`,
+				`{"type":"message_delta","delta":{"stop_reason":"tool_use"}}`, `{"type":"message_stop"}`),
+			completion: `[{"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"f","arguments":"{\"a\":1}"}],"finish_reason":"tool_use"}]`,
+		},
+		"at Google, in a stream, where all calls have one place": {
+			path: "/v1beta/models/m:streamGenerateContent?alt=sse", request: `{"contents":[{"parts":[{"text":"a"}]}]}`,
+			stream: sse(
+				`{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":"b"}}}]}}]}`,
+				`{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":"c"}}}]},"finishReason":"STOP"}]}`),
+			completion: `[{"role":"assistant","parts":[{"type":"tool_call","name":"f","arguments":"a b"},{"type":"tool_call","name":"f","arguments":"a c"}],"finish_reason":"STOP"}]`,
+		},
+		"in responses, which tell each item twice": {
+			path: "/v1/responses", request: `{"model":"m","stream":true,"input":"a"}`,
+			stream: sse(
+				`{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","id":"i","call_id":"c1","name":"f","arguments":""}}`,
+				`{"type":"response.function_call_arguments.delta","output_index":0,"delta":"{}"}`,
+				`{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","id":"i","call_id":"c1","name":"f","arguments":"{}"}}`,
+				`{"type":"response.completed","response":{"status":"completed","output":[{"type":"function_call","id":"i","call_id":"c1","name":"f","arguments":"{}"}]}}`),
+			completion: `[{"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"f","arguments":"{}"}],"finish_reason":"completed"}]`,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := moduletest.Exchange{Path: tc.path, Request: tc.request, Answer: tc.answer, Properties: routed(), Header: map[string]string{trace.Header: parent}}
+			if tc.stream != "" {
+				e.AnswerHeader, e.AnswerChunks = map[string]string{"content-type": "text/event-stream"}, []string{tc.stream}
+			}
+			record, _ := do(t, `{"prompts":true,"completions":true}`, e)
+			if tc.prompt != "" && record["prompt"] != tc.prompt || tc.completion != "" && record["completion"] != tc.completion {
+				t.Errorf("got  %v\nand  %v\nwant %v\nand  %v", record["prompt"], record["completion"], tc.prompt, tc.completion)
+			}
+		})
+	}
 }
 
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
