@@ -14,6 +14,8 @@ import (
 	"gotest.tools/v3/golden"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/leash-gateway/leash/config"
 )
 
 func TestReferenceIsCurrent(t *testing.T) {
@@ -32,6 +34,9 @@ passes histograms on every second; an Envoy that starts anew counts from 0.
 Labels are bounded: the label model has the model's name if it has a price, else the pattern of its route, and ` + "`unknown`" + ` where no route
 serves it. What goes beyond 1,500 combinations of one metric counts as ` + "`other`" + `. ` + "`none`" + ` stands for what is not known, such as the tenant
 of a request without a valid key.
+
+The buckets of histograms end at ` + strings.Trim(fmt.Sprint(config.HistogramBounds), "[]") + ` (milliseconds, say), in Envoy, in the
+embedded gateway and in the module host alike.
 
 | metric | kind | labels | what it is | counted by |
 |---|---|---|---|---|

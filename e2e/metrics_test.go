@@ -82,6 +82,7 @@ func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 		g.with(t).wantMetrics(`leash_requests_total{tenant="demo",model="gpt-4o-mini",provider="openai",status="200"} 2`,
 			"leash_request_duration_milliseconds_count"+labels, "leash_time_to_first_token_milliseconds_count"+labels,
 			"leash_output_tokens_per_second_count"+labels, "leash_output_tokens_per_second_sum"+labels,
+			`leash_request_duration_milliseconds_bucket{model="gpt-4o-mini",provider="openai",le="90000"} +`,
 			`leash_envoy_upstream_requests_total{class="2xx",provider="openai"} 2`, `leash_provider_healthy{provider="openai"} 1`)
 	})
 	t.Run("errors by class", func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	internal "github.com/envoyproxy/go-control-plane/envoy/extensions/bootstrap/internal_listener/v3"
 	downstream "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -107,7 +108,10 @@ func base(c *config.Config) (*bootstrap.Bootstrap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envoy.admin: %w", err)
 	}
-	stats := &metrics.StatsConfig{}
+	stats := &metrics.StatsConfig{HistogramBucketSettings: []*metrics.HistogramBucketSettings{{
+		Match:   &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "wasmcustom."}}, // what modules measure
+		Buckets: config.HistogramBounds[:],
+	}}}
 	for _, label := range labels {
 		stats.StatsTags = append(stats.StatsTags, &metrics.TagSpecifier{
 			TagName:  label,

@@ -10,17 +10,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
 
 // maxSeries bounds how many metrics modules may make; what comes after is counted nowhere.
 const maxSeries = 10_000
 
-// buckets are Envoy's own, so that a dashboard is the same for both.
-// https://github.com/envoyproxy/envoy/blob/v1.40.0/source/common/stats/histogram_impl.cc
-var buckets = []float64{
-	0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000,
-}
+var buckets = config.HistogramBounds[:]
 
 // Metrics are what the Host and its modules count. It is a Prometheus collector.
 type Metrics struct {

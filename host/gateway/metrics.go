@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/outage"
 )
@@ -112,11 +113,7 @@ type series struct {
 	buckets [len(bounds) + 1]atomic.Uint64 // of histograms: samples up to a bound, and the others
 }
 
-// bounds of a histogram's buckets are Envoy's.
-// https://github.com/envoyproxy/envoy/blob/v1.40.0/source/common/stats/histogram_impl.cc
-var bounds = [...]float64{
-	0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000,
-}
+var bounds = config.HistogramBounds
 
 func newSeries(kind abi.MetricKind, full string) *series {
 	name, rest, _ := strings.Cut(full, ".[")
