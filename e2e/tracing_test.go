@@ -106,13 +106,14 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 	for what, fault := range map[string]struct {
 		behavior mock.Behavior
 		error    string
+		status   string
 	}{
-		"an error":       {mock.Behavior{Status: 500}, "500"},
-		"no answer":      {mock.Behavior{Hang: true}, "timeout"},
-		"garbage":        {mock.Behavior{Garbage: mock.GarbageBody}, "unreadable_answer"},
-		"no more of it":  {mock.Behavior{Status: 429}, "429"},
-		"a broken one":   {mock.Behavior{CutAfter: 20}, "+"},
-		"an error as OK": {mock.Behavior{Status: 500, AsOK: true}, "error_in_answer"},
+		"an error":       {mock.Behavior{Status: 500}, "500", "int:500"},
+		"no answer":      {mock.Behavior{Hang: true}, "timeout", "-"},
+		"garbage":        {mock.Behavior{Garbage: mock.GarbageBody}, "unreadable_answer", "int:200"},
+		"no more of it":  {mock.Behavior{Status: 429}, "429", "int:429"},
+		"a broken one":   {mock.Behavior{CutAfter: 20}, "+", "+"},
+		"an error as OK": {mock.Behavior{Status: 500, AsOK: true}, "error_in_answer", "int:200"},
 	} {
 		t.Run("with two attempts, after "+what, func(t *testing.T) {
 			p.Fleet["google"].SetFaults(fault.behavior)
@@ -132,7 +133,7 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 			exchange.want(t, map[string]string{"http.response.status_code": "int:200", "error.type": "-"})
 			attempts[0].want(t, map[string]string{
 				"gen_ai.provider.name": "gcp.gemini", "gen_ai.request.model": "gemini-2.5-flash", "gen_ai.operation.name": "chat", "leash.attempt": "int:1",
-				"error.type": fault.error, "server.address": "+", "server.port": "+", "gen_ai.usage.input_tokens": "-",
+				"error.type": fault.error, "http.response.status_code": fault.status, "server.address": "+", "server.port": "+", "gen_ai.usage.input_tokens": "-",
 			})
 			attempts[1].want(t, map[string]string{
 				"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini", "leash.attempt": "int:2", "error.type": "-", "gen_ai.usage.output_tokens": "int:2",

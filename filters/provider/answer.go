@@ -233,7 +233,7 @@ func (p *Provider) tell(x *module.Exchange, a *attempt, class string, change fun
 	if a.settled {
 		return
 	}
-	a.settled, a.traced.class, a.traced.goesOn = true, class, class == ""
+	a.settled, a.traced.status, a.traced.class, a.traced.goesOn = true, x.Status, class, class == ""
 	p.change(x, change)
 	x.Count(attempts, 1, p.name, a.label, strconv.Itoa(x.Status))
 	if class != "" {
@@ -273,6 +273,7 @@ func retryAfter(x *module.Exchange) time.Duration {
 
 // giveUp counts an attempt of which nobody knows how it would have gone, but that it would not have been quicker than it was up to then.
 func (p *Provider) giveUp(x *module.Exchange, a *attempt) {
+	a.traced.status = x.Status
 	x.Count(attempts, 1, p.name, a.label, strconv.Itoa(x.Status))
 	x.Count(errorsOf, 1, p.name, a.label, canceled)
 	breaker.Update(x.Shared(), p.name, func(s *breaker.State) { s.GiveUp(x.Now(), x.Now().Sub(x.Started())) })

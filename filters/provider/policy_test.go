@@ -397,3 +397,32 @@ func TestAnAnswerOfNoUseIsAskedForElsewhere(t *testing.T) {
 		t.Errorf("as a stream: got %d %s", got.Status, got.Body)
 	}
 }
+
+func TestTheSpanOfAnAttemptHasTheStatusThatIsCounted(t *testing.T) {
+	tests := map[string]struct {
+		exchange moduletest.Exchange
+		status   string
+	}{
+		"garbage":           {moduletest.Exchange{Answer: `{`}, "200"},
+		"an error with 200": {moduletest.Exchange{Answer: `{"error":{"message":"broken"}}`}, "200"},
+		"an error":          {moduletest.Exchange{Status: 503, Answer: `{}`}, "503"},
+		"another address":   {moduletest.Exchange{Status: 302}, "302"},
+		"given up":          {moduletest.Exchange{Leaves: moduletest.BeforeAnswer}, "0"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, e := newHost(t, strings.Replace(openai, `{`, `{"trace":true,`, 1)), tc.exchange
+			e.Request = chatRequest
+			e.Header = map[string]string{
+				AttemptHeader: "1", TargetHeader + "1": "openai", TargetHeader + "2": "other", LabelHeader: "m", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			}
+			h.Do(e)
+			if record := strings.Join(h.Logs, "\n"); !strings.Contains(record, `"span.attempt"`) || !strings.Contains(record, `"status":`+tc.status+`,`) {
+				t.Errorf("got the record %q, want the status %s", record, tc.status)
+			}
+			if n := h.Metrics["leash_attempts_total.[provider=openai].[model=m].[status="+tc.status+"]"]; n != 1 {
+				t.Errorf("counted are %v", h.Metrics)
+			}
+		})
+	}
+}

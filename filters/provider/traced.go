@@ -17,6 +17,7 @@ type traced struct {
 	span   uint64 // 0 where nothing is traced
 	number int
 	model  string
+	status int    // as the provider has said it: what goes on may have another
 	class  string // of what went wrong
 	goesOn bool
 	alone  bool // the answer goes on behind another one, which the module tracer tells of
@@ -63,12 +64,12 @@ func (t *traced) finish(x *module.Exchange, provider string) {
 	case t.goesOn:
 	case failed == "":
 		failed = "canceled" // the client left, or somebody else has answered
-	case x.Status >= 400 && failed == llm.ErrorClass(x.Status) && failed != timedOut:
-		failed = strconv.Itoa(x.Status) // as OpenTelemetry has it
+	case t.status >= 400 && failed == llm.ErrorClass(t.status) && failed != timedOut:
+		failed = strconv.Itoa(t.status) // as OpenTelemetry has it
 	}
 	w := record.Of("span.attempt").Text("trace", t.parent.Trace()).Text("parent", trace.Digits(t.parent.Exchange())).
 		Text("attempt", trace.Digits(t.span)).Text("format", x.Format.String()).
 		Number("attempt_start", x.Started().UnixNano()).Number("end", x.Now().UnixNano()).Number("number", int64(t.number)).
-		Text("provider", provider).Text("asked_model", record.Cut(t.model)).Number("status", int64(x.Status)).Text("attempt_error", failed)
+		Text("provider", provider).Text("asked_model", record.Cut(t.model)).Number("status", int64(t.status)).Text("attempt_error", failed)
 	x.Log(module.Info, w.String())
 }
