@@ -54,7 +54,7 @@ var catalog = []description{
 	{"leash_attempt_first_byte_milliseconds", dto.MetricType_HISTOGRAM, []string{"provider", "model"},
 		"Time from the beginning of such an attempt to the beginning of its answer.", fromModule},
 	{"leash_failovers_total", dto.MetricType_COUNTER, []string{"provider", "model"},
-		"Exchanges that were answered by another provider than the first that was asked, by the one that has answered.", fromModule},
+		"Exchanges that were answered by another provider than the first that was asked, by the one that has answered. An error after which a further one would have been asked is no answer; nor is another key of the first, or another model of its, another provider.", fromModule},
 	{"leash_failovers_withheld_total", dto.MetricType_COUNTER, []string{"model"},
 		"Exchanges that had one target only, because failover.budget of their route was used up, by the route's pattern.", fromModule},
 	{"leash_breaker_open_until_milliseconds", dto.MetricType_GAUGE, []string{"provider"},

@@ -125,6 +125,39 @@ func TestWhoHasAnsweredIsToldToLaterModules(t *testing.T) {
 	}
 }
 
+func TestFailoversAreExchangesThatAnotherProviderHasServed(t *testing.T) {
+	const routes = `{"routes":[{"model":"best","targets":[{"provider":"a","model":"m-a"},{"provider":"a#1","model":"m-a"},{"provider":"b","model":"m-b"}],"through":"~x"}]}`
+	tests := map[string]struct {
+		attempt string
+		status  int
+		want    uint64
+	}{
+		"another one":                      {"\x03", 200, 1},
+		"another one, that refuses":        {"\x03", 400, 1},
+		"another one, that fails too":      {"\x03", 503, 0},
+		"another one, that is asked often": {"\x03", 429, 0},
+		"another key of the first":         {"\x02", 200, 0},
+		"the first":                        {"\x01", 200, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, routes)
+			h.Do(moduletest.Exchange{
+				Request: chat("best"), Status: tc.status, Answer: `{}`, Properties: map[string]string{"upstream.request_attempt_count": tc.attempt + "\x00\x00\x00\x00\x00\x00\x00"},
+			})
+			var got uint64
+			for series, n := range h.Metrics {
+				if strings.HasPrefix(series, "leash_failovers_total.") {
+					got += uint64(n) //nolint:gosec // a counter
+				}
+			}
+			if got != tc.want {
+				t.Errorf("counted %d, want %d: %v", got, tc.want, h.Metrics)
+			}
+		})
+	}
+}
+
 var quick = breaker.Settings{Consecutive: 1, Open: time.Second, MaxOpen: time.Second, Window: time.Second}
 
 // shared is a Host's data as a breaker's Store.

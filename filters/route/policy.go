@@ -370,9 +370,18 @@ func (r *Router) ResponseHeader(x *module.Exchange) error {
 	if n < 2 || n > uint64(len(targets)) {
 		return nil
 	}
+	first := x.Fact(module.FactProvider)
 	setFacts(x, targets[n-1])
-	x.Count(failovers, 1, x.Fact(module.FactProvider), targets[n-1].Model)
+	if by := x.Fact(module.FactProvider); by != first && isAnswer(x.Status) {
+		x.Count(failovers, 1, by, targets[n-1].Model)
+	}
 	return nil
+}
+
+// isAnswer tells an answer, if only that the request is wrong, from what another provider might have served.
+func isAnswer(status int) bool {
+	class := llm.ErrorClass(status)
+	return class == "" || class == "invalid_request"
 }
 
 // answered is the number of the attempt that an answer is of: the last one, unless several were under way. 0 where nobody knows.
