@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/leash-gateway/leash/registry/access"
+	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/store"
 )
@@ -45,9 +46,6 @@ func (s *Server) getManifest(w http.ResponseWriter, r *http.Request, c *call) er
 	}
 	if got := digest.FromBytes(text); target.Digest.Algorithm() == digest.SHA256 && got != target.Digest {
 		return fmt.Errorf("%s@%s: %w: it is %s", c.repository, target.Digest, store.ErrTampered, got)
-	}
-	if target.Build != nil && r.Method == http.MethodGet {
-		s.catalog.Downloaded(c.repository, target.Digest)
 	}
 	writeManifest(w, r, target.MediaType, target.Digest, text)
 	return nil
@@ -122,8 +120,31 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, c *call) error 
 	h.Set(digestHeader, d.String())
 	h.Set("Etag", `"`+d.String()+`"`)
 	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodGet && beginsAnew(r) {
+		s.countDownload(r.Context(), c, d)
+	}
 	http.ServeContent(w, r, "", time.Time{}, in)
 	return nil
+}
+
+// beginsAnew tells a download from one that goes on, and from the question whether anything has changed.
+func beginsAnew(r *http.Request) bool {
+	part := r.Header.Get("Range")
+	return r.Header.Get("If-None-Match") == "" && (part == "" || strings.HasPrefix(part, "bytes=0-"))
+}
+
+// countDownload counts a blob that is a module's .wasm. The manifest is read by whoever looks at, signs or verifies a module too.
+func (s *Server) countDownload(ctx context.Context, c *call, d digest.Digest) {
+	builds, _ := s.catalog.Holders(c.repository, d)
+	for _, b := range builds {
+		text, err := s.store.Manifest(ctx, c.repository, b.Digest)
+		if err != nil {
+			continue // a number for people to look at
+		}
+		if layer, _, err := artifact.Layer(text); err == nil && layer.Digest == d {
+			s.catalog.Downloaded(c.repository, b.Digest)
+		}
+	}
 }
 
 // mayServeBlob says whether somebody may have a blob.

@@ -191,12 +191,38 @@ func TestAModuleIsPushedPulledAndPromoted(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+	r.looksAt(t, "team/hello:stable", wasm)
 	if n, err := r.Catalog().Downloads("team/hello", at.Digest); err != nil || n != 4 {
 		t.Errorf("%d downloads, %v", n, err)
 	}
 	var list struct{ Tags []string }
 	if _, text := r.get(t, "/v2/team/hello/tags/list"); json.Unmarshal([]byte(text), &list) != nil || !slices.Equal(list.Tags, []string{"1.0.0", "stable"}) {
 		t.Errorf("the tags are %s", text)
+	}
+}
+
+// looksAt does with a module what is no download: who signs or verifies it reads its manifest, and a download that broke off goes on.
+func (r *registry) looksAt(t *testing.T, path string, wasm []byte) {
+	t.Helper()
+	if _, _, err := client(t).Resolve(t.Context(), r.reference(t, path)); err != nil {
+		t.Fatal(err)
+	}
+	name, _, _ := strings.Cut(path, ":")
+	for _, header := range []string{"Range", "If-None-Match"} {
+		blob := digest.FromBytes(wasm)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+"/v2/"+name+"/blobs/"+blob.String(), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set(header, map[string]string{"Range": "bytes=10-", "If-None-Match": `"` + blob.String() + `"`}[header])
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusPartialContent && answer.StatusCode != http.StatusNotModified {
+			t.Errorf("%s: got %s", header, answer.Status)
+		}
 	}
 }
 
