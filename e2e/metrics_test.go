@@ -64,7 +64,9 @@ func TestMetricsTellHowProvidersDo(t *testing.T) {
 
 func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 	p.Fleet = startFleet(t, "openai", "anthropic", "google")
-	pattern := "routes:\n  - {model: \"gpt-5*\", targets: [{provider: google}, {provider: openai}]}\n"
+	pattern := "routes:\n  - {model: \"gpt-5*\", targets: [{provider: google}, {provider: openai}]}\n" +
+		"  - {model: hasty, timeouts: {first_byte: 300ms}, targets: [{provider: anthropic, model: claude-haiku-4-5}, {provider: openai, model: gpt-4o-mini}]}\n" +
+		"  - {model: hasty-alone, timeouts: {first_byte: 300ms}, provider: anthropic, upstream_model: claude-haiku-4-5}\n"
 	g := start(t, strings.Replace(pairs(), "routes:\n", pattern, 1), p)
 	chat := dialectNamed("chat")
 	ask := func(t *testing.T, model string, stream bool, status int) {
@@ -109,6 +111,24 @@ func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 		ask(t, "google-or-openai", false, 200)
 		g.with(t).wantMetrics(`leash_breaker_state{provider="google"} 0`, `leash_provider_healthy{provider="google"} 1`,
 			`leash_attempts_total{model="gemini-2.5-flash",provider="google",status="200"} 1`)
+	})
+	t.Run("an answer that does not begin in time", func(t *testing.T) {
+		p.Fleet["anthropic"].SetFaults(mock.Behavior{Hang: true})
+		ask(t, "hasty", false, 200)
+		ask(t, "hasty-alone", false, 504)
+		p.Fleet["anthropic"].ClearFaults()
+		g.with(t).wantMetrics(`leash_attempts_total{model="claude-haiku-4-5",provider="anthropic",status="0"} 2`,
+			`leash_attempt_errors_total{model="claude-haiku-4-5",provider="anthropic",class="timeout"} 2`,
+			`leash_envoy_upstream_timeouts_total{provider="anthropic"} 2`)
+		if page := get(t, g.Control+"/metrics").Body; sum(t, page, "leash_attempts_total", `provider="anthropic"`) != 2 {
+			t.Errorf("the page tells other attempts too:\n%s", interesting(page))
+		}
+	})
+	t.Run("no HTTP", func(t *testing.T) {
+		p.Fleet["anthropic"].SetFaults(mock.Behavior{Garbage: mock.GarbageHTTP})
+		ask(t, "anthropic-or-google", false, 200)
+		p.Fleet["anthropic"].ClearFaults()
+		g.with(t).wantMetrics(`leash_attempts_total{provider="anthropic",status="502"} 1`)
 	})
 	t.Run("a name that a client makes up is no label", func(t *testing.T) {
 		for i := range 3 {

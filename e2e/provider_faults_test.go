@@ -33,7 +33,7 @@ var matrix = map[string]fault{
 	"resetting the connection": {behavior: mock.Behavior{Reset: true}, translated: []int{503}, native: []int{503}},
 	"slow":                     {behavior: mock.Behavior{Delay: 200 * time.Millisecond}, translated: []int{200}, native: []int{200}},
 	"sending garbage":          {behavior: mock.Behavior{Garbage: mock.GarbageBody}, translated: []int{502}, native: []int{502}},
-	"speaking no HTTP":         {behavior: mock.Behavior{Garbage: mock.GarbageHTTP}, translated: []int{502, 503}, native: []int{502, 503}},
+	"speaking no HTTP":         {behavior: mock.Behavior{Garbage: mock.GarbageHTTP}, translated: []int{502}, native: []int{502}},
 	"breaking its JSON":        {behavior: mock.Behavior{InvalidJSON: true}, translated: []int{502}, native: []int{502}, late: true},
 	"sending half a JSON":      {behavior: mock.Behavior{CutAfter: 20}, translated: []int{502, 503}, native: []int{502, 503}, late: true},
 	"telling an error with 200": {

@@ -167,7 +167,7 @@ func (a *attempt) silent() {
 	select {
 	case <-a.decided:
 	default:
-		a.cancel(errTimeout)
+		a.cancel(errSilent)
 	}
 }
 
@@ -279,7 +279,8 @@ func (a *attempt) unanswered(err error) bool {
 	switch cause := context.Cause(a.ctx); {
 	case cause == nil:
 		return a.reply(a.provider.failed(err))
-	case a.late() && a.x.ctx.Err() == nil:
+	case errors.Is(cause, errTimeout) && a.x.ctx.Err() == nil:
+		a.late()
 		return a.reply(timedOut)
 	}
 	return a.broken()
@@ -287,7 +288,8 @@ func (a *attempt) unanswered(err error) bool {
 
 // late tells whether the provider took too long, and counts it.
 func (a *attempt) late() bool {
-	late := errors.Is(context.Cause(a.ctx), errTimeout)
+	cause := context.Cause(a.ctx)
+	late := errors.Is(cause, errTimeout) || errors.Is(cause, errSilent)
 	if late {
 		a.provider.counts.timeouts.Add(1)
 	}

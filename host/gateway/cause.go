@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -28,14 +27,24 @@ type ofClient struct{ error }
 // failed is what the client of a request is answered that a provider has not answered. Why, the operator is told: of a health check that
 // fails its checker tells.
 func (p *provider) failed(err error) reply {
-	p.counts.answered(http.StatusServiceUnavailable)
+	instead := unavailable
+	if isGarbage(err) {
+		instead = brokeOff // of which Envoy says so
+	}
+	p.counts.answered(instead.status)
 	if errors.Is(err, errBusy) {
 		return busy
 	}
 	if _, broke := errors.AsType[ofClient](err); !broke && !errors.Is(err, errAbsent) {
 		p.counts.outage.Unreached(p.told, causeOf(err), time.Now())
 	}
-	return unavailable
+	return instead
+}
+
+// isGarbage tells whether what came was no HTTP. net/http has no name for these errors.
+func isGarbage(err error) bool {
+	const broken = "net/http: HTTP/1.x transport connection broken: "
+	return causeOf(err) == outage.Broken && strings.Contains(err.Error(), broken)
 }
 
 // causeOf is the cause of an error of net/http's in words that are the same at the next request: no numbers of connections, no time. Nothing

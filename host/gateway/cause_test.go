@@ -57,7 +57,10 @@ func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			connect := time.Minute
+			connect, status := time.Minute, http.StatusServiceUnavailable
+			if tc.want == outage.Broken {
+				status = http.StatusBadGateway
+			}
 			if tc.want == outage.Late {
 				connect = 20 * time.Millisecond
 			}
@@ -68,7 +71,7 @@ func TestTheOperatorIsToldOnceWhyAProviderCannotBeReached(t *testing.T) {
 			b.apply(setup{config: strings.NewReplacer(`"%s"`, provider, "{%s}", "{%[2]s}").Replace(open) + "# not %[1]s\n", timeouts: "connect: " + connect.String()})
 			before := len(log.String())
 			for range 3 {
-				if a := b.do(b.request("POST", "/v1/raw", "x")); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "provider_unavailable") {
+				if a := b.do(b.request("POST", "/v1/raw", "x")); a.status != status || !strings.Contains(a.body, "provider_unavailable") {
 					t.Errorf("got %d %s", a.status, a.body)
 				}
 			}

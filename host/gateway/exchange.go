@@ -18,6 +18,7 @@ var (
 	errAnswered = errors.New("a module has answered")
 	errReset    = errors.New("a module has reset the exchange")
 	errTimeout  = errors.New("the provider took too long")
+	errSilent   = errors.New("the attempt was given up before its answer began") // the module learns of no answer, as in Envoy
 	errLeft     = errors.New("the client has left")
 	errOver     = errors.New("the exchange is over")
 )
