@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -219,11 +221,32 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(large, bytes.Repeat([]byte("# nothing\n"), 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{"not there": "testdata/none.yaml", "a folder": "testdata", "too large": large} {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"not there": "testdata/none.yaml", "a folder": "testdata", "too large": large, "a pipe that nobody writes into": pipe, "a device without an end": "/dev/zero",
+	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := config.Load(path, environment); err == nil || !strings.HasPrefix(err.Error(), "read configuration: ") {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestWhatAShellPutsInThePlaceOfAFileIsRead(t *testing.T) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := in.WriteString("nothing: true\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = in.Close()
+	if got, err := config.ReadFile(fmt.Sprintf("/dev/fd/%d", out.Fd()), 100); err != nil || string(got) != "nothing: true\n" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,18 +19,33 @@ const maxFile = 8 << 20
 // Load reads a leash.yaml. env looks up environment variables (os.LookupEnv). What is wrong in the file comes as Errors,
 // with file, line and column, all of it at once.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("read configuration: %s is larger than %d bytes", path, maxFile)
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	data, err := ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return Parse(path, data, env)
+}
+
+// ReadFile is os.ReadFile for what a person names: a file of at most so many bytes, and what a shell puts in the place of one (/dev/stdin,
+// <(command)). A named pipe is none, which would be waited for until somebody writes; nor is a device without an end.
+func ReadFile(path string, most int64) ([]byte, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(data)) > most {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return data, err
+}
+
+func open(path string) (*os.File, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		return nil, fmt.Errorf("%s is a named pipe, not a file", path)
+	}
+	return os.Open(path) //nolint:gosec // whoever runs this names it
 }
 
 // Parse reads a leash.yaml that is already in memory; name stands for it in errors, and relative paths in it are

@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"crypto/sha256"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,6 +16,8 @@ const (
 	settle = 50 * time.Millisecond
 	// impatience bounds the wait for quiet: somebody else may write into the same folder all the time.
 	impatience = 250 * time.Millisecond
+	// maxWatched bounds a file, in bytes: modules are the largest.
+	maxWatched = 256 << 20
 	// poll is how often the file is looked at all the same, for file systems that do not tell of changes.
 	poll = time.Second
 )
@@ -66,8 +69,12 @@ func stateOf(path string) (s state) {
 }
 
 func digest(path string) [sha256.Size]byte {
-	data, _ := os.ReadFile(path) //nolint:gosec // the operator names the file; one that is gone is an empty one
-	return sha256.Sum256(data)
+	sum := sha256.New()
+	if file, err := open(path); err == nil { // one that is gone, or that cannot be read, is an empty one
+		_, _ = io.Copy(sum, io.LimitReader(file, maxWatched))
+		_ = file.Close()
+	}
+	return [sha256.Size]byte(sum.Sum(nil))
 }
 
 func (w *watcher) run(ctx context.Context, notify *fsnotify.Watcher) {

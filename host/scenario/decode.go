@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -31,7 +30,7 @@ const (
 
 // Load reads a scenario file. What is wrong in it comes as config.Errors, with file, line and column, all of it at once.
 func Load(path string) (*File, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the author names the file
+	data, err := config.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read scenarios: %w", err)
 	}

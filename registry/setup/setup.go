@@ -82,9 +82,12 @@ type Access struct {
 	Grants []access.Grant  `yaml:"grants"`
 }
 
+// maxFile bounds a registry.yaml, in bytes.
+const maxFile = 8 << 20
+
 // Load reads a registry.yaml.
 func Load(file string) (*Config, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	text, err := config.ReadFile(file, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
