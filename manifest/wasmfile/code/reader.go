@@ -51,6 +51,16 @@ func (r *Reader) U32() uint32 {
 	return uint32(n)
 }
 
+// Count is how many things follow. There are not more than bytes: who makes room for them ahead would else run out of memory, as wazero does.
+func (r *Reader) Count() uint32 {
+	n := r.U32()
+	if uint64(n) > uint64(len(r.Data)) {
+		r.Bad = true
+		return 0
+	}
+	return n
+}
+
 // MostLocals is how many local variables a function may have. https://webassembly.github.io/spec/js-api/#limits
 const MostLocals = 50000
 

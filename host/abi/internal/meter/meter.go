@@ -125,36 +125,36 @@ func (m *module) read(wasm []byte) error {
 		}
 		m.sections = append(m.sections, section{id, r.Take(r.U32())})
 	}
-	m.readTypes()
-	if r.Bad || !m.readImports() {
+	if r.Bad || !m.readTypes() || !m.readImports() {
 		return code.ErrMalformed
 	}
 	if s := m.section(functionSection); s != nil {
 		r := code.Reader{Data: s.body}
-		for n := r.U32(); n > 0 && !r.Empty(); n-- {
+		for n := r.Count(); n > 0 && !r.Empty(); n-- {
 			m.functionTypes = append(m.functionTypes, r.U32())
 		}
 	}
 	if s := m.section(globalSection); s != nil {
 		r := code.Reader{Data: s.body}
-		m.globals = r.U32()
+		m.globals = r.Count()
 	}
 	return nil
 }
 
-func (m *module) readTypes() {
+func (m *module) readTypes() bool {
 	s := m.section(typeSection)
 	if s == nil {
-		return
+		return true
 	}
 	r := code.Reader{Data: s.body}
-	for n := r.U32(); n > 0 && !r.Empty(); n-- {
+	for n := r.Count(); n > 0 && !r.Empty(); n-- {
 		before := r.Data
 		r.Byte()
 		r.Take(r.U32())
 		r.Take(r.U32())
 		m.types = append(m.types, r.Since(before))
 	}
+	return !r.Bad
 }
 
 // readImports counts functions and globals, and refuses modules that import the function that is ours to give.
@@ -164,7 +164,7 @@ func (m *module) readImports() bool {
 		return true
 	}
 	r := code.Reader{Data: s.body}
-	for n := r.U32(); n > 0 && !r.Empty(); n-- {
+	for n := r.Count(); n > 0 && !r.Empty(); n-- {
 		from := string(r.Take(r.U32()))
 		r.Take(r.U32())
 		switch r.Byte() {
@@ -227,6 +227,7 @@ func (m *module) write() ([]byte, error) {
 	}{
 		{codeSection, m.code}, {typeSection, m.typesSection}, {importSection, m.imports}, {functionSection, m.functions},
 		{globalSection, m.globalsSection}, {exportSection, m.exports}, {startSection, m.start}, {elementSection, m.elements},
+		{tableSection, unchanged}, {dataSection, unchanged},
 	} {
 		s := m.section(change.id)
 		if s == nil {
@@ -267,18 +268,18 @@ func (m *module) typesSection(r *code.Reader) []byte {
 }
 
 func (m *module) imports(r *code.Reader) []byte {
-	out := append(code.U32(nil, r.U32()+1), r.Data...)
+	out := append(code.U32(nil, r.Count()+1), r.Data...)
 	out = append(append(out, byte(len(Module))), Module...)
 	out = append(append(out, byte(len(Function))), Function...)
 	return code.U32(append(out, 0), m.askType)
 }
 
 func (m *module) functions(r *code.Reader) []byte {
-	return code.U32(code.U32(append(code.U32(nil, r.U32()+2), r.Data...), m.chargeType), m.settleType)
+	return code.U32(code.U32(append(code.U32(nil, r.Count()+2), r.Data...), m.chargeType), m.settleType)
 }
 
 func (m *module) globalsSection(r *code.Reader) []byte {
-	n := r.U32()
+	n := r.Count()
 	out := code.U32(nil, n+1)
 	for ; n > 0 && !r.Empty(); n-- {
 		out = append(out, r.Take(2)...)
@@ -289,7 +290,7 @@ func (m *module) globalsSection(r *code.Reader) []byte {
 }
 
 func (m *module) exports(r *code.Reader) []byte {
-	n := r.U32()
+	n := r.Count()
 	out := code.U32(nil, n)
 	for ; n > 0 && !r.Empty(); n-- {
 		name := r.Take(r.U32())
@@ -313,7 +314,7 @@ func (m *module) elements(r *code.Reader) []byte {
 		explicit
 		expressions
 	)
-	n := r.U32()
+	n := r.Count()
 	out := code.U32(nil, n)
 	for ; n > 0 && !r.Empty(); n-- {
 		flags := r.U32()
@@ -331,7 +332,7 @@ func (m *module) elements(r *code.Reader) []byte {
 		if flags&(passiveOrDeclared|explicit) != 0 {
 			out = append(out, r.Byte())
 		}
-		count := r.U32()
+		count := r.Count()
 		out = code.U32(out, count)
 		for ; count > 0 && !r.Empty(); count-- {
 			if flags&expressions != 0 {
@@ -342,6 +343,13 @@ func (m *module) elements(r *code.Reader) []byte {
 		}
 	}
 	return out
+}
+
+// unchanged is a section that stays as it is, if it can have as much in it as it says.
+func unchanged(r *code.Reader) []byte {
+	whole := r.Data
+	r.Count()
+	return whole
 }
 
 // custom keeps a custom section, with the functions' names at their new indices, or drops one that it cannot read.
@@ -357,7 +365,7 @@ func (m *module) custom(s *section) bool {
 		if names.Data = r.Take(r.U32()); id != functionNames {
 			continue
 		}
-		n := names.U32()
+		n := names.Count()
 		list := code.U32(nil, n)
 		for ; n > 0 && !names.Empty(); n-- {
 			list = code.U32(list, m.shifted(names.U32()))

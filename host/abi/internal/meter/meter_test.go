@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -51,6 +52,30 @@ func TestModulesMayNotImportWhatIsOurs(t *testing.T) {
 	if _, err := meter.Rewrite(once, 100); !errors.Is(err, code.ErrMalformed) {
 		t.Errorf("got %v, want ErrMalformed", err)
 	}
+}
+
+// TestModulesThatSayTheyHaveMoreThanTheyHaveAreRefused: wazero makes room for as much ahead, and runs out of memory, which nothing stops.
+func TestModulesThatSayTheyHaveMoreThanTheyHaveAreRefused(t *testing.T) {
+	const magic, all = "\x00asm\x01\x00\x00\x00", "\xff\xff\xff\xff\x0f"
+	inSection := func(id byte, body string) string { return magic + string([]byte{id, byte(len(body))}) + body }
+	tests := map[string]string{
+		"types": inSection(1, all), "parameters": inSection(1, "\x01\x60"+all), "imports": inSection(2, all), "functions": inSection(3, all),
+		"tables": inSection(4, all), "globals": inSection(6, all), "exports": inSection(7, all), "elements": inSection(9, all),
+		"functions of an element": inSection(9, "\x01\x00\x41\x00\x0b"+all), "code": inSection(10, all), "data": inSection(11, all),
+	}
+	for name, wasm := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := meter.Rewrite([]byte(wasm), 100); !errors.Is(err, code.ErrMalformed) {
+				t.Errorf("got %v, want ErrMalformed", err)
+			}
+		})
+	}
+	t.Run("names", func(t *testing.T) {
+		wasm, err := meter.Rewrite([]byte(inSection(0, "\x04name\x01\x05"+all)), 100)
+		if err != nil || bytes.Contains(wasm, []byte(all)) {
+			t.Errorf("got %q, %v, want none of them", wasm, err)
+		}
+	})
 }
 
 // FuzzRewrite: whatever WebAssembly wazero accepts, it accepts rewritten, unless Rewrite says that it cannot.
