@@ -25,6 +25,8 @@ type VMConfig struct {
 	// "proxy_on_request_headers"), as capability_restriction_config in Envoy. Empty: all. A refused host call answers
 	// InternalFailure, a refused WASI function errno 76 (ENOTCAPABLE), a refused callback is not called.
 	Allow []string
+	// Failed, where it is set, is told once why the VM runs nothing any more. It is called on the worker, in what the VM failed in.
+	Failed func(error)
 	// Host is what surrounds the VM.
 	Host Host
 }
@@ -210,6 +212,9 @@ func (vm *VM) fail(err error) {
 	vm.shared.forget(vm)
 	for _, c := range vm.contexts {
 		c.failed(err)
+	}
+	if vm.config.Failed != nil {
+		vm.config.Failed(err)
 	}
 }
 

@@ -157,6 +157,21 @@ func TestDeadVMsAreReplacedAndUntilThenPoliciesRefuse(t *testing.T) {
 	}
 }
 
+func TestAVMThatDiesBetweenExchangesIsReplacedBeforeTheNext(t *testing.T) {
+	mortal := says("alive")
+	mortal["proxy_on_configure"] = asm.Callback{Return: 1, Do: []asm.Step{asm.Drop("proxy_set_tick_period_milliseconds", asm.Word(100))}}
+	mortal["proxy_on_tick"] = asm.Callback{Do: []asm.Step{asm.Trap()}}
+	s := serve(t, extproc.Options{Workers: 1, RevivePause: time.Millisecond}, extproc.ServiceOptions{}, filters([]asm.Module{mortal}, true))
+	eventually(t, "a VM to die in two ticks, with no exchange", func() bool {
+		status, err := s.Host.Status("default")
+		return err == nil && status.Failures >= 2
+	})
+	if got := s.Log.String(); !strings.Contains(got, "a VM has died") || !strings.Contains(got, "run proxy_on_tick: ") {
+		t.Errorf("the log does not say in which callback:\n%s", got)
+	}
+	eventually(t, "an exchange in a VM that lives", func() bool { return strings.Contains(s.ask(t, ""), "alive") })
+}
+
 // waits lets headers go after a tick.
 func waits() asm.Module {
 	return asm.Module{

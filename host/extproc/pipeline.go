@@ -119,7 +119,7 @@ func (s *slot) add(ctx context.Context, p *pipeline, i int) error {
 	f, vm := p.spec.Filters[i], s.shared(p, i)
 	if vm == nil {
 		var err error
-		if vm, err = p.newVM(ctx, s.worker, i); err != nil {
+		if vm, err = p.newVM(ctx, s, i); err != nil {
 			return err
 		}
 		s.vms = append(s.vms, vm)
@@ -143,11 +143,12 @@ func (s *slot) shared(p *pipeline, i int) *abi.VM {
 	return nil
 }
 
-func (p *pipeline) newVM(ctx context.Context, w *abi.Worker, i int) (*abi.VM, error) {
+func (p *pipeline) newVM(ctx context.Context, s *slot, i int) (*abi.VM, error) {
 	h, f := p.host, p.spec.Filters[i]
-	return p.programs[i].NewVM(ctx, w, abi.VMConfig{
-		ID:    p.spec.Name + "/" + cmp.Or(f.VM, f.Name), // so that limits outlive a pipeline of the same name
-		Allow: f.Allow,
+	return p.programs[i].NewVM(ctx, s.worker, abi.VMConfig{
+		ID:     p.spec.Name + "/" + cmp.Or(f.VM, f.Name), // so that limits outlive a pipeline of the same name
+		Allow:  f.Allow,
+		Failed: func(err error) { p.died(s, fmt.Errorf("%s: %w", f.Name, err)) },
 		Host: abi.Host{
 			Logger: &moduleLog{log: h.options.Log, records: h.options.Records, pipeline: p.spec.Name},
 			Shared: h.shared, Metrics: h.metrics.modules, HTTP: h.options.HTTP,
@@ -193,24 +194,32 @@ func (p *pipeline) acquire() *slot {
 	return best
 }
 
-// release gives a slot back; died is why one of its VMs has.
-func (p *pipeline) release(s *slot, died error) {
+// release gives a slot back.
+func (p *pipeline) release(s *slot) {
 	defer p.host.work.Done()
 	p.host.exchanges.Add(-1)
 	p.active.Add(-1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.refs--
-	if died != nil && !s.dead {
-		s.dead = true
-		p.failures.Add(1)
-		cause, _, _ := strings.Cut(died.Error(), "\n") // the stack comes behind it
-		p.host.options.Log.Warn("a VM has died, and is made anew", "pipeline", p.spec.Name, "cause", cause)
-		if !p.retired {
-			p.host.work.Go(func() { p.replace(s) })
-		}
-	}
 	p.closeIdle(s)
+}
+
+// died has a slot replaced, one of whose VMs has died of what err says: in an exchange, or in a tick between two. One that dies as it is started is in
+// no slot yet, which whoever starts it is told.
+func (p *pipeline) died(s *slot, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.dead || !slices.Contains(p.slots, s) {
+		return
+	}
+	s.dead = true
+	p.failures.Add(1)
+	cause, _, _ := strings.Cut(err.Error(), "\n") // the stack comes behind it
+	p.host.options.Log.Warn("a VM has died, and is made anew", "pipeline", p.spec.Name, "cause", cause)
+	if !p.retired {
+		p.host.work.Go(func() { p.replace(s) })
+	}
 }
 
 // replace puts a new slot in the place of a dead one, after a pause, and tries again until it lives.

@@ -41,7 +41,7 @@ func (s processor) Process(stream pb.ExternalProcessor_ProcessServer) error {
 	err = x.run()
 	died := x.close()
 	x.account(err, died != nil)
-	p.release(slot, died)
+	p.release(slot)
 	x.senders.Wait()
 	return err
 }
