@@ -30,8 +30,8 @@ func normalize(target string) (string, error) {
 	return path + "?" + query, nil
 }
 
-// neverInTarget tells what no request's target holds: a fragment, and what is not ASCII.
-func neverInTarget(r rune) bool { return r == '#' || r >= utf8.RuneSelf }
+// neverInTarget tells what no request's target holds: a fragment, the end of a string, and what is not ASCII.
+func neverInTarget(r rune) bool { return r == '#' || r == 0 || r >= utf8.RuneSelf }
 
 // plain tells a path that is its own canonical form, which nearly all are.
 func plain(path string) bool {

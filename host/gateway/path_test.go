@@ -31,6 +31,7 @@ func TestPathsHaveOneSpelling(t *testing.T) {
 		"/v1%2fchat":                 refused,
 		"/v1%5Cchat":                 refused,
 		"/v1/chat%00":                refused,
+		"/v1/chat\x00":               refused,
 		"/v1/chat#x":                 refused,
 		"/v1/ch\xc3\xa9":             refused,
 		"/v1?q=\xc3\xa9":             refused,
