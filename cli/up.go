@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -201,9 +202,13 @@ func (g *gateway) apply(ctx context.Context, c *config.Config) error {
 }
 
 // statNames are what providers are called, by their names in Envoy's statistics. Those that are gone are among them: Envoy counts what is under way.
-type statNames struct{ names sync.Map }
+type statNames struct {
+	names sync.Map
+	now   atomic.Pointer[config.Config]
+}
 
 func (s *statNames) learn(c *config.Config) {
+	s.now.Store(c)
 	for name := range c.Providers {
 		s.names.Store(config.StatName(name), name)
 	}
@@ -214,6 +219,12 @@ func (s *statNames) of(statName string) string {
 		return name.(string) //nolint:forcetypeassert // nothing else is stored
 	}
 	return statName
+}
+
+// isGone tells whether a provider has been taken out of leash.yaml.
+func (s *statNames) isGone(provider string) bool {
+	c := s.now.Load()
+	return c != nil && c.Providers[provider] == nil
 }
 
 // accounts begins to get tokens for the providers that have service accounts.
@@ -358,7 +369,7 @@ func (g *gateway) serveControl(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("start the control service: %w", err)
 	}
-	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: c.Envoy.Admin, Provider: g.names.of, Metrics: g.metrics, Log: g.log})
+	handler := control.NewHandler(control.Options{Ready: g.isReady, EnvoyAdmin: c.Envoy.Admin, Provider: g.names.of, IsGone: g.names.isGone, Metrics: g.metrics, Log: g.log})
 	return serve(context.WithoutCancel(ctx), ctx.Done(), listener, handler)
 }
 

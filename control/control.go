@@ -22,6 +22,8 @@ type Options struct {
 	EnvoyAdmin string
 	// Provider is the name in leash.yaml of a provider, by the one that it has in Envoy's statistics (config.StatName). Nil: the same.
 	Provider func(statName string) string
+	// IsGone tells whether leash.yaml has a provider no more, whose state is then not shown: only what was counted of it is. Nil: none is.
+	IsGone func(provider string) bool
 	// Metrics are the metrics of this process (see NewRegistry). Nil: without them.
 	Metrics prometheus.Gatherer
 	// Log tells why Envoy's metrics are missing. Nil: nobody.

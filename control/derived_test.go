@@ -8,6 +8,28 @@ import (
 	"time"
 )
 
+func TestAProviderThatIsGoneHasNoState(t *testing.T) {
+	address := envoy(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("# TYPE leash_breaker_open_until_milliseconds gauge\n" +
+			"leash_breaker_open_until_milliseconds{provider=\"gone\"} 1\n" +
+			"leash_breaker_open_until_milliseconds{provider=\"here\"} 1\n" +
+			"# TYPE leash_attempts_total counter\nleash_attempts_total{provider=\"gone\"} 3\n" +
+			"# TYPE envoy_cluster_membership_healthy gauge\n" +
+			"envoy_cluster_membership_healthy{envoy_cluster_name=\"gone\"} 1\n" +
+			"# TYPE envoy_server_memory_allocated gauge\nenvoy_server_memory_allocated 1\n"))
+	})
+	_, page := get(t, NewHandler(Options{EnvoyAdmin: address, IsGone: func(provider string) bool { return provider == "gone" }}), "/metrics")
+	for line, want := range map[string]bool{
+		`leash_breaker_state{provider="here"} 1`: true, `leash_attempts_total{provider="gone"} 3`: true, `leash_envoy_memory_bytes 1`: true,
+		`leash_breaker_state{provider="gone"}`: false, `leash_breaker_open_until_milliseconds{provider="gone"}`: false,
+		`leash_provider_healthy`: false, `leash_envoy_endpoints_healthy`: false,
+	} {
+		if strings.Contains(page, line) != want {
+			t.Errorf("%s is there: %t, want %t\n%s", line, !want, want, linesOf(page, "leash_"))
+		}
+	}
+}
+
 func TestStatesOfBreakersFollowFromTheTime(t *testing.T) {
 	soon, past := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10), strconv.FormatInt(time.Now().Add(-time.Hour).UnixMilli(), 10)
 	tests := map[string]struct {

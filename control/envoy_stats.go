@@ -45,13 +45,15 @@ type envoyStats struct {
 	url      string
 	log      *slog.Logger
 	provider func(statName string) string // nil: the name stays
+	isGone   func(provider string) bool   // nil: none is
 	client   http.Client
 }
 
-func newEnvoyStats(admin string, log *slog.Logger, provider func(string) string) *envoyStats {
+func newEnvoyStats(o Options, log *slog.Logger) *envoyStats {
 	return &envoyStats{
-		provider: provider,
-		url:      "http://" + admin + "/stats/prometheus?filter=" + url.QueryEscape(envoyFilter),
+		provider: o.Provider,
+		isGone:   o.IsGone,
+		url:      "http://" + o.EnvoyAdmin + "/stats/prometheus?filter=" + url.QueryEscape(envoyFilter),
 		log:      log,
 		client: http.Client{
 			Timeout: scrapeTimeout,
@@ -75,6 +77,9 @@ func (s *envoyStats) gather(ctx context.Context) []*dto.MetricFamily {
 	}
 	if s.provider != nil {
 		rename(families, s.provider)
+	}
+	if s.isGone != nil {
+		families = withoutGone(families, s.isGone)
 	}
 	families = append(families, derived(families, time.Now())...)
 	return append(families, gauge("leash_envoy_scrape_up", 1), gauge("leash_envoy_scrape_dropped_series", float64(dropped)))
@@ -195,6 +200,20 @@ func rename(families []*dto.MetricFamily, provider func(string) string) {
 			}
 		}
 	}
+}
+
+// withoutGone leaves out the state of providers that are gone, which Envoy and the modules keep as it was last: a breaker would be half open for ever.
+func withoutGone(families []*dto.MetricFamily, isGone func(provider string) bool) []*dto.MetricFamily {
+	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool {
+		if f.GetType() != dto.MetricType_GAUGE {
+			return false
+		}
+		f.Metric = slices.DeleteFunc(f.GetMetric(), func(m *dto.Metric) bool {
+			provider := labelOf(m, providerLabel)
+			return provider != "" && isGone(provider)
+		})
+		return len(f.GetMetric()) == 0
+	})
 }
 
 // A sum adds up the series of Envoy's that become one of ours.

@@ -23,7 +23,7 @@ func newMetrics(o Options) http.Handler {
 		if log == nil {
 			log = slog.New(slog.DiscardHandler)
 		}
-		envoy = newEnvoyStats(o.EnvoyAdmin, log, o.Provider)
+		envoy = newEnvoyStats(o, log)
 	}
 	limit := make(chan struct{}, maxScrapes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

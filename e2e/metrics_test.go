@@ -139,4 +139,16 @@ func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 			t.Errorf("the page holds the clients' names:\n%s", interesting(page))
 		}
 	})
+	t.Run("a provider that is gone has been, and is in no state", func(t *testing.T) {
+		g.with(t).changeFleet(totals, startFleet(t, "openai", "spare"))
+		page := get(t, g.Control+"/metrics").Body
+		if _, there := present(t, page, "leash_attempts_total{", []string{`provider="google"`}); !there {
+			t.Errorf("what was counted is gone:\n%s", interesting(page))
+		}
+		for _, state := range []string{"leash_breaker_state{", "leash_provider_healthy{", "leash_breaker_open_until_milliseconds{", "leash_envoy_endpoints{"} {
+			if _, there := present(t, page, state, []string{`provider="google"`}); there {
+				t.Errorf("the page shows %s:\n%s", state, interesting(page))
+			}
+		}
+	})
 }
