@@ -38,6 +38,8 @@ of a request without a valid key.
 The buckets of histograms end at ` + strings.Trim(fmt.Sprint(config.HistogramBounds), "[]") + ` (milliseconds, say), in Envoy, in the
 embedded gateway and in the module host alike.
 
+What was counted of a provider stays when a reload takes it out of ` + "`leash.yaml`" + `; its state (gauges) does not.
+
 | metric | kind | labels | what it is | counted by |
 |---|---|---|---|---|
 `)

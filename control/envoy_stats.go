@@ -33,7 +33,7 @@ const (
 // https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
 const envoyFilter = `^(wasmcustom\.leash_` +
 	`|http\..*\.downstream_rq_([1-5]xx|active)$` +
-	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq_timeout|upstream_rq_retry(_overflow)?)$` +
+	`|cluster\.(provider\.)?[^.]+\.(membership_(healthy|total)|upstream_rq_[1-5]xx|upstream_cx_connect_fail|upstream_rq(_per_try)?_timeout|upstream_rq_retry(_overflow)?)$` +
 	`|cluster\.carry\..*\.upstream_rq_per_try_timeout$` +
 	`|http\.exit\..*\.downstream_rq_idle_timeout$` +
 	`|wasm\..*\.vm_reload_` +
