@@ -66,7 +66,8 @@ func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	pattern := "routes:\n  - {model: \"gpt-5*\", targets: [{provider: google}, {provider: openai}]}\n" +
 		"  - {model: hasty, timeouts: {first_byte: 300ms}, targets: [{provider: anthropic, model: claude-haiku-4-5}, {provider: openai, model: gpt-4o-mini}]}\n" +
-		"  - {model: hasty-alone, timeouts: {first_byte: 300ms}, provider: anthropic, upstream_model: claude-haiku-4-5}\n"
+		"  - {model: hasty-alone, timeouts: {first_byte: 300ms}, provider: anthropic, upstream_model: claude-haiku-4-5}\n" +
+		"  - {model: hasty-throughout, timeouts: {first_byte: 300ms, idle: 300ms}, provider: anthropic, upstream_model: claude-haiku-4-5}\n"
 	g := start(t, strings.Replace(pairs(), "routes:\n", pattern, 1), p)
 	chat := dialectNamed("chat")
 	ask := func(t *testing.T, model string, stream bool, status int) {
@@ -116,11 +117,16 @@ func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 		p.Fleet["anthropic"].SetFaults(mock.Behavior{Hang: true})
 		ask(t, "hasty", false, 200)
 		ask(t, "hasty-alone", false, 504)
+		ask(t, "hasty-throughout", false, 504)
+		if a := do(t, dialectNamed("messages").request(g.with(t), "hasty-alone", "say: hi", false)); a.Status != 504 { // as the client sends it
+			t.Errorf("got %d %s, want 504", a.Status, a.Body)
+		}
 		p.Fleet["anthropic"].ClearFaults()
-		g.with(t).wantMetrics(`leash_attempts_total{model="claude-haiku-4-5",provider="anthropic",status="0"} 2`,
-			`leash_attempt_errors_total{model="claude-haiku-4-5",provider="anthropic",class="timeout"} 2`,
-			`leash_envoy_upstream_timeouts_total{provider="anthropic"} 2`)
-		if page := get(t, g.Control+"/metrics").Body; sum(t, page, "leash_attempts_total", `provider="anthropic"`) != 2 {
+		g.with(t).wantMetrics(`leash_attempts_total{model="claude-haiku-4-5",provider="anthropic",status="0"} 3`,
+			`leash_attempt_errors_total{model="claude-haiku-4-5",provider="anthropic",class="timeout"} 3`,
+			`leash_envoy_upstream_timeouts_total{provider="anthropic"} 4`)
+		page := get(t, g.Control+"/metrics").Body
+		if sum(t, page, "leash_attempts_total", `provider="anthropic"`) != 3 || sum(t, page, "leash_envoy_upstream_timeouts_total", `provider="anthropic"`) != 4 {
 			t.Errorf("the page tells other attempts too:\n%s", interesting(page))
 		}
 	})

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -67,6 +68,9 @@ func (t *translation) lastStep(name, provider string, routes []*route.Route) *hc
 	}
 }
 
+// idleSlack is how much later the bound between two pieces passes than that of the first, where both are the same.
+const idleSlack = 50 * time.Millisecond
+
 // exitRoutes lead to the provider's cluster, within the bounds of the route that the request has come by.
 func (t *translation) exitRoutes(provider string) (routes []*route.Route) {
 	bounds := t.c.ConnectBounds(provider)
@@ -75,12 +79,16 @@ func (t *translation) exitRoutes(provider string) (routes []*route.Route) {
 		if !slices.Contains(bounds, connect) {
 			connect = 0 // the lane does not lead there
 		}
-		if lane.Provider != "" || lane.Timeouts.Idle == 0 && lane.Timeouts.Total == 0 && connect == 0 {
+		both := lane.Timeouts.FirstByte != 0 && lane.Timeouts.FirstByte == cmp.Or(lane.Timeouts.Idle, t.c.Providers[provider].Timeouts.Idle)
+		if lane.Provider != "" || lane.Timeouts.Idle == 0 && lane.Timeouts.Total == 0 && connect == 0 && !both {
 			continue
 		}
 		to := t.toProvider(provider, connect)
 		within(to.Route, lane.Timeouts)
 		to.Route.RetryPolicy.PerTryTimeout = nil // that is for the attempt as a whole
+		if both {                                // or both would pass, and be counted
+			to.Route.IdleTimeout = durationpb.New(time.Duration(lane.Timeouts.FirstByte) + idleSlack)
+		}
 		routes = append(routes, &route.Route{
 			Match: &route.RouteMatch{
 				PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"},
