@@ -116,16 +116,23 @@ func New(ctx context.Context, o Options) (*Host, error) {
 }
 
 // Load makes spec the pipeline of its name, in the place of one that is there. It returns when new exchanges take it. An
-// error (ErrInvalid, unless the Host is closed) leaves everything as it was.
+// error (ErrInvalid, unless the Host is closed or ctx has ended) leaves everything as it was.
 func (h *Host) Load(ctx context.Context, spec Spec) (Status, error) {
 	h.loading.Lock()
 	defer h.loading.Unlock()
 	if err := spec.check(); err != nil {
 		return Status{}, fmt.Errorf("load pipeline %s: %w: %w", spec.Name, ErrInvalid, err)
 	}
+	if err := ctx.Err(); err != nil { // while another was loaded
+		return Status{}, fmt.Errorf("load pipeline %s: %w", spec.Name, err)
+	}
 	next, err := h.newPipeline(ctx, spec)
 	if err != nil {
 		return Status{}, fmt.Errorf("load pipeline %s: %w: %w", spec.Name, ErrInvalid, err)
+	}
+	if err := ctx.Err(); err != nil { // who has been told that it failed may have unloaded the name meanwhile
+		next.retire()
+		return Status{}, fmt.Errorf("load pipeline %s: %w", spec.Name, err)
 	}
 	h.mu.Lock()
 	previous := h.pipelines[spec.Name]

@@ -81,6 +81,21 @@ func TestLoadRefusesWhatMakesNoPipeline(t *testing.T) {
 	}
 }
 
+// TestLoadThatNobodyWaitsForLoadsNothing because it waits for those before it, and would undo what was done since.
+func TestLoadThatNobodyWaitsForLoadsNothing(t *testing.T) {
+	compiled := filters([]asm.Module{says("v2")}, true) // so that nothing else notices
+	compiled.Name = "other"
+	s := serve(t, extproc.Options{}, extproc.ServiceOptions{}, filters([]asm.Module{says("v1")}, true), compiled)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Host.Load(ctx, filters([]asm.Module{says("v2")}, true)); !errors.Is(err, context.Canceled) || errors.Is(err, extproc.ErrInvalid) {
+		t.Errorf("got %v, want that it was canceled", err)
+	}
+	if got := s.ask(t, ""); !strings.Contains(got, "x-says=v1") {
+		t.Errorf("the old pipeline answers %s", got)
+	}
+}
+
 func TestLoadTakesNewExchangesAndLeavesThoseUnderWay(t *testing.T) {
 	spec := filters([]asm.Module{{
 		"proxy_on_request_headers":  {Do: []asm.Step{add(abi.RequestHeaders, "x-says", "v1")}},
