@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,11 +120,31 @@ func (e *envoyEngine) apply(ctx context.Context, c *config.Config, o options) er
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	next := envoy.Options{ModulesDir: o.modulesDir, CAFile: o.caFile, Generation: e.options.Generation, Mock: o.mock, Secrets: o.secrets, AWS: o.aws}
+	var err error
+	if next.Authorities, err = authorities(c, o.caFile); err != nil {
+		return err
+	}
 	if err := e.give(ctx, c, next); err != nil {
 		return err
 	}
 	e.config, e.options = c, next
 	return nil
+}
+
+// authorities reads who vouches for providers: caFile, where they name no ca_file.
+func authorities(c *config.Config, caFile string) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	for name, p := range c.Providers {
+		file := cmp.Or(p.CAFile, caFile)
+		if all[file] != nil {
+			continue
+		}
+		var err error
+		if all[file], err = os.ReadFile(file); err != nil { //nolint:gosec // the operator names the file
+			return nil, c.Errorf("providers."+name+".ca_file", "read certificates: %v", err)
+		}
+	}
+	return all, nil
 }
 
 // renew gives Envoy the configuration in force again, of which only the secrets differ.

@@ -7,8 +7,8 @@ import (
 	"github.com/leash-gateway/leash/config"
 )
 
-// namedFiles tells when a file that a configuration names has changed: a module of the user's own that was built anew, a secret that was
-// replaced, or one that was missed when the configuration was refused. It follows the files of the configuration that was read last; its
+// namedFiles tells when a file that a configuration names has changed: a module of the user's own that was built anew, a secret or certificates
+// that were replaced, or one that was missed when the configuration was refused. It follows the files of the configuration that was read last; its
 // goroutines end with ctx.
 type namedFiles struct {
 	ctx     context.Context // of the goroutines

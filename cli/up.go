@@ -38,7 +38,7 @@ func upCommand() *cli.Command {
 			"found, else embedded.\n" +
 			"Modules of one's own, in files or registries, are held against their manifests and against modules.trust; what was\n" +
 			"looked at is kept in LEASH_BLOBS (leash/blobs in the user's folder for caches) and loaded from there. A file that is\n" +
-			"built anew is loaded anew, and a secret whose file changes is read again.",
+			"built anew is loaded anew; secrets, certificates (ca_file) and the trust policy are read again when their files change.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,6 +108,25 @@ func TestValuesAreRead(t *testing.T) {
 		if tc.got != tc.want {
 			t.Errorf("%s: got %v, want %v", name, tc.got, tc.want)
 		}
+	}
+}
+
+func TestFilesAreAllThatMayChangeMeanwhile(t *testing.T) {
+	const text = `
+providers:
+  a: {kind: openai, api_key: {file: key}, ca_file: ca.pem}
+  b: {kind: openai, api_key: {file: key}, ca_file: ca.pem}
+routes: [{model: "*", provider: a}]
+tracing: {endpoint: "https://collector.example.com", ca_file: collector.pem}
+modules: {trust: trust.yaml}
+pipeline: [{module: own, file: own.wasm}, {module: auth}]
+`
+	c, err := config.Parse("leash.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Files(), []string{"ca.pem", "collector.pem", "key", "own.wasm", "trust.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

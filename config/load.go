@@ -102,8 +102,13 @@ func (c *Config) findFiles() {
 	}
 }
 
-// Files are those that the configuration names and that may change while it is in force: modules of the user's own, and secrets.
+// Files are those that the configuration names and that may change while it is in force: modules of the user's own, whom they are taken
+// from, secrets, and the certificates of those who vouch for servers.
 func (c *Config) Files() (files []string) {
+	files = append(files, c.Modules.Trust)
+	for _, file := range c.certificateFiles() {
+		files = append(files, file)
+	}
 	for _, m := range c.Pipeline {
 		files = append(files, m.File)
 	}

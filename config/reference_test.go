@@ -56,8 +56,8 @@ JSON Schema for editors. An unknown field or a wrong value is refused with its l
 text: it cannot add fields. Within ` + "`{}` and `[]` it stands in quotes: `\"${NAME}\"`" + `. Files are relative to the folder of ` + "`leash.yaml`" + `. Sizes are written as ` + "`512KiB`, `10MiB`, `1GiB`" + `, durations as
 ` + "`500ms`, `90s`, `1h30m`" + `.
 
-A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to, and so is a secret or module whose file
-changes; SIGHUP does the same. Only ` + "`control.listen`, `envoy.admin`" + `
+A changed file is applied while ` + "`leash up`" + ` runs, with all that it refers to, and so is what it names when its file
+changes: modules, secrets, certificates (` + "`ca_file`" + `), the trust policy. SIGHUP does the same, and reads again which certificates the system trusts. Only ` + "`control.listen`, `envoy.admin`" + `
 and ` + "`envoy.concurrency`" + ` need a new start.
 What a module is configured with holds for all requests from then on. Where filters come or go, as with a module of one's own or another
 ` + "`modules.layout`" + `, or ` + "`limits`" + ` change, Envoy serves one more request as before on a connection that is open.

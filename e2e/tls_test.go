@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +16,10 @@ import (
 	"github.com/leash-gateway/leash/mock"
 )
 
-var certificateTests = []changeTest{{"a provider's certificate and name are verified", testProvidersCertificateAndNameAreVerified}}
+var certificateTests = []changeTest{
+	{"a provider's certificate and name are verified", testProvidersCertificateAndNameAreVerified},
+	{"who vouches for a provider is read again when it changes", testWhoVouchesForAProviderIsReadAgain},
+}
 
 func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 	now := time.Now()
@@ -59,6 +65,63 @@ func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 			eventually(t, "the log to tell why: "+tc.name, func() bool { return g.told(fmt.Sprintf("p%d", i), tc.cause) == 1 })
 		}
 	}
+}
+
+func testWhoVouchesForAProviderIsReadAgain(t *testing.T, g *gateway) {
+	before, after := nettest.NewAuthority(t), nettest.NewAuthority(t)
+	var shown atomic.Pointer[tls.Certificate]
+	server := httptest.NewUnstartedServer(mock.New(mock.Options{Key: upstreamKey}))
+	server.TLS = &tls.Config{
+		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return shown.Load(), nil },
+		SessionTicketsDisabled: true, // a session that goes on shows no certificate
+		MinVersion:             tls.VersionTLS12,
+	}
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // handshakes that are to fail
+	show := func(by *nettest.Authority) {
+		issued := by.Issue(t, nettest.Validity{}, "localhost") // a name, for which GetCertificate is asked
+		shown.Store(&issued)
+		server.CloseClientConnections() // of those that are open nobody asks again
+	}
+	show(before)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	write := func(content []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := func(a *nettest.Authority) []byte {
+		t.Helper()
+		content, err := os.ReadFile(a.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	write(of(before))
+	g.change(strings.NewReplacer(
+		"tenants:", fmt.Sprintf("  renewed: {base_url: %q, api_key: {env: LEASH_TEST_KEY}, ca_file: %s}\ntenants:",
+			strings.Replace(server.URL, "127.0.0.1", "localhost", 1)+"/v1", file),
+		"routes:\n", "routes:\n  - {model: renewed, provider: renewed}\n",
+	).Replace(policies), "http://127.0.0.1:1/v1")
+	status := func() int {
+		return do(t, g.request(strings.Replace(chatBody("say: hi", false), "gpt-4o-mini", "renewed", 1))).Status
+	}
+	if got := status(); got != 200 {
+		t.Fatalf("the first authority: got %d, want 200", got)
+	}
+	write(of(before)[:100]) // as while it is written
+	eventually(t, "half a file to be refused", func() bool { return strings.Contains(g.stderr(), file+" holds none in PEM form") })
+	show(before)
+	eventually(t, "the one before to go on", func() bool { return status() == 200 })
+	show(after)
+	eventually(t, "another authority to be refused", func() bool { return status() == 503 })
+	write(of(after))
+	eventually(t, "the new authority to be trusted", func() bool { return status() == 200 })
+	show(before)
+	eventually(t, "the old one to be refused", func() bool { return status() == 503 })
 }
 
 // told is how often the operator was told that a provider cannot be reached, and this as the cause.

@@ -130,9 +130,7 @@ func (t *translation) tlsSocket(name, host string) *core.TransportSocket {
 	if ca == "" {
 		ca = t.o.CAFile
 	}
-	validation := &tls.CertificateValidationContext{
-		TrustedCa: &core.DataSource{Specifier: &core.DataSource_Filename{Filename: ca}},
-	}
+	validation := &tls.CertificateValidationContext{}
 	context := &tls.UpstreamTlsContext{Sni: host}
 	if net.ParseIP(host) != nil {
 		context.Sni = "" // https://www.rfc-editor.org/rfc/rfc6066#section-3: no addresses
@@ -140,11 +138,29 @@ func (t *translation) tlsSocket(name, host string) *core.TransportSocket {
 	} else {
 		validation.MatchTypedSubjectAltNames = []*tls.SubjectAltNameMatcher{sanMatcher(tls.SubjectAltNameMatcher_DNS, host)}
 	}
-	context.CommonTlsContext = &tls.CommonTlsContext{
-		TlsParams:             &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
-		ValidationContextType: &tls.CommonTlsContext_ValidationContext{ValidationContext: validation},
+	context.CommonTlsContext = &tls.CommonTlsContext{TlsParams: &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2}}
+	if _, sent := t.o.Authorities[ca]; sent {
+		t.trusted[ca] = true
+		context.CommonTlsContext.ValidationContextType = &tls.CommonTlsContext_CombinedValidationContext{
+			CombinedValidationContext: &tls.CommonTlsContext_CombinedCertificateValidationContext{
+				DefaultValidationContext:         validation,
+				ValidationContextSdsSecretConfig: &tls.SdsSecretConfig{Name: authoritiesName(ca), SdsConfig: adsSource()},
+			},
+		}
+	} else {
+		validation.TrustedCa = &core.DataSource{Specifier: &core.DataSource_Filename{Filename: ca}}
+		context.CommonTlsContext.ValidationContextType = &tls.CommonTlsContext_ValidationContext{ValidationContext: validation}
 	}
 	return &core.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: pack(context)}}
+}
+
+// authoritiesName is a file of certificates among the secrets. One for all providers: that of the system has hundreds.
+func authoritiesName(file string) string { return "ca." + file }
+
+func authorities(file string, pem []byte) *tls.Secret {
+	return &tls.Secret{Name: authoritiesName(file), Type: &tls.Secret_ValidationContext{ValidationContext: &tls.CertificateValidationContext{
+		TrustedCa: &core.DataSource{Specifier: &core.DataSource_InlineBytes{InlineBytes: pem}},
+	}}}
 }
 
 func sanMatcher(kind tls.SubjectAltNameMatcher_SanType, name string) *tls.SubjectAltNameMatcher {

@@ -32,6 +32,9 @@ type Options struct {
 	ModulesDir string
 	// CAFile are the certificates that vouch for providers without a ca_file of their own.
 	CAFile string
+	// Authorities are the contents of such files and of ca_files, by the file's name, to be sent over xDS. Of others Envoy itself reads the
+	// file, and does not read it again when it changes.
+	Authorities map[string][]byte
 	// Mock, by the name of a provider, is the base URL of the mock that answers in its place.
 	Mock map[string]*url.URL
 	// Secrets are the providers' keys, and tokens of service accounts, by the provider's name, to be sent over xDS. Without them the
@@ -68,7 +71,7 @@ type Resources struct {
 
 // Translate makes Envoy's resources of a configuration.
 func Translate(c *config.Config, o Options) (*Resources, error) {
-	t := &translation{c: c, o: o, apart: !o.Static || holdsOthers(c), steps: map[string][]*route.Route{}}
+	t := &translation{c: c, o: o, apart: !o.Static || holdsOthers(c), steps: map[string][]*route.Route{}, trusted: map[string]bool{}}
 	r := &Resources{others: holdsOthers(c), Untried: map[string]bool{}, places: map[string]place{}}
 	r.Routes = t.routes()
 	if r.apart = r.Routes; t.apart && !r.others {
@@ -111,6 +114,9 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 			r.hidden = append(r.hidden, key.Secret.Reveal(), key.Token.Reveal())
 		}
 	}
+	for _, file := range sortedKeys(t.trusted) {
+		r.Secrets = append(r.Secrets, authorities(file, o.Authorities[file]))
+	}
 	if t.hedges() && !o.withoutCarriers {
 		r.Carriers, r.Clusters = append(r.Carriers, t.hedge()), append(r.Clusters, toInternal(hedgeName))
 	}
@@ -129,6 +135,8 @@ type translation struct {
 	// apart keeps the keys of providers from what stands in the listener; steps are the routes behind it, by the provider (apart.go).
 	apart bool
 	steps map[string][]*route.Route
+	// trusted are the files of Options.Authorities that vouch for a provider.
+	trusted map[string]bool
 }
 
 // baseURL is where a provider's requests go.
