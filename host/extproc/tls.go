@@ -3,9 +3,7 @@ package extproc
 import (
 	"cmp"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/leash-gateway/leash/config"
 )
@@ -14,7 +12,7 @@ import (
 type TLSFiles struct {
 	// Cert and Key are PEM files. What replaces them is used from the next connection on.
 	Cert, Key string
-	// ClientCA is a PEM file of those who vouch for clients. Without it clients need no certificate.
+	// ClientCA is a PEM file of those who vouch for clients, of which the same holds. Without it clients need no certificate.
 	ClientCA string
 	// Log is told of a certificate that clients refuse, or soon will. nil: nobody is.
 	Log *slog.Logger
@@ -31,11 +29,9 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	if f.ClientCA == "" {
 		return c, nil
 	}
-	pool, err := config.Certificates(f.ClientCA)
-	if err != nil {
-		return nil, fmt.Errorf("those who vouch for clients: %w", err)
+	clients := &config.ClientCA{File: f.ClientCA, Log: log}
+	if err := clients.Require(c); err != nil {
+		return nil, err
 	}
-	config.TellExpired(log, f.ClientCA, time.Now())
-	c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	return c, nil
 }

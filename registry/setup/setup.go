@@ -26,7 +26,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/registry/access"
@@ -269,8 +268,8 @@ func (c *Config) beside(file string) string {
 	return filepath.Join(c.dir, file)
 }
 
-// ServerTLS is the server's part of TLS, nil without. The certificate is read again when its files have changed; log is told of one that clients
-// refuse, or soon will.
+// ServerTLS is the server's part of TLS, nil without. The certificate, and who vouches for clients, are read again when their files have changed; log is
+// told of a certificate that clients refuse, or soon will.
 func (c *Config) ServerTLS(log *slog.Logger) (*tls.Config, error) {
 	return c.serverTLS("tls", c.TLS.ClientCA, log)
 }
@@ -288,12 +287,10 @@ func (c *Config) serverTLS(section, clientCA string, log *slog.Logger) (*tls.Con
 	}
 	made := &tls.Config{GetCertificate: c.pair.Certificate, MinVersion: tls.VersionTLS12}
 	if clientCA != "" {
-		pool, err := config.Certificates(c.beside(clientCA))
-		if err != nil {
+		clients := &config.ClientCA{File: c.beside(clientCA), Log: log}
+		if err := clients.Require(made); err != nil {
 			return nil, c.place(section+".client_ca", err)
 		}
-		config.TellExpired(log, c.beside(clientCA), time.Now())
-		made.ClientCAs, made.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	}
 	return made, nil
 }
