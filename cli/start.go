@@ -138,16 +138,27 @@ func moduleError(c *config.Config, f config.Filter, text string) error {
 func locate(c *config.Config, detail, other string, refused error) error {
 	for _, f := range c.Filters() {
 		if strings.Contains(detail, f.Name) {
-			return c.Errorf(f.Modules[0], "%v (the lines above may tell more)", refused)
+			e := c.Errorf(f.Modules[0], "%v (the lines above may tell more)", refused)
+			if !f.Own {
+				e.Hint = otherVersion
+			}
+			return e
 		}
 	}
 	for name := range c.Providers {
 		if strings.Contains(detail, "provider."+name) {
-			return c.Errorf("providers."+name, "%v", refused)
+			e := c.Errorf("providers."+name, "%v", refused)
+			if strings.Contains(detail, "leash.provider."+name) {
+				e.Hint = otherVersion
+			}
+			return e
 		}
 	}
 	return c.Errorf(other, "%v", refused)
 }
+
+// otherVersion is why a module of Leash's own refuses what the same module has taken in this program.
+const otherVersion = "Leash's own modules may be of another version than this program: run make build again, or see modules.dir"
 
 // modulesDir finds the folder of the .wasm files.
 func modulesDir(c *config.Config) (string, error) {
