@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -84,7 +85,8 @@ var pushed = []string{resource.SecretType, resource.ClusterType, resource.Extens
 
 // Serve starts the server. Close ends it, not ctx: Envoy needs it until Envoy has ended.
 func Serve(ctx context.Context, log *slog.Logger) (*Server, error) {
-	dir, err := os.MkdirTemp("", "leash-")
+	sweep(ctx)
+	dir, err := os.MkdirTemp("", folder)
 	if err != nil {
 		return nil, fmt.Errorf("serve xDS: %w", err)
 	}
@@ -118,11 +120,34 @@ func Serve(ctx context.Context, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+// folder is what the names of servers' folders begin with, socket the socket in them.
+const folder, socket = "leash-", "xds.sock"
+
+// beginning is how old a folder must be: a server that begins has its socket an instant before it listens on it.
+const beginning = time.Minute
+
+// sweep removes the folders that servers left behind when they were killed: nobody listens on their sockets any more. Envoy ended with them.
+func sweep(ctx context.Context) {
+	sockets, _ := filepath.Glob(filepath.Join(os.TempDir(), folder+"*", socket)) // whose pattern is right
+	for _, one := range sockets {
+		if info, err := os.Stat(filepath.Dir(one)); err != nil || time.Since(info.ModTime()) < beginning {
+			continue
+		}
+		c, err := (&net.Dialer{}).DialContext(ctx, "unix", one)
+		switch {
+		case err == nil:
+			_ = c.Close()
+		case errors.Is(err, syscall.ECONNREFUSED):
+			_ = os.RemoveAll(filepath.Dir(one)) // else the next one does
+		}
+	}
+}
+
 // Dir is the private folder of the server; what is put there is removed by Close.
 func (s *Server) Dir() string { return s.dir }
 
 // Socket is the Unix socket that the server listens on.
-func (s *Server) Socket() string { return filepath.Join(s.dir, "xds.sock") }
+func (s *Server) Socket() string { return filepath.Join(s.dir, socket) }
 
 // Close ends the server and removes its folder.
 func (s *Server) Close() error {

@@ -1,10 +1,16 @@
 package envoy_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leash-gateway/leash/envoy"
 )
@@ -56,5 +62,41 @@ func TestWhatEnvoyRefusesIsNotDeployed(t *testing.T) {
 	}
 	if a := g.mustChat(); a.header.Get("x-said") != "third" {
 		t.Errorf("got %d %v, want the right one", a.status, a.header)
+	}
+}
+
+func TestFoldersOfServersThatWereKilledAreRemoved(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	other, err := envoy.Serve(context.Background(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	killed, strange := filepath.Join(temporary, "leash-1"), filepath.Join(temporary, "leash-notes")
+	for _, dir := range []string{killed, strange} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(killed, "xds.sock"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	yesterday := time.Now().Add(-24 * time.Hour)
+	if err := os.Chtimes(killed, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	next, err := envoy.Serve(context.Background(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = next.Close() })
+	for dir, want := range map[string]bool{killed: false, strange: true, other.Dir(): true, next.Dir(): true} {
+		if _, err := os.Stat(dir); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", filepath.Base(dir), err == nil, want)
+		}
 	}
 }
