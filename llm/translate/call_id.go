@@ -7,12 +7,13 @@ import (
 	"github.com/leash-gateway/leash/llm"
 )
 
-// An idForm is what an API takes for the id of a call. An API of which it is not known takes any.
+// An idForm is what an API takes for an id. An API of which it is not known takes any.
 type idForm struct {
 	longest int
 	word    bool // of letters, digits, _ and - alone
 }
 
+// idForms are those of the ids of calls.
 // https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html has Bedrock's; the others are told in errors only.
 var idForms = [apis]idForm{Chat: {longest: 40}, Responses: {longest: 64}, Messages: {longest: 64, word: true}, Converse: {longest: 64, word: true}}
 
@@ -23,10 +24,18 @@ func (x *Exchange) settleIDs(r *conversation) {
 		return
 	}
 	for i := range r.parts {
-		if p := &r.parts[i]; (p.kind == callPart || p.kind == resultPart) && !form.takes(inner(p.id)) {
-			p.id = form.made(llm.AppendMeaning(nil, p.id))
+		if p := &r.parts[i]; p.kind == callPart || p.kind == resultPart {
+			p.id = form.settled(p.id)
 		}
 	}
+}
+
+// settled is the id, or what stands for it where it is not taken.
+func (f idForm) settled(id []byte) []byte {
+	if f.takes(inner(id)) {
+		return id
+	}
+	return f.made(llm.AppendMeaning(nil, id))
 }
 
 func (f idForm) takes(id []byte) bool {

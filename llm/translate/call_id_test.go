@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/leash-gateway/leash/llm"
 	"github.com/leash-gateway/leash/llm/translate"
 )
 
@@ -27,5 +28,36 @@ func TestIDsOfCallsAreOnesThatTheProviderTakes(t *testing.T) {
 				t.Errorf("%s to %s: got %q and %q", id, to, call, result)
 			}
 		}
+	}
+}
+
+// TestUsersOfLongNamesAreNotRefused: Claude Code has a device, an account and a session in one.
+func TestUsersOfLongNamesAreNotRefused(t *testing.T) {
+	const tail = `_account_3fa85f64-5717-4562-b3fc-2c963f66afa6_session_`
+	first, second := "user_"+strings.Repeat("a", 64)+tail+"1", "user_"+strings.Repeat("a", 64)+tail+"2"
+	for _, to := range []translate.API{translate.Chat, translate.Responses} {
+		user := func(id string) string {
+			t.Helper()
+			got, err := begin(t, llm.AnthropicMessages, to).Request("m", []byte(requestWith(translate.Messages, `"metadata":{"user_id":"`+id+`"}`)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return gjson.GetBytes(got.Body, "user").Str
+		}
+		if got := user("u1"); got != "u1" {
+			t.Errorf("%s: got %q of a short name", to, got)
+		}
+		for _, id := range []string{first, `{\"device_id\":\"` + first + `\"}`} {
+			if got := user(id); len(got) > 64 || got == "" || got != user(id) {
+				t.Errorf("%s: got %q of %s", to, got, id)
+			}
+		}
+		if user(first) == user(second) {
+			t.Errorf("%s: two users are one", to)
+		}
+	}
+	long := strings.Repeat("x", 300)
+	if body, _ := asked(t, translate.Messages, "m", `"user":"`+long+`"`); len(gjson.Get(body, "metadata.user_id").Str) > 256 {
+		t.Errorf("got %s", body)
 	}
 }

@@ -126,9 +126,12 @@ func (x *Exchange) readUser(c *llm.Cursor, r *conversation, field string) {
 	case x.to == Gemini || x.to == Converse:
 		x.drop(c, field)
 	default:
-		r.user = user
+		r.user = userForms[x.to].settled(user)
 	}
 }
+
+// userForms are what APIs take for the name of a user. Claude Code's has more than a hundred characters.
+var userForms = [apis]idForm{Chat: {longest: 64}, Responses: {longest: 64}, Messages: {longest: 256}}
 
 func parallel(c *llm.Cursor, r *conversation) {
 	if c.Next() == 'f' {
