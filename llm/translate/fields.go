@@ -178,7 +178,7 @@ var Fields = []Field{
 	{Messages, "output_config.format", `"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`, [apis]Treatment{Chat: as("response_format"), Responses: as("text.format"), Gemini: as("generationConfig.responseJsonSchema"), Converse: as("outputConfig.textFormat")}},
 	{Messages, "container", `"container":"c1"`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "mcp_servers", `"mcp_servers":[{"type":"url","url":"https://x","name":"x"}]`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
-	{Messages, "context_management", `"context_management":{"edits":[]}`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
+	{Messages, "context_management", `"context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}`, [apis]Treatment{Chat: dropped, Responses: dropped, Gemini: dropped, Converse: dropped}},
 	{Messages, "inference_geo", `"inference_geo":"us"`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "service_tier", `"service_tier":"auto"`, [apis]Treatment{Chat: dropped, Responses: dropped, Gemini: dropped, Converse: dropped}},
 	{Messages, "speed", `"speed":"fast"`, [apis]Treatment{Chat: dropped, Responses: dropped, Gemini: dropped, Converse: dropped}},
