@@ -122,9 +122,20 @@ func appendAnthropicDelta(dst []byte, t *Text) []byte {
 // anthropicUsage reads the usage of a message. Anthropic counts what was read from the cache and written to it besides
 // input_tokens: https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#tracking-cache-performance.
 func (a *formatAnswer) anthropicUsage() (u Usage, ok bool) {
+	u, ok, _ = a.anthropicSampling()
+	return u, ok
+}
+
+// anthropicSampling reads the usage of a message, or of one of the samplings that have led to it, of which it says the kind.
+func (a *formatAnswer) anthropicSampling() (u Usage, ok bool, kind string) {
 	var plain, written int64
+	var compacted Usage
 	a.each(func(name []byte) {
 		switch string(name) {
+		case "type":
+			kind = a.word()
+		case "iterations":
+			compacted = a.compactions()
 		case "input_tokens":
 			plain, ok = a.tokens(ok)
 		case "output_tokens":
@@ -160,5 +171,21 @@ func (a *formatAnswer) anthropicUsage() (u Usage, ok bool) {
 		u.CacheWrite = written
 	}
 	u.Input = plain + u.CachedInput + u.CacheWrite + u.CacheWrite1h
-	return u, ok
+	return u.and(compacted), ok, kind
+}
+
+// compactions is the usage of the samplings that have made a long conversation shorter before the answer. They are charged for like it, and
+// are not in its counts: https://platform.claude.com/docs/en/build-with-claude/compaction#understanding-usage
+func (a *formatAnswer) compactions() (sum Usage) {
+	if a.peek() != '[' {
+		a.value()
+		return sum
+	}
+	var list array
+	for ok := a.enter(); ok && a.element(&list); {
+		if u, _, kind := a.anthropicSampling(); kind == "compaction" {
+			sum = sum.and(u)
+		}
+	}
+	return sum
 }

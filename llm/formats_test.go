@@ -171,6 +171,10 @@ func TestUsageAndItsExactCostInAllFormats(t *testing.T) {
 			llm.Usage{Input: 10, CachedInput: 2, CacheWrite: 4, CacheWrite1h: 3, Output: 9, OutputReasoning: 5}, 5_04_00_03_04_02_01},
 		"messages, older": {llm.AnthropicMessages, `{"usage":{"input_tokens":1,"output_tokens":9,"cache_creation_input_tokens":7}}`,
 			llm.Usage{Input: 8, CacheWrite: 7, Output: 9}, 9_00_00_07_00_01},
+		"messages, made shorter before": {llm.AnthropicMessages, `{"usage":{"input_tokens":1,"output_tokens":2,"iterations":[
+			{"type":"compaction","input_tokens":3,"output_tokens":4,"cache_read_input_tokens":1,"cache_creation_input_tokens":2},
+			{"type":"message","input_tokens":1,"output_tokens":2},{"type":"advisor_message","model":"another","input_tokens":9,"output_tokens":9}]}}`,
+			llm.Usage{Input: 7, CachedInput: 1, CacheWrite: 2, Output: 6}, 6_00_00_02_01_04},
 		"Google": {llm.GoogleGenerate, `{"usageMetadata":{"promptTokenCount":9,"toolUsePromptTokenCount":1,"cachedContentTokenCount":2,"candidatesTokenCount":4,
 			"thoughtsTokenCount":5,"promptTokensDetails":[{"modality":"TEXT","tokenCount":6},{"modality":"AUDIO","tokenCount":3}],
 			"candidatesTokensDetails":[{"tokenCount":1,"modality":"AUDIO"}]}}`,
@@ -241,6 +245,26 @@ func TestWhatIsCachedForAnHourIsCountedOnce(t *testing.T) {
 		u = u.Joined(e.Usage)
 	}
 	if want := (llm.Usage{Input: 155, CacheWrite: 50, CacheWrite1h: 100, Output: 42}); u != want {
+		t.Errorf("got %+v, want %+v", u, want)
+	}
+}
+
+// TestWhatMakesAConversationShorterIsCounted has a stream whose beginning counts the tokens of the compaction, and its end those of the answer.
+func TestWhatMakesAConversationShorterIsCounted(t *testing.T) {
+	var u llm.Usage
+	for _, data := range []string{
+		`{"type":"message_start","message":{"usage":{"input_tokens":60385,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":5}}}`,
+		`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":612,"output_tokens":2819,"iterations":[
+			{"input_tokens":60385,"output_tokens":522,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"type":"compaction"},
+			{"input_tokens":612,"output_tokens":2819,"type":"message"}]}}`,
+	} {
+		e, err := llm.ParseEvent(llm.AnthropicMessages, []byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u = u.Joined(e.Usage)
+	}
+	if want := (llm.Usage{Input: 60997, Output: 3341}); u != want {
 		t.Errorf("got %+v, want %+v", u, want)
 	}
 }

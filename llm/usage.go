@@ -39,6 +39,16 @@ func (u Usage) Joined(later Usage) Usage {
 	}
 }
 
+// and is what two samplings have used together. Counts above MaxCount are cut to it.
+func (u Usage) and(v Usage) Usage {
+	return Usage{
+		Input: min(u.Input+v.Input, MaxCount), CachedInput: min(u.CachedInput+v.CachedInput, MaxCount),
+		CacheWrite: min(u.CacheWrite+v.CacheWrite, MaxCount), CacheWrite1h: min(u.CacheWrite1h+v.CacheWrite1h, MaxCount),
+		InputAudio: min(u.InputAudio+v.InputAudio, MaxCount), Output: min(u.Output+v.Output, MaxCount),
+		OutputReasoning: min(u.OutputReasoning+v.OutputReasoning, MaxCount), OutputAudio: min(u.OutputAudio+v.OutputAudio, MaxCount),
+	}
+}
+
 // readUsage reads the usage of OpenAI's chat completions,
 // https://platform.openai.com/docs/api-reference/chat/object#chat/object-usage. There is one when it counts the tokens
 // of the prompt or of the completion. Counts above MaxCount are cut to it, fractions are cut off, and what is negative
