@@ -24,6 +24,7 @@ type Stream struct {
 	calls    int    // of an answer of Google's
 	told     []byte // the usage that Google has told last, which grows from event to event
 	whole    int    // calls that came in one piece, which have no number of the provider's
+	untold   int    // of Anthropic's blocks the last one that the client is not told of, and 1 more
 	turn     turn   // what an event adds in parts, while it is read
 	first    []int  // where one call is told: the number of each choice's first, and 1 more
 

@@ -274,6 +274,7 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 func (s *Stream) messagesBlock(c *llm.Cursor, index int) {
 	p := &part{}
 	if !readAnswerBlock(c, p) {
+		s.untold = index + 1
 		return
 	}
 	if p.kind == callPart {
@@ -296,7 +297,9 @@ func (s *Stream) messagesDelta(c *llm.Cursor, index int) {
 		case "thinking":
 			s.text(0, thoughtPart, c.Literal())
 		case "partial_json":
-			s.arguments(0, index, c.Literal())
+			if arguments := c.Literal(); index+1 != s.untold {
+				s.arguments(0, index, arguments)
+			}
 		case "stop_reason":
 			why = finishOfMessages(c.String())
 		case "stop_sequence":

@@ -192,3 +192,23 @@ func TestContentInPiecesIsRead(t *testing.T) {
 		t.Errorf("another piece: got %s, want an error", unknown)
 	}
 }
+
+// TestWhatToolsOfAnthropicsDoIsLeftOutOfStreams: what they were called with comes in pieces as that of others does.
+func TestWhatToolsOfAnthropicsDoIsLeftOutOfStreams(t *testing.T) {
+	stream := events(`{"type":"message_start","message":{"id":"m","usage":{"input_tokens":1,"output_tokens":1}}}`,
+		`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`, `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Searching."}}`,
+		`{"type":"content_block_stop","index":0}`, `{"type":"content_block_start","index":1,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}`,
+		`{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"query\""}}`,
+		`{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":":\"x\"}"}}`, `{"type":"content_block_stop","index":1}`,
+		`{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}`,
+		`{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}`, `{"type":"content_block_stop","index":2}`,
+		`{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}`, `{"type":"message_stop"}`)
+	for _, from := range []translate.API{translate.Chat, translate.Responses, translate.Gemini} {
+		s := answering(t, from, translate.Messages, true).Stream(llm.ServerSentEvents)
+		out, err := s.Feed(nil, stream)
+		out = s.End(out)
+		if said := string(out); err != nil || s.Failure() != "" || !strings.Contains(said, "Searching.") || !strings.Contains(said, `"f"`) || strings.Contains(said, "query") {
+			t.Errorf("%s: got %s, %v", from, out, err)
+		}
+	}
+}
