@@ -234,6 +234,9 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 | refused by the provider | ` + "`content_filter` | `incomplete`, `content_filter` | `refusal` | `SAFETY` and others, and a blocked prompt | `guardrail_intervened`, `content_filtered`" + ` |
 | of no use | ` + "`error`, `abort` and others of some | `failed`, `cancelled` | | `MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL` and others | `malformed_…`" + ` |
 
+Of an answer that meets its limit in the midst of a call of a tool Google's clients, and Anthropic's without a stream, are told all but that call, since they have
+arguments as objects only.
+
 An answer of no use is an error to the client, for the others have no reason for such an end: in a stream an event, else 502, before which another provider
 of the route is asked. So an agent does not take it for a model that had nothing to say, and clients that ask again after errors do so.
 

@@ -260,6 +260,15 @@ func (p *part) object() ([]byte, bool) {
 	return asObject(p.args)
 }
 
+// isCut tells of a call in an answer that has met its limit whether it ends there.
+func (p *part) isCut() bool {
+	if p.kind != callPart || !p.quoted {
+		return false
+	}
+	_, whole := asObject(p.args)
+	return !whole || isEmpty(p.args)
+}
+
 // string is a call's arguments as a literal.
 func (p *part) string() []byte {
 	switch {

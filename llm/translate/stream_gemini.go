@@ -36,14 +36,14 @@ func (k *geminiSink) chunk(choice int, parts []part, more func(w *writer)) {
 }
 
 func (k *geminiSink) text(choice int, kind partKind, literal []byte) {
-	if k.flush(choice); !k.ended {
+	if k.flush(choice, false); !k.ended {
 		k.chunk(choice, []part{{kind: kind, text: literal}}, nil)
 	}
 }
 
 func (k *geminiSink) call(choice, number int, p *part) {
 	if len(k.calls) >= maxChoices {
-		if k.flush(-1); k.ended {
+		if k.flush(-1, false); k.ended {
 			return
 		}
 	}
@@ -59,8 +59,8 @@ func (k *geminiSink) arguments(choice, number int, literal []byte) {
 	}
 }
 
-// flush sends the calls of a choice, or of all where that is negative.
-func (k *geminiSink) flush(choice int) {
+// flush sends the calls of a choice, or of all where that is negative. Where the answer has met its limit, the last one may be cut.
+func (k *geminiSink) flush(choice int, limit bool) {
 	kept := k.calls[:0]
 	for _, call := range k.calls {
 		if choice >= 0 && call.choice != choice {
@@ -69,6 +69,9 @@ func (k *geminiSink) flush(choice int) {
 		}
 		literal := append(append([]byte{'"'}, call.arguments...), '"')
 		args, ok := asObject(literal)
+		if limit && (!ok || len(call.arguments) == 0) {
+			continue
+		}
 		if !ok {
 			k.dst = k.Fail(k.dst, 502, "invalid_arguments", "the model calls a tool with arguments that are no JSON object, which "+k.x.from.String()+" cannot say")
 			return
@@ -79,7 +82,7 @@ func (k *geminiSink) flush(choice int) {
 }
 
 func (k *geminiSink) finish(choice int, why finish, _ []byte) {
-	k.flush(choice)
+	k.flush(choice, why == finishLength)
 	for choice >= len(k.why) && len(k.why) < maxChoices {
 		k.why = append(k.why, finishOpen)
 	}
@@ -87,7 +90,7 @@ func (k *geminiSink) finish(choice int, why finish, _ []byte) {
 }
 
 func (k *geminiSink) end() {
-	if k.flush(-1); k.ended {
+	if k.flush(-1, false); k.ended {
 		return
 	}
 	for choice, why := range k.why {

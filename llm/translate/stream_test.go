@@ -193,6 +193,35 @@ func TestContentInPiecesIsRead(t *testing.T) {
 	}
 }
 
+// TestACallThatTheLimitOfTheAnswerHasCutIsNoError: the client learns why the answer ends, and what was said before.
+func TestACallThatTheLimitOfTheAnswerHasCutIsNoError(t *testing.T) {
+	const call = `{"index":0,"id":"c1","type":"function","function":{"name":"write","arguments":"{\"path\":\"a\"}"}},{"index":1,"id":"c2","type":"function","function":{"name":"write","arguments":"{\"path\":\"b\",\"con"}}`
+	const usage = `"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}`
+	whole := `{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"Writing.","tool_calls":[` + call + `]},"finish_reason":"length"}],` + usage + `}`
+	stream := events(`{"id":"1","choices":[{"index":0,"delta":{"content":"Writing.","tool_calls":[`+call+`]}}]}`, `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`,
+		`{"choices":[],`+usage+`}`)
+	for from, path := range map[translate.API]struct{ finish, calls string }{
+		translate.Messages: {"stop_reason", `content.#(type=="tool_use")#.input`}, translate.Gemini: {"candidates.0.finishReason", "candidates.0.content.parts.#.functionCall.args"},
+	} {
+		got, err := answering(t, from, translate.Chat, false).Response([]byte(whole))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if calls := gjson.GetBytes(got, path.calls).Raw; calls != `[{"path":"a"}]` || !strings.EqualFold(gjson.GetBytes(got, path.finish).Str, "max_tokens") {
+			t.Errorf("%s: got %s", from, got)
+		}
+		s := answering(t, from, translate.Chat, true).Stream(llm.ServerSentEvents)
+		out, err := s.Feed(nil, stream)
+		out = s.End(out)
+		if !strings.Contains(strings.ToLower(string(out)), `reason":"max_tokens"`) || s.Failure() != "" || err != nil || !strings.Contains(string(out), "Writing.") {
+			t.Errorf("%s: got %s, %v", from, out, err)
+		}
+		if from == translate.Gemini && strings.Count(string(out), `"functionCall"`) != 1 {
+			t.Errorf("got %s", out)
+		}
+	}
+}
+
 // TestWhatToolsOfAnthropicsDoIsLeftOutOfStreams: what they were called with comes in pieces as that of others does.
 func TestWhatToolsOfAnthropicsDoIsLeftOutOfStreams(t *testing.T) {
 	stream := events(`{"type":"message_start","message":{"id":"m","usage":{"input_tokens":1,"output_tokens":1}}}`,

@@ -9,6 +9,7 @@
 package translate
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -382,12 +383,16 @@ func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	return a, nil
 }
 
-// settle makes objects of what tools are called with, where the client's API has them as such.
+// settle makes objects of what tools are called with, where the client's API has them as such. A call that the limit of the answer has cut is
+// left out: the answer's end says that it is not all.
 func (x *Exchange) settle(a *answer) error {
 	if x.from != Messages && x.from != Gemini {
 		return nil
 	}
 	for i := range a.choices {
+		if t := &a.choices[i]; t.finish == finishLength {
+			t.parts = slices.DeleteFunc(t.parts, func(p part) bool { return p.isCut() })
+		}
 		for j := range a.choices[i].parts {
 			p := &a.choices[i].parts[j]
 			if p.kind != callPart {
