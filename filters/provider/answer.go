@@ -120,6 +120,7 @@ func (p *Provider) CarryBody(x *module.Exchange, body []byte, end bool) (out []b
 	a := module.Local[attempt](x)
 	switch {
 	case a.answer.failed:
+		p.tellWhen(x, body)
 		return a.translation.Error(x.Status, body), false, nil
 	case a.answer.streams:
 		return p.stream(x, a, body, end)
@@ -269,6 +270,17 @@ func retryAfter(x *module.Exchange) time.Duration {
 		return max(at.Sub(x.Now()), 0)
 	}
 	return 0
+}
+
+// tellWhen says in a header, where clients of the other APIs look for it, for how long Google wants to be left alone.
+func (p *Provider) tellWhen(x *module.Exchange, body []byte) {
+	if p.api != translate.Gemini || x.ResponseHeader("retry-after") != "" {
+		return
+	}
+	if d := translate.RetryAfter(body); d > 0 {
+		x.SetResponseHeader("retry-after", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
+		p.change(x, func(s *breaker.State) { s.Cool(x.Now(), d) })
+	}
 }
 
 // giveUp counts an attempt of which nobody knows how it would have gone, but that it would not have been quicker than it was up to then.

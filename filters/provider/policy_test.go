@@ -300,6 +300,19 @@ func TestTheBreakerIsToldHowItWent(t *testing.T) {
 	}
 }
 
+// TestGoogleIsLeftAloneForAsLongAsItsErrorSays: it has no header for that.
+func TestGoogleIsLeftAloneForAsLongAsItsErrorSays(t *testing.T) {
+	const answer = `{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.4s"}]}}`
+	h := newHost(t, gemini)
+	got := h.Do(moduletest.Exchange{Request: chatRequest, Status: 429, Answer: answer, Header: first()})
+	if got.Status != 429 || got.Header["retry-after"] != "35" {
+		t.Errorf("got %d %v", got.Status, got.Header)
+	}
+	if s := breaker.Of(h.Shared(), "gemini"); !s.Open(h.Clock.Add(34*time.Second)) || s.Open(h.Clock.Add(35*time.Second)) {
+		t.Errorf("the breaker is %+v", s)
+	}
+}
+
 func TestAttemptsAreCounted(t *testing.T) {
 	second := func(header ...string) map[string]string {
 		h := map[string]string{AttemptHeader: "2", TargetHeader + "2": "openai", LabelHeader: "gpt-*"}

@@ -3,6 +3,7 @@ package translate
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -29,6 +30,38 @@ func tooLong(message string) bool {
 		}
 	}
 	return false
+}
+
+// RetryAfter is for how long Google wants to be left alone, which it says in the body of an error and in no header; 0 where it does not:
+// https://cloud.google.com/apis/design/errors#error_details
+func RetryAfter(body []byte) (d time.Duration) {
+	c := llm.NewCursor(body, true)
+	for o := c.Google(); c.Member(&o); {
+		if string(o.Name) != "error" || c.Next() != '{' {
+			c.Skip()
+			continue
+		}
+		for o := c.Google(); c.Member(&o); {
+			if string(o.Name) != "details" || c.Next() != '[' {
+				c.Skip()
+				continue
+			}
+			for list := c.Array(); c.Element(&list); {
+				if c.Next() != '{' {
+					c.Skip()
+					continue
+				}
+				for o := c.Google(); c.Member(&o); {
+					if string(o.Name) == "retrydelay" && c.Next() == '"' {
+						d, _ = time.ParseDuration(c.String())
+					} else {
+						c.Skip()
+					}
+				}
+			}
+		}
+	}
+	return d
 }
 
 // readError takes the message and a code out of an error of any of the APIs. In a stream it may be an event.

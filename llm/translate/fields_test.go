@@ -250,7 +250,7 @@ of the route is asked. So an agent does not take it for a model that had nothing
 - **Streams** that break off before their end, and errors in their course, end with an error in the client's API. Calls go to Google's clients
   whole, once their arguments are complete.
 - **Errors** keep status, message and code, and take the form of the client's API. That a request has too many tokens is ` + "`context_length_exceeded`" + ` to OpenAI's clients.
-  Headers of the answer stay the provider's, those of its rate limits too.
+  Headers of the answer stay the provider's, those of its rate limits too. For how long Google wants to be left alone, which it says in the body, is told in ` + "`retry-after`" + `.
 - **Counting tokens** is translated between Anthropic and Google, and from both to Bedrock, **embeddings** between OpenAI and Google (texts only, one part each; Google's ` + "`embedContent`" + `
   becomes ` + "`batchEmbedContents`" + `), and OpenAI's older **completions** into all others, if the prompt is one text. All else has no translation.
 `)
