@@ -16,10 +16,14 @@ func (e *FieldError) Error() string {
 	return e.Path + ": " + e.Reason
 }
 
+// ThreadUnsupported is the code by which Anthropic's clients know that they have to send the whole conversation, as there is nobody who has kept
+// what came before.
+const ThreadUnsupported = "thread_unsupported_request"
+
 // ErrorBody writes an error in the API's own form; its type follows from the HTTP status. An empty code is null or left
 // out:
 //   - OpenAI, https://platform.openai.com/docs/guides/error-codes;
-//   - Anthropic, https://docs.anthropic.com/en/api/errors, which has no place for a code;
+//   - Anthropic, https://docs.anthropic.com/en/api/errors, where ThreadUnsupported is the only code that is told;
 //   - Google, https://google.aip.dev/193, the code as the reason of an ErrorInfo.
 func ErrorBody(f Format, status int, code, message string) []byte {
 	b := make([]byte, 0, len(message)+len(code)+192)
@@ -29,6 +33,10 @@ func ErrorBody(f Format, status int, code, message string) []byte {
 		b = appendString(b, anthropicErrorType(status))
 		b = append(b, `,"message":`...)
 		b = appendString(b, message)
+		if code == ThreadUnsupported {
+			b = append(b, `,"details":{"error_code":`...)
+			b = append(appendString(b, code), '}')
+		}
 		return append(b, "}}"...)
 	case Google:
 		b = append(b, `{"error":{"code":`...)

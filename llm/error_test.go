@@ -44,6 +44,7 @@ func TestErrorsOfTheOtherAPIs(t *testing.T) {
 		wantWhole string
 	}{
 		"Anthropic":             {llm.AnthropicMessages, 400, "x", "", `{"type":"error","error":{"type":"invalid_request_error","message":"no"}}`},
+		"Anthropic, threads":    {llm.AnthropicMessages, 400, llm.ThreadUnsupported, "", `{"type":"error","error":{"type":"invalid_request_error","message":"no","details":{"error_code":"thread_unsupported_request"}}}`},
 		"Anthropic, large":      {llm.AnthropicMessages, 413, "", `"type":"request_too_large"`, ""},
 		"Anthropic, money":      {llm.AnthropicMessages, 402, "", `"type":"billing_error"`, ""},
 		"Anthropic, limit":      {llm.AnthropicCountTokens, 429, "", `"type":"rate_limit_error"`, ""},

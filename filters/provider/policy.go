@@ -329,8 +329,13 @@ func unreadable(err error) error {
 
 // untranslatable says what of a request this provider's API has no place for. Another one may have.
 func untranslatable(err error) error {
-	if _, ok := errors.AsType[*translate.Error](err); !ok {
+	e, ok := errors.AsType[*translate.Error](err)
+	if !ok {
 		return unreadable(err)
 	}
-	return next(module.Refuse(400, "not_translatable", "the provider of this model has another API, in which this request cannot be said: %s", err.Error()))
+	code := "not_translatable"
+	if e.Field == "thread" { // upon which Anthropic's clients send the whole conversation
+		code = llm.ThreadUnsupported
+	}
+	return next(module.Refuse(400, code, "the provider of this model has another API, in which this request cannot be said: %s", err.Error()))
 }

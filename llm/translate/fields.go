@@ -176,6 +176,7 @@ var Fields = []Field{
 	{Messages, "thinking", `"thinking":{"type":"enabled","budget_tokens":2000}`, [apis]Treatment{Chat: as("reasoning_effort"), Responses: as("reasoning.effort"), Gemini: as("generationConfig.thinkingConfig.thinkingBudget"), Converse: as("additionalModelRequestFields.thinking")}},
 	{Messages, "output_config.effort", `"output_config":{"effort":"high"}`, [apis]Treatment{Chat: as("reasoning_effort"), Responses: as("reasoning.effort"), Gemini: as("generationConfig.thinkingConfig.thinkingBudget"), Converse: as("additionalModelRequestFields.thinking")}},
 	{Messages, "output_config.format", `"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`, [apis]Treatment{Chat: as("response_format"), Responses: as("text.format"), Gemini: as("generationConfig.responseJsonSchema"), Converse: as("outputConfig.textFormat")}},
+	{Messages, "thread", `"thread":{"type":"create"}`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "container", `"container":"c1"`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "mcp_servers", `"mcp_servers":[{"type":"url","url":"https://x","name":"x"}]`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "context_management", `"context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}`, [apis]Treatment{Chat: dropped, Responses: dropped, Gemini: dropped, Converse: dropped}},

@@ -247,6 +247,8 @@ of the route is asked. So an agent does not take it for a model that had nothing
   A picture in an answer of Google's is an error.
 - **What OpenAI keeps.** Translated responses are kept nowhere: what names an earlier one, or an item of it, is refused. Clients send the items themselves where
   they know that, which Vercel's AI SDK does with ` + "`store: false`" + `. Ids of items begin as OpenAI's do, so that it takes them if it is asked next.
+- **What Anthropic keeps.** Likewise a ` + "`thread`" + ` is refused, with the code ` + "`thread_unsupported_request`" + ` by which the runners of tools in Anthropic's clients know that they
+  have to send the whole conversation, and do.
 - **Streams** that break off before their end, and errors in their course, end with an error in the client's API. Calls go to Google's clients
   whole, once their arguments are complete.
 - **Errors** keep status, message and code, and take the form of the client's API. That a request has too many tokens is ` + "`context_length_exceeded`" + ` to OpenAI's clients.
