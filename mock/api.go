@@ -88,6 +88,9 @@ func (a api) errorBody(e *apiError) []byte {
 	case anthropic:
 		dst = appendString(append(dst, `{"type":"error","error":{"type":`...), anthropicKind(e), false)
 		dst = appendString(append(dst, `,"message":`...), e.message, false)
+		if e.code == threadUnsupported {
+			dst = append(dst, `,"details":{"error_code":"`+threadUnsupported+`"}`...)
+		}
 		return append(dst, `}}`...)
 	case google, vertex:
 		dst = append(strconv.AppendInt(append(dst, `{"error":{"code":`...), int64(e.status), 10), `,"message":`...)

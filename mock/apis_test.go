@@ -145,6 +145,7 @@ func TestWhatAnAPIWouldRefuseIsRefusedInItsForm(t *testing.T) {
 		want         string
 	}{
 		"no limit":            {"/v1/messages", anthropicOf(`"messages":[` + user + `]`), 400, "max_tokens: Field required"},
+		"a thread":            {"/v1/messages", messagesOf("a", `,"thread":{"type":"create"}`), 400, `"details":{"error_code":"thread_unsupported_request"}`},
 		"unknown field":       {"/v1/messages", messagesOf("a", `,"n":1`), 400, "n: Extra inputs are not permitted"},
 		"system role":         {"/v1/messages", anthropicOf(`"max_tokens":1,"messages":[{"role":"system","content":"a"}]`), 400, "messages.0.role: Input should be 'user' or 'assistant'"},
 		"unknown block":       {"/v1/messages", anthropicOf(`"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image_url"}]}]`), 400, "messages.0.content.0: Input tag 'image_url' found"},

@@ -68,6 +68,9 @@ func (x *exchange) countTokens() *apiError {
 	return nil
 }
 
+// threadUnsupported is the code of Anthropic's error where it does not keep a conversation.
+const threadUnsupported = "thread_unsupported_request"
+
 func badMessage(at, reason string) *apiError {
 	return &apiError{status: 400, kind: invalidRequest, message: at + ": " + reason}
 }
@@ -80,7 +83,10 @@ func parseMessages(body []byte, generates bool) (*chatRequest, *apiError) {
 	}
 	var fault *apiError
 	root.ForEach(func(key, _ gjson.Result) bool {
-		if !slices.Contains(messagesFields, key.Str) {
+		switch {
+		case key.Str == "thread": // which clients of the beta ask for; without that field they send the whole conversation
+			fault = &apiError{status: 400, kind: invalidRequest, message: "thread: is not supported", code: threadUnsupported}
+		case !slices.Contains(messagesFields, key.Str):
 			fault = badMessage(key.Str, "Extra inputs are not permitted")
 		}
 		return fault == nil
