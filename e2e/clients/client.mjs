@@ -8,6 +8,7 @@ import { crc32 } from "node:zlib";
 const require = createRequire(process.env.LEASH_NODE_MODULES + "/");
 const { default: OpenAI, AzureOpenAI } = require("openai");
 const { default: Anthropic } = require("@anthropic-ai/sdk");
+const { betaTool } = require("@anthropic-ai/sdk/helpers/beta/json-schema");
 const google = require("@google/genai");
 
 // One red pixel.
@@ -220,6 +221,14 @@ class Messages {
     this.finishes = { stop: "end_turn", limit: "max_tokens", calls: "tool_use" };
   }
 
+  // The client's own runner of tools, which first asks for a thread that the server keeps.
+  async run(prompt, stream) {
+    const said = { add: "three", sub: "grüße" };
+    const tools = Object.entries(TOOLS).map(([name, description]) => betaTool({ name, description, inputSchema: PARAMETERS, run: () => said[name] }));
+    const request = { model: this.model, max_tokens: 1000, tools, messages: [{ role: "user", content: prompt }], stream };
+    return (await this.client.beta.messages.toolRunner(request).runUntilDone()).content[0].text;
+  }
+
   async ask(prompt, wants = {}) {
     const blocks = [{ type: "text", text: prompt }];
     for (const image of wants.images ?? []) {
@@ -401,6 +410,7 @@ const FEATURES = {
     await both(async (stream) => {
       const b = await c.ask(CALLS, { stream, tools: true, results: [a, ["three", "grüße"]] });
       equal(b.text, "The tools said: three; grüße", "text");
+      if (c instanceof Messages) equal(await c.run(CALLS, stream), "The tools said: three; grüße", "text of the runner");
     });
   },
   tool_choice: async (c) => {

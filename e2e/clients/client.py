@@ -349,6 +349,26 @@ class Anthropic:
             a.refusal = a.text
         return a
 
+    def run(self, prompt, stream):
+        """The client's own runner of tools, which first asks for a thread that the server keeps."""
+
+        @anthropic.beta_tool
+        def add(a: int, why: str = "") -> str:
+            """Adds."""
+            return "three"
+
+        @anthropic.beta_tool
+        def sub(a: int) -> str:
+            """Subtracts."""
+            return "grüße"
+
+        answers = self.client.beta.messages.tool_runner(
+            model=self.model, max_tokens=1000, tools=[add, sub], messages=[{"role": "user", "content": prompt}], stream=stream
+        )
+        for answer in answers:
+            message = answer.get_final_message() if stream else answer
+        return message.content[0].text
+
     finishes = {"stop": "end_turn", "limit": "max_tokens", "calls": "tool_use"}
 
     def models(self):
@@ -593,6 +613,9 @@ def tool_results(c, case):
     a = c.ask(CALLS, tools=True)
     for stream in (False, True):
         equal(c.ask(CALLS, stream, tools=True, results=(a, ["three", "grüße"])).text, "The tools said: three; grüße", "text")
+    if isinstance(c, Anthropic):
+        for stream in (False, True):
+            equal(c.run(CALLS, stream), "The tools said: three; grüße", "text of the runner")
 
 
 def tool_choice(c, case):
