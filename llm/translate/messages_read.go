@@ -49,6 +49,8 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 			x.readMessagesChoice(c, r)
 		case "thinking":
 			x.readThinking(c, r)
+		case "output_format": // where output_config.format was while it was tried out
+			x.readFormat(c, r, "")
 		case "output_config":
 			for o := c.Object(); c.Member(&o); {
 				switch string(o.Name) {
