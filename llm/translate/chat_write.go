@@ -137,7 +137,8 @@ func (w *writer) openAITools(r *conversation, nested bool) {
 	}
 }
 
-// chatMessage writes a message; what tools answered are messages of their own, ahead of what else the user says.
+// chatMessage writes a message; what tools answered are messages of their own, ahead of what else the user says. Those are texts only: pictures
+// and files that a tool answered are among what the user says.
 func (x *Exchange) chatMessage(w *writer, m *message) error {
 	if m.assistant {
 		return x.chatAssistant(w, m)
@@ -145,38 +146,21 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 	rest := m.parts
 	if has(m.parts, resultPart) {
 		rest = nil
-	}
-	for i := range m.parts {
-		p := &m.parts[i]
-		switch {
-		case p.kind == resultPart:
-		case len(rest) < len(m.parts):
-			rest = append(rest, *p)
-			continue
-		default:
-			continue
-		}
-		w.open()
-		w.str("role", "tool")
-		w.literal("tool_call_id", p.id)
-		for j := range p.parts {
-			if p.parts[j].kind != textPart {
-				return &Error{Field: "messages", Reason: "a tool's answer that is no text has no counterpart in " + x.to.String()}
+		for i := range m.parts {
+			p := &m.parts[i]
+			if p.kind != resultPart {
+				rest = append(rest, *p)
+				continue
 			}
-		}
-		switch {
-		case p.args != nil:
-			w.json("content", p.args)
-		case p.text != nil:
-			w.literal("content", p.text)
-		case len(p.parts) == 0:
-			w.str("content", "")
-		default:
-			if err := x.chatContent(w, p.parts); err != nil {
+			if err := x.chatResult(w, p); err != nil {
 				return err
 			}
+			for j := range p.parts {
+				if p.parts[j].kind != textPart {
+					rest = append(rest, p.parts[j])
+				}
+			}
 		}
-		w.close('}')
 	}
 	if len(rest) == 0 {
 		return nil
@@ -188,6 +172,38 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 	}
 	w.close('}')
 	return nil
+}
+
+// chatResult writes the texts that a tool answered.
+func (x *Exchange) chatResult(w *writer, p *part) error {
+	w.open()
+	w.str("role", "tool")
+	w.literal("tool_call_id", p.id)
+	switch {
+	case p.args != nil:
+		w.json("content", p.args)
+	case p.text != nil:
+		w.literal("content", p.text)
+	default:
+		texts := textsOf(p.parts)
+		if len(texts) == 0 {
+			w.str("content", "")
+		} else if err := x.chatContent(w, texts); err != nil {
+			return err
+		}
+	}
+	w.close('}')
+	return nil
+}
+
+// textsOf are the parts that are texts.
+func textsOf(parts []part) (texts []part) {
+	for i := range parts {
+		if parts[i].kind == textPart {
+			texts = append(texts, parts[i])
+		}
+	}
+	return texts
 }
 
 func (x *Exchange) chatAssistant(w *writer, m *message) error {

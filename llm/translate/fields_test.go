@@ -200,7 +200,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 - **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
   Anthropic and Bedrock: these become others, in the call and in what answers it. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
-  likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock.
+  likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock. Pictures and files that a tool answers stand in the user's next
+  message in chats, whose tools say texts only, and are parts of their own behind the answer to Google.
 - **Users.** A name of more than 64 characters, as Claude Code has them, is another to OpenAI, which refuses it: the same for the same user. Anthropic takes 256.
 - **Signatures of thoughts.** Google's models from Gemini 3 on refuse a conversation whose calls come back without them. Chats have them as Google's own
   chats do, in ` + "`tool_calls[].extra_content.google.thought_signature`" + `, and what a client gives back there goes to Google. Where it keeps none, as clients of

@@ -114,6 +114,16 @@ func (x *Exchange) geminiParts(w *writer, parts []part, names *nameList) error {
 			called = true
 		}
 		w.close('}')
+		for j := range parts[i].parts { // pictures and files that a tool answered
+			if parts[i].parts[j].kind == textPart {
+				continue
+			}
+			w.open()
+			if err := x.geminiPart(w, &parts[i].parts[j], names); err != nil {
+				return err
+			}
+			w.close('}')
+		}
 	}
 	w.close(']')
 	return nil
@@ -169,14 +179,9 @@ func (x *Exchange) geminiPart(w *writer, p *part, names *nameList) error {
 // geminiResult writes what a tool answered: an object as it is, and a text as the only member of one.
 func (x *Exchange) geminiResult(w *writer, p *part) error {
 	one := [1]part{{text: p.text}}
-	texts := p.parts
-	if p.text != nil {
-		texts = one[:]
-	}
-	for i := range texts {
-		if texts[i].kind != textPart {
-			return &Error{Field: "messages", Reason: "a tool's answer that is no text has no counterpart in " + x.to.String()}
-		}
+	texts := one[:]
+	if p.text == nil {
+		texts = textsOf(p.parts)
 	}
 	if len(texts) == 1 && !p.failed {
 		if text := inner(texts[0].text); len(text) > 0 && text[0] == '{' {

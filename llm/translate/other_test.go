@@ -417,3 +417,22 @@ func TestClientsThatWantOneCallAtATimeAreToldOne(t *testing.T) {
 		}
 	}
 }
+
+// TestPicturesThatToolsAnswerReachEveryProvider: an agent that looks at its screen sends one in each turn from then on.
+func TestPicturesThatToolsAnswerReachEveryProvider(t *testing.T) {
+	const picture = `{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBO"}}`
+	const body = `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"look"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"see","input":{}},{"type":"tool_use","id":"b","name":"see","input":{}}]},` +
+		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"seen"},` + picture + `]},{"type":"tool_result","tool_use_id":"b","content":[` + picture + `]},{"type":"text","text":"and?"}]}]}`
+	for to, want := range map[translate.API]string{
+		translate.Chat: `{"role":"tool","tool_call_id":"a","content":"seen"},{"role":"tool","tool_call_id":"b","content":""},{"role":"user","content":[` +
+			`{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBO"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBO"}},{"type":"text","text":"and?"}]}]`,
+		translate.Gemini: `{"functionResponse":{"id":"a","name":"see","response":{"result":"seen"}}},{"inlineData":{"mimeType":"image/png","data":"iVBO"}},` +
+			`{"functionResponse":{"id":"b","name":"see","response":{"result":""}}},{"inlineData":{"mimeType":"image/png","data":"iVBO"}},{"text":"and?"}]`,
+		translate.Responses: `"output":[{"type":"input_text","text":"seen"},{"type":"input_image","detail":"auto","image_url":"data:image/png;base64,iVBO"}]`,
+	} {
+		got, err := begin(t, llm.AnthropicMessages, to).Request("m", []byte(body))
+		if err != nil || !strings.Contains(string(got.Body), want) {
+			t.Errorf("%s: got %s, %v", to, got.Body, err)
+		}
+	}
+}
