@@ -351,7 +351,7 @@ func (x *Exchange) converseConfig(w *writer, r *conversation) error {
 		w.str("type", "json_schema")
 		w.object("structure")
 		w.object("jsonSchema")
-		w.json("schema", r.format.schema)
+		w.json("schema", x.closed(r.format.schema))
 		w.literal("name", r.format.name)
 		w.close('}')
 		w.close('}')

@@ -219,7 +219,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
   a ` + "`top_k`" + ` while a model thinks: these are dropped then. So it is with Anthropic's models on Bedrock. Which generation a model is of its name says.
 - **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, a further value or a further
   alternative, the values of an enum numbers where the type is one, ` + "`ref` and `defs`" + ` with their dollars, and without ` + "`propertyOrdering`, `example`" + ` and what
-  Google does not know either. JSON Schemas are sent on as they are.
+  Google does not know either. JSON Schemas are sent on as they are, but that of an
+  answer to Anthropic and Bedrock, which take no object without ` + "`additionalProperties`" + `: where that is missing it is false.
 - **Addresses.** An image at an address stays one. To Google it gets a MIME type after its ending, JPEG without one. OpenAI's chats take no file at an address:
   that is refused, and so is all that lies at an address on the way to Bedrock, which fetches nothing.
 - **Bedrock.** ` + "`thinking` and `top_k`" + ` go to Anthropic's models there (with ` + "`anthropic.` or `claude`" + ` in the name) and are dropped for others. Documents get names

@@ -71,7 +71,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	if r.format.kind == schemaOf {
 		w.object("format")
 		w.str("type", "json_schema")
-		w.literal("schema", r.format.schema)
+		w.literal("schema", x.closed(r.format.schema))
 		w.close('}')
 	}
 	w.end(output)

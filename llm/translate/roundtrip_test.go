@@ -35,7 +35,7 @@ var conversations = map[string]string{
 		{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\": [12345678901234567890, 1.50, 1E+2, -0, 1e400]}"}}]},
 		{"role":"tool","tool_call_id":"c1","content":"9007199254740993"}],
 		"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"array","items":{"type":"number","maximum":9007199254740993,"minimum":-1.10e-7}}}}}}]}`,
-	"schema": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object","properties":{"a":{"type":"string"}}}}}}`,
+	"schema": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}}}}`,
 	"effort": `{"model":"m","max_completion_tokens":30000,"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"medium"}`,
 	"stream": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"hi"}],"stream":true}`,
 	"pdf":    `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"read"},{"type":"file","file":{"filename":"file","file_data":"data:application/pdf;base64,JVBERi0="}}]}]}`,

@@ -41,3 +41,27 @@ func TestSchemasOfGooglesBecomeJSONSchemas(t *testing.T) {
 		})
 	}
 }
+
+// TestObjectsOfAnAnswerAreClosedWhereTheProviderDemandsIt: clients of OpenAI's (but for strict ones) and of Google's leave that out.
+func TestObjectsOfAnAnswerAreClosedWhereTheProviderDemandsIt(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":"object","properties":{"a":{"type":"object","properties":{"type":{"type":"string"}}},"properties":{"type":["object","null"]}}}`: `{"type":"object","properties":{"a":{"type":"object",` +
+			`"properties":{"type":{"type":"string"}},"additionalProperties":false},"properties":{"type":["object","null"],"additionalProperties":false}},"additionalProperties":false}`,
+		`{"anyOf":[{"$ref":"#/$defs/a"},{"type":"null"}],"$defs":{"a":{"items":{"type":"object"},"type":"array","default":null}}}`: `{"anyOf":[{"$ref":"#/$defs/a"},{"type":"null"}],"$defs":{"a":{` +
+			`"items":{"type":"object","additionalProperties":false},"type":"array","default":null}}}`,
+		`{"type":"object","additionalProperties":{"type":"string"}}`: `{"type":"object","additionalProperties":{"type":"string"}}`,
+		`{"type":"object","additionalProperties":false}`:             `{"type":"object","additionalProperties":false}`,
+		`{"type":"array","items":true,"enum":["object"]}`:            `{"type":"array","items":true,"enum":["object"]}`,
+	} {
+		format := `"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":` + schema + `}}`
+		if body, _ := asked(t, translate.Messages, "m", format); gjson.Get(body, "output_config.format.schema").Raw != want {
+			t.Errorf("got  %s\nwant %s", body, want)
+		}
+		if body, _ := asked(t, translate.Converse, "m", format); gjson.Get(body, "outputConfig.textFormat.structure.jsonSchema.schema").Str != want {
+			t.Errorf("got  %s\nwant %s", body, want)
+		}
+		if body, _ := asked(t, translate.Gemini, "m", format); gjson.Get(body, "generationConfig.responseJsonSchema").Raw != schema {
+			t.Errorf("Google's is %s, want %s", body, schema)
+		}
+	}
+}
