@@ -23,7 +23,7 @@ func TestModulesAreRenderedForEnvoysOfOthers(t *testing.T) {
 	_, digest, _ := strings.Cut(pinned, "@")
 
 	slot := must(t, "render", "--target", "slot", "--slot", "leash/team/greeter@stable", "--registry", "registry.example.com:5051")
-	for _, want := range []string{"- name: leash/team/greeter@stable\n", "initial_fetch_timeout: 5s, ", "address: registry.example.com, port_value: 5051", "policy_not_loaded"} {
+	for _, want := range []string{"- name: leash/team/greeter@stable\n", "initial_fetch_timeout: 5s, ", `address: "registry.example.com", port_value: 5051`, "policy_not_loaded"} {
 		if !strings.Contains(slot, want) {
 			t.Errorf("the slot has no %q:\n%s", want, slot)
 		}

@@ -21,7 +21,7 @@ import (
 
 func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 	t.Parallel()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
+	ca := filepath.Join(t.TempDir(), "{our} ca, #1.pem")
 	text, err := os.ReadFile("testdata/ca.pem")
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +44,9 @@ func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 		"ads":       with(func(s *distribution.Snippet) { s.ADS = true }),
 		"tls": with(func(s *distribution.Snippet) {
 			s.CAFile, s.Registry = "/etc/envoy/registry-ca.pem", "registry.example.com:5051"
+		}),
+		"tls-local": with(func(s *distribution.Snippet) {
+			s.CAFile, s.Registry = "/etc/envoy/registry-ca.pem", "[::1]:5051"
 		}),
 		"tls-ip": with(func(s *distribution.Snippet) {
 			s.CAFile, s.Registry = "/etc/envoy/registry-ca.pem", "[2001:db8::1]:5051"

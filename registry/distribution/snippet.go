@@ -70,11 +70,11 @@ clusters: # of static_resources
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
 {{- if eq .SAN "DNS"}}
-      sni: {{.Host}}
+      sni: {{printf "%q" .Host}}
 {{- end}}
-      common_tls_context: {validation_context: {trusted_ca: {filename: {{.CAFile}}}, match_typed_subject_alt_names: [{san_type: {{.SAN}}, matcher: {exact: {{.Host}}}}]}}
+      common_tls_context: {validation_context: {trusted_ca: {filename: {{printf "%q" .CAFile}}}, match_typed_subject_alt_names: [{san_type: {{.SAN}}, matcher: {exact: {{printf "%q" .Host}}}}]}}
 {{- end}}
-  load_assignment: {cluster_name: leash.registry, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: {{.Host}}, port_value: {{.Port}}}}}}]}]}
+  load_assignment: {cluster_name: leash.registry, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: {{printf "%q" .Host}}, port_value: {{.Port}}}}}}]}]}
 stats_sinks: # of the bootstrap; only for canaries that are judged by errors and latency
 - name: envoy.stat_sinks.metrics_service
   typed_config: {"@type": type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig, transport_api_version: V3, grpc_service: {{"{"}}{{template "service" .}}{{"}}"}}
