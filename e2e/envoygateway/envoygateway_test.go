@@ -50,6 +50,9 @@ func TestExamplesAreResourcesOfEnvoyGateway(t *testing.T) {
 		if got := clients.Spec.Connection.BufferLimit.Value(); got != 33<<20 {
 			t.Errorf("%s lets the Gateway buffer %d bytes", file, got)
 		}
+		if got := clients.Spec.HTTP2.InitialStreamWindowSize.Value(); got != 33<<20 {
+			t.Errorf("%s lets the Gateway buffer %d bytes of an HTTP/2 stream", file, got)
+		}
 		if clients.Spec.TargetRefs[0].Name != policy.Spec.TargetRefs[0].Name || clients.Namespace != policy.Namespace {
 			t.Errorf("%s has the buffers of another Gateway", file)
 		}

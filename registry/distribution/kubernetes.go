@@ -50,7 +50,7 @@ func (m Mesh) WasmPlugin() ([]byte, error) {
 }
 
 // EnvoyExtensionPolicy is Envoy Gateway's resource, as YAML. Where the module looks at bodies, which Envoy buffers for it, a
-// ClientTrafficPolicy stands behind it: of its own accord a Gateway buffers 32 KiB, and answers what is longer with 413 or 500.
+// ClientTrafficPolicy stands behind it: of its own accord a Gateway buffers 32 KiB, 64 KiB over HTTP/2, and answers what is longer with 413 or 500.
 // https://gateway.envoyproxy.io/v1.9/api/extension_types/#envoyextensionpolicy
 func (m Mesh) EnvoyExtensionPolicy() ([]byte, error) {
 	what, config, err := m.look()
@@ -74,7 +74,11 @@ func (m Mesh) EnvoyExtensionPolicy() ([]byte, error) {
 	}
 	buffers, err := yaml.Marshal(map[string]any{
 		"apiVersion": version, "kind": "ClientTrafficPolicy", "metadata": m.metadata("leash-" + m.Gateway), // one for all modules of the Gateway
-		"spec": map[string]any{"targetRefs": gateway, "connection": map[string]any{"bufferLimit": gatewayBuffers}},
+		"spec": map[string]any{
+			"targetRefs": gateway, "connection": map[string]any{"bufferLimit": gatewayBuffers},
+			// Of an HTTP/2 stream Envoy lets filters hold as much as its window is, and takes no heed of the connection's limit.
+			"http2": map[string]any{"initialStreamWindowSize": gatewayBuffers},
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", what.Name, err)
