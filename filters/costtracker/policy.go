@@ -125,10 +125,12 @@ func (t *Tracker) Finish(x *module.Exchange) {
 		model = upstream
 	}
 	price, priced := t.price(provider, model)
-	k := t.of(x, labels{tenant, labelOf(model, route, priced), provider, x.Status})
+	left := route != "" || x.Usage != (llm.Usage{}) // where others route, only what it has used tells
+	label := labelOf(model, route, left, priced)
+	k := t.of(x, labels{tenant, label, provider, x.Status})
 	x.Add(k.requests, 1)
-	if route == "" {
-		return // it never left
+	if !left {
+		return
 	}
 	now := x.Now()
 	x.Add(k.latency, now.Sub(x.Started()).Milliseconds())
@@ -136,7 +138,7 @@ func (t *Tracker) Finish(x *module.Exchange) {
 		x.Add(k.ttft, x.FirstToken().Sub(x.Started()).Milliseconds())
 	}
 	if class := errorClass(x); class != "" {
-		x.Count(failed, 1, provider, labelOf(model, route, priced), class)
+		x.Count(failed, 1, provider, label, class)
 	}
 	if x.Usage == (llm.Usage{}) {
 		return
@@ -224,12 +226,12 @@ func (t *Tracker) of(x *module.Exchange, l labels) *kept {
 
 // labelOf keeps the label set bounded: a client may ask for any name that a route's pattern matches, but only names that
 // have a price, or are a route's own, become a label.
-func labelOf(model, route string, priced bool) string {
+func labelOf(model, route string, left, priced bool) string {
 	switch {
+	case left && priced:
+		return model
 	case route == "":
 		return "unknown"
-	case priced:
-		return model
 	default:
 		return route
 	}

@@ -151,6 +151,30 @@ func TestWhatIsCountedOfAnExchange(t *testing.T) {
 				"leash_errors_total.[provider=openai].[model=gpt-4o-mini].[class=unavailable]":          1,
 			},
 		},
+		"an answer, where others route": {
+			moduletest.Exchange{Request: chat("gpt-4o-mini"), Answer: answer(usage), Properties: map[string]string{"leash.caller": "acme\x00app\x00"}},
+			map[string]int64{
+				"leash_requests_total.[tenant=acme].[model=gpt-4o-mini].[provider=none].[status=200]": 1,
+				"leash_request_duration_milliseconds.[model=gpt-4o-mini].[provider=none]":             100,
+				"leash_output_tokens_per_second.[model=gpt-4o-mini].[provider=none]":                  150,
+				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=input]":                   93,
+				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=cached_input]":            10,
+				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=output]":                  15,
+				"leash_tokens_total.[tenant=acme].[model=gpt-4o-mini].[kind=output_reasoning]":        4,
+				"leash_cost_picodollars_total.[tenant=acme].[model=gpt-4o-mini]":                      22200000,
+			},
+		},
+		"a name that a client made up, where others route": {
+			moduletest.Exchange{Request: chat("gpt-made-up"), Answer: answer(`{"prompt_tokens":1,"completion_tokens":2}`)},
+			map[string]int64{
+				"leash_requests_total.[tenant=none].[model=unknown].[provider=none].[status=200]": 1,
+				"leash_request_duration_milliseconds.[model=unknown].[provider=none]":             100,
+				"leash_output_tokens_per_second.[model=unknown].[provider=none]":                  20,
+				"leash_tokens_total.[tenant=none].[model=unknown].[kind=input]":                   1,
+				"leash_tokens_total.[tenant=none].[model=unknown].[kind=output]":                  2,
+				"leash_unpriced_exchanges_total.[model=unknown]":                                  1,
+			},
+		},
 		"what no route serves": {
 			moduletest.Exchange{Request: chat("gpt-4o-mini"), Status: 404, Answer: `{}`},
 			map[string]int64{"leash_requests_total.[tenant=none].[model=unknown].[provider=none].[status=404]": 1},
