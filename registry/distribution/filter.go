@@ -80,6 +80,24 @@ func versionOf(version string, d digest.Digest, config []byte) string {
 	return fmt.Sprintf("%s %s %s", version, d, hex.EncodeToString(sum[:4]))
 }
 
+// settings is the configuration of a .wasm that is made with the kit.
+type settings struct {
+	Modules       []moduleSettings `json:"modules"`
+	Handover      bool             `json:"handover"`
+	NoHeaderPause bool             `json:"no_header_pause,omitempty"`
+}
+
+type moduleSettings struct {
+	Name   string `json:"name"`
+	Config any    `json:"config"`
+}
+
+// settingsOf is that of a module, which is alone in its VM: who calls, usage and refusals are handed from one to the other by the host. Otherwise a
+// limit of each key, behind auth, would be one of all callers.
+func settingsOf(m *manifest.Manifest, config any) settings {
+	return settings{Modules: []moduleSettings{{m.Name, config}}, Handover: true}
+}
+
 // pluginOf is the module as Envoy loads it.
 //
 // The VM's id says nothing of version and channel: what modules keep in shared data outlives a promotion, and a release that
@@ -92,6 +110,11 @@ func pluginOf(s Slot, m *manifest.Manifest, module []byte, config json.RawMessag
 	allowed := map[string]*wasm.SanitizationConfig{}
 	for _, name := range m.Allowed() {
 		allowed[name] = &wasm.SanitizationConfig{}
+	}
+	if f.Kit() {
+		if config, err = json.Marshal(settingsOf(m, config)); err != nil {
+			return nil, fmt.Errorf("configure %s: %w", m.Name, err)
+		}
 	}
 	configuration, _ := anypb.New(wrapperspb.String(string(config))) // a string always fits
 	plugin := &wasm.PluginConfig{

@@ -126,10 +126,12 @@ func (m Mesh) look() (*manifest.Manifest, any, error) {
 		return nil, nil, fmt.Errorf("render %s: %s sets headers by what is in the body, and neither Istio nor Envoy Gateway lets a module hold them back for that: "+
 			"leash render without --target prints an Envoy in which it works", m.Ref, what.Name)
 	}
-	if f.Kit() && looksAtBodies(what) {
+	if f.Kit() {
+		settings := settingsOf(what, plain)
 		// Neither control plane can set allow_on_headers_stop_iteration, without which a module that holds headers until it has seen
 		// the body would wait for ever.
-		plain = map[string]any{"modules": []any{map[string]any{"name": what.Name, "config": plain}}, "no_header_pause": true}
+		settings.NoHeaderPause = looksAtBodies(what)
+		plain = settings
 	}
 	return what, plain, nil
 }
