@@ -48,12 +48,13 @@ func (t *translation) routes() *route.RouteConfiguration {
 	routes = append(routes, unknownURL())
 	return &route.RouteConfiguration{
 		Name: routesName,
+		// All stands in the virtual host, which somebody may put beside others of their own: what is taken away here, those may need.
 		VirtualHosts: []*route.VirtualHost{{
 			Name: "all", Domains: []string{"*"}, Routes: routes, IncludeRequestAttemptCount: true,
+			// What a client sends to prove who it is is not for providers.
+			RequestHeadersToRemove:  clientsOwn,
+			ResponseHeadersToRemove: notForClients,
 		}},
-		// What a client sends to prove who it is is not for providers.
-		RequestHeadersToRemove:  clientsOwn,
-		ResponseHeadersToRemove: notForClients,
 	}
 }
 
