@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"text/template"
 
 	"sigs.k8s.io/yaml"
 
@@ -146,6 +147,149 @@ func TestModulesBesideFiltersOfOthers(t *testing.T) {
 		if !strings.Contains(strings.ToLower(got), "x-own") || strings.Contains(got, demoKey) {
 			t.Error("the provider lacks what a filter behind has added, or has a client's key")
 		}
+	})
+}
+
+// wholeBootstrap is that of an own Envoy with all that the guide says to take, routes and providers of Leash's among it. Its own are filters around Leash's, a route
+// for what these look at, which is a request before a module has chosen where it goes, and a virtual host that Leash has nothing to do with.
+const wholeBootstrap = `
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: {{.Ports.Admin}}}}}
+bootstrap_extensions: {{json .Rendered.bootstrap_extensions}}
+layered_runtime: {{json .Rendered.layered_runtime}}
+stats_config: {{json .Rendered.stats_config}}
+static_resources:
+  secrets: {{json .Rendered.static_resources.secrets}}
+  clusters:
+    {{range .Rendered.static_resources.clusters}}
+    - {{json .}}
+    {{end}}
+    - name: own
+      type: STATIC
+      load_assignment: {cluster_name: own, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{.Provider}}}}}}]}]}
+  listeners:
+    {{range .Carriers}}
+    - {{json .}}
+    {{end}}
+    - address: {socket_address: {address: 127.0.0.1, port_value: {{.Ports.Listen}}}}
+      per_connection_buffer_limit_bytes: {{.Leash.per_connection_buffer_limit_bytes}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: own
+                early_header_mutation_extensions: {{json .Manager.early_header_mutation_extensions}}
+                http_protocol_options: {{json .Manager.http_protocol_options}}
+                http2_protocol_options: {initial_stream_window_size: {{.Manager.http2_protocol_options.initial_stream_window_size}}}
+                local_reply_config: {{json .Manager.local_reply_config}}
+                http_filters:
+                  - {name: envoy.filters.http.cors, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}}
+                  - name: prefix
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
+                      default_source_code: {inline_string: "function envoy_on_request(h) h:headers():replace(':path', (h:headers():get(':path'):gsub('^/ai/', '/'))) end"}
+                  - {{json .Pipeline}}
+                  - name: envoy.filters.http.router
+                    typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}
+                route_config:
+                  virtual_hosts:
+                    - name: others
+                      domains: [others.example]
+                      typed_per_filter_config: {leash.pipeline~: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}}
+                      routes: [{match: {prefix: /}, route: {cluster: own}}]
+                    - name: all
+                      domains: ["*"]
+                      request_headers_to_remove: {{json .Host.request_headers_to_remove}}
+                      response_headers_to_remove: {{json .Host.response_headers_to_remove}}
+                      routes:
+                        {{range .Routes}}
+                        - {{json .}}
+                        {{end}}
+                        - match: {prefix: /v1}
+                          route: {cluster: own}
+                          typed_per_filter_config:
+                            envoy.filters.http.cors:
+                              "@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy
+                              allow_origin_string_match: [{prefix: http}]
+                              allow_methods: POST
+                        - {{json .Last}}
+`
+
+// startPastedWhole runs it.
+func startPastedWhole(t testing.TB, config string) (g *gateway) {
+	t.Helper()
+	_, url := startProvider(t, mock.Options{Control: true, Key: upstreamKey})
+	g = prepare(t, config, ports{}.of(url))
+	var rendered map[string]any
+	if err := yaml.Unmarshal([]byte(render(t, g)), &rendered); err != nil {
+		t.Fatal(err)
+	}
+	listener := named(rendered, "leash", "filter_chains")
+	manager := named(listener, "envoy.filters.network.http_connection_manager", "typed_config")["typed_config"]
+	host := named(manager, "all", "routes")
+	routes := host["routes"].([]any) //nolint:forcetypeassert // of a virtual host
+	var carriers []any
+	for _, l := range rendered["static_resources"].(map[string]any)["listeners"].([]any) { //nolint:forcetypeassert // it has them
+		if name := l.(map[string]any)["name"]; name != "leash" { //nolint:forcetypeassert // a listener
+			carriers = append(carriers, l)
+		}
+	}
+	var whole strings.Builder
+	if err := template.Must(template.New("").Funcs(template.FuncMap{"json": func(v any) string { return asJSON(t, v) }}).Parse(wholeBootstrap)).Execute(&whole, map[string]any{
+		"Ports": g.ports, "Provider": strings.TrimSuffix(url[strings.LastIndex(url, ":")+1:], "/v1"), "Rendered": rendered, "Leash": listener, "Carriers": carriers,
+		"Manager": manager, "Pipeline": named(manager, "leash.pipeline~", "typed_config"), "Host": host, "Routes": routes[:len(routes)-1], "Last": routes[len(routes)-1],
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.envoy(whole.String())
+	return g
+}
+
+// TestRoutesOfLeashInAnEnvoyOfOthers has Leash bring requests to providers in an Envoy that somebody has.
+func TestRoutesOfLeashInAnEnvoyOfOthers(t *testing.T) {
+	t.Parallel()
+	g := startPastedWhole(t, policies)
+	for _, carrier := range []string{"HTTP/1.1", "HTTP/2"} {
+		long, r := strings.Repeat("x", 900<<10), g.request("")
+		for model, want := range map[string]string{"gpt-4o-mini": long, "fast": long} { // straight to the provider, and by the module provider
+			r = g.request(strings.Replace(chatBody("say: "+long, false), "gpt-4o-mini", model, 1))
+			if a := doOver(t, carriers[carrier](r), r); content(t, a) != want {
+				t.Errorf("%s: a long chat with %s: got %d %.200s", carrier, model, a.Status, a.Body)
+			}
+		}
+		if a := doOver(t, carriers[carrier](r), g.request(chatBody("tell me of Project Bluebird", false))); a.Status != 400 || a.errorCode() != "content_blocked" {
+			t.Errorf("%s: a blocked request: got %d %s", carrier, a.Status, a.Body)
+		}
+	}
+	if s := g.stream("say: the code is seal-12345 and seal-67890"); s.Text != "the code is [seal] and [seal]" {
+		t.Errorf("a stream: got %q in %s", s.Text, s.Body)
+	}
+	prefixed := g.request(chatBody("say: hi", false))
+	prefixed.URL.Path = "/ai" + prefixed.URL.Path
+	prefixed.Header.Set("X-Real-Ip", "192.0.2.77")
+	if a := do(t, prefixed); content(t, a) != "hi" {
+		t.Errorf("with a prefix: got %s", a.Body)
+	}
+	preflight := request(t, http.MethodOptions, g.URL+"/v1/chat/completions", map[string]string{"Origin": "http://app.example", "Access-Control-Request-Method": "POST"})
+	nobody := request(t, http.MethodPost, g.URL+"/v1/chat/completions", map[string]string{"Origin": "http://app.example"})
+	for r, want := range map[*http.Request]int{preflight: 200, nobody: 401} {
+		if a := do(t, r); a.Status != want || a.Header.Get("Access-Control-Allow-Origin") != "http://app.example" {
+			t.Errorf("%s from elsewhere: got %d %v", r.Method, a.Status, a.Header)
+		}
+	}
+	others := request(t, http.MethodGet, g.URL+"/v1/models", map[string]string{"Authorization": "Bearer " + upstreamKey})
+	others.Host = "others.example"
+	if a := do(t, others); a.Status != 200 || !strings.Contains(a.Body, `"owned_by":"mock"`) {
+		t.Errorf("what is not Leash's: got %d %s", a.Status, a.Body)
+	}
+	if got := received(t, g.ports.Provider); strings.Contains(got, demoKey) || strings.Contains(got, "192.0.2.77") || strings.Contains(strings.ToLower(got), "x-leash-") {
+		t.Error("the provider has read a client's key, its address, or what modules tell routes")
+	}
+	if strings.Contains(get(t, g.Admin+"/config_dump").Body, upstreamKey) {
+		t.Error("the provider's key stands in /config_dump")
+	}
+	eventually(t, "what was used to be counted", func() bool {
+		return strings.Contains(get(t, g.Admin+"/stats/prometheus").Body, `leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="output"}`)
 	})
 }
 
