@@ -133,7 +133,7 @@ func (a *formatAnswer) anthropicSampling() (u Usage, ok bool, kind string) {
 	a.each(func(name []byte) {
 		switch string(name) {
 		case "type":
-			kind = a.word()
+			kind = a.label()
 		case "iterations":
 			compacted = a.compactions()
 		case "input_tokens":
