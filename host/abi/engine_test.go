@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/host/internal/asm"
 )
 
 func TestCompiledCodeIsKeptOnDisk(t *testing.T) {
@@ -91,4 +92,35 @@ func onlyFile(t *testing.T, dir string) string {
 		t.Fatalf("want one file, got %v (%v)", files, err)
 	}
 	return files[0]
+}
+
+func TestConditionsAreTold(t *testing.T) {
+	type told struct {
+		number uint32
+		holds  bool
+	}
+	var got []told
+	const i32Const, block, noResult, ifOp, brIf, end = 0x41, 0x02, 0x40, 0x04, 0x0d, 0x0b
+	program := compiled(t, newEngine(t, abi.Options{Conditions: func(number uint32, holds bool) { got = append(got, told{number, holds}) }}), asm.Module{
+		"proxy_on_response_headers": {Do: []asm.Step{asm.Raw(
+			i32Const, 5, ifOp, noResult, block, noResult, i32Const, 0, brIf, 0, end, end, // 5 is true as well
+			i32Const, 0, ifOp, noResult, i32Const, 1, ifOp, noResult, end, end,
+		)}},
+	})
+	var w abi.Worker
+	s, err := newPlugin(t, program, &w, abi.VMConfig{}, abi.PluginConfig{}).NewStream(&exchange{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = nil
+	if _, err := s.OnResponseHeaders(abi.NewHeaders(":status", "200"), true); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 {
+		t.Fatalf("got %v, want three conditions", got)
+	}
+	first := got[0].number
+	if want := []told{{first, true}, {first + 1, false}, {first + 2, false}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

@@ -29,7 +29,7 @@ var ErrNotProxyWasm = errors.New("not a proxy-wasm module")
 // Compile compiles a module; with a warm cache (Options.CacheDir) in milliseconds. The error says why Envoy too would refuse
 // it: no WebAssembly, no ABI version, no function to allocate memory, an import that does not exist.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Program, error) {
-	metered, err := meter.Rewrite(wasm, e.maxDepth)
+	metered, err := meter.Rewrite(wasm, meter.Options{MaxDepth: e.maxDepth, Conditions: e.conditions != nil})
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}

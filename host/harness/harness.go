@@ -36,6 +36,8 @@ type Options struct {
 	// CoverDir is a folder into which each pipeline that is closed writes what of its modules has run, for `go tool covdata`. Default:
 	// none is written.
 	CoverDir string
+	// Conditions is told of each condition that a module has come to: see [abi.Options].
+	Conditions func(number uint32, holds bool)
 }
 
 // A Harness compiles modules and makes pipelines of them. It is safe for concurrent use.
@@ -56,7 +58,7 @@ type program struct {
 
 // New is a Harness. Close it after its pipelines.
 func New(ctx context.Context, o Options) (*Harness, error) {
-	engine, err := abi.New(ctx, abi.Options{CacheDir: o.CacheDir, Deadline: o.Deadline, MaxMemory: o.MaxMemory})
+	engine, err := abi.New(ctx, abi.Options{CacheDir: o.CacheDir, Deadline: o.Deadline, MaxMemory: o.MaxMemory, Conditions: o.Conditions})
 	if err != nil {
 		return nil, err
 	}

@@ -42,27 +42,31 @@ func (f *File) Shares(known ...string) (sections, packages []Share) {
 
 // functions adds up the code section's functions by package.
 func (f *File) functions(s Section, paths map[string]string, by map[string]int) {
-	defer func() { _ = recover() }() // names are for information: a .wasm with broken ones has none
-	names := f.functionNames()
+	names := f.FunctionNames()
 	if len(names) == 0 {
 		return
 	}
-	first := uint64(f.ImportedFunctions)
+	first := f.ImportedFunctions
 	r := &reader{data: f.data[:s.End], at: s.Body}
 	for i := range r.count() {
-		by[packageOf(names[first+uint64(i)], paths)] += len(r.bytes()) //nolint:gosec // an index
+		by[packageOf(names[first+uint32(i)], paths)] += len(r.bytes()) //nolint:gosec // an index
 	}
 }
 
-// functionNames reads the subsection of function names.
+// FunctionNames are the names of functions by their numbers, of which the imported ones are the first. They are for information: a .wasm with broken ones has none.
 // https://webassembly.github.io/spec/core/appendix/custom.html#name-section
-func (f *File) functionNames() map[uint64]string {
+func (f *File) FunctionNames() (names map[uint32]string) {
+	defer func() {
+		if recover() != nil {
+			names = nil
+		}
+	}()
 	section, found := f.CustomSection("name")
 	if !found {
 		return nil
 	}
 	const functions = 1
-	names := map[uint64]string{}
+	names = map[uint32]string{}
 	for r := (&reader{data: section}); r.at < len(section); {
 		id := r.byte()
 		sub := &reader{data: r.bytes()}
@@ -71,7 +75,7 @@ func (f *File) functionNames() map[uint64]string {
 		}
 		for range sub.count() {
 			index := sub.number()
-			names[index] = sub.name()
+			names[uint32(index)] = sub.name() //nolint:gosec // a module has not that many
 		}
 	}
 	return names

@@ -131,7 +131,9 @@ func (m *module) function(f *code.Reader, typ uint32) []byte {
 	}
 	params := code.Reader{Data: m.types[typ][1:]}
 	parameters := params.U32()
-	f.Data = bounds.Function(f.Data, parameters)
+	if !m.Conditions {
+		f.Data = bounds.Function(f.Data, parameters)
+	}
 	groups, locals, n := f.Locals()
 	next := uint64(parameters) + n // the index of the first local that is not there yet
 	if next > code.MostLocals {
@@ -202,6 +204,10 @@ func (m *module) walk(out []byte, r *code.Reader, calls bool, round uint32) []by
 		op, last := w.Next()
 		if last {
 			return append(out, op)
+		}
+		if m.Conditions && (op == code.If || op == code.BrIf) {
+			out = code.U32(append(i32Const(out, m.conditions), code.Call), m.importedFuncs+1)
+			m.conditions++
 		}
 		switch op {
 		case code.Br, code.BrIf:

@@ -22,10 +22,13 @@ import (
 	"github.com/leash-gateway/leash/manifest/wasmfile/code"
 )
 
-// The function that a rewritten module imports: it has one parameter, one of the reasons, and no result.
+// The functions that a rewritten module imports.
 const (
-	Module   = "leash"
+	Module = "leash"
+	// Function has one parameter, one of the reasons, and no result.
 	Function = "ask"
+	// ConditionFunction is imported where conditions are counted. Its parameters are a condition and its number, its result is the condition.
+	ConditionFunction = "condition"
 )
 
 // Reasons to ask.
@@ -60,9 +63,21 @@ var order = [...]int{customSection: 0, typeSection: 1, importSection: 2, functio
 
 var magic = []byte("\x00asm\x01\x00\x00\x00")
 
-// Rewrite returns the module with counting in it. Calls may be nested maxDepth deep.
-func Rewrite(wasm []byte, maxDepth int32) ([]byte, error) {
-	m := &module{maxDepth: maxDepth}
+// Options are how a module is rewritten.
+type Options struct {
+	// MaxDepth is how deep calls may be nested.
+	MaxDepth int32
+	// Conditions says that the module tells of the conditions of its ifs and br_ifs, which are numbered as they stand in the file. Functions are left as slow as
+	// they are, so that it is these.
+	Conditions bool
+}
+
+// Rewrite returns the module with counting in it.
+func Rewrite(wasm []byte, o Options) ([]byte, error) {
+	m := &module{Options: o, added: 1}
+	if o.Conditions {
+		m.added++
+	}
 	if err := m.read(wasm); err != nil {
 		return nil, err
 	}
@@ -71,8 +86,11 @@ func Rewrite(wasm []byte, maxDepth int32) ([]byte, error) {
 
 // module is a module on its way through the rewriting.
 type module struct {
-	maxDepth int32
+	Options
 	sections []section
+
+	added      uint32 // imports
+	conditions int32  // that have been met
 
 	types           [][]byte // as they stand in the type section
 	functionTypes   []uint32 // of the functions that are defined, not imported
@@ -80,9 +98,10 @@ type module struct {
 	importedGlobals uint32
 	globals         uint32
 
-	askType, chargeType, settleType uint32
-	left                            uint32 // index of the global: depth and fuel
-	charge                          uint32 // index of the function that counts bytes; settle's is the next
+	askType, chargeType, settleType, conditionType uint32
+
+	left   uint32 // index of the global: depth and fuel
+	charge uint32 // index of the function that counts bytes; settle's is the next
 }
 
 type section struct {
@@ -213,8 +232,11 @@ func (m *module) write() ([]byte, error) {
 	m.askType = m.typeIndex("\x60\x01\x7f\x00")        // (i32) -> ()
 	m.chargeType = m.typeIndex("\x60\x01\x7f\x01\x7f") // (i32) -> (i32)
 	m.settleType = m.typeIndex("\x60\x00\x00")         // () -> ()
+	if m.Conditions {
+		m.conditionType = m.typeIndex("\x60\x02\x7f\x7f\x01\x7f") // (i32, i32) -> (i32)
+	}
 	m.left = m.importedGlobals + m.globals
-	m.charge = m.importedFuncs + 1 + uint32(len(m.functionTypes)) //nolint:gosec // a module has not that many
+	m.charge = m.importedFuncs + m.added + uint32(len(m.functionTypes)) //nolint:gosec // a module has not that many
 	m.ensure(typeSection)
 	m.ensure(importSection)
 	m.ensure(functionSection)
@@ -250,10 +272,10 @@ func (m *module) write() ([]byte, error) {
 	return out, nil
 }
 
-// shifted is the index of a function after one more has been imported.
+// shifted is the index of a function after more have been imported.
 func (m *module) shifted(f uint32) uint32 {
 	if f >= m.importedFuncs {
-		return f + 1
+		return f + m.added
 	}
 	return f
 }
@@ -268,10 +290,19 @@ func (m *module) typesSection(r *code.Reader) []byte {
 }
 
 func (m *module) imports(r *code.Reader) []byte {
-	out := append(code.U32(nil, r.Count()+1), r.Data...)
+	out := append(code.U32(nil, r.Count()+m.added), r.Data...)
+	out = imported(out, Function, m.askType)
+	if m.Conditions {
+		out = imported(out, ConditionFunction, m.conditionType)
+	}
+	return out
+}
+
+// imported appends a function that is imported.
+func imported(out []byte, name string, typ uint32) []byte {
 	out = append(append(out, byte(len(Module))), Module...)
-	out = append(append(out, byte(len(Function))), Function...)
-	return code.U32(append(out, 0), m.askType)
+	out = append(code.U32(out, uint32(len(name))), name...) //nolint:gosec // one of two
+	return code.U32(append(out, 0), typ)
 }
 
 func (m *module) functions(r *code.Reader) []byte {
@@ -286,7 +317,7 @@ func (m *module) globalsSection(r *code.Reader) []byte {
 		out = m.expression(out, r)
 	}
 	const variable = 1
-	return append(i64Const(append(out, i64, variable), int64(m.maxDepth)*oneDeeper+Step), code.End)
+	return append(i64Const(append(out, i64, variable), int64(m.MaxDepth)*oneDeeper+Step), code.End)
 }
 
 func (m *module) exports(r *code.Reader) []byte {

@@ -14,6 +14,8 @@ import (
 	"github.com/leash-gateway/leash/manifest/wasmfile/code/codetest"
 )
 
+var limits = meter.Options{MaxDepth: 100}
+
 // module is one with imports, several functions, calls and loops.
 func module() []byte {
 	return asm.Module{
@@ -28,7 +30,7 @@ func TestRewrittenModulesAreValid(t *testing.T) {
 	ctx := context.Background()
 	r := wazero.NewRuntime(ctx)
 	defer r.Close(ctx)
-	rewritten, err := meter.Rewrite(module(), 100)
+	rewritten, err := meter.Rewrite(module(), limits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +47,11 @@ func TestRewrittenModulesAreValid(t *testing.T) {
 }
 
 func TestModulesMayNotImportWhatIsOurs(t *testing.T) {
-	once, err := meter.Rewrite(module(), 100)
+	once, err := meter.Rewrite(module(), limits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := meter.Rewrite(once, 100); !errors.Is(err, code.ErrMalformed) {
+	if _, err := meter.Rewrite(once, limits); !errors.Is(err, code.ErrMalformed) {
 		t.Errorf("got %v, want ErrMalformed", err)
 	}
 }
@@ -65,13 +67,13 @@ func TestModulesThatSayTheyHaveMoreThanTheyHaveAreRefused(t *testing.T) {
 	}
 	for name, wasm := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := meter.Rewrite([]byte(wasm), 100); !errors.Is(err, code.ErrMalformed) {
+			if _, err := meter.Rewrite([]byte(wasm), limits); !errors.Is(err, code.ErrMalformed) {
 				t.Errorf("got %v, want ErrMalformed", err)
 			}
 		})
 	}
 	t.Run("names", func(t *testing.T) {
-		wasm, err := meter.Rewrite([]byte(inSection(0, "\x04name\x01\x05"+all)), 100)
+		wasm, err := meter.Rewrite([]byte(inSection(0, "\x04name\x01\x05"+all)), limits)
 		if err != nil || bytes.Contains(wasm, []byte(all)) {
 			t.Errorf("got %q, %v, want none of them", wasm, err)
 		}
@@ -82,5 +84,13 @@ func TestModulesThatSayTheyHaveMoreThanTheyHaveAreRefused(t *testing.T) {
 func FuzzRewrite(f *testing.F) {
 	f.Add(module())
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
-	codetest.FuzzRewrite(f, func(wasm []byte) ([]byte, error) { return meter.Rewrite(wasm, 100) })
+	codetest.FuzzRewrite(f, func(wasm []byte) ([]byte, error) { return meter.Rewrite(wasm, limits) })
+}
+
+// FuzzConditions is the same where conditions are counted.
+func FuzzConditions(f *testing.F) {
+	f.Add(module())
+	codetest.FuzzRewrite(f, func(wasm []byte) ([]byte, error) {
+		return meter.Rewrite(wasm, meter.Options{MaxDepth: 100, Conditions: true})
+	})
 }
