@@ -628,6 +628,8 @@ func (a *answering) Headers(s module.Side) [][2]string {
 	return a.left.Headers(s)
 }
 
+func (*answering) ReplaceHeaders(module.Side, [][2]string) {}
+
 func (a *answering) Body(s module.Side) []byte {
 	if s == module.Responses {
 		return []byte(answer(`{"prompt_tokens":5,"completion_tokens":15}`))

@@ -24,8 +24,8 @@ func pairs(raw []byte) [][2]string {
 	return list
 }
 
-// spareHeaders is how many headers may be added to a list without a new allocation.
-const spareHeaders = 4
+// spareHeaders is how many headers may be added to a list without a new allocation. The module ratelimit adds six.
+const spareHeaders = 6
 
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
