@@ -19,8 +19,8 @@ type instruction struct {
 	op byte
 	// bytes are how it is written; none if it is left out.
 	bytes []byte
-	// unlikely says of an if or br_if that its condition hardly ever holds.
-	unlikely bool
+	// goes is what is known of the condition of an if or br_if.
+	goes likelihood
 	// end is, of a block, loop or if, where in the function its end stands.
 	end int
 }
@@ -136,16 +136,16 @@ func (f *function) pair() {
 	})
 }
 
-// text is the body as it is written, and where in it the instructions stand that hardly ever jump.
-func (f *function) text() (body []byte, unlikely []uint32) {
+// text is the body as it is written, and what is known of the conditions in it.
+func (f *function) text() (body []byte, known []hint) {
 	body = slices.Clone(f.locals)
 	for _, in := range f.code {
-		if in.unlikely {
-			unlikely = append(unlikely, uint32(len(body))) //nolint:gosec // part of a module
+		if in.goes != unknown {
+			known = append(known, hint{uint32(len(body)), in.goes}) //nolint:gosec // part of a module
 		}
 		body = append(body, in.bytes...)
 	}
-	return body, unlikely
+	return body, known
 }
 
 // unloop makes blocks of loops that nothing goes back to the head of: what is known before a loop is forgotten at its head.

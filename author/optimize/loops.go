@@ -488,7 +488,7 @@ func (w *writer) ask(number int) {
 	w.add(code.LocalGet, code.U32(nil, w.variable)...)
 	w.operand(code.I32Const, int64(number))
 	w.add(i32Ne)
-	w.begin(instruction{op: code.If, bytes: []byte{code.If, code.NoResult}, unlikely: true}, fallsThrough)
+	w.begin(instruction{op: code.If, bytes: []byte{code.If, code.NoResult}, goes: unlikely}, fallsThrough)
 }
 
 // text counts the labels.

@@ -8,6 +8,7 @@ package optimize
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/manifest/wasmfile/code"
@@ -15,12 +16,15 @@ import (
 
 // Module returns the module as it runs faster. One that another compiler has made stays as it is, and so does one that Module has returned.
 // The error is [code.ErrMalformed].
-func Module(wasm []byte) ([]byte, error) {
+func Module(wasm []byte) ([]byte, error) { return WithProfile(wasm, Default()) }
+
+// WithProfile is Module with another profile than the one that comes with this package.
+func WithProfile(wasm []byte, p Profile) ([]byte, error) {
 	f, err := wasmfile.Parse(wasm)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", code.ErrMalformed, err)
 	}
-	o := optimizer{file: f, next: f.ImportedFunctions}
+	o := optimizer{file: f, next: f.ImportedFunctions, names: f.FunctionNames(), profile: p}
 	for _, s := range f.Sections {
 		switch s.ID {
 		case wasmfile.Types:
@@ -32,6 +36,7 @@ func Module(wasm []byte) ([]byte, error) {
 		}
 	}
 	o.ballast = f.ImportedFunctions + o.functions.n
+	o.sigpanic, o.deferReturn = o.numberOf("runtime.sigpanic"), o.numberOf("runtime.deferreturn")
 	for n := o.code.n; n > 0 && !o.code.Bad; n-- {
 		o.function(o.code.Take(o.code.U32()))
 	}
@@ -50,6 +55,10 @@ type optimizer struct {
 	types, functions, code vector
 	next                   uint32 // the number of the function to come
 	ballast                uint32 // and of the first that is added
+	names                  map[uint32]string
+	profile                Profile
+	sigpanic, deferReturn  uint32 // functions of Go's runtime
+	ofType                 uint32 // the type of the next function
 	gos                    bool   // Go's compiler has made it
 	loaded                 bool   // functions call the ballast
 	out                    []byte
@@ -76,6 +85,7 @@ func (v *vector) with(n uint32, things []byte) []byte {
 
 // function optimizes one.
 func (o *optimizer) function(body []byte) {
+	o.ofType = o.functions.U32()
 	f, ok := read(body)
 	if !ok {
 		o.code.Bad = true
@@ -85,15 +95,42 @@ func (o *optimizer) function(body []byte) {
 	f.structure()
 	f.unloop()
 	if f.usesStack() {
+		if o.names != nil {
+			f.prune(o.deferReturn)
+		}
 		f.foldAddresses()
 		f.findUnlikely()
+		f.reuse(o.parameters(), o.sigpanic)
 		f.foldConditions()
 		o.loaded = f.load(o.ballast) || o.loaded
 	}
-	text, unlikely := f.text()
+	f.learn(o.profile[o.names[o.next]])
+	text, known := f.text()
 	o.out = code.Bytes(o.out, text)
-	o.hints.add(o.next, unlikely)
+	o.hints.add(o.next, known)
 	o.next++
+}
+
+// numberOf is the number of a function; if there is no such name, one that no function has.
+func (o *optimizer) numberOf(name string) uint32 {
+	for number, other := range o.names {
+		if other == name {
+			return number
+		}
+	}
+	return math.MaxUint32
+}
+
+// parameters is how many parameters the next function has.
+func (o *optimizer) parameters() uint32 {
+	typ := code.Reader{Data: o.types.rest}
+	for n := o.ofType; n > 0 && !typ.Bad; n-- {
+		typ.Byte()
+		typ.Take(typ.U32())
+		typ.Take(typ.U32())
+	}
+	typ.Byte()
+	return typ.U32()
 }
 
 // section appends what stands in place of one.

@@ -12,14 +12,29 @@ type hints struct {
 	list      []byte
 }
 
-func (h *hints) add(function uint32, unlikely []uint32) {
-	if len(unlikely) == 0 {
+// A hint is that of the condition at a place in a function's body.
+type hint struct {
+	at   uint32
+	goes likelihood
+}
+
+// likelihood is what is known of a condition.
+type likelihood byte
+
+const (
+	unknown likelihood = iota
+	unlikely
+	likely
+)
+
+func (h *hints) add(function uint32, list []hint) {
+	if len(list) == 0 {
 		return
 	}
 	h.functions++
-	h.list = code.U32(code.U32(h.list, function), uint32(len(unlikely))) //nolint:gosec // part of a module
-	for _, at := range unlikely {
-		h.list = append(code.U32(h.list, at), 1, 0) // one byte follows, which says: unlikely
+	h.list = code.U32(code.U32(h.list, function), uint32(len(list))) //nolint:gosec // part of a module
+	for _, one := range list {
+		h.list = append(code.U32(h.list, one.at), 1, byte(one.goes-unlikely)) // one byte follows
 	}
 }
 
@@ -31,9 +46,13 @@ func (f *function) findUnlikely() {
 	f.walk(func(i int, open []int) {
 		switch in := &f.code[i]; in.op {
 		case code.If:
-			in.unlikely = f.calls(i+1) || f.isJump(i+1) && f.panics(f.code[i+3].targets(open)[0])
+			if f.calls(i+1) || f.isJump(i+1) && f.panics(f.code[i+3].targets(open)[0]) {
+				in.goes = unlikely
+			}
 		case code.BrIf:
-			in.unlikely = f.asksCall(i)
+			if f.asksCall(i) {
+				in.goes = unlikely
+			}
 		}
 	})
 }
