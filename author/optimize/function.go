@@ -150,15 +150,21 @@ func (f *function) text() (body []byte, known []hint) {
 
 // unloop makes blocks of loops that nothing goes back to the head of: what is known before a loop is forgotten at its head.
 func (f *function) unloop() {
-	again := map[int]bool{}
-	f.walk(func(i int, open []int) {
-		for _, construct := range f.code[i].targets(open) {
-			again[construct] = true
-		}
-	})
+	again := f.jumpedTo()
 	for i := range f.code {
 		if in := &f.code[i]; in.op == code.Loop && !again[i] {
 			in.op, in.bytes = code.Block, append([]byte{code.Block}, in.bytes[1:]...)
 		}
 	}
+}
+
+// jumpedTo are the constructs that something jumps to.
+func (f *function) jumpedTo() map[int]bool {
+	targets := map[int]bool{}
+	f.walk(func(i int, open []int) {
+		for _, construct := range f.code[i].targets(open) {
+			targets[construct] = true
+		}
+	})
+	return targets
 }

@@ -69,31 +69,22 @@ func (s *structurer) read() bool {
 			s.targets[i] = targets
 		}
 		if in.op == code.BrTable {
-			s.table = i
 			tables++
 		}
 	})
 	return tables == 1 && s.readHead()
 }
 
-// readHead reads what the function begins with: loop, blocks, local.get variable, i32.eqz, br_if, local.get variable, br_table.
+// readHead reads what the function begins with.
 func (s *structurer) readHead() bool {
-	i := s.table - 4
-	if i < 0 || s.f.code[i].op != code.LocalGet || s.f.code[i+1].op != code.I32Eqz || s.f.code[i+2].op != code.BrIf {
+	h, ok := s.f.findHead()
+	if !ok || h.loop == none {
 		return false
 	}
-	s.variable = s.f.code[i].operand()
-	for i--; i >= 0 && s.f.code[i].op == code.Block; i-- {
-		s.blocks = append(s.blocks, i)
-	}
-	slices.Reverse(s.blocks)
-	if i < 0 || s.f.code[i].op != code.Loop {
-		return false
-	}
-	s.head, s.numbers = i, s.targets[s.table]
+	s.head, s.table, s.variable, s.blocks, s.numbers = h.loop, h.table, h.variable, h.blocks, s.targets[h.table]
 	for i := range s.f.code { // the variable says where the last jump has led to, and nothing else
 		switch in := &s.f.code[i]; {
-		case in.is(code.LocalGet, s.variable) && i != s.table-1 && i != s.table-4, in.is(code.LocalTee, s.variable),
+		case in.is(code.LocalGet, s.variable) && i != s.table-1 && i != s.table-headSize, in.is(code.LocalTee, s.variable),
 			in.is(code.LocalSet, s.variable) && s.f.code[i+1].op != code.Br:
 			return false
 		}
@@ -109,10 +100,7 @@ func (s *structurer) end(construct int) int { return s.f.code[construct].end }
 
 // number is what the variable holds at a br, as the instructions ahead of it have set it; -1 if they do not.
 func (s *structurer) number(br int) int {
-	if br < 2 || s.f.code[br-2].op != code.I32Const || !s.f.code[br-1].is(code.LocalSet, s.variable) {
-		return -1
-	}
-	if n := s.f.code[br-2].constant(); 0 <= n && n < int64(len(s.numbers)) {
+	if n, ok := s.f.setAhead(br, s.variable); ok && 0 <= n && n < int64(len(s.numbers)) {
 		return int(n)
 	}
 	return -1

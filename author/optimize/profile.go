@@ -100,7 +100,7 @@ func (p Profile) Text() []byte {
 // Counts are how often a condition has held, and how often not.
 type Counts struct{ Yes, No uint64 }
 
-// rarely is how often of 1 a condition does something that it hardly ever does.
+// rarely is of how many times a condition does once at most what it hardly ever does.
 const rarely = 50
 
 // NewProfile is what a module has done, by how often which of its conditions has held: the ifs and br_ifs of all of its functions, as they stand in the file.

@@ -35,7 +35,7 @@ func (f *function) prune(deferReturn uint32) {
 			if targets := in.targets(open); targets[0] == head.loop {
 				n, known := f.setAhead(i, head.variable)
 				ok = ok && known
-				asked[n] = true
+				asked[uint64(n)] = true //nolint:gosec // a place of the table, or none
 			}
 		case code.BrIf:
 			ok = ok && in.targets(open)[0] != head.loop
@@ -60,39 +60,4 @@ func (f *function) prune(deferReturn uint32) {
 	f.code = slices.Insert(f.code, head.table+1, instruction{op: code.End, bytes: []byte{code.End}}, instruction{op: code.Unreachable, bytes: []byte{code.Unreachable}})
 	f.code = slices.Insert(f.code, head.table-headSize, instruction{op: code.Block, bytes: []byte{code.Block, code.NoResult}})
 	f.pair()
-}
-
-// A head is what a function of Go's begins with: loop, blocks, local.get variable, i32.eqz, br_if, local.get variable, br_table.
-type head struct {
-	loop, table int // their places
-	variable    uint32
-}
-
-// none is where a head has no loop, because nothing goes back to it.
-const none = -2
-
-// headSize is how many instructions stand ahead of the table, from where the variable is asked for.
-const headSize = 4
-
-func (f *function) findHead() (h head, ok bool) {
-	h.table = slices.IndexFunc(f.code, func(in instruction) bool { return in.op == code.BrTable })
-	i := h.table - headSize
-	if i < 0 || f.code[i].op != code.LocalGet || f.code[i+1].op != code.I32Eqz || f.code[i+2].op != code.BrIf || !f.code[i+3].is(code.LocalGet, f.code[i].operand()) {
-		return h, false
-	}
-	h.variable = f.code[i].operand()
-	for i--; i >= 0 && f.code[i].op == code.Block; i-- {
-	}
-	if h.loop = none; i >= 0 && f.code[i].op == code.Loop {
-		h.loop = i
-	}
-	return h, true
-}
-
-// setAhead is what the variable has been set to right ahead of a place.
-func (f *function) setAhead(place int, variable uint32) (n uint64, ok bool) {
-	if place < 2 || f.code[place-2].op != code.I32Const || !f.code[place-1].is(code.LocalSet, variable) {
-		return 0, false
-	}
-	return uint64(f.code[place-2].constant()), true //nolint:gosec // a place of the table, or none
 }

@@ -81,17 +81,6 @@ func (f *function) hidesStack() bool {
 	return true
 }
 
-// jumpedTo are the constructs that something jumps to.
-func (f *function) jumpedTo() map[int]bool {
-	targets := map[int]bool{}
-	f.walk(func(i int, open []int) {
-		for _, construct := range f.code[i].targets(open) {
-			targets[construct] = true
-		}
-	})
-	return targets
-}
-
 func (u *reuser) scan() {
 	for i := range u.f.code {
 		in := &u.f.code[i]

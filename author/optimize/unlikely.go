@@ -61,7 +61,7 @@ func (f *function) findUnlikely() {
 //
 //	local.get stack; i32.const 8; i32.sub; local.tee stack; global.set 0; local.get stack; i64.const RETURN; i64.store; i32.const 0; call FUNCTION
 func (f *function) calls(i int) bool {
-	const i32Sub, i64Store, instructions = 0x6b, 0x37, 10
+	const i32Sub, instructions = 0x6b, 10
 	if i+instructions > len(f.code) {
 		return false
 	}
