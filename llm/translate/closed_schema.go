@@ -25,9 +25,7 @@ func appendClosed(w *writer, c *llm.Cursor) {
 	object, told := false, false
 	w.open()
 	for o := c.Members(); c.Member(&o); {
-		w.value(o.Name)
-		w.raw(":")
-		w.next = false
+		w.member(o.Name)
 		switch name := string(inner(o.Name)); name {
 		case "properties", "$defs", "definitions":
 			appendClosedMembers(w, c)
@@ -54,9 +52,7 @@ func appendClosedMembers(w *writer, c *llm.Cursor) {
 	}
 	w.open()
 	for o := c.Members(); c.Member(&o); {
-		w.value(o.Name)
-		w.raw(":")
-		w.next = false
+		w.member(o.Name)
 		appendClosed(w, c)
 	}
 	w.close('}')

@@ -87,9 +87,7 @@ func appendGeminiSchemas(w *writer, c *llm.Cursor, name string) {
 	w.object(name)
 	if c.Next() == '{' {
 		for o := c.Members(); c.Member(&o); {
-			w.value(o.Name)
-			w.raw(":")
-			w.next = false
+			w.member(o.Name)
 			appendGeminiSchema(w, c)
 		}
 	} else {

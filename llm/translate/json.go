@@ -62,6 +62,13 @@ func (w *writer) value(json []byte) {
 	w.b = append(w.b, json...)
 }
 
+// member begins a member whose name is JSON already.
+func (w *writer) member(name []byte) {
+	w.value(name)
+	w.raw(":")
+	w.next = false
+}
+
 // literal appends a member that is JSON already; what is nil is left out.
 func (w *writer) literal(name string, json []byte) {
 	if json == nil {
