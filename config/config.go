@@ -275,6 +275,10 @@ type RouteTimeouts struct {
 	Total Duration `yaml:"total" json:"total,omitempty"`
 }
 
+// IdleSlack is how much later Idle passes than FirstByte, where both are the same: which of them did would be a matter of luck, or both would be
+// counted.
+const IdleSlack = 50 * time.Millisecond
+
 // Failover says when the next target of a route is asked. That an answer breaks off, does not come in time or cannot be read always
 // counts, as long as nothing of it has gone to the client.
 type Failover struct {

@@ -13,13 +13,13 @@ import (
 	"strings"
 )
 
-// maxFile bounds a configuration file, in bytes.
-const maxFile = 8 << 20
+// MaxFile bounds a file that somebody has written, in bytes.
+const MaxFile = 8 << 20
 
 // Load reads a leash.yaml. env looks up environment variables (os.LookupEnv). What is wrong in the file comes as Errors,
 // with file, line and column, all of it at once.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
-	data, err := ReadFile(path, maxFile)
+	data, err := ReadFile(path, MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

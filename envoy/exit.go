@@ -68,9 +68,6 @@ func (t *translation) lastStep(name, provider string, routes []*route.Route) *hc
 	}
 }
 
-// idleSlack is how much later the bound between two pieces passes than that of the first, where both are the same.
-const idleSlack = 50 * time.Millisecond
-
 // exitRoutes lead to the provider's cluster, within the bounds of the route that the request has come by.
 func (t *translation) exitRoutes(provider string) (routes []*route.Route) {
 	bounds := t.c.ConnectBounds(provider)
@@ -87,7 +84,7 @@ func (t *translation) exitRoutes(provider string) (routes []*route.Route) {
 		within(to.Route, lane.Timeouts)
 		to.Route.RetryPolicy.PerTryTimeout = nil // that is for the attempt as a whole
 		if both {                                // or both would pass, and be counted
-			to.Route.IdleTimeout = durationpb.New(time.Duration(lane.Timeouts.FirstByte) + idleSlack)
+			to.Route.IdleTimeout = durationpb.New(time.Duration(lane.Timeouts.FirstByte) + config.IdleSlack)
 		}
 		routes = append(routes, &route.Route{
 			Match: &route.RouteMatch{

@@ -188,9 +188,6 @@ func (a *attempt) send() bool {
 	}
 }
 
-// idleSlack is how much later the bound between two pieces passes than that of the first, where both are the same, as in Envoy.
-const idleSlack = 50 * time.Millisecond
-
 func (a *attempt) exchange(sent *abi.Headers) bool {
 	p := a.provider
 	path, _, _ := strings.Cut(sent.Value(":path"), "?")
@@ -206,7 +203,7 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 	defer p.end()
 	bounds := timeouts{idle: p.idle, total: p.total}.within(a.to.own)
 	if bounds.idle == a.to.timeouts.first { // which of both passes would be a matter of luck
-		bounds.idle += idleSlack
+		bounds.idle += config.IdleSlack
 	}
 	a.clock.bound(bounds.total, bounds.idle)
 	response, err := p.roundTrip(r, a.touch)

@@ -21,16 +21,12 @@ import (
 // position is a place in the file.
 type position struct{ line, column int }
 
-const (
-	// maxFile bounds a file, in bytes.
-	maxFile = 8 << 20
-	// maxDepth bounds nesting, and with maxNodes what aliases can blow up.
-	maxDepth, maxNodes = 100, 200_000
-)
+// maxDepth bounds nesting, and with maxNodes what aliases can blow up.
+const maxDepth, maxNodes = 100, 200_000
 
 // Load reads a scenario file. What is wrong in it comes as config.Errors, with file, line and column, all of it at once.
 func Load(path string) (*File, error) {
-	data, err := config.ReadFile(path, maxFile)
+	data, err := config.ReadFile(path, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read scenarios: %w", err)
 	}
@@ -41,8 +37,8 @@ func Load(path string) (*File, error) {
 func Parse(name string, data []byte) (*File, error) {
 	f := &File{path: name, positions: map[string]position{}, lines: strings.Split(string(data), "\n")}
 	d := &decoder{f: f}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("read scenarios: %s is larger than %d bytes", name, maxFile)
+	if len(data) > config.MaxFile {
+		return nil, fmt.Errorf("read scenarios: %s is larger than %d bytes", name, config.MaxFile)
 	}
 	if root := d.parse(data); root != nil {
 		d.decode(root, reflect.ValueOf(f).Elem(), "")

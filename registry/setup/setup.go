@@ -81,12 +81,9 @@ type Access struct {
 	Grants []access.Grant  `yaml:"grants"`
 }
 
-// maxFile bounds a registry.yaml, in bytes.
-const maxFile = 8 << 20
-
 // Load reads a registry.yaml.
 func Load(file string) (*Config, error) {
-	text, err := config.ReadFile(file, maxFile)
+	text, err := config.ReadFile(file, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
