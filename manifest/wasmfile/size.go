@@ -42,6 +42,7 @@ func (f *File) Shares(known ...string) (sections, packages []Share) {
 
 // functions adds up the code section's functions by package.
 func (f *File) functions(s Section, paths map[string]string, by map[string]int) {
+	defer func() { _ = recover() }() // sizes are for information: a .wasm with broken functions has none, or those ahead of them
 	names := f.FunctionNames()
 	if len(names) == 0 {
 		return

@@ -90,6 +90,18 @@ func TestSharesAddUpToTheFile(t *testing.T) {
 	}
 }
 
+func TestBrokenFunctionsHaveNoShares(t *testing.T) {
+	names := wasmfile.AppendCustom([]byte("\x00asm\x01\x00\x00\x00"), "name", []byte{1, 4, 1, 0, 1, 'f'})
+	for name, code := range map[string][]byte{
+		"more functions than there are bytes": {9, 1, 0}, "a function that is cut off": {1, 100, 0}, "nothing": {},
+	} {
+		f := parse(t, wasmfile.AppendSection(names, wasmfile.Code, code))
+		if sections, packages := f.Shares(); len(sections) != 2 || len(packages) != 0 {
+			t.Errorf("%s: got %v and %v, want two sections", name, sections, packages)
+		}
+	}
+}
+
 func TestWhatIsNoWasmIsRefused(t *testing.T) {
 	whole := built(t)
 	for name, tc := range map[string]struct {
