@@ -287,7 +287,8 @@ func TestPromotionThatIsUnderWayIsNotCrossed(t *testing.T) {
 func TestRollbackIsNotUndoneByAPromotionThatWasUnderWay(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, nil, distribution.Options{})
-	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good))
+	r.publish(greeter(t, "1.0.0", "policy", good), greeter(t, "1.1.0", "policy", good), greeter(t, "1.2.0", "policy", good),
+		greeter(t, "1.3.0", "policy", good)) // the newest: 1.2.0 is on standby only for who promotes it
 	r.promote("1.0.0")
 	r.promote("1.1.0")
 	f := newFleet(t)
@@ -299,8 +300,7 @@ func TestRollbackIsNotUndoneByAPromotionThatWasUnderWay(t *testing.T) {
 		return takes
 	}
 	f.pair(r, "node-0000")
-	f.known(r, "1.1.0", 1)
-	r.publish(greeter(t, "1.2.0", "policy", good))
+	eventually(t, "both slots", func() bool { return r.running(stable) == "1.1.0" && r.running(onStandby) == "1.3.0" })
 	ended := make(chan error, 1)
 	go func() {
 		_, err := r.prepared("1.2.0")
