@@ -61,6 +61,8 @@ type plugin struct {
 	Passthrough      []string `json:"passthrough,omitempty"`
 	Handover         bool     `json:"handover,omitempty"`
 	Shared           bool     `json:"shared,omitempty"`
+	Previous         bool     `json:"previous,omitempty"`
+	Next             bool     `json:"next,omitempty"`
 	Wire             bool     `json:"wire,omitempty"`
 }
 
@@ -86,34 +88,52 @@ const AllFile = "all.wasm"
 
 var inspectors = []string{"costtracker", "logger", tracerModule}
 
-// Filters are the Envoy filters of the pipeline, from first to last, laid out as Modules.Layout says.
-func (c *Config) Filters() []Filter {
+// Filters are the Envoy filters of the pipeline, from first to last, laid out as Modules.Layout says. No others stand between them.
+func (c *Config) Filters() []Filter { return c.filters(true) }
+
+// OpenFilters are the same, but others may be put between them.
+func (c *Config) OpenFilters() []Filter { return c.filters(false) }
+
+func (c *Config) filters(closed bool) []Filter {
 	groups := c.groups()
 	s := spread{several: len(groups) > 1}
 	s.vms = s.several && (c.Modules.Layout == Files || slices.ContainsFunc(groups, others))
 	s.shared = c.Modules.Layout != Files && len(slices.DeleteFunc(slices.Clone(groups), others)) > 1
 	filters := make([]Filter, len(groups))
 	for i, group := range groups {
+		ours := closed && s.shared && !others(group)
+		s.previous = ours && i > 0 && !others(groups[i-1])
+		s.next = ours && i+1 < len(groups) && !others(groups[i+1])
 		filters[i] = c.filter(group, s)
 	}
 	return filters
 }
 
-// spread is how far the pipeline is spread: over several filters, over several VMs, and over several filters of Leash's one VM.
-type spread struct{ several, vms, shared bool }
+// spread is how far the pipeline is spread: over several filters, over several VMs, and over several filters of Leash's one VM, of which one may stand
+// directly ahead and behind.
+type spread struct{ several, vms, shared, previous, next bool }
 
 // others says that a group is a module of somebody else's.
 func others(group []step) bool { return group[0].module.Own() }
 
 // filterName is the name of a group's filter. Connections that are open when the pipeline changes keep the filters that they began with, but these get what is configured anew
 // under their names. So a name never comes to stand for other modules while some of them move to another filter: the old ones would go on without auth, or
-// without route. One filter that holds all modules has the same name always, so that each change holds at once.
-// None is a module's: these have no ~.
-func (c *Config) filterName(group []step, several bool) string {
+// without route. Nor does it come to stand for a filter that knows its neighbours, where others stand between. One filter that holds all modules has the
+// same name always, so that each change holds at once. None is a module's: these have no ~.
+func (c *Config) filterName(group []step, s spread) string {
 	switch {
 	case group[0].module.Own() || c.Modules.Layout != Together:
-		return "leash." + group[0].Name
-	case !several:
+		name := "leash." + group[0].Name
+		switch {
+		case s.previous && s.next:
+			name += "~between"
+		case s.previous:
+			name += "~last"
+		case s.next:
+			name += "~first"
+		}
+		return name
+	case !s.several:
 		return "leash.pipeline~"
 	}
 	var names []string
@@ -139,7 +159,7 @@ func (c *Config) groups() (groups [][]step) {
 
 func (c *Config) filter(group []step, s spread) Filter {
 	first := group[0]
-	f := Filter{Name: c.filterName(group, s.several), VM: "leash." + first.Name, Kit: true}
+	f := Filter{Name: c.filterName(group, s), VM: "leash." + first.Name, Kit: true}
 	for _, one := range group {
 		f.Policy = f.Policy || !one.module.Own() && !slices.Contains(inspectors, one.Name)
 		f.Modules = append(f.Modules, one.path)
@@ -155,7 +175,7 @@ func (c *Config) filter(group []step, s spread) Filter {
 		c.share(&f)
 	}
 	p := plugin{
-		Modules: group, Handover: s.vms, Shared: s.shared && !f.Own,
+		Modules: group, Handover: s.vms, Shared: s.shared && !f.Own, Previous: s.previous, Next: s.next,
 		MaxRequestBytes: int64(c.Limits.RequestBytes), MaxResponseBytes: int64(c.Limits.ResponseBytes),
 	}
 	for _, r := range c.Routes {

@@ -37,3 +37,29 @@ func TestRender(t *testing.T) {
 		})
 	}
 }
+
+// TestFiltersAreNeighboursOnlyWhereNothingCanBePutBetween has filters that do not ask for what the one beside them has let go on.
+func TestFiltersAreNeighboursOnlyWhereNothingCanBePutBetween(t *testing.T) {
+	const text = `
+modules: {layout: filters}
+allow_anonymous: true
+providers: {one: {base_url: http://127.0.0.1:1}}
+routes: [{model: "*", provider: one}]
+pipeline: [{module: logger}, {module: contentfilter}, {module: route}]
+`
+	c, err := config.Parse("leash.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, static := range []bool{false, true} {
+		r, err := envoy.Translate(c, envoy.Options{ModulesDir: "/usr/lib/leash/modules", Static: static})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range r.Extensions {
+			if neighbours := strings.Contains(e.String(), "previous") || strings.Contains(e.String(), "next"); neighbours == static {
+				t.Errorf("static %t: the configuration of %s says that it has neighbours: %t", static, e.GetName(), neighbours)
+			}
+		}
+	}
+}

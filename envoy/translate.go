@@ -78,7 +78,11 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		t.apart = false
 		r.Routes = t.routes()
 	}
-	for _, f := range c.Filters() {
+	filters := c.Filters
+	if o.Static { // operators put filters of their own between these
+		filters = c.OpenFilters
+	}
+	for _, f := range filters() {
 		extension, err := t.module(f)
 		if err != nil {
 			return nil, err

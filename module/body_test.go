@@ -41,6 +41,7 @@ var hosts = map[string]func(testing.TB, string) *moduletest.Host{
 	"one filter":        moduletest.New,
 	"a filter each":     moduletest.NewSeparate,
 	"filters of one VM": moduletest.NewLayered,
+	"others between":    moduletest.NewSpread,
 }
 
 func TestAReplacedBodyKeepsTheModelOfAPath(t *testing.T) {

@@ -117,7 +117,7 @@ func (f *Flow) carryNothing() Action {
 	kept := slices.DeleteFunc(f.headersOf(Responses).pairs, func(h [2]string) bool {
 		return strings.HasPrefix(h[0], ":") || h[0] == "content-length" || h[0] == "transfer-encoding"
 	})
-	f.headers[Responses].changes = nil
+	f.x.common.headers[Responses].changes = nil
 	f.s.Reply(f.x.Status, kept, out)
 	return Pause
 }

@@ -33,9 +33,9 @@ type Flow struct {
 	requestEnd  bool
 	response    mode
 	responseEnd bool
-	answered    bool   // by Reply: the answer that comes by is our own
-	deferred    func() // is that reply, until the rest of the request has come
-	headers     [2]headers
+	answered    bool    // by Reply: the answer that comes by is our own
+	deferred    func()  // is that reply, until the rest of the request has come
+	size        [2]int  // of the bodies, as far as the host has told
 	headersGone [2]bool // ahead of the body: NoHeaderPause
 	target      string  // the path and what of the query means something
 	body        []byte
@@ -247,7 +247,7 @@ func (f *Flow) headerOf(r *Refusal) [][2]string {
 
 func (f *Flow) reply(status int, header [][2]string, body []byte) {
 	f.ended, f.answered = true, true
-	f.headers[Requests].changes = nil // they were for the provider
+	f.x.common.headers[Requests].changes = nil // they were for the provider
 	f.x.Status = status
 	f.deferred = func() { f.s.Reply(status, header, body) }
 	if f.requestEnd || !f.p.bodies || f.p.Wire || f.p.NoHeaderPause {

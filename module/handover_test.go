@@ -2,6 +2,7 @@ package module_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // inAllForms runs a test with the modules in one filter, and with each as a filter of its own.
 func inAllForms(t *testing.T, test func(t *testing.T, build func(...string) *moduletest.Host)) {
 	t.Helper()
-	forms := map[string]func(testing.TB, string) *moduletest.Host{"one filter": moduletest.New, "a filter each": moduletest.NewLayered, "a file each": moduletest.NewSeparate}
+	forms := map[string]func(testing.TB, string) *moduletest.Host{"one filter": moduletest.New, "a filter each": moduletest.NewLayered, "others between": moduletest.NewSpread, "a file each": moduletest.NewSeparate}
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(names ...string) *moduletest.Host { return form(t, pipelineOf(names)) })
@@ -130,6 +131,37 @@ func TestEachModuleHasItsOwnStateOfEachExchange(t *testing.T) {
 			wantPassed(t, h.Do(moduletest.Exchange{Request: chat, Answer: answer}))
 		}
 	})
+}
+
+func TestFiltersThatStandSideBySideAreGivenWhatTheOthersLetGoOn(t *testing.T) {
+	change := script{
+		request: func(x *module.Exchange) error {
+			x.SetRequestHeader("x-seen", x.RequestHeader("x-seen")+"|"+x.Request.Texts[0].Value)
+			x.Request.SetText(0, x.Request.Texts[0].Value+"!")
+			return nil
+		},
+		response: func(x *module.Exchange) error {
+			x.SetResponseHeader("x-seen", x.ResponseHeader("x-seen")+"|"+x.Response.Texts[0].Value)
+			x.Response.SetText(0, x.Response.Texts[0].Value+"!")
+			return nil
+		},
+	}
+	for name, tc := range map[string]struct {
+		build func(testing.TB, string) *moduletest.Host
+		asked int
+	}{"side by side": {moduletest.NewLayered, 4}, "others between": {moduletest.NewSpread, 13}} {
+		h := tc.build(t, pipelineOf([]string{policy(change), inspector(script{}), policy(change), policy(change)}))
+		got := h.Do(moduletest.Exchange{Request: chat, Answer: answer})
+		wantPassed(t, got)
+		if h.Asked != tc.asked {
+			t.Errorf("%s: the host was asked %d times, want %d", name, h.Asked, tc.asked)
+		}
+		wantText(t, name+": request", got.SentHeader["x-seen"], "|Hello|Hello!|Hello!!")
+		wantText(t, name+": answer", got.Header["x-seen"], "|Hi there|Hi there!|Hi there!!")
+		if !strings.Contains(got.SentBody, `"Hello!!!"`) || !strings.Contains(got.Body, `"Hi there!!!"`) || got.SentHeader["content-length"] != strconv.Itoa(len(got.SentBody)) {
+			t.Errorf("%s: sent %s (%s), answered %s", name, got.SentBody, got.SentHeader["content-length"], got.Body)
+		}
+	}
 }
 
 func TestFiltersOfOneVMShareWhatTheyHaveRead(t *testing.T) {

@@ -28,7 +28,7 @@ type change struct {
 }
 
 func (f *Flow) headersOf(side Side) *headers {
-	h := &f.headers[side]
+	h := &f.x.common.headers[side]
 	if !h.loaded {
 		h.loaded, h.pairs, h.changes = true, f.s.Headers(side), h.few[:0]
 	}
@@ -257,7 +257,7 @@ const fewChanges = 3
 
 // flushHeaders tells the host what has been changed. It is called before a side goes on.
 func (f *Flow) flushHeaders(side Side) {
-	h := &f.headers[side]
+	h := &f.x.common.headers[side]
 	if len(h.changes) > fewChanges || h.replaced {
 		f.s.ReplaceHeaders(side, h.pairs)
 		h.replaced = false

@@ -21,6 +21,10 @@ type settings struct {
 	Handover bool `json:"handover"`
 	// Shared is set where one pipeline is spread over several filters of one VM.
 	Shared bool `json:"shared"`
+	// Previous and Next say that the filter directly ahead of this one and the one directly behind it are of the same VM. What they let go on is what
+	// comes here, so it is not asked for again.
+	Previous bool `json:"previous"`
+	Next     bool `json:"next"`
 	// NoHeaderPause is for hosts that cannot hold headers back while the body arrives (an Envoy filter without
 	// allow_on_headers_stop_iteration): headers then leave before the body has been looked at, so modules can refuse
 	// but not change headers, and a refused answer keeps its status.

@@ -17,6 +17,7 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 	if f.p.Shared {
 		f.join()
 	}
+	f.meet(Requests, f.p.Previous)
 	x.started = f.p.once(&x.common.started)
 	x.ID = f.header(Requests, "x-request-id")
 	x.Method = f.header(Requests, ":method")
@@ -97,7 +98,7 @@ func bounded(s string) string {
 
 // OnRequestBody takes a piece of the body; size is how much the host has buffered of it.
 func (f *Flow) OnRequestBody(size int, end bool) Action {
-	f.p.shown = true
+	f.p.shown, f.size[Requests] = true, size
 	if f.ended {
 		f.drop(end)
 		return Pause
@@ -179,6 +180,7 @@ func (f *Flow) proceed() Action {
 				return Pause
 			}
 			f.sendBody()
+			f.passOn(Requests, f.body)
 			f.request = forwarded
 			return Continue
 		default:
@@ -201,8 +203,7 @@ func (f *Flow) needsRequestBody() bool {
 
 // takeBody parses the request and sets the modules at the start of the phase that it is for.
 func (f *Flow) takeBody() {
-	f.body = f.s.Body(Requests)
-	f.heldBytes += len(f.body)
+	f.body = f.wholeBody(Requests)
 	if f.x.Format == llm.None {
 		f.begin(PhaseBody)
 		return

@@ -13,6 +13,7 @@ func (f *Flow) OnResponseHeaders(end bool) Action {
 	defer f.flushHeaders(Responses)
 	x := &f.x
 	f.responseEnd = end
+	f.meet(Responses, f.p.Next)
 	if f.request == atStart || !f.p.knowsAnswers() {
 		return Continue
 	}
@@ -82,7 +83,7 @@ func (f *Flow) modeOf() mode {
 // OnResponseBody takes a piece of the answer's body; size is how much of it the host has at hand.
 func (f *Flow) OnResponseBody(size int, end bool) Action {
 	defer f.flushHeaders(Responses)
-	f.responseEnd = f.responseEnd || end
+	f.responseEnd, f.size[Responses] = f.responseEnd || end, size
 	switch f.response {
 	case buffers:
 		if int64(size) > f.p.MaxResponseBytes {
@@ -127,8 +128,7 @@ func (f *Flow) OnResponseTrailers() Action {
 
 func (f *Flow) endResponse() Action {
 	f.begin(PhaseResponse)
-	body := f.s.Body(Responses)
-	f.heldBytes += len(body)
+	body := f.wholeBody(Responses)
 	answer, err := f.parseResponse(body)
 	if err != nil {
 		f.border(502, "unreadable_answer", "the provider's answer cannot be read: %s", err.Error())
@@ -154,8 +154,8 @@ func (f *Flow) finishResponse() Action {
 	case waits:
 		return Pause
 	case ran:
-		if f.x.Response.Edited() {
-			body := f.x.Response.Bytes()
+		body := f.x.Response.Bytes()
+		if f.passOn(Responses, body); f.x.Response.Edited() {
 			f.s.SetBody(Responses, body)
 			if !f.p.NoHeaderPause {
 				f.setHeader(Responses, "content-length", strconv.Itoa(len(body)))
@@ -179,6 +179,7 @@ func (f *Flow) replace(r *Refusal, body []byte) {
 		f.x.Status = r.Status
 	}
 	f.response = replaces
+	f.passOn(Responses, nil)
 	if f.phase == PhaseResponseHeader {
 		f.replacement = body
 		return
@@ -191,7 +192,7 @@ func (f *Flow) headersOfReplacement(end bool) Action {
 	if end && f.response == replaces {
 		body := f.replacement
 		f.replacement, f.answered = nil, true
-		f.headers[Responses].changes = nil // they were for the answer that is given up
+		f.x.common.headers[Responses].changes = nil // they were for the answer that is given up
 		f.s.Reply(f.x.Status, f.headerOf(f.x.refused), body)
 		return Pause
 	}

@@ -30,7 +30,9 @@ type common struct {
 
 	// What the first of them asked the clock for, and what the last one has read. Whoever is given the same bytes shares it, as modules of one filter do.
 	started, ended moment
-	target         string // of request
+	headers        [2]headers
+	sent           [2][]byte // the bodies that the last one has let go on whole, nil where it has not read them
+	target         string    // of request
 	format         llm.Format
 	request        *llm.Request
 	response       *llm.Response
@@ -56,6 +58,30 @@ func (f *Flow) join() {
 	}
 	c.filters++
 	f.x.common = c
+}
+
+// meet is called when a side comes to a filter. Where somebody else may have changed it after the last filter that knew it, what that knew is forgotten.
+func (f *Flow) meet(side Side, neighbour bool) {
+	if f.p.Shared && !neighbour {
+		f.x.common.headers[side], f.x.common.sent[side] = headers{}, nil
+	}
+}
+
+// wholeBody is a body of which all is there: what the filter before has let go on, or else the host's.
+func (f *Flow) wholeBody(side Side) []byte {
+	body := f.x.common.sent[side]
+	if body == nil || len(body) != f.size[side] {
+		body = f.s.Body(side)
+	}
+	f.heldBytes += len(body)
+	return body
+}
+
+// passOn notes a body that goes on whole, for the next filter.
+func (f *Flow) passOn(side Side, body []byte) {
+	if f.p.Shared {
+		f.x.common.sent[side] = body
+	}
 }
 
 // parseRequest reads the body of a request to target, unless a filter before this one has read the same.

@@ -30,7 +30,7 @@ func (f *Flow) sendWire(body []byte) Action {
 		f.fail(0, err)
 		return Pause
 	}
-	h := &f.headers[Requests]
+	h := &f.x.common.headers[Requests]
 	h.changes = h.changes[:0] // they are in the head
 	f.s.SetBody(Requests, append(head, body...))
 	f.request = forwarded
@@ -109,7 +109,7 @@ func (f *Flow) readHead(b []byte) (size int, readable bool) {
 			pairs = append(pairs, [2]string{name, value})
 		}
 	}
-	h := &f.headers[Responses]
+	h := &f.x.common.headers[Responses]
 	h.loaded, h.replaced, h.pairs = true, true, pairs
 	return end + len("\r\n\r\n"), true
 }

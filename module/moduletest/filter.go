@@ -77,6 +77,7 @@ func (f *filter) pass(in message) (out []string) {
 
 // Headers lists the headers.
 func (f *filter) Headers(side module.Side) [][2]string {
+	f.h.Asked++
 	return append([][2]string(nil), f.header[side]...)
 }
 
@@ -110,7 +111,12 @@ func (f *filter) ReplaceHeaders(side module.Side, headers [][2]string) {
 // mayChange says whether headers are still here: those that have gone on cannot be changed any more.
 func (f *filter) mayChange(module.Side) bool { return !f.open }
 
-func (f *filter) Body(side module.Side) []byte { return f.body[side] }
+// Body is what is held of a body.
+func (f *filter) Body(side module.Side) []byte {
+	f.h.Asked++
+	return f.body[side]
+}
+
 func (f *filter) SetBody(side module.Side, body []byte) {
 	if f.body[side] == nil {
 		f.h.t.Errorf("a body is set of which nothing is held: %q", body)

@@ -15,6 +15,7 @@ package moduletest
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ type Host struct {
 	// and labels as in leash_tokens_total.[tenant=acme].
 	Logs    []string
 	Metrics map[string]int64
+	// Asked counts how often filters have asked for the headers or the body of a side.
+	Asked int
 	// Data is what modules share.
 	Data map[string][]byte
 	// Calls answers the outbound calls of modules; without it every call fails at once, as in a host that does not know
@@ -62,17 +65,32 @@ func New(t testing.TB, config string) *Host {
 // own: they hand facts to each other through the host. A module should do the same in both.
 func NewSeparate(t testing.TB, config string) *Host {
 	t.Helper()
-	return separate(t, config, "handover")
+	return separate(t, config, func(bool, bool) []string { return []string{"handover"} })
 }
 
-// NewLayered builds the same modules as NewSeparate, but as filters that share a VM.
+// NewLayered builds the same modules as NewSeparate, but as filters that share a VM and stand side by side.
 func NewLayered(t testing.TB, config string) *Host {
 	t.Helper()
-	return separate(t, config, "shared")
+	return separate(t, config, func(first, last bool) []string {
+		ways := []string{"shared"}
+		if !first {
+			ways = append(ways, "previous")
+		}
+		if !last {
+			ways = append(ways, "next")
+		}
+		return ways
+	})
 }
 
-// separate builds modules as filters that hand facts on in the way that a setting says.
-func separate(t testing.TB, config, way string) *Host {
+// NewSpread builds the same modules as NewLayered, but between their filters others may stand.
+func NewSpread(t testing.TB, config string) *Host {
+	t.Helper()
+	return separate(t, config, func(bool, bool) []string { return []string{"shared"} })
+}
+
+// separate builds modules as filters that hand facts on in the ways that settings say.
+func separate(t testing.TB, config string, ways func(first, last bool) []string) *Host {
 	t.Helper()
 	var all map[string]json.RawMessage
 	var modules struct{ Modules []json.RawMessage }
@@ -82,10 +100,13 @@ func separate(t testing.TB, config, way string) *Host {
 		}
 	}
 	h := newHost(t)
-	all[way] = json.RawMessage("true")
-	for _, one := range modules.Modules {
-		all["modules"] = json.RawMessage("[" + string(one) + "]")
-		own, err := json.Marshal(all)
+	for i, one := range modules.Modules {
+		settings := maps.Clone(all)
+		settings["modules"] = json.RawMessage("[" + string(one) + "]")
+		for _, way := range ways(i == 0, i == len(modules.Modules)-1) {
+			settings[way] = json.RawMessage("true")
+		}
+		own, err := json.Marshal(settings)
 		if err != nil {
 			t.Fatalf("separate modules: %v", err)
 		}
