@@ -59,7 +59,7 @@ func emptyHost(ctx context.Context, dir, provider string) (*server, error) {
 		_ = command.Wait()
 		return nil, err
 	}
-	s.pid = command.Process.Pid
+	s.counts = both(s, &server{counts: process(command.Process.Pid)})
 	go func() { // the host goes with its Envoy
 		<-s.ended
 		_ = command.Process.Kill()

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 const (
@@ -64,6 +66,7 @@ const (
 // A sample is what one turn shows.
 type sample struct {
 	throughput float64          // requests/s at 8 connections
+	cpu        time.Duration    // of a request then; 0 for the direct way
 	latency    [3]time.Duration // p50, p95, p99 at 1 connection
 	firstToken time.Duration    // p50 at 1 connection, from the request to the first event of a stream, or to its first text where that is translated
 	errors     int64
@@ -73,7 +76,7 @@ type sample struct {
 type result struct {
 	name       string
 	own, plain []sample // as many of both
-	rss        int64    // bytes, after the load; 0 for the direct way
+	memory     int64    // bytes, after the load; 0 for the direct way
 }
 
 // percentiles of the latencies.
@@ -89,7 +92,7 @@ func measure(ctx context.Context, o options, v variant, provider string, plain *
 		return r, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	s := &server{url: provider, header: http.Header{}}
+	s := &server{url: provider, header: http.Header{}, counts: func(procfs.ProcStat) bool { return false }}
 	if v.start != nil {
 		if s, err = v.start(ctx, dir, provider); err != nil {
 			return r, err
@@ -118,7 +121,9 @@ func measure(ctx context.Context, o options, v variant, provider string, plain *
 		r.plain, r.own = append(r.plain, base), append(r.own, one)
 	}
 	if v.start != nil {
-		r.rss = s.rss()
+		if r.memory, _, err = s.used(); err != nil {
+			return r, err
+		}
 	}
 	return r, nil
 }
@@ -131,7 +136,15 @@ func warm(ctx context.Context, o options, s *server) error {
 // turn measures once.
 func turn(ctx context.Context, o options, s *server, asked probe) (sample, error) {
 	length := (time.Duration(o.seconds) * time.Second / turns).String()
+	_, before, err := s.used()
+	if err != nil {
+		return sample{}, err
+	}
 	many, err := load(ctx, o, s, "-c", "8", "-t", length)
+	if err != nil {
+		return sample{}, err
+	}
+	_, after, err := s.used()
 	if err != nil {
 		return sample{}, err
 	}
@@ -140,7 +153,10 @@ func turn(ctx context.Context, o options, s *server, asked probe) (sample, error
 		return sample{}, err
 	}
 	first, err := firstTokens(ctx, s, 50*o.seconds/turns, asked)
-	return sample{many.ActualQPS, one.latencies(), first, many.failed() + one.failed()}, err
+	return sample{
+		throughput: many.ActualQPS, cpu: (after - before) / time.Duration(max(many.DurationHistogram.Count, 1)),
+		latency: one.latencies(), firstToken: first, errors: many.failed() + one.failed(),
+	}, err
 }
 
 // median is that of something of each turn: of the variant's own, and of what plain Envoy showed ahead of it.
@@ -162,6 +178,11 @@ func (r result) throughput() float64 {
 // ofPlain is the throughput as a part of plain Envoy's.
 func (r result) ofPlain() float64 {
 	return median(r, func(own, plain sample) float64 { return own.throughput / plain.throughput })
+}
+
+// cpu is the processor time of a request.
+func (r result) cpu() time.Duration {
+	return median(r, func(own, _ sample) time.Duration { return own.cpu })
 }
 
 // latency is a percentile: 0 for the first of them.
@@ -303,14 +324,14 @@ func soak(ctx context.Context, o options, provider string) (soaked, error) {
 		return r, err
 	}
 	defer s.stop()
-	var all int64
+	var all, last int64
 	for _, step := range []struct {
-		flags []string
-		after func()
+		flags  []string
+		memory *int64 // after it
 	}{
-		{[]string{"-n", strconv.Itoa(r.earlyN)}, func() { r.early = s.rss() }},
-		{[]string{"-n", strconv.Itoa(r.totalN - r.earlyN)}, func() { r.late = s.rss() }},
-		{[]string{"-t", strconv.Itoa(seconds) + "s"}, func() {}},
+		{[]string{"-n", strconv.Itoa(r.earlyN)}, &r.early},
+		{[]string{"-n", strconv.Itoa(r.totalN - r.earlyN)}, &r.late},
+		{[]string{"-t", strconv.Itoa(seconds) + "s"}, &last},
 	} {
 		fmt.Fprintf(os.Stderr, "bench: soak %v\n", step.flags)
 		l, err := load(ctx, o, s, append([]string{"-c", "8"}, step.flags...)...)
@@ -319,7 +340,9 @@ func soak(ctx context.Context, o options, provider string) (soaked, error) {
 		}
 		all += l.DurationHistogram.Count
 		r.errors += l.failed()
-		step.after()
+		if *step.memory, _, err = s.used(); err != nil {
+			return r, err
+		}
 	}
 	r.requests = all
 	return r, nil

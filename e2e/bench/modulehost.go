@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 const moduleHostName = "Envoy and a module host (ext_proc, Unix socket), six modules, one file"
@@ -35,12 +37,18 @@ func moduleHost(ctx context.Context, dir, provider string) (*server, error) {
 		return nil, err
 	}
 	s.url = fmt.Sprintf("http://127.0.0.1:%d/v1", port[0])
-	s.pid = host.pid // whose memory is that of the modules
-	go func() {      // the host goes with its Envoy
+	s.counts = both(s, host)
+	go func() { // the host goes with its Envoy
 		<-s.ended
 		_ = syscall.Kill(-host.command.Process.Pid, syscall.SIGINT)
 	}()
 	return s, nil
+}
+
+// both counts the programs of two servers.
+func both(a, b *server) func(procfs.ProcStat) bool {
+	ofA, ofB := a.counts, b.counts
+	return func(p procfs.ProcStat) bool { return ofA(p) || ofB(p) }
 }
 
 func extProcEnvoy(ctx context.Context, dir, config, socket string, admin int) (*server, error) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/prometheus/procfs"
 )
 
 // The other gateways come from their own packages into .bench/ (make bench brings them). They run as their documentation
@@ -54,7 +56,7 @@ func liteLLM(ctx context.Context, dir, provider string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.url, s.group = fmt.Sprintf("http://127.0.0.1:%d/v1", port), true
+	s.url, s.counts = fmt.Sprintf("http://127.0.0.1:%d/v1", port), group(command.Process.Pid)
 	return s, nil
 }
 
@@ -74,9 +76,14 @@ func portkey(ctx context.Context, _, provider string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.url, s.group = fmt.Sprintf("http://127.0.0.1:%d/v1", port), true
+	s.url, s.counts = fmt.Sprintf("http://127.0.0.1:%d/v1", port), group(command.Process.Pid)
 	s.header.Set("x-portkey-provider", "openai")
 	s.header.Set("x-portkey-custom-host", provider)
 	s.header.Set("x-portkey-forward-headers", paceHeader)
 	return s, nil
+}
+
+// group counts a program and all that it has started.
+func group(leader int) func(procfs.ProcStat) bool {
+	return func(p procfs.ProcStat) bool { return p.PGRP == leader }
 }

@@ -37,18 +37,18 @@ func (r report) markdown() string {
 
 What Leash costs, measured by `+"`make bench`"+` in one run: client (fortio), gateway and provider (`+"`leash mock`"+`) share
 one machine of %d cores (%s), so only the ratios mean something. Each is measured %d times, %d s in all, in turn with plain Envoy, and what stands here is the median: of the
-ratios and of what is added, which are each to plain Envoy's figure right before (the row of plain Envoy is a second one: it shows the noise). Requests are chats of %d bytes, answered at once. Latencies are at 1 connection, throughput at 8. The first token is a
+ratios and of what is added, which are each to plain Envoy's figure right before (the row of plain Envoy is a second one: it shows the noise). Requests are chats of %d bytes, answered at once. Latencies are at 1 connection, throughput and the gateway's CPU time for a request at 8. The first token is a
 stream's first event, at a pace of 2 ms; where chats are translated, its first text, and what is added is against plain Envoy with a client of the provider's own API.
 
 Measured %s with %s.
 
-| | throughput, requests/s | of plain Envoy | p50 | p95 | p99 | added p50 | added p95 | first token p50 | added | memory | errors |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| | throughput, requests/s | of plain Envoy | p50 | p95 | p99 | added p50 | added p95 | first token p50 | added | CPU of a request | memory | errors |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `, runtime.NumCPU(), processor(), turns, r.seconds, len(chat), r.began.UTC().Format("2006-01-02"), runtime.Version())
 	for _, one := range r.results {
-		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %s | %s | %s | %s | %s | %s | %s | %s | %d |\n",
+		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %s | %s | %s | %s | %s | %s | %s | %s | %s | %d |\n",
 			one.name, one.throughput(), one.ofPlain(), ms(one.latency(0)), ms(one.latency(1)), ms(one.latency(2)),
-			added(one.added(0)), added(one.added(1)), ms(one.firstToken()), added(one.addedFirst()), megabytes(one.rss), one.errors())
+			added(one.added(0)), added(one.added(1)), ms(one.firstToken()), added(one.addedFirst()), processorTime(one.cpu()), megabytes(one.memory), one.errors())
 	}
 	for _, missing := range r.missing {
 		fmt.Fprintf(&b, "\nNot measured: %s\n", strings.ReplaceAll(missing, "\n", " "))
@@ -112,6 +112,13 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/float
 
 func added(d time.Duration) string {
 	return fmt.Sprintf("%+.3f ms", float64(d)/float64(time.Millisecond))
+}
+
+func processorTime(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f µs", float64(d)/float64(time.Microsecond))
 }
 
 func megabytes(n int64) string {

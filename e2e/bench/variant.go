@@ -12,10 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // A variant is one way from the client to the provider.
@@ -84,8 +85,7 @@ type server struct {
 	command *exec.Cmd
 	log     bytes.Buffer
 	ended   chan struct{}
-	pid     int  // whose memory counts
-	group   bool // so does that of all processes that it has started
+	counts  func(procfs.ProcStat) bool // says whose memory and processor time are its own
 }
 
 // launch starts a program and waits until ready answers 200.
@@ -99,7 +99,7 @@ func launch(ctx context.Context, ready string, command *exec.Cmd) (*server, erro
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	s.pid = command.Process.Pid
+	s.counts = process(command.Process.Pid)
 	go func() { _ = command.Wait(); close(s.ended) }()
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
@@ -142,29 +142,24 @@ func (s *server) stop() {
 	}
 }
 
-// rss is the resident memory of the program, in bytes.
-func (s *server) rss() (all int64) {
-	if !s.group {
-		return resident(s.pid)
+// used is what the programs take whose use counts: memory now, and processor time since they began.
+func (s *server) used() (memory int64, cpu time.Duration, err error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return 0, 0, fmt.Errorf("list processes: %w", err)
 	}
-	folders, _ := filepath.Glob("/proc/[0-9]*")
-	for _, folder := range folders {
-		pid, _ := strconv.Atoi(filepath.Base(folder))
-		if group, err := syscall.Getpgid(pid); err == nil && group == s.pid {
-			all += resident(pid)
+	for _, one := range all {
+		if stat, err := one.Stat(); err == nil && s.counts(stat) { // else it has ended meanwhile
+			memory += int64(stat.ResidentMemory())
+			cpu += time.Duration(stat.CPUTime() * float64(time.Second))
 		}
 	}
-	return all
+	return memory, cpu, nil
 }
 
-func resident(pid int) int64 {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kilobytes, _ := strconv.ParseInt(strings.Fields(rest + " 0")[0], 10, 64)
-	return kilobytes << 10
+// process counts one program.
+func process(pid int) func(procfs.ProcStat) bool {
+	return func(p procfs.ProcStat) bool { return p.PID == pid }
 }
 
 func freePort() (int, error) {
@@ -197,10 +192,8 @@ func leash(p pipeline) func(ctx context.Context, dir, provider string) (*server,
 		if err != nil {
 			return nil, err
 		}
-		if s.pid, err = childNamed(s.pid, "envoy"); err != nil {
-			s.stop()
-			return nil, err
-		}
+		parent := s.command.Process.Pid
+		s.counts = func(p procfs.ProcStat) bool { return p.PPID == parent && p.Comm == "envoy" }
 		return s, nil
 	}
 }
@@ -246,25 +239,6 @@ routes: [{model: "gpt-*", provider: mock%s}]
 	}
 	// the SHA-256 of sk-leash-demo
 	return config + "tenants: {demo: {keys: [{name: bench, sha256: " + demoSHA256 + "}]}}\npipeline:\n  - " + strings.Join(p.modules, "\n  - ") + "\n"
-}
-
-// childNamed finds the process that a process has started.
-func childNamed(parent int, name string) (int, error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, err
-	}
-	for _, path := range stats {
-		stat, err := os.ReadFile(path) //nolint:gosec // from the glob
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat))
-		if len(fields) > 3 && fields[1] == "("+name+")" && fields[3] == strconv.Itoa(parent) {
-			return strconv.Atoi(fields[0])
-		}
-	}
-	return 0, errors.New("found no process named " + name)
 }
 
 // plainEnvoy is Envoy with nothing in it but its router.
