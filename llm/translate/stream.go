@@ -18,15 +18,16 @@ type Stream struct {
 	id       string
 	usage    llm.Usage
 	begun    bool
-	ended    bool   // by the provider's end, or by an error
-	failure  string // the error
-	finished bool   // a reason for the end has come
-	calls    int    // of an answer of Google's
-	told     []byte // the usage that Google has told last, which grows from event to event
-	whole    int    // calls that came in one piece, which have no number of the provider's
-	untold   int    // of Anthropic's blocks the last one that the client is not told of, and 1 more
-	turn     turn   // what an event adds in parts, while it is read
-	first    []int  // where one call is told: the number of each choice's first, and 1 more
+	ended    bool         // by the provider's end, or by an error
+	failure  string       // the error
+	finished bool         // a reason for the end has come
+	calls    int          // of an answer of Google's
+	told     []byte       // the usage that Google has told last, which grows from event to event
+	whole    int          // calls that came in one piece, which have no number of the provider's
+	untold   int          // of Anthropic's blocks the last one that the client is not told of, and 1 more
+	turn     turn         // what an event adds in parts, while it is read
+	items    []outputItem // of a response of OpenAI's
+	first    []int        // where one call is told: the number of each choice's first, and 1 more
 
 	frames   llm.Decoder         // of the provider's stream
 	messages eventstream.Decoder // in its place, of Bedrock's

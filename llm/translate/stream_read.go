@@ -124,14 +124,10 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 	kind := ""
 	item := 0
-	var delta, id []byte
-	call := part{}
-	itemKind := ""
+	var delta, whole, id, output []byte
 	reason := ""
 	for o := c.Object(); c.Member(&o); {
-		key := o.Name
-
-		switch string(key) {
+		switch string(o.Name) {
 		case "type":
 			kind = c.String()
 		case "output_index":
@@ -142,26 +138,17 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 			} else {
 				c.Skip()
 			}
-		case "item":
-			for o := c.Object(); c.Member(&o); {
-				key := o.Name
-
-				switch string(key) {
-				case "type":
-					itemKind = c.String()
-				case "call_id":
-					call.id = c.Literal()
-				case "name":
-					call.name = c.Literal()
-				default:
-					c.Skip()
-				}
+		case "text", "refusal", "arguments":
+			if c.Next() == '"' {
+				whole = c.Literal()
+			} else {
+				c.Skip()
 			}
+		case "item":
+			output = c.Raw()
 		case "response":
 			for o := c.Object(); c.Member(&o); {
-				key := o.Name
-
-				switch string(key) {
+				switch string(o.Name) {
 				case "id":
 					id = c.Literal()
 				case "usage":
@@ -169,9 +156,7 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 					c.Skip()
 				case "incomplete_details":
 					for o := c.Object(); c.Member(&o); {
-						key := o.Name
-
-						if string(key) == "reason" {
+						if string(o.Name) == "reason" {
 							reason = c.String()
 						} else {
 							c.Skip()
@@ -193,18 +178,27 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 	}
 	switch kind {
 	case "response.output_text.delta":
-		s.text(0, textPart, delta)
+		s.outputText(item, textPart, delta)
 	case "response.refusal.delta":
-		s.text(0, refusalPart, delta)
+		s.outputText(item, refusalPart, delta)
 	case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
-		s.text(0, thoughtPart, delta)
-	case "response.output_item.added":
-		if itemKind == "function_call" {
-			s.call(0, item, &call)
-		}
+		s.outputText(item, thoughtPart, delta)
 	case "response.function_call_arguments.delta":
-		s.arguments(0, item, delta)
+		s.outputArguments(item, delta)
+	case "response.output_text.done":
+		s.wholeText(item, textPart, whole)
+	case "response.refusal.done":
+		s.wholeText(item, refusalPart, whole)
+	case "response.function_call_arguments.done":
+		if !s.item(item).heard {
+			s.outputArguments(item, whole)
+		}
+	case "response.output_item.added":
+		s.within(output, func(c *llm.Cursor) { s.outputItem(c, item) })
 	case "response.output_item.done":
+		if !s.item(item).heard {
+			s.within(output, func(c *llm.Cursor) { s.outputItem(c, item) })
+		}
 		s.release()
 	case "response.completed":
 		s.finish(0, finishStop, nil)
@@ -218,6 +212,52 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 		s.fail(data)
 	}
 	return used
+}
+
+// An outputItem is what the client was told of an item of a response. Some servers send the whole of it only.
+type outputItem struct{ called, heard bool }
+
+func (s *Stream) item(number int) *outputItem {
+	for number >= len(s.items) && len(s.items) < maxItems {
+		s.items = append(s.items, outputItem{})
+	}
+	return &s.items[min(number, maxItems-1)]
+}
+
+func (s *Stream) outputText(item int, kind partKind, literal []byte) {
+	s.item(item).heard = true
+	s.text(0, kind, literal)
+}
+
+func (s *Stream) wholeText(item int, kind partKind, literal []byte) {
+	if !s.item(item).heard {
+		s.outputText(item, kind, literal)
+	}
+}
+
+func (s *Stream) outputArguments(item int, literal []byte) {
+	s.item(item).heard = true
+	s.arguments(0, item, literal)
+}
+
+// outputItem reads an item as it begins, or as it is in the end.
+func (s *Stream) outputItem(c *llm.Cursor, item int) {
+	cut(&s.turn.parts, 0)
+	s.x.readOutputItem(c, &s.turn.parts)
+	for i := range s.turn.parts {
+		p := &s.turn.parts[i]
+		if p.kind != callPart {
+			s.outputText(item, p.kind, p.text)
+			continue
+		}
+		if told := s.item(item); !told.called {
+			told.called = true
+			s.call(0, item, p)
+		}
+		if !isEmpty(p.args) {
+			s.outputArguments(item, p.args)
+		}
+	}
 }
 
 func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {

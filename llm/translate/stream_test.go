@@ -241,3 +241,35 @@ func TestWhatToolsOfAnthropicsDoIsLeftOutOfStreams(t *testing.T) {
 		}
 	}
 }
+
+// TestItemsThatComeAsAWholeAreNotLost: some servers of OpenAI's responses send no pieces of a call's arguments, or of a text.
+func TestItemsThatComeAsAWholeAreNotLost(t *testing.T) {
+	const (
+		text     = `{"type":"response.output_item.added","output_index":0,"item":{"type":"message","role":"assistant","content":[]}}`
+		said     = `{"type":"response.output_text.done","output_index":0,"content_index":0,"text":"Look"}`
+		spoken   = `{"type":"response.output_item.done","output_index":0,"item":{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Look"}]}}`
+		begun    = `{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","call_id":"c1","name":"f","arguments":""}}`
+		whole    = `{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"x\":1}"}}`
+		piece    = `{"type":"response.function_call_arguments.delta","output_index":1,"delta":"{\"x\":1}"}`
+		argued   = `{"type":"response.function_call_arguments.done","output_index":1,"arguments":"{\"x\":1}"}`
+		called   = `{"type":"response.output_item.done","output_index":1,"item":{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"x\":1}"}}`
+		complete = `{"type":"response.completed","response":{"id":"r","output":[]}}`
+	)
+	for name, stream := range map[string][]string{
+		"all there is":     {text, `{"type":"response.output_text.delta","output_index":0,"delta":"Look"}`, said, spoken, begun, piece, argued, called, complete},
+		"no pieces":        {text, said, spoken, begun, argued, called, complete},
+		"items at the end": {text, spoken, begun, called, complete},
+		"items alone":      {spoken, called, complete},
+		"at the beginning": {text, said, spoken, whole, argued, called, complete},
+	} {
+		for _, client := range []translate.API{translate.Chat, translate.Messages, translate.Gemini} {
+			got := strings.Join(toClient(t, client, translate.Responses, events(stream...)), "\n")
+			args := map[translate.API]string{translate.Chat: `"arguments":"{\"x\":1}"`, translate.Messages: `"partial_json":"{\"x\":1}"`, translate.Gemini: `"args":{"x":1}`}[client]
+			for _, want := range []string{`Look`, `"name":"f"`, args} {
+				if strings.Count(got, want) != 1 {
+					t.Errorf("%s, to %s: %s is there %d times in\n%s", name, client, want, strings.Count(got, want), got)
+				}
+			}
+		}
+	}
+}
