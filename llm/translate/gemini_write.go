@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"strings"
 )
 
 // appendGemini writes a request to generate content, or to count its tokens.
@@ -263,6 +264,9 @@ func (x *Exchange) geminiTools(w *writer, r *conversation) {
 	w.close('}')
 }
 
+// leastOfPro are the tokens that Google's large models think at least: they refuse 0. https://ai.google.dev/gemini-api/docs/thinking#set-budget
+const leastOfPro = 128
+
 func (x *Exchange) geminiConfig(w *writer, r *conversation) {
 	config := w.begin("generationConfig")
 	if r.maxTokens > 0 {
@@ -290,6 +294,8 @@ func (x *Exchange) geminiConfig(w *writer, r *conversation) {
 		case r.effort == effortUnset:
 		case versionOf(x.providerModel(), "gemini") >= signing:
 			w.str("thinkingLevel", levels[r.effort])
+		case r.effort == effortNone && strings.Contains(x.providerModel(), "-pro"):
+			w.number("thinkingBudget", leastOfPro)
 		default:
 			w.number("thinkingBudget", budgets[r.effort])
 		}

@@ -56,6 +56,8 @@ func TestEachGenerationOfModelsIsAskedInItsWay(t *testing.T) {
 		"Claude 4.7 on Bedrock":         {translate.Converse, "us.anthropic.claude-opus-4-7-v1:0", effort + "," + sampled, `"additionalModelRequestFields":{` + asItLikes + `"xhigh"}}`, "temperature top_p"},
 		"Claude 4.5 on Bedrock":         {translate.Converse, "anthropic.claude-sonnet-4-5-20250929-v1:0", effort, `"additionalModelRequestFields":{` + budget + `}`, ""},
 		"Gemini 2.5, thinking":          {translate.Gemini, "gemini-2.5-flash", effort, `"thinkingConfig":{"thinkingBudget":24576}`, ""},
+		"Gemini 2.5, not thinking":      {translate.Gemini, "gemini-2.5-flash", `"reasoning_effort":"none"`, `"thinkingConfig":{"thinkingBudget":0}`, ""},
+		"Gemini 2.5 Pro, not thinking":  {translate.Gemini, "gemini-2.5-pro", `"reasoning_effort":"none"`, `"thinkingConfig":{"thinkingBudget":128}`, ""},
 		"Gemini 3, thinking":            {translate.Gemini, "gemini-3-pro-preview", effort, `"thinkingConfig":{"thinkingLevel":"HIGH"}`, ""},
 		"Gemini 3, not thinking":        {translate.Gemini, "gemini-3.8-flash", `"reasoning_effort":"none"`, `"thinkingConfig":{"thinkingLevel":"LOW"}`, ""},
 		"Gemini of late, thinking":      {translate.Gemini, "gemini-flash-latest", effort, `"thinkingConfig":{"thinkingLevel":"HIGH"}`, ""},
