@@ -25,7 +25,7 @@ func (x *Exchange) appendResponses(dst []byte, r *conversation) ([]byte, error) 
 		w.literal("stream", []byte("true"))
 	}
 	if r.maxTokens > 0 {
-		w.number("max_output_tokens", r.maxTokens)
+		w.number("max_output_tokens", max(leastTokens, r.maxTokens))
 	}
 	w.literal("temperature", r.temperature)
 	w.literal("top_p", r.topP)
@@ -55,6 +55,9 @@ func (x *Exchange) appendResponses(dst []byte, r *conversation) ([]byte, error) 
 	w.close('}')
 	return w.b, nil
 }
+
+// leastTokens is the lowest limit of an answer that OpenAI takes. Claude Code asks for a single token to see whether it is answered at all.
+const leastTokens = 16
 
 // items writes a message as items: what is said together is one, and calls and what tools answered are each their own.
 func (x *Exchange) items(w *writer, m *message) error {

@@ -23,22 +23,22 @@ func there(t testing.TB, from, to translate.API, body []byte) []byte {
 
 // What all APIs can say, in the words of chats.
 var conversations = map[string]string{
-	"text":   `{"model":"m","messages":[{"role":"user","content":"hi \u00e9 \"\\ \ud83d\ude00 <>&"}],"max_completion_tokens":9}`,
-	"system": `{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],"max_completion_tokens":9,"temperature":0.70,"top_p":1e-1}`,
-	"tools": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"what is it?"},
+	"text":   `{"model":"m","messages":[{"role":"user","content":"hi \u00e9 \"\\ \ud83d\ude00 <>&"}],"max_completion_tokens":90}`,
+	"system": `{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],"max_completion_tokens":90,"temperature":0.70,"top_p":1e-1}`,
+	"tools": `{"model":"m","max_completion_tokens":90,"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"what is it?"},
 		{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}},{"type":"image_url","image_url":{"url":"https://example.com/a.jpg"}}]},
 		{"role":"assistant","content":"let me see","tool_calls":[{"id":"c1","type":"function","function":{"name":"look","arguments":"{\"at\": [1, 2.50], \"s\": \"\\u00e9\\n\"}"}},
 		{"id":"c2","type":"function","function":{"name":"look","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"a \"cat\""},{"role":"tool","tool_call_id":"c2","content":"{\"n\": 1}"},
 		{"role":"user","content":"sure?"}],"tools":[{"type":"function","function":{"name":"look","description":"looks","parameters":{"type":"object","properties":{"at":{"type":"array"}}}}},
 		{"type":"function","function":{"name":"touch","parameters":{"type":"object"}}}],"tool_choice":{"type":"function","function":{"name":"touch"}}}`,
-	"numbers": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"hi"},
+	"numbers": `{"model":"m","max_completion_tokens":90,"messages":[{"role":"user","content":"hi"},
 		{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\": [12345678901234567890, 1.50, 1E+2, -0, 1e400]}"}}]},
 		{"role":"tool","tool_call_id":"c1","content":"9007199254740993"}],
 		"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"array","items":{"type":"number","maximum":9007199254740993,"minimum":-1.10e-7}}}}}}]}`,
-	"schema": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}}}}`,
+	"schema": `{"model":"m","max_completion_tokens":90,"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}}}}`,
 	"effort": `{"model":"m","max_completion_tokens":30000,"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"medium"}`,
-	"stream": `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"hi"}],"stream":true}`,
-	"pdf":    `{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"read"},{"type":"file","file":{"filename":"file","file_data":"data:application/pdf;base64,JVBERi0="}}]}]}`,
+	"stream": `{"model":"m","max_completion_tokens":90,"messages":[{"role":"user","content":"hi"}],"stream":true}`,
+	"pdf":    `{"model":"m","max_completion_tokens":90,"messages":[{"role":"user","content":[{"type":"text","text":"read"},{"type":"file","file":{"filename":"file","file_data":"data:application/pdf;base64,JVBERi0="}}]}]}`,
 }
 
 func TestARequestThatGoesThereAndBackIsTheSame(t *testing.T) {
