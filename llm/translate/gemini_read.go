@@ -353,6 +353,7 @@ func (g *geminiReader) media(p *part) {
 	switch kind, _, _ := bytes.Cut(p.mime, []byte("/")); string(kind) {
 	case "image":
 		p.kind = imagePart
+		p.settleType()
 	case "audio":
 		if p.kind = audioPart; g.x.to != Chat && g.x.to != Converse || p.url != nil {
 			g.x.drop(c, "contents[].parts[] of audio")

@@ -308,4 +308,25 @@ func (p *part) media(kind partKind, address []byte) {
 		p.url, mime, data = address, nil, nil
 	}
 	p.mime, p.data = mime, data
+	p.settleType()
+}
+
+// imageTypes are those of images by the base64 that they begin with.
+var imageTypes = [...]struct{ begin, mime string }{{"/9j/", "image/jpeg"}, {"iVBORw0KGgo", "image/png"}, {"R0lGOD", "image/gif"}, {"UklGR", "image/webp"}}
+
+// settleType makes the type of an image what it is. Clients take it from a file's ending, and know image/jpg too; Anthropic and Google know neither, and OpenAI
+// does not care.
+func (p *part) settleType() {
+	if p.kind != imagePart {
+		return
+	}
+	for i := range imageTypes {
+		if t := &imageTypes[i]; len(p.data) >= len(t.begin) && string(p.data[:len(t.begin)]) == t.begin {
+			p.mime = []byte(t.mime)
+			return
+		}
+	}
+	if string(p.mime) == "image/jpg" {
+		p.mime = []byte("image/jpeg")
+	}
 }

@@ -242,6 +242,7 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		return !isEmpty(p.text)
 	case "image":
 		p.kind = imagePart
+		p.settleType()
 		return true
 	case "document":
 		if p.text == nil { // else plain text, which every API can say
