@@ -80,3 +80,25 @@ func orNull(raw []byte) []byte {
 	}
 	return raw
 }
+
+// objectSchema is the schema of what a tool is called with, of which Anthropic and Bedrock demand that it says that it is an object.
+func (x *Exchange) objectSchema(schema []byte) []byte {
+	if schema == nil {
+		return []byte(`{"type":"object","properties":{}}`)
+	}
+	c := x.readInner(schema, false)
+	if c.Next() != '{' {
+		return schema
+	}
+	for o := c.Members(); c.Member(&o); {
+		if string(o.Name) == `"type"` {
+			return schema
+		}
+		c.Skip()
+	}
+	rest := bytes.TrimSpace(schema[1:])
+	if rest[0] != '}' {
+		rest = append([]byte{','}, rest...)
+	}
+	return append([]byte(`{"type":"object"`), rest...)
+}

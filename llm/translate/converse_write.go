@@ -262,6 +262,9 @@ func (x *Exchange) converseTools(w *writer, r *conversation) error {
 		return nil
 	}
 	if len(r.tools) == 0 {
+		r.declareCalled()
+	}
+	if len(r.tools) == 0 {
 		return nil
 	}
 	w.object("toolConfig")
@@ -275,11 +278,7 @@ func (x *Exchange) converseTools(w *writer, r *conversation) error {
 			w.literal("description", t.about)
 		}
 		w.object("inputSchema")
-		if t.schema == nil {
-			w.literal("json", []byte(`{"type":"object","properties":{}}`))
-		} else {
-			w.literal("json", t.schema)
-		}
+		w.literal("json", x.objectSchema(t.schema))
 		w.close('}')
 		if string(t.strict) == "true" {
 			w.literal("strict", t.strict)
@@ -303,6 +302,16 @@ func (x *Exchange) converseTools(w *writer, r *conversation) error {
 	}
 	w.close('}')
 	return nil
+}
+
+// declareCalled makes tools of those that were called: Bedrock refuses calls in a conversation of which the request has none, as a client has it that wants
+// a summary.
+func (r *conversation) declareCalled() {
+	for i := range r.parts {
+		if p := &r.parts[i]; p.kind == callPart && !slices.ContainsFunc(r.tools, func(t tool) bool { return bytes.Equal(t.name, p.name) }) {
+			r.tools = append(r.tools, tool{name: p.name})
+		}
+	}
 }
 
 func (x *Exchange) converseConfig(w *writer, r *conversation) error {

@@ -44,7 +44,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 	}
 	w.close(']')
 	if x.op == count {
-		w.messagesTools(r)
+		x.messagesTools(w, r)
 		w.close('}')
 		return w.b, nil
 	}
@@ -75,7 +75,7 @@ func (x *Exchange) appendMessages(dst []byte, r *conversation) ([]byte, error) {
 		w.close('}')
 	}
 	w.end(output)
-	w.messagesTools(r)
+	x.messagesTools(w, r)
 	w.close('}')
 	return w.b, nil
 }
@@ -165,7 +165,7 @@ func (x *Exchange) sampling(r *conversation, t thinking) error {
 	return nil
 }
 
-func (w *writer) messagesTools(r *conversation) {
+func (x *Exchange) messagesTools(w *writer, r *conversation) {
 	if len(r.tools) > 0 {
 		w.array("tools")
 		for i := range r.tools {
@@ -173,11 +173,7 @@ func (w *writer) messagesTools(r *conversation) {
 			w.open()
 			w.literal("name", t.name)
 			w.literal("description", t.about)
-			if t.schema == nil {
-				w.literal("input_schema", []byte(`{"type":"object","properties":{}}`))
-			} else {
-				w.literal("input_schema", t.schema)
-			}
+			w.literal("input_schema", x.objectSchema(t.schema))
 			if string(t.strict) == "true" {
 				w.literal("strict", t.strict)
 			}
