@@ -72,12 +72,21 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 	}
 }
 
-// unknown does with a field that is not translated what the list says. Null, false and empty lists ask for nothing.
+// unknown does with a field that is not translated what the list says. Null, false, and empty texts and lists ask for nothing.
 func (x *Exchange) unknown(c *llm.Cursor, name []byte) {
 	field := string(name)
+	asks := true
 	switch raw := c.Raw(); string(raw) {
-	case "", "false", "[]", "{}":
-	default:
+	case "", "false", "[]", `""`:
+		asks = false
+	case "{}":
+		asks = field == "web_search_options" // which is how a search is asked for
+	case "0":
+		asks = field != "top_logprobs"
+	case "1":
+		asks = field != "best_of"
+	}
+	if asks {
 		x.drop(c, field)
 	}
 }
