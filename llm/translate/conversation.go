@@ -196,7 +196,10 @@ func (r *conversation) reset() {
 
 // said makes the parts from an index on a message, or a piece of the last one where that is of the same side.
 func (r *conversation) said(assistant bool, from int) {
-	to := len(r.parts)
+	r.saidUntil(assistant, from, len(r.parts))
+}
+
+func (r *conversation) saidUntil(assistant bool, from, to int) {
 	if from == to {
 		return
 	}
@@ -229,6 +232,47 @@ func (r *conversation) answered(id []byte, from int) {
 	p := grow(&r.parts)
 	p.kind, p.id, p.text, p.parts = resultPart, id, text, parts
 	r.said(false, from)
+}
+
+// dropBlanks leaves out texts of nothing but space, and the messages that are nothing else: Anthropic and Bedrock refuse them, and models of others say
+// such in front of a call.
+func (r *conversation) dropBlanks() {
+	r.system = slices.DeleteFunc(r.system, func(p part) bool { return isBlank(p.text) && p.kind == textPart })
+	blanks := false
+	for i := range r.parts {
+		blanks = blanks || r.parts[i].kind == textPart && isBlank(r.parts[i].text)
+	}
+	if !blanks {
+		return
+	}
+	kept, messages := r.parts[:0], r.messages
+	r.messages = r.messages[:0]
+	for _, m := range messages {
+		from := len(kept)
+		for _, p := range r.parts[m.from:m.to] {
+			if p.kind != textPart || !isBlank(p.text) {
+				kept = append(kept, p)
+			}
+		}
+		r.saidUntil(m.assistant, from, len(kept))
+	}
+	cut(&r.parts, len(kept))
+}
+
+// isBlank tells of a literal whether it is nothing but space.
+func isBlank(literal []byte) bool {
+	for i := 1; i < len(literal)-1; i++ {
+		switch literal[i] {
+		case ' ':
+		case '\\':
+			if i++; literal[i] != 'n' && literal[i] != 't' && literal[i] != 'r' {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // settle gives the messages their parts.

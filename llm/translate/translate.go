@@ -240,6 +240,9 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 	x.stream = r.stream
 	// What cannot be asked of the provider can be done for it: the model makes its other calls once it has the answer to the first.
 	x.oneCall = r.sequential && (x.to == Gemini || x.to == Converse)
+	if x.to == Messages || x.to == Converse {
+		r.dropBlanks()
+	}
 	r.settle()
 	x.settleIDs(r)
 	if err := x.check(r); err != nil {
@@ -281,7 +284,10 @@ func (x *Exchange) check(r *conversation) error {
 		}
 	}
 	if len(r.messages) == 0 && x.op == generate {
-		return &Error{Field: "messages", Reason: "there is none besides the system prompt"}
+		if len(r.system) == 0 {
+			return &Error{Field: "messages", Reason: "there is none"}
+		}
+		r.messages, r.system = append(r.messages, message{parts: r.system}), nil // which OpenAI answers, and the others only as what a user says
 	}
 	return nil
 }

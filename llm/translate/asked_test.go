@@ -1,0 +1,132 @@
+package translate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/leash-gateway/leash/llm"
+	"github.com/leash-gateway/leash/llm/translate"
+)
+
+// askedBy is what a provider is asked by a client of any API.
+func askedBy(t *testing.T, client llm.Format, to translate.API, model, body string) string {
+	t.Helper()
+	o := options
+	o.Model = model
+	x, err := translate.New(client, to, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := x.Request("m", []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readable(t, got)
+	return string(got.Body)
+}
+
+// TestBlankTextsAreNotSentWhereTheyAreRefused: models of others say an empty line in front of a call, or nothing at all.
+func TestBlankTextsAreNotSentWhereTheyAreRefused(t *testing.T) {
+	const blanks = `"messages":[{"role":"system","content":" "},{"role":"user","content":"a"},{"role":"assistant","content":"\n\n","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},` +
+		`{"role":"tool","tool_call_id":"c1","content":" "},{"role":"assistant","content":" \t"},{"role":"user","content":[{"type":"text","text":"\r\n"},{"type":"text","text":"\\n"}]}],` +
+		`"tools":[{"type":"function","function":{"name":"f"}}]`
+	for to, want := range map[translate.API]string{
+		translate.Messages: `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{}}]},` +
+			`{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":" "},{"type":"text","text":"\\n"}]}]`,
+		translate.Converse: `"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"c1","name":"f","input":{}}}]},` +
+			`{"role":"user","content":[{"toolResult":{"toolUseId":"c1","content":[{"text":" "}]}},{"text":"\\n"}]}]`,
+		translate.Responses: `{"role":"developer","content":" "}`,
+	} {
+		body, _ := asked(t, to, "m", blanks)
+		if !strings.Contains(body, want) || to != translate.Responses && gjson.Get(body, "system").Exists() {
+			t.Errorf("%s: got %s, want %s", to, body, want)
+		}
+	}
+}
+
+func TestASystemPromptAloneIsAnswered(t *testing.T) {
+	const alone = `"messages":[{"role":"system","content":"Say hi."}]`
+	for to, want := range map[translate.API]string{
+		translate.Responses: `"input":[{"role":"user","content":"Say hi."}]`, translate.Messages: `"messages":[{"role":"user","content":"Say hi."}]`,
+		translate.Gemini: `{"contents":[{"role":"user","parts":[{"text":"Say hi."}]}]`, translate.Converse: `{"messages":[{"role":"user","content":[{"text":"Say hi."}]}]`,
+	} {
+		if body, _ := asked(t, to, "m", alone); !strings.Contains(body, want) {
+			t.Errorf("%s: got %s, want %s", to, body, want)
+		}
+	}
+}
+
+// TestImagesHaveTheTypeThatTheyAre: clients take it from a file's ending, and Anthropic refuses an image that is another.
+func TestImagesHaveTheTypeThatTheyAre(t *testing.T) {
+	for told, want := range map[string]string{
+		"data:image/jpg;base64,AAAA": "image/jpeg", "data:image/png;base64,/9j/4AAQ": "image/jpeg", "data:image/jpeg;base64,iVBORw0KGgo=": "image/png", "data:image/*;base64,R0lGODlh": "image/gif",
+		"data:image/png;base64,UklGRg==": "image/webp", "data:image/heic;base64,AAAA": "image/heic",
+	} {
+		image := `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"` + told + `"}}]}]`
+		if body, _ := asked(t, translate.Messages, "m", image); gjson.Get(body, "messages.0.content.0.source.media_type").Str != want {
+			t.Errorf("Anthropic is told %s of %s", body, told)
+		}
+		if body, _ := asked(t, translate.Gemini, "m", image); gjson.Get(body, "contents.0.parts.0.inlineData.mimeType").Str != want {
+			t.Errorf("Google is told %s of %s", body, told)
+		}
+	}
+	const google = `{"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":"_9j_4AAQ"}}]}]}`
+	if body := askedBy(t, llm.GoogleGenerate, translate.Messages, "m", google); gjson.Get(body, "messages.0.content.0.source.media_type").Str != "image/jpeg" {
+		t.Errorf("got %s", body)
+	}
+	const anthropic = `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":[{"type":"image","source":{"data":"iVBORw0KGgo=","media_type":"image/jpeg","type":"base64"}}]}]}]}`
+	if body := askedBy(t, llm.AnthropicMessages, translate.Converse, "m", anthropic); gjson.Get(body, "messages.0.content.0.toolResult.content.0.image.format").Str != "png" {
+		t.Errorf("got %s", body)
+	}
+}
+
+// TestToolsHaveSchemasOfObjects: OpenAI takes {} for a tool without parameters, and Anthropic and Bedrock refuse it.
+func TestToolsHaveSchemasOfObjects(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{}`: `{"type":"object"}`, `{"properties":{"type":{"type":"string"}}}`: `{"type":"object","properties":{"type":{"type":"string"}}}`,
+		`{ "properties":{}, "type":"object"}`: `{ "properties":{}, "type":"object"}`, `null`: `{"type":"object","properties":{}}`,
+	} {
+		tools := `"tools":[{"type":"function","function":{"name":"f","parameters":` + schema + `}}]`
+		if body, _ := asked(t, translate.Messages, "m", tools); gjson.Get(body, "tools.0.input_schema").Raw != want {
+			t.Errorf("Anthropic: got %s of %s", body, schema)
+		}
+		if body, _ := asked(t, translate.Converse, "m", tools); gjson.Get(body, "toolConfig.tools.0.toolSpec.inputSchema.json").Raw != want {
+			t.Errorf("Bedrock: got %s of %s", body, schema)
+		}
+	}
+}
+
+// TestBedrockKnowsOfToolsThatWereCalled: a client that wants a summary of its conversation sends none, and Bedrock refuses calls without.
+func TestBedrockKnowsOfToolsThatWereCalled(t *testing.T) {
+	body, _ := asked(t, translate.Converse, "m", chatCalls)
+	if names := gjson.Get(body, "toolConfig.tools.#.toolSpec.name").Raw; names == "" || names == "[]" {
+		t.Errorf("got %s", body)
+	}
+	if body, _ := asked(t, translate.Converse, "m", `"messages":[{"role":"user","content":"a"}]`); gjson.Get(body, "toolConfig").Exists() {
+		t.Errorf("got %s", body)
+	}
+}
+
+// TestAProbeOfOneTokenIsAnswered: Claude Code and Claude's desktop app ask so whether a model is there, and OpenAI's responses have at least 16.
+func TestAProbeOfOneTokenIsAnswered(t *testing.T) {
+	for limit, want := range map[string]int64{"1": 16, "15": 16, "16": 16, "4000": 4000} {
+		body := askedBy(t, llm.AnthropicMessages, translate.Responses, "m", `{"model":"m","max_tokens":`+limit+`,"messages":[{"role":"user","content":"quota"}]}`)
+		if got := gjson.Get(body, "max_output_tokens").Int(); got != want {
+			t.Errorf("got %d of %s", got, limit)
+		}
+	}
+}
+
+// TestWhatAsksForNothingIsNotRefused, and what asks for something with an empty object is.
+func TestWhatAsksForNothingIsNotRefused(t *testing.T) {
+	for _, members := range []string{`"best_of":1`, `"suffix":""`, `"top_logprobs":0`, `"logit_bias":{}`, `"functions":[]`, `"logprobs":false`, `"audio":null`} {
+		asked(t, translate.Messages, "m", members)
+	}
+	for _, members := range []string{`"web_search_options":{}`, `"best_of":2`, `"top_logprobs":1`} {
+		if _, err := begin(t, llm.OpenAIChat, translate.Messages).Request("m", []byte(requestWith(translate.Chat, members))); err == nil {
+			t.Errorf("%s is not refused", members)
+		}
+	}
+}
