@@ -6,6 +6,7 @@ import (
 
 // appendChat writes a request for a chat completion.
 func (x *Exchange) appendChat(dst []byte, r *conversation) ([]byte, error) {
+	x.askOpenAI(r)
 	w := &writer{b: dst}
 	w.open()
 	w.text("model", x.providerModel())

@@ -6,6 +6,7 @@ import (
 
 // readMessages reads https://docs.anthropic.com/en/api/messages, and requests to count its tokens.
 func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
+	thinks := true
 	for o := c.Object(); c.Member(&o); {
 		switch string(o.Name) {
 		case "model":
@@ -48,7 +49,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 		case "tool_choice":
 			x.readMessagesChoice(c, r)
 		case "thinking":
-			x.readThinking(c, r)
+			thinks = readThinking(c, r)
 		case "output_format": // where output_config.format was while it was tried out
 			x.readFormat(c, r, "")
 		case "output_config":
@@ -66,9 +67,16 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 			x.unknown(c, o.Name)
 		}
 	}
+	if !thinks { // whatever the effort, which is then one of speaking
+		r.effort = effortUnset
+		if _, known := openAIOf(x.providerModel()); known || x.to == Gemini { // another server may not know that none is one
+			r.effort = effortNone
+		}
+	}
 }
 
-func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
+// readThinking reports whether the model may think.
+func readThinking(c *llm.Cursor, r *conversation) bool {
 	kind, display := "", ""
 	budget := int64(0)
 	for o := c.Object(); c.Member(&o); {
@@ -87,6 +95,7 @@ func (x *Exchange) readThinking(c *llm.Cursor, r *conversation) {
 	if kind == "enabled" && r.effort == effortUnset {
 		r.effort = effortOfBudget(budget)
 	}
+	return kind != "disabled"
 }
 
 func (x *Exchange) readMessagesTool(c *llm.Cursor, r *conversation) {

@@ -1,6 +1,9 @@
 package translate
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // A version is that of a model, such as 407 of claude-opus-4-7.
 type version int
@@ -17,6 +20,12 @@ const (
 	// Of Google's: how much to think is a level, and calls come back with the signature of the thought that led to them, or are refused.
 	// https://ai.google.dev/gemini-api/docs/thought-signatures
 	signing version = 300
+	// Of OpenAI's: they think, and an effort says how much; minimal is the least.
+	thinks version = 500
+	// Of OpenAI's: none is the least, and what they do by themselves, which those from 5.5 on do not.
+	still, unstill version = 501, 505
+	// Of OpenAI's: xhigh is the most.
+	more version = 502
 	// newest is what a name of the family has that says no version, such as gemini-flash-latest.
 	newest version = 9999
 )
@@ -55,4 +64,74 @@ func digits(s string, from int) (n, end int) {
 		n = n*10%10000 + int(s[end]-'0')
 	}
 	return n, end
+}
+
+// openAI is what is known of one of OpenAI's models by its name.
+type openAI struct {
+	least, most effort // what it takes; unset where it does not think
+	still       bool   // it does not think by itself
+}
+
+// openAIOf knows https://platform.openai.com/docs/guides/reasoning. Ok is false for a model that is another's, which takes what its own server says.
+func openAIOf(model string) (m openAI, ok bool) {
+	model = model[strings.LastIndexByte(model, '/')+1:]
+	if len(model) > 1 && model[0] == 'o' && isDigit(model[1]) {
+		return openAI{least: effortLow, most: effortHigh}, true
+	}
+	codex := strings.Contains(model, "codex")
+	switch v := versionOf(model, "gpt-"); {
+	case v == 0 || v >= 1000, // gpt-35-turbo is Azure's
+		strings.Contains(model, "-chat"), strings.Contains(model, "gpt-oss"):
+		return openAI{}, false
+	case v < thinks:
+		return openAI{}, true
+	case v < still && codex:
+		return openAI{least: effortLow, most: effortHigh}, true
+	case v < still:
+		return openAI{least: effortMinimal, most: effortHigh}, true
+	default:
+		m = openAI{least: effortNone, most: effortHigh, still: v < unstill && !codex}
+		if v >= more || strings.Contains(model, "codex-max") {
+			m.most = effortMore
+		}
+		if codex {
+			m.least = effortLow
+		}
+		return m, true
+	}
+}
+
+// askOpenAI makes of what is asked of one of OpenAI's models what it takes: an effort that it knows, and no sampling while it thinks.
+func (x *Exchange) askOpenAI(r *conversation) {
+	m, ok := openAIOf(x.providerModel())
+	if !ok {
+		return
+	}
+	if m.most == effortUnset {
+		x.leftOut(r.effort > effortNone, effortFields[x.from])
+		r.effort = effortUnset
+		return
+	}
+	if r.effort != effortUnset {
+		r.effort = min(max(r.effort, m.least), m.most)
+	}
+	if r.effort == effortMinimal && m.least != effortMinimal {
+		r.effort = effortLow
+	}
+	if r.effort == effortNone || r.effort == effortUnset && m.still {
+		return
+	}
+	for _, number := range [...]struct {
+		is    *[]byte
+		names [apis]string
+	}{{&r.temperature, temperatureNames}, {&r.topP, topPNames}} {
+		x.leftOut(*number.is != nil && !isOne(*number.is), number.names[x.from])
+		*number.is = nil
+	}
+}
+
+// isOne tells of a number whether it is what models do by themselves.
+func isOne(number []byte) bool {
+	f, err := strconv.ParseFloat(string(number), 64)
+	return err == nil && f == 1
 }

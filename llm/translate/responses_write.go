@@ -2,6 +2,7 @@ package translate
 
 // appendResponses writes a request for a response. The provider is told not to keep it.
 func (x *Exchange) appendResponses(dst []byte, r *conversation) ([]byte, error) {
+	x.askOpenAI(r)
 	w := &writer{b: dst}
 	w.open()
 	w.text("model", x.providerModel())
