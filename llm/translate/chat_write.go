@@ -186,15 +186,21 @@ func (x *Exchange) chatResult(w *writer, p *part) error {
 	case p.text != nil:
 		w.literal("content", p.text)
 	default:
-		texts := textsOf(p.parts)
-		if len(texts) == 0 {
-			w.str("content", "")
-		} else if err := x.chatContent(w, texts); err != nil {
+		if err := x.chatContent(w, textsOf(p.parts)); err != nil {
 			return err
 		}
 	}
 	w.close('}')
 	return nil
+}
+
+func onlyTexts(parts []part) bool {
+	for i := range parts {
+		if parts[i].kind != textPart {
+			return false
+		}
+	}
+	return true
 }
 
 // textsOf are the parts that are texts.
@@ -265,10 +271,20 @@ func (w *writer) chatCall(p *part) {
 	w.close('}')
 }
 
-// chatContent writes the content of a message: one text as a string, all else as parts.
+// chatContent writes the content of a message: texts as one string, all else as parts. Many servers take no parts but for images: DeepSeek's none at all, and
+// Groq's none of a system prompt.
 func (x *Exchange) chatContent(w *writer, parts []part) error {
-	if len(parts) == 1 && parts[0].kind == textPart {
-		w.literal("content", parts[0].text)
+	if onlyTexts(parts) {
+		w.key("content")
+		w.comma()
+		w.raw(`"`)
+		for i := range parts {
+			if i > 0 {
+				w.raw(`\n\n`)
+			}
+			w.b = append(w.b, inner(parts[i].text)...)
+		}
+		w.raw(`"`)
 		return nil
 	}
 	w.array("content")
