@@ -140,7 +140,7 @@ func TestTextsAreOneStringInChats(t *testing.T) {
 	const want = `[{"role":"system","content":"You are.\n\nBe\nbrief."},{"role":"user","content":"<reminder>\n\ngo"},` +
 		`{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"a\n\nb"},` +
 		`{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}]`
-	if got := gjson.Get(askedBy(t, llm.AnthropicMessages, translate.Chat, "deepseek-chat", claudeCode), "messages").Raw; got != want {
+	if got := gjson.Get(askedBy(t, llm.AnthropicMessages, translate.Chat, "llama-4", claudeCode), "messages").Raw; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"slices"
 )
 
 // appendChat writes a request for a chat completion.
@@ -214,6 +215,13 @@ func textsOf(parts []part) (texts []part) {
 }
 
 func (x *Exchange) chatAssistant(w *writer, m *message) error {
+	thoughts := m.parts
+	if has(m.parts, thoughtPart) {
+		m.parts = slices.DeleteFunc(slices.Clone(m.parts), func(p part) bool { return p.kind == thoughtPart })
+	}
+	if len(m.parts) == 0 {
+		return nil
+	}
 	w.open()
 	w.str("role", "assistant")
 	said, calls := m.parts, 0
@@ -236,6 +244,13 @@ func (x *Exchange) chatAssistant(w *writer, m *message) error {
 		}
 	} else {
 		w.literal("content", []byte("null"))
+	}
+	switch {
+	case len(thoughts) > len(m.parts):
+		w.key("reasoning_content")
+		w.joined(thoughts, thoughtPart)
+	case calls > 0 && x.wantsThoughts():
+		w.str("reasoning_content", " ") // another model made the call, or the client kept none
 	}
 	if calls > 0 {
 		w.array("tool_calls")

@@ -328,6 +328,9 @@ func (g *geminiReader) part(parts *[]part) {
 			}
 		}
 	}
+	if thought && g.x.wantsThoughts() {
+		p.kind, thought = thoughtPart, false
+	}
 	if thought {
 		g.x.drop(c, "contents[].parts[].thought")
 	}

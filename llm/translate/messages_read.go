@@ -216,7 +216,7 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 			if text := c.Literal(); !isEmpty(text) {
 				x.drop(c, "messages[].content[].context")
 			}
-		case "text":
+		case "text", "thinking":
 			p.text = c.Literal()
 		case "id", "tool_use_id":
 			p.id = c.Literal()
@@ -265,6 +265,9 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		p.kind = resultPart
 		return true
 	case "thinking", "redacted_thinking":
+		if p.kind = thoughtPart; x.wantsThoughts() {
+			return !isEmpty(p.text)
+		}
 		x.drop(c, "messages[].content[] of type thinking")
 		return false
 	default:

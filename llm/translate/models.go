@@ -135,3 +135,13 @@ func isOne(number []byte) bool {
 	f, err := strconv.ParseFloat(string(number), 64)
 	return err == nil && f == 1
 }
+
+// wantsThoughts tells of a model in chats whether it refuses a conversation without what it thought ahead of its calls:
+// https://api-docs.deepseek.com/guides/thinking_mode, https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model. OpenAI refuses one with it.
+func (x *Exchange) wantsThoughts() bool {
+	if x.to != Chat {
+		return false
+	}
+	model := strings.ToLower(x.providerModel())
+	return strings.Contains(model, "deepseek") || strings.Contains(model, "kimi")
+}

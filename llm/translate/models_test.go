@@ -189,3 +189,32 @@ func TestOpenAIsModelsAreAskedForAnEffortThatTheyKnow(t *testing.T) {
 		t.Errorf("got %s", body)
 	}
 }
+
+// TestThoughtsComeBackToModelsThatAskForThem: DeepSeek's and Kimi's refuse what agents send after the first call of a tool without.
+func TestThoughtsComeBackToModelsThatAskForThem(t *testing.T) {
+	bodies := map[llm.Format]string{
+		llm.AnthropicMessages: `{"model":"m","max_tokens":90,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},` +
+			`{"type":"tool_use","id":"c1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":"b"}]}]}`,
+		llm.OpenAIResponses: `{"model":"m","input":[{"role":"user","content":"a"},{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"x"},` +
+			`{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c1","output":"b"}]}`,
+		llm.GoogleGenerate: `{"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"text":"hm","thought":true},{"functionCall":{"id":"c1","name":"f","args":{}}}]},` +
+			`{"role":"user","parts":[{"functionResponse":{"id":"c1","name":"f","response":{"result":"b"}}}]}]}`,
+	}
+	const calls = `,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"b"}]`
+	for client, body := range bodies {
+		for model, thoughts := range map[string]string{"deepseek-v4-pro": `,"reasoning_content":"hm"`, "moonshotai/Kimi-K2-Thinking": `,"reasoning_content":"hm"`, "gpt-5.1": ""} {
+			want := `[{"role":"user","content":"a"},{"role":"assistant","content":null` + thoughts + calls
+			if got := gjson.Get(askedBy(t, client, translate.Chat, model, body), "messages").Raw; got != want {
+				t.Errorf("%s, %s:\ngot  %s\nwant %s", client, model, got, want)
+			}
+		}
+	}
+	without := strings.Replace(bodies[llm.AnthropicMessages], `{"type":"thinking","thinking":"hm","signature":""},`, "", 1)
+	if got := gjson.Get(askedBy(t, llm.AnthropicMessages, translate.Chat, "kimi-k2.5", without), "messages.1.reasoning_content"); got.Str != " " {
+		t.Errorf("got %s of a call of another model", got.Raw)
+	}
+	const raw = `{"model":"m","input":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":"hm"}]},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]}`
+	if got := askedBy(t, llm.OpenAIResponses, translate.Messages, "m", raw); strings.Contains(got, "hm") || gjson.Get(got, "messages.#").Int() != 3 {
+		t.Errorf("got %s of a model whose thoughts are told", got)
+	}
+}

@@ -82,6 +82,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 // readItem reads an item of the input. One without a type is a message.
 func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 	var id, called, args []byte
+	var thoughts []part
 	from := r.next()
 	kind, role := "message", ""
 	for o := c.Object(); c.Member(&o); {
@@ -98,6 +99,8 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 			readContent(c, &r.parts, x.readItemPart)
 		case "output":
 			readContent(c, &r.parts, x.readItemPart)
+		case "summary":
+			readContent(c, &thoughts, x.readItemPart)
 		case "call_id":
 			id = c.Literal()
 		case "name":
@@ -130,7 +133,18 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		}
 		r.answered(id, from)
 	case "reasoning":
-		x.drop(c, "input[] of type reasoning")
+		if !x.wantsThoughts() {
+			cut(&r.parts, from)
+			x.drop(c, "input[] of type reasoning")
+			return
+		}
+		if len(r.parts) == from { // what it thought is not told, but a summary
+			r.parts = append(r.parts, thoughts...)
+		}
+		for i := from; i < len(r.parts); i++ {
+			r.parts[i].kind = thoughtPart
+		}
+		r.said(true, from)
 	case "item_reference":
 		c.Fail("", "stands for an item that OpenAI has kept, and "+x.to.String()+" has not: send the item itself (Vercel's AI SDK does with the option store: false)")
 	default:
@@ -172,7 +186,7 @@ func (x *Exchange) readItemPart(c *llm.Cursor, p *part) bool {
 		}
 	}
 	switch kind {
-	case "input_text", "output_text", "text", "refusal", "input_image", "input_file":
+	case "input_text", "output_text", "text", "refusal", "input_image", "input_file", "reasoning_text", "summary_text":
 	default:
 		c.Fail(".type", "has no counterpart in "+x.to.String())
 	}
