@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"bytes"
 	"hash/fnv"
 	"strconv"
 
@@ -28,6 +29,44 @@ func (x *Exchange) settleIDs(r *conversation) {
 			p.id = form.settled(p.id)
 		}
 	}
+}
+
+// nameForms are those of the names of tools. Claude Code's have a server's name in front, and Google's dots.
+var nameForms = [apis]idForm{Chat: {longest: 64, word: true}, Responses: {longest: 64, word: true}, Messages: {longest: 128, word: true}, Gemini: {longest: 64, word: true}, Converse: {longest: 64, word: true}}
+
+// A renamed tool is one whose name the provider does not take.
+type renamed struct{ made, name []byte }
+
+// settleNames gives tools names that the provider takes. In the answer the client is told its own.
+func (x *Exchange) settleNames(r *conversation) {
+	form := nameForms[x.to]
+	for i := range r.tools {
+		t := &r.tools[i]
+		if form.takes(inner(t.name)) {
+			continue
+		}
+		name := bytes.Clone(t.name)
+		t.name = form.settled(name)
+		x.renamed = append(x.renamed, renamed{t.name, name})
+	}
+	if len(r.choice.name) > 0 {
+		r.choice.name = form.settled(r.choice.name)
+	}
+	for i := range r.parts {
+		if p := &r.parts[i]; p.kind == callPart {
+			p.name = form.settled(p.name)
+		}
+	}
+}
+
+// nameOf is what the client calls a tool.
+func (x *Exchange) nameOf(made []byte) []byte {
+	for i := range x.renamed {
+		if bytes.Equal(x.renamed[i].made, made) {
+			return x.renamed[i].name
+		}
+	}
+	return made
 }
 
 // settled is the id, or what stands for it where it is not taken.

@@ -61,3 +61,65 @@ func TestUsersOfLongNamesAreNotRefused(t *testing.T) {
 		t.Errorf("got %s", body)
 	}
 }
+
+// TestNamesOfToolsAreOnesThatTheProviderTakes, and clients are told their own: Claude Code's have the name of a plugin and a server in front.
+func TestNamesOfToolsAreOnesThatTheProviderTakes(t *testing.T) {
+	long := "mcp__plugin_oh-my-claudecode_omc-tools__" + strings.Repeat("lsp_", 10)
+	claudeCode := func(name string) string {
+		return `{"model":"m","max_tokens":90,"tools":[{"name":"` + name + `","input_schema":{"type":"object"}},{"name":"Read","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"` + name + `"},"messages":[` +
+			`{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"` + name + `","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":"b"}]}]}`
+	}
+	for to, of := range map[translate.API]struct {
+		tool, choice, call string
+		answer             string
+		pieces             []string
+	}{
+		translate.Chat: {
+			"tools.0.function.name", "tool_choice.function.name", "messages.1.tool_calls.0.function.name",
+			`{"choices":[{"message":{"tool_calls":[{"id":"c2","type":"function","function":{"name":"NAME","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`,
+			[]string{`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c2","function":{"name":"NAME","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`},
+		},
+		translate.Responses: {
+			"tools.0.name", "tool_choice.name", "input.1.name", `{"status":"completed","output":[{"type":"function_call","call_id":"c2","name":"NAME","arguments":"{}"}]}`,
+			[]string{`{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","call_id":"c2","name":"NAME","arguments":"{}"}}`, `{"type":"response.completed","response":{}}`},
+		},
+		translate.Gemini: {
+			"tools.0.functionDeclarations.0.name", "toolConfig.functionCallingConfig.allowedFunctionNames.0", "contents.1.parts.0.functionCall.name",
+			`{"candidates":[{"content":{"parts":[{"functionCall":{"name":"NAME"}}]},"finishReason":"STOP"}]}`, []string{`{"candidates":[{"content":{"parts":[{"functionCall":{"name":"NAME"}}]},"finishReason":"STOP"}]}`},
+		},
+		translate.Converse: {
+			"toolConfig.tools.0.toolSpec.name", "toolConfig.toolChoice.tool.name", "messages.1.content.0.toolUse.name",
+			`{"output":{"message":{"content":[{"toolUse":{"toolUseId":"c2","name":"NAME","input":{}}}]}},"stopReason":"tool_use"}`, nil,
+		},
+	} {
+		for _, name := range []string{long, "Read_all"} {
+			x := begin(t, llm.AnthropicMessages, to)
+			got, err := x.Request("m", []byte(claudeCode(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := gjson.GetBytes(got.Body, of.tool).Str
+			if !regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`).MatchString(sent) || name != long && sent != name {
+				t.Errorf("%s: got %q of %q", to, sent, name)
+			}
+			if choice, call := gjson.GetBytes(got.Body, of.choice).Str, gjson.GetBytes(got.Body, of.call).Str; choice != sent || call != sent {
+				t.Errorf("%s: %q is chosen and %q was called, of %q", to, choice, call, sent)
+			}
+			answer, err := x.Response([]byte(strings.Replace(of.answer, "NAME", sent, 1)))
+			if err != nil || gjson.GetBytes(answer, "content.0.name").Str != name {
+				t.Errorf("%s: got %s, %v; want %q", to, answer, err, name)
+			}
+			if of.pieces == nil {
+				continue
+			}
+			out, err := x.Stream(llm.ServerSentEvents).Feed(nil, events(strings.Split(strings.ReplaceAll(strings.Join(of.pieces, "\n"), "NAME", sent), "\n")...))
+			if err != nil || !strings.Contains(string(out), `"name":"`+name+`"`) {
+				t.Errorf("%s: got %s, %v; want %q", to, out, err, name)
+			}
+		}
+	}
+	const google = `{"contents":[{"parts":[{"text":"a"}]}],"tools":[{"functionDeclarations":[{"name":"files.read:all","parameters":{"type":"OBJECT"}}]}]}`
+	if got := gjson.Get(askedBy(t, llm.GoogleGenerate, translate.Messages, "m", google), "tools.0.name").Str; !regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`).MatchString(got) {
+		t.Errorf("got %q", got)
+	}
+}

@@ -121,6 +121,7 @@ type Exchange struct {
 	older     bool // the client speaks the older completions
 	oneCall   bool // the client is told the first call of an answer only
 	dropped   []string
+	renamed   []renamed
 	failure   *Failure // of the model; nil while there is none
 }
 
@@ -245,6 +246,7 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 	}
 	r.settle()
 	x.settleIDs(r)
+	x.settleNames(r)
 	if err := x.check(r); err != nil {
 		return nil, err
 	}
@@ -385,6 +387,13 @@ func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	}
 	if x.oneCall {
 		a.forgetCalls()
+	}
+	for i := range a.choices {
+		for j := range a.choices[i].parts {
+			if p := &a.choices[i].parts[j]; p.kind == callPart {
+				p.name = x.nameOf(p.name)
+			}
+		}
 	}
 	return a, nil
 }
