@@ -132,6 +132,19 @@ func (e *Encoder) Event(dst []byte, name string, data []byte) []byte {
 	return append(dst, data...)
 }
 
+// KeepAlive writes what says no more than that the stream goes on, which those between a provider and its client cut off where nothing comes for a minute.
+// Anthropic's clients know an event for it and OpenAI's read over comments; Google's take every line for a piece of the answer, and are told nothing.
+func (e *Encoder) KeepAlive(dst []byte, f Format) []byte {
+	switch {
+	case e.Framing == JSONArray || f.Family() == Google:
+		return dst
+	case f.Family() == Anthropic:
+		return AppendFrame(dst, "ping", []byte(`{"type":"ping"}`))
+	default:
+		return append(dst, ": keep-alive\n\n"...)
+	}
+}
+
 // End ends the stream as it was ended by its frames, if it was.
 func (e *Encoder) End(dst []byte) []byte {
 	if len(e.closing) == 0 {

@@ -27,6 +27,9 @@ type Frame struct {
 	Foreign bool
 }
 
+// Comment tells of a frame of server-sent events that it says nothing, as servers have it that keep a connection alive.
+func (f *Frame) Comment() bool { return f.Data == nil && len(f.Raw) > 0 && f.Raw[0] == ':' }
+
 // A Decoder splits a stream into frames: a JSON array into its elements, and server-sent events as
 // https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation says: lines end with LF,
 // CRLF or CR, and a byte-order mark may stand at the beginning. How the stream is cut into chunks makes no difference to

@@ -83,6 +83,8 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 		a.out = a.encoder.Frame(a.out, f)
 	case f.Data != nil:
 		a.out, err = a.events.Event(a.out, f.Data)
+	case f.Comment():
+		a.out = a.events.KeepAlive(a.out)
 	}
 	return err
 }

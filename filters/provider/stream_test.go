@@ -141,3 +141,24 @@ func TestStreamsThatBreakOffAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// TestTranslatedStreamsAreKeptAlive: a connection on which nothing comes while the model thinks is cut by those between.
+func TestTranslatedStreamsAreKeptAlive(t *testing.T) {
+	const began, comment, end = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"well\"}}]}\n\n", ": hold on\n\n", "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+	for path, tc := range map[string]struct {
+		request, beat string
+		beats         int
+	}{
+		"/v1/messages": {claudeStreamed, "event: ping\ndata: {\"type\":\"ping\"}\n\n", 2}, "/v1/responses": {`{"model":"m","stream":true,"input":"hi"}`, ": keep-alive\n\n", 2},
+		geminiSSE: {geminiRequest, "keep-alive", 0},
+	} {
+		got := newHost(t, openai).Do(moduletest.Exchange{Path: path, Request: tc.request, AnswerHeader: sse, AnswerChunks: []string{comment, began, ": hold", " on\n\n", end}})
+		if got.Status != 200 || strings.Count(got.Body, tc.beat) != tc.beats || !strings.Contains(got.Body, "well") {
+			t.Errorf("%s: got %d %q", path, got.Status, got.Body)
+		}
+		broken := moduletest.Exchange{Path: path, Request: tc.request, AnswerHeader: sse, AnswerChunks: []string{comment, "data: {\"error\":{\"message\":\"broken\"}}\n\n"}, Header: first()}
+		if got = newHost(t, openai).Do(broken); got.Status != 502 || strings.Contains(got.Body, tc.beat) {
+			t.Errorf("%s: got %d %q of an error", path, got.Status, got.Body)
+		}
+	}
+}

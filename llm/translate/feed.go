@@ -41,8 +41,11 @@ func (s *Stream) flush(dst []byte) []byte {
 }
 
 func (s *Stream) frame(f llm.Frame) (err error) {
-	if f.Data != nil {
+	switch {
+	case f.Data != nil:
 		s.out, err = s.Event(s.out, f.Data)
+	case f.Comment():
+		s.out = s.KeepAlive(s.out)
 	}
 	return err
 }

@@ -242,6 +242,9 @@ func readStream(t testing.TB, a translate.API, stream []byte) (said string) {
 	}
 	var d llm.Decoder
 	read := func(f llm.Frame) error {
+		if f.Data == nil {
+			return nil
+		}
 		e, err := llm.ParseEvent(format, f.Data)
 		if err != nil {
 			return err

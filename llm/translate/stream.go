@@ -212,6 +212,14 @@ func (s *Stream) parts(choice int, parts []part) {
 	}
 }
 
+// KeepAlive appends what tells the client that the model is still at it, as the provider's pings and comments do.
+func (s *Stream) KeepAlive(dst []byte) []byte {
+	if s.ended {
+		return dst
+	}
+	return s.events.KeepAlive(dst, s.x.client)
+}
+
 // start begins the answer before its first piece.
 func (s *Stream) start() {
 	if !s.begun {

@@ -208,6 +208,8 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 			why = finishFilter
 		}
 		s.finish(0, why, nil)
+	case "keepalive": // Azure's
+		s.dst = s.KeepAlive(s.dst)
 	case "response.failed", "error":
 		s.fail(data)
 	}
@@ -305,6 +307,8 @@ func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
 		s.release()
 	case "content_block_delta", "message_delta":
 		s.within(delta, func(c *llm.Cursor) { s.messagesDelta(c, index) })
+	case "ping":
+		s.dst = s.KeepAlive(s.dst)
 	case "error":
 		s.fail(failure)
 	}

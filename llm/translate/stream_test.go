@@ -273,3 +273,33 @@ func TestItemsThatComeAsAWholeAreNotLost(t *testing.T) {
 		}
 	}
 }
+
+// TestClientsLearnThatTheModelIsStillAtIt: where nothing comes for a minute, as while a model thinks, they and those between end the connection.
+func TestClientsLearnThatTheModelIsStillAtIt(t *testing.T) {
+	const comment, ping = ": keep-alive\n\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n"
+	for provider, beat := range map[translate.API]string{
+		translate.Messages: "event: ping\ndata: {\"type\": \"ping\"}\n\n", translate.Chat: ": OPENROUTER PROCESSING\n\n", translate.Responses: "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":3}\n\n",
+	} {
+		for client, want := range map[translate.API]string{translate.Chat: comment, translate.Responses: comment, translate.Messages: ping, translate.Gemini: ""} {
+			if client == provider {
+				continue
+			}
+			s := answering(t, client, provider, true).Stream(llm.ServerSentEvents)
+			if out, err := s.Feed(nil, []byte(beat)); err != nil || string(out) != want {
+				t.Errorf("%s to %s: got %q, %v", provider, client, out, err)
+			}
+			if out, err := s.Feed(nil, []byte("\n")); err != nil || len(out) > 0 {
+				t.Errorf("%s to %s: got %q of a blank line, %v", provider, client, out, err)
+			}
+			if s.Begun() {
+				t.Errorf("%s to %s: it has begun", provider, client)
+			}
+			if out := s.KeepAlive(s.End(nil)); strings.HasSuffix(string(out), comment) || strings.HasSuffix(string(out), ping) {
+				t.Errorf("%s to %s: got %q in the end", provider, client, out)
+			}
+		}
+	}
+	if out := answering(t, translate.Gemini, translate.Messages, true).Stream(llm.JSONArray).KeepAlive(nil); len(out) > 0 {
+		t.Errorf("got %q in an array", out)
+	}
+}
