@@ -144,3 +144,15 @@ func TestTextsAreOneStringInChats(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// TestWhatAnAnswerIsToBeginWithEndsWithNoSpace: Anthropic refuses it else.
+func TestWhatAnAnswerIsToBeginWithEndsWithNoSpace(t *testing.T) {
+	const prefill = `"messages":[{"role":"user","content":"a "},{"role":"assistant","content":"{\"a\": \n"}]`
+	for to, want := range map[translate.API]string{
+		translate.Messages: `[{"role":"user","content":"a "},{"role":"assistant","content":"{\"a\":"}]`, translate.Converse: `[{"role":"user","content":[{"text":"a "}]},{"role":"assistant","content":[{"text":"{\"a\":"}]}]`,
+	} {
+		if body, _ := asked(t, to, "m", prefill); gjson.Get(body, "messages").Raw != want {
+			t.Errorf("%s: got %s, want %s", to, body, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -258,6 +259,21 @@ func (r *conversation) dropBlanks() {
 	}
 	cut(&r.parts, len(kept))
 }
+
+// trimPrefill takes the space at the end of what the answer is to begin with, which Anthropic refuses.
+func (r *conversation) trimPrefill() {
+	if len(r.messages) == 0 {
+		return
+	}
+	parts := r.messages[len(r.messages)-1].parts
+	if last := len(parts) - 1; r.messages[len(r.messages)-1].assistant && parts[last].kind == textPart {
+		if said := string(llm.AppendMeaning(nil, parts[last].text)); said != strings.TrimRight(said, blanks) {
+			parts[last].text = literalOf(strings.TrimRight(said, blanks))
+		}
+	}
+}
+
+const blanks = " \t\r\n"
 
 // isBlank tells of a literal whether it is nothing but space.
 func isBlank(literal []byte) bool {

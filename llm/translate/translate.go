@@ -245,6 +245,9 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 		r.dropBlanks()
 	}
 	r.settle()
+	if x.to == Messages || x.to == Converse {
+		r.trimPrefill()
+	}
 	x.settleIDs(r)
 	x.settleNames(r)
 	if err := x.check(r); err != nil {
