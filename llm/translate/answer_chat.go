@@ -144,7 +144,7 @@ func (x *Exchange) appendChatAnswer(dst []byte, a *answer) []byte {
 			w.joined(t.parts, textPart)
 		} else {
 			w.object("message")
-			w.chatTurn(t)
+			x.chatTurn(w, t)
 			w.close('}')
 		}
 		w.literal("logprobs", []byte("null"))
@@ -157,7 +157,7 @@ func (x *Exchange) appendChatAnswer(dst []byte, a *answer) []byte {
 	return w.b
 }
 
-func (w *writer) chatTurn(t *turn) {
+func (x *Exchange) chatTurn(w *writer, t *turn) {
 	w.str("role", "assistant")
 	if has(t.parts, textPart) {
 		w.key("content")
@@ -180,7 +180,7 @@ func (w *writer) chatTurn(t *turn) {
 		for i := range t.parts {
 			if p := &t.parts[i]; p.kind == callPart {
 				w.open()
-				w.chatCall(p)
+				w.chatCall(p, x.own(p.name).name)
 				w.signature(p.sign)
 				w.close('}')
 			}

@@ -140,7 +140,7 @@ func (x *Exchange) appendGeminiAnswer(dst []byte, a *answer) []byte {
 		t := &a.choices[i]
 		w.open()
 		w.object("content")
-		w.candidateParts(t.parts)
+		x.candidateParts(w, t.parts)
 		w.close('}')
 		w.str("finishReason", geminiFinish[t.finish])
 		w.number("index", int64(i))
@@ -154,7 +154,7 @@ func (x *Exchange) appendGeminiAnswer(dst []byte, a *answer) []byte {
 	return w.b
 }
 
-func (w *writer) candidateParts(parts []part) {
+func (x *Exchange) candidateParts(w *writer, parts []part) {
 	w.array("parts")
 	for i := range parts {
 		p := &parts[i]
@@ -163,7 +163,7 @@ func (w *writer) candidateParts(parts []part) {
 		case callPart:
 			w.object("functionCall")
 			w.literal("id", p.id)
-			w.literal("name", p.name)
+			w.literal("name", x.own(p.name).name)
 			w.literal("args", p.args)
 			w.close('}')
 			w.literal("thoughtSignature", p.sign)

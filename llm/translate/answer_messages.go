@@ -101,7 +101,7 @@ func (x *Exchange) appendMessagesAnswer(dst []byte, a *answer) []byte {
 		case callPart:
 			w.str("type", "tool_use")
 			w.literal("id", p.id)
-			w.literal("name", p.name)
+			w.literal("name", x.own(p.name).name)
 			w.literal("input", p.args)
 		default:
 			w.str("type", "text")

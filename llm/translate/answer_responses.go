@@ -106,7 +106,7 @@ func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
 	x.appendResponse(w, prefixed("resp_", a.id), status, reason, func() {
 		for i, item := range itemsOf(t.parts) {
 			w.open()
-			w.item(item, itemID(item[0].kind, a.id, i), "completed")
+			x.item(w, item, x.itemID(&item[0], a.id, i), "completed")
 			w.close('}')
 		}
 	}, &a.usage)
@@ -123,12 +123,14 @@ func prefixed(prefix, id string) string {
 
 // itemID is the id of an item of a response. What an item is its id begins with: OpenAI refuses others in what a conversation goes on with, which it may
 // be asked to do next.
-func itemID(kind partKind, response string, i int) string {
+func (x *Exchange) itemID(p *part, response string, i int) string {
 	prefix := "msg_"
-	switch kind {
-	case callPart:
+	switch {
+	case p.kind == callPart && x.own(p.name).custom:
+		prefix = "ctc_"
+	case p.kind == callPart:
 		prefix = "fc_"
-	case thoughtPart:
+	case p.kind == thoughtPart:
 		prefix = "rs_"
 	}
 	return prefix + response + "_" + strconv.Itoa(i)
@@ -219,7 +221,7 @@ func itemKind(kind partKind) string {
 }
 
 // item writes the members of an item.
-func (w *writer) item(parts []part, id, status string) {
+func (x *Exchange) item(w *writer, parts []part, id, status string) {
 	p := &parts[0]
 	w.text("id", id)
 	switch kind := itemKind(p.kind); kind {
@@ -234,11 +236,11 @@ func (w *writer) item(parts []part, id, status string) {
 		}
 		w.close(']')
 	case "function_call":
-		w.str("type", kind)
-		w.str("status", status)
-		w.literal("call_id", p.id)
-		w.literal("name", p.name)
-		w.textOf("arguments", p)
+		if x.called(w, p, status).custom {
+			w.literal("input", p.customInput())
+		} else {
+			w.textOf("arguments", p)
+		}
 	default:
 		w.str("type", kind)
 		w.str("status", status)
@@ -251,6 +253,21 @@ func (w *writer) item(parts []part, id, status string) {
 		}
 		w.close(']')
 	}
+}
+
+// called writes what is called.
+func (x *Exchange) called(w *writer, p *part, status string) renamed {
+	own := x.own(p.name)
+	if own.custom {
+		w.str("type", "custom_tool_call")
+	} else {
+		w.str("type", "function_call")
+	}
+	w.str("status", status)
+	w.literal("call_id", p.id)
+	w.literal("name", own.name)
+	w.literal("namespace", own.space)
+	return own
 }
 
 func (w *writer) outputPart(p *part) {

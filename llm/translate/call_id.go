@@ -34,20 +34,21 @@ func (x *Exchange) settleIDs(r *conversation) {
 // nameForms are those of the names of tools. Claude Code's have a server's name in front, and Google's dots.
 var nameForms = [apis]idForm{Chat: {longest: 64, word: true}, Responses: {longest: 64, word: true}, Messages: {longest: 128, word: true}, Gemini: {longest: 64, word: true}, Converse: {longest: 64, word: true}}
 
-// A renamed tool is one whose name the provider does not take.
-type renamed struct{ made, name []byte }
+// A renamed tool is one that the provider knows by another name than the client.
+type renamed struct {
+	made, name, space []byte
+	custom            bool
+}
 
 // settleNames gives tools names that the provider takes. In the answer the client is told its own.
 func (x *Exchange) settleNames(r *conversation) {
 	form := nameForms[x.to]
 	for i := range r.tools {
 		t := &r.tools[i]
-		if form.takes(inner(t.name)) {
-			continue
+		if made := form.settled(qualified(t.space, t.name)); t.custom || !bytes.Equal(made, t.name) {
+			x.renamed = append(x.renamed, renamed{bytes.Clone(made), bytes.Clone(t.name), bytes.Clone(t.space), t.custom})
+			t.name = made
 		}
-		name := bytes.Clone(t.name)
-		t.name = form.settled(name)
-		x.renamed = append(x.renamed, renamed{t.name, name})
 	}
 	if len(r.choice.name) > 0 {
 		r.choice.name = form.settled(r.choice.name)
@@ -59,14 +60,14 @@ func (x *Exchange) settleNames(r *conversation) {
 	}
 }
 
-// nameOf is what the client calls a tool.
-func (x *Exchange) nameOf(made []byte) []byte {
+// own is a tool as the client knows it.
+func (x *Exchange) own(made []byte) renamed {
 	for i := range x.renamed {
 		if bytes.Equal(x.renamed[i].made, made) {
-			return x.renamed[i].name
+			return x.renamed[i]
 		}
 	}
-	return made
+	return renamed{name: made}
 }
 
 // settled is the id, or what stands for it where it is not taken.

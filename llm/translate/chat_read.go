@@ -51,7 +51,7 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 			x.readUser(c, r, string(o.Name))
 		case "tools":
 			for list := c.Array(); c.Element(&list); {
-				x.readTool(c, r, "function")
+				x.readTool(c, r)
 			}
 		case "tool_choice":
 			x.readToolChoice(c, r)
@@ -204,17 +204,16 @@ func (f *format) member(c *llm.Cursor, name []byte) {
 	}
 }
 
-// readTool reads a tool: a function, whose declaration stands in the member nested, or beside its type where that is
-// empty.
-func (x *Exchange) readTool(c *llm.Cursor, r *conversation, nested string) {
+// readTool reads a tool: a function.
+func (x *Exchange) readTool(c *llm.Cursor, r *conversation) {
 	r.tools = append(r.tools, tool{})
 	t := &r.tools[len(r.tools)-1]
 	function := false
 	for o := c.Object(); c.Member(&o); {
-		switch {
-		case string(o.Name) == "type":
+		switch string(o.Name) {
+		case "type":
 			function = string(c.Word()) == "function"
-		case nested != "" && string(o.Name) == nested:
+		case "function":
 			for o := c.Object(); c.Member(&o); {
 				t.member(c, o.Name)
 			}
@@ -283,7 +282,7 @@ func (x *Exchange) readToolChoice(c *llm.Cursor, r *conversation) {
 	}
 	switch {
 	case !found:
-	case kind == "function" && !isEmpty(r.choice.name):
+	case (kind == "function" || kind == "custom" && x.from == Responses) && !isEmpty(r.choice.name):
 		r.choice.mode = one
 	default:
 		x.drop(c, "tool_choice of other types")

@@ -257,7 +257,7 @@ func (x *Exchange) chatAssistant(w *writer, m *message) error {
 		for i := range m.parts {
 			if p := &m.parts[i]; p.kind == callPart {
 				w.open()
-				w.chatCall(p)
+				w.chatCall(p, p.name)
 				w.close('}')
 			}
 		}
@@ -277,11 +277,11 @@ func spoken(parts []part) (said []part) {
 	return said
 }
 
-func (w *writer) chatCall(p *part) {
+func (w *writer) chatCall(p *part, name []byte) {
 	w.literal("id", p.id)
 	w.str("type", "function")
 	w.object("function")
-	w.literal("name", p.name)
+	w.literal("name", name)
 	w.textOf("arguments", p)
 	w.close('}')
 }

@@ -72,6 +72,8 @@ type tool struct {
 	name, about, schema []byte
 	strict              []byte
 	cache               cacheTTL
+	space               []byte // the namespace that has it
+	custom              bool   // it takes a text
 }
 
 // A cacheTTL says for how long what ends with a part is to be cached.

@@ -108,6 +108,8 @@ var Fields = []Field{
 	{Responses, "input[] of type message", `"input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]}]`, [apis]Treatment{Chat: as("messages[]"), Messages: as("messages[]"), Gemini: as("contents[]"), Converse: as("messages[]")}},
 	{Responses, "input[] of type function_call", responsesCalls, [apis]Treatment{Chat: as("messages[].tool_calls"), Messages: as("messages[].content[] of type tool_use"), Gemini: as("contents[].parts[].functionCall"), Converse: as("messages[].content[].toolUse")}},
 	{Responses, "input[] of type function_call_output", responsesCalls, [apis]Treatment{Chat: as("messages[] of role tool"), Messages: as("messages[].content[] of type tool_result"), Gemini: as("contents[].parts[].functionResponse"), Converse: as("messages[].content[].toolResult")}},
+	{Responses, "input[] of type custom_tool_call", customCalls, [apis]Treatment{Chat: as("messages[].tool_calls"), Messages: as("messages[].content[] of type tool_use"), Gemini: as("contents[].parts[].functionCall"), Converse: as("messages[].content[].toolUse")}},
+	{Responses, "input[] of type custom_tool_call_output", customCalls, [apis]Treatment{Chat: as("messages[] of role tool"), Messages: as("messages[].content[] of type tool_result"), Gemini: as("contents[].parts[].functionResponse"), Converse: as("messages[].content[].toolResult")}},
 	{Responses, "input[] of type reasoning", `"input":[{"role":"user","content":"a"},{"type":"reasoning","summary":[]}]`, [apis]Treatment{Chat: dropped, Messages: dropped, Gemini: dropped, Converse: dropped}},
 	{Responses, "input[] of type item_reference", `"input":[{"type":"item_reference","id":"msg_1"}]`, [apis]Treatment{Chat: refused, Messages: refused, Gemini: refused, Converse: refused}},
 	{Responses, "input[] of other types", `"input":[{"type":"local_shell_call","id":"lsh_1"}]`, [apis]Treatment{Chat: refused, Messages: refused, Gemini: refused, Converse: refused}},
@@ -124,6 +126,8 @@ var Fields = []Field{
 	{Responses, "user", `"user":"u1"`, [apis]Treatment{Chat: as("user"), Messages: as("metadata.user_id"), Gemini: dropped, Converse: dropped}},
 	{Responses, "safety_identifier", `"safety_identifier":"u1"`, [apis]Treatment{Chat: as("user"), Messages: as("metadata.user_id"), Gemini: dropped, Converse: dropped}},
 	{Responses, "tools[] of type function", `"tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":true}]`, [apis]Treatment{Chat: as("tools[]"), Messages: as("tools[]"), Gemini: as("tools[].functionDeclarations[]"), Converse: as("toolConfig.tools[].toolSpec")}},
+	{Responses, "tools[] of type custom", `"tools":[{"type":"custom","name":"f","description":"d","format":{"type":"text"}}]`, [apis]Treatment{Chat: as("tools[]"), Messages: as("tools[]"), Gemini: as("tools[].functionDeclarations[]"), Converse: as("toolConfig.tools[].toolSpec")}},
+	{Responses, "tools[] of type namespace", `"tools":[{"type":"namespace","name":"n","tools":[{"type":"function","name":"f","parameters":{"type":"object"}}]}]`, [apis]Treatment{Chat: as("tools[]"), Messages: as("tools[]"), Gemini: as("tools[].functionDeclarations[]"), Converse: as("toolConfig.tools[].toolSpec")}},
 	{Responses, "tools[] of other types", `"tools":[{"type":"web_search"}]`, [apis]Treatment{Chat: refused, Messages: refused, Gemini: refused, Converse: refused}},
 	{Responses, "tool_choice", `"tools":[{"type":"function","name":"f"}],"tool_choice":"required"`, [apis]Treatment{Chat: as("tool_choice"), Messages: as("tool_choice"), Gemini: as("toolConfig.functionCallingConfig"), Converse: as("toolConfig.toolChoice")}},
 	{Responses, "tool_choice of other types", `"tool_choice":{"type":"web_search"}`, [apis]Treatment{Chat: refused, Messages: refused, Gemini: refused, Converse: refused}},
@@ -231,6 +235,7 @@ var Fields = []Field{
 const (
 	chatToolMessages = `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},{"role":"tool","tool_call_id":"c1","content":"b"}]`
 	responsesCalls   = `"input":[{"role":"user","content":"a"},{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"x\":1}"},{"type":"function_call_output","call_id":"c1","output":"b"}]`
+	customCalls      = `"input":[{"role":"user","content":"a"},{"type":"custom_tool_call","call_id":"c1","name":"f","input":"x"},{"type":"custom_tool_call_output","call_id":"c1","output":"b"}]`
 	messagesCalls    = `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{"x":1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":"b"}]}]`
 	geminiCalls      = `"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{"x":1}}}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"result":"b"}}}]}]`
 )

@@ -170,6 +170,14 @@ func inner(literal []byte) []byte {
 // isEmpty tells whether a literal is none or "".
 func isEmpty(literal []byte) bool { return len(literal) <= 2 }
 
+// orEmpty is a literal, "" where it is none.
+func orEmpty(literal []byte) []byte {
+	if literal == nil {
+		return []byte(`""`)
+	}
+	return literal
+}
+
 // literalOf makes a literal.
 func literalOf(s string) []byte { return llm.AppendString(nil, s) }
 

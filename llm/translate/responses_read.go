@@ -39,7 +39,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 			x.readUser(c, r, string(o.Name))
 		case "tools":
 			for list := c.Array(); c.Element(&list); {
-				x.readTool(c, r, "")
+				x.readResponsesTool(c, r)
 			}
 		case "tool_choice":
 			x.readToolChoice(c, r)
@@ -81,7 +81,7 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 
 // readItem reads an item of the input. One without a type is a message.
 func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
-	var id, called, args []byte
+	var id, called, space, args, text []byte
 	var thoughts []part
 	from := r.next()
 	kind, role := "message", ""
@@ -105,8 +105,12 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 			id = c.Literal()
 		case "name":
 			called = c.Literal()
+		case "namespace":
+			space = c.Literal()
 		case "arguments":
 			args = c.Literal()
+		case "input":
+			text = c.Literal()
 		default:
 			c.Skip()
 		}
@@ -125,9 +129,14 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		}
 	case "function_call":
 		p := grow(&r.parts)
-		p.kind, p.quoted, p.id, p.name, p.args = callPart, true, id, called, args
+		p.kind, p.quoted, p.id, p.name, p.args = callPart, true, id, qualified(space, called), args
 		r.said(true, len(r.parts)-1)
-	case "function_call_output":
+	case "custom_tool_call":
+		p := grow(&r.parts)
+		p.kind, p.id, p.name = callPart, id, qualified(space, called)
+		p.args = append(append([]byte(`{"input":`), orEmpty(text)...), '}')
+		r.said(true, len(r.parts)-1)
+	case "function_call_output", "custom_tool_call_output":
 		if isEmpty(id) {
 			c.Fail(".call_id", "is missing")
 		}

@@ -280,7 +280,6 @@ func (s *Stream) call(choice, number int, p *part) {
 	if !s.isFirst(choice, number) || s.goesOn(number, p.id) {
 		return
 	}
-	p.name = s.x.nameOf(p.name)
 	if s.inTurn && s.isOpen(number) && !isEmpty(p.id) && !bytes.Equal(p.id, s.liveID) {
 		s.release() // some servers give all calls one number: the one before is complete
 	}

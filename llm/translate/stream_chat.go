@@ -114,7 +114,7 @@ func (k *chatSink) call(choice, number int, p *part) {
 		w.literal("id", p.id)
 		w.str("type", "function")
 		w.object("function")
-		w.literal("name", p.name)
+		w.literal("name", k.x.own(p.name).name)
 		w.str("arguments", "")
 		w.close('}')
 		w.signature(p.sign)

@@ -18,7 +18,7 @@ func (k *geminiSink) chunk(choice int, parts []part, more func(w *writer)) {
 	w.array("candidates")
 	w.open()
 	w.object("content")
-	w.candidateParts(parts)
+	k.x.candidateParts(w, parts)
 	w.close('}')
 	if more != nil {
 		more(w)

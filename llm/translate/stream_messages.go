@@ -101,7 +101,7 @@ func (k *messagesSink) call(_, _ int, p *part) {
 	k.open(callPart, func(w *writer) {
 		w.str("type", "tool_use")
 		w.literal("id", p.id)
-		w.literal("name", p.name)
+		w.literal("name", k.x.own(p.name).name)
 		w.literal("input", []byte("{}"))
 	})
 }

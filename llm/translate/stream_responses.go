@@ -39,7 +39,7 @@ func (k *responsesSink) begin() {
 }
 
 // openID is the id of the open item.
-func (k *responsesSink) openID() string { return itemID(k.items[k.open][0].kind, k.id, k.open) }
+func (k *responsesSink) openID() string { return k.x.itemID(&k.items[k.open][0], k.id, k.open) }
 
 // where writes which part an event is about.
 func (k *responsesSink) where(w *writer) {
@@ -60,28 +60,30 @@ func (k *responsesSink) item(name string, complete bool) {
 	w.number("output_index", int64(k.open))
 	w.object("item")
 	if complete {
-		w.item(k.items[k.open], k.openID(), "completed")
+		k.x.item(w, k.items[k.open], k.openID(), "completed")
 	} else {
-		w.emptyItem(&k.items[k.open][0], k.openID())
+		k.emptyItem(w, &k.items[k.open][0], k.openID())
 	}
 	w.close('}')
 	k.send(name, w)
 }
 
-func (w *writer) emptyItem(p *part, id string) {
+func (k *responsesSink) emptyItem(w *writer, p *part, id string) {
 	w.text("id", id)
+	if p.kind == callPart {
+		if k.x.called(w, p, "in_progress").custom {
+			w.str("input", "")
+		} else {
+			w.str("arguments", "")
+		}
+		return
+	}
 	w.str("type", itemKind(p.kind))
 	if p.kind == thoughtPart {
 		w.literal("summary", []byte("[]"))
 		return
 	}
 	w.str("status", "in_progress")
-	if p.kind == callPart {
-		w.literal("call_id", p.id)
-		w.literal("name", p.name)
-		w.str("arguments", "")
-		return
-	}
 	w.str("role", "assistant")
 	w.literal("content", []byte("[]"))
 }
@@ -128,8 +130,14 @@ func (k *responsesSink) begins(p part) {
 }
 
 func (k *responsesSink) delta(literal []byte) {
-	_, name, _ := partEvents(k.items[k.open][0].kind)
 	k.said = append(k.said, inner(literal)...)
+	if p := &k.items[k.open][0]; p.kind != callPart || !k.x.own(p.name).custom { // whose text is known once its arguments are complete
+		_, name, _ := partEvents(p.kind)
+		k.piece(name, literal)
+	}
+}
+
+func (k *responsesSink) piece(name string, literal []byte) {
 	w := k.event(name + "delta")
 	k.where(w)
 	w.literal("delta", literal)
@@ -161,6 +169,10 @@ func (k *responsesSink) shut() {
 		p.text = literal
 	}
 	name, text, field := partEvents(p.kind)
+	if p.kind == callPart && k.x.own(p.name).custom {
+		text, field, literal = "response.custom_tool_call_input.", "input", p.customInput()
+		k.piece(text, literal)
+	}
 	w := k.event(text + "done")
 	k.where(w)
 	w.literal(field, literal)
@@ -217,7 +229,7 @@ func (k *responsesSink) end() {
 	k.x.appendResponse(w, prefixed("resp_", k.id), status, reason, func() {
 		for i, item := range k.items {
 			w.open()
-			w.item(item, itemID(item[0].kind, k.id, i), "completed")
+			k.x.item(w, item, k.x.itemID(&item[0], k.id, i), "completed")
 			w.close('}')
 		}
 	}, &k.usage)

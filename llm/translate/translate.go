@@ -391,13 +391,6 @@ func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	if x.oneCall {
 		a.forgetCalls()
 	}
-	for i := range a.choices {
-		for j := range a.choices[i].parts {
-			if p := &a.choices[i].parts[j]; p.kind == callPart {
-				p.name = x.nameOf(p.name)
-			}
-		}
-	}
 	return a, nil
 }
 
