@@ -156,7 +156,7 @@ func reference() string {
 
 A request in one API goes to a provider that speaks another. Each field of it is **translated**, **dropped** (the answer is as good
 without it; the answer's header ` + "`x-leash-dropped`" + ` names it) or **refused** with status 400 and the name of the field (the answer would not be what was asked
-for). A field that is not in these tables is dropped. Null, false, and empty lists and objects ask for nothing, and are never refused.
+for). A field that is not in these tables is dropped. Null, false, and empty texts, lists and objects ask for nothing, and are never refused.
 
 `)
 	for _, from := range allAPIs {
@@ -196,12 +196,19 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
 	}
 	b.WriteString(`## Besides
 
-- **System prompts.** All system and developer messages become one, in their order, at the beginning.
+- **System prompts.** All system and developer messages become one, in their order, at the beginning. One without any other message is what the user says.
+- **Texts.** Several of a message are one string in chats, with an empty line between them: many servers take no parts. Blank ones are left out on the way to Anthropic
+  and Bedrock, which refuse them, and so is the space behind what an answer is to begin with.
 - **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
   Anthropic and Bedrock: these become others, in the call and in what answers it. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
   likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock. Pictures and files that a tool answers stand in the user's next
-  message in chats, whose tools say texts only, and are parts of their own behind the answer to Google.
+  message in chats, whose tools say texts only, and are parts of their own behind the answer to Google. A name of a tool that the provider does not take (of more than
+  64 characters, 128 for Anthropic, or with others than those above) is another to it, and its own to the client. Anthropic and Bedrock get schemas of tools that say
+  that they are of an object, and Bedrock the tools that were called, without their schemas, where a request has none: it refuses the conversation else.
+- **Codex** has custom tools, which take a text, and namespaces of tools. Elsewhere the former are functions with the one argument ` + "`input`" + ` and the grammar in their description,
+  and tools in a namespace have its name in front (` + "`multi_agent_v1__spawn_agent`" + `); calls of them come back as what they are. What it searches the web with is a tool of
+  OpenAI's own and refused: ` + "`web_search = \"disabled\"`" + ` in its configuration leaves it out.
 - **Users.** A name of more than 64 characters, as Claude Code has them, is another to OpenAI, which refuses it: the same for the same user. Anthropic takes 256.
 - **Signatures of thoughts.** Google's models from Gemini 3 on refuse a conversation whose calls come back without them. Chats have them as Google's own
   chats do, in ` + "`tool_calls[].extra_content.google.thought_signature`" + `, and what a client gives back there goes to Google. Where it keeps none, as clients of
@@ -209,18 +216,23 @@ for). A field that is not in these tables is dropped. Null, false, and empty lis
   ` + "`skip_thought_signature_validator`" + `: the model then goes on without what it had thought.
 - **One call at a time** is what Google and Bedrock cannot be asked for: of several calls in an answer the client is told the first, as if the model had made no
   other. It makes the others, if it still wants to, once it has the answer to that one.
-- **Limit of the answer.** Anthropic demands one. Without one from the client it is 4096 tokens, and what the model may think besides.
+- **Limit of the answer.** Anthropic demands one. Without one from the client it is 4096 tokens, and what the model may think besides. OpenAI's responses have at least 16,
+  and so has a request that asks for fewer, as Claude Code does whether a model is there.
 - **Reasoning effort.** Anthropic's models before Claude 4.6 and Google's before Gemini 3 count tokens: minimal is 1024, low 2048, medium 8192, high 16384, xhigh
   and max 24576; back again it is the lowest effort that has as many. None is no thinking. To Anthropic it needs a limit above 1024, is cut below that limit,
   and is left out once a tool was called, since the thoughts that Anthropic then asks for were not kept. Newer ones of Anthropic's get an effort
   (` + "`output_config.effort`" + `, from low to high, and xhigh from Claude 4.7 on) and think as they see fit (` + "`thinking` of type `adaptive`" + `), and Google's a
-  ` + "`thinkingLevel`" + ` (low to high: all of them think). No model of Anthropic's thinks while it is made to call a tool.
+  ` + "`thinkingLevel`" + ` (low to high: all of them think). No model of Anthropic's thinks while it is made to call a tool. Gemini 2.5 Pro, which cannot but think, gets 128 tokens for none.
+  OpenAI's models get the nearest effort that they know: none before GPT-5 (dropped), low to high of o1 to o4, minimal to high of GPT-5, none to high of 5.1, and none to xhigh
+  from 5.2 on. Where Anthropic's client says that a model is not to think (` + "`thinking`" + ` of type ` + "`disabled`" + `) the effort is none, and left out for models of others in chats.
 - **Sampling.** Anthropic refuses ` + "`temperature`, `top_p` and `top_k`" + ` from Claude 4.7 on, a ` + "`top_p`" + ` beside a temperature from Claude 4.1 on, and before that a temperature and
-  a ` + "`top_k`" + ` while a model thinks: these are dropped then. So it is with Anthropic's models on Bedrock. Which generation a model is of its name says.
+  a ` + "`top_k`" + ` while a model thinks: these are dropped then. So it is with Anthropic's models on Bedrock, and with a ` + "`temperature`" + ` and a ` + "`top_p`" + ` other than 1 of OpenAI's while they think.
+  Which generation a model is of its name says.
 - **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, a further value or a further
   alternative, the values of an enum numbers where the type is one, ` + "`ref` and `defs`" + ` with their dollars, and without ` + "`propertyOrdering`, `example`" + ` and what
   Google does not know either. JSON Schemas are sent on as they are, but that of an
   answer to Anthropic and Bedrock, which take no object without ` + "`additionalProperties`" + `: where that is missing it is false.
+- **Images** have the type that their data begin as, whatever the client says, since Anthropic refuses others; ` + "`image/jpg`" + ` is ` + "`image/jpeg`" + `.
 - **Addresses.** An image at an address stays one. To Google it gets a MIME type after its ending, JPEG without one. OpenAI's chats take no file at an address:
   that is refused, and so is all that lies at an address on the way to Bedrock, which fetches nothing.
 - **Bedrock.** ` + "`thinking` and `top_k`" + ` go to Anthropic's models there (with ` + "`anthropic.` or `claude`" + ` in the name) and are dropped for others. Documents get names
@@ -245,14 +257,16 @@ of the route is asked. So an agent does not take it for a model that had nothing
 - **Usage.** Counts mean the same everywhere: OpenAI's and Google's input has what was read from the cache in it, and Anthropic's and Bedrock's has not; Google's candidates
   do not have the thoughts in them, and the others' output has.
 - **Thoughts** of the model are ` + "`reasoning_content`" + ` in chats, items of type ` + "`reasoning`" + ` in responses, blocks of type ` + "`thinking`" + ` at Anthropic (with
-  an empty signature, by which they are known and left out if Anthropic is asked next, which refuses them) and parts with ` + "`thought`" + ` at Google. Log probabilities, citations and what tools of the provider's own did are left out of answers.
+  an empty signature, by which they are known and left out if Anthropic is asked next, which refuses them) and parts with ` + "`thought`" + ` at Google. Models of DeepSeek's and Kimi (with
+  ` + "`deepseek`" + ` or ` + "`kimi`" + ` in the name) get them back in chats, as ` + "`reasoning_content`" + `, since they refuse a call of a tool without; where a client has kept none it is a space. Log probabilities, citations and what tools of the provider's own did are left out of answers.
   A picture in an answer of Google's is an error.
 - **What OpenAI keeps.** Translated responses are kept nowhere: what names an earlier one, or an item of it, is refused. Clients send the items themselves where
   they know that, which Vercel's AI SDK does with ` + "`store: false`" + `. Ids of items begin as OpenAI's do, so that it takes them if it is asked next.
 - **What Anthropic keeps.** Likewise a ` + "`thread`" + ` is refused, with the code ` + "`thread_unsupported_request`" + ` by which the runners of tools in Anthropic's clients know that they
   have to send the whole conversation, and do.
 - **Streams** that break off before their end, and errors in their course, end with an error in the client's API. Calls go to Google's clients
-  whole, once their arguments are complete.
+  whole, once their arguments are complete, and so does the text of a custom tool to Codex. Pings and comments by which a provider keeps its stream alive are pings to Anthropic's clients
+  and comments to OpenAI's; Google's, which cannot read such, are told nothing.
 - **Errors** keep status, message and code, and take the form of the client's API. That a request has too many tokens is ` + "`context_length_exceeded`" + ` to OpenAI's clients.
   Headers of the answer stay the provider's, those of its rate limits too. For how long Google wants to be left alone, which it says in the body, is told in ` + "`retry-after`" + `.
 - **Counting tokens** is translated between Anthropic and Google, and from both to Bedrock, **embeddings** between OpenAI and Google (texts only, one part each; Google's ` + "`embedContent`" + `
