@@ -378,7 +378,7 @@ func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
 				case "name":
 					p.name = c.Literal()
 				case "arguments":
-					p.args = c.Literal()
+					p.args = readArguments(c)
 				default:
 					c.Skip()
 				}
@@ -392,6 +392,14 @@ func (x *Exchange) readChatCall(c *llm.Cursor, p *part) {
 	if !function || isEmpty(p.name) {
 		x.drop(c, "tools[] of other types")
 	}
+}
+
+// readArguments reads those of a call, which some servers and clients have as an object.
+func readArguments(c *llm.Cursor) []byte {
+	if c.Next() == '{' {
+		return appendQuoted(nil, c.Raw())
+	}
+	return c.Literal()
 }
 
 // readSignature reads what Google's own chats have beside a call: https://ai.google.dev/gemini-api/docs/thought-signatures#openai

@@ -64,6 +64,18 @@ func RetryAfter(body []byte) (d time.Duration) {
 	return d
 }
 
+// statusOfError is the HTTP status of an error in the course of a stream, by what the provider calls it.
+func statusOfError(code string) int {
+	switch strings.ToLower(code) {
+	case "overloaded_error", "unavailable", "503", "529":
+		return 503
+	case "rate_limit_error", "rate_limit_exceeded", "resource_exhausted", "429":
+		return 429
+	default:
+		return 502
+	}
+}
+
 // readError takes the message and a code out of an error of any of the APIs. In a stream it may be an event.
 func readError(body []byte) (code, message string) {
 	c := llm.NewCursor(body, true)
@@ -82,8 +94,8 @@ func readError(body []byte) (code, message string) {
 
 func readErrorObject(c *llm.Cursor, code, message *string) {
 	var read func(name []byte)
-	kind := ""
-	depth, found := 0, 0 // kind is the innermost: around it there may be one that says no more than that it is an error
+	kind, number := "", "" // the latter is OpenRouter's and Google's: a status of HTTP
+	depth, found := 0, 0   // kind is the innermost: around it there may be one that says no more than that it is an error
 	read = func(name []byte) {
 		switch string(name) {
 		case "error", "response":
@@ -103,9 +115,12 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 				c.Skip()
 			}
 		case "code", "reason":
-			if c.Next() == '"' {
+			switch next := c.Next(); {
+			case next == '"':
 				*code = c.String()
-			} else {
+			case isDigit(next) && number == "":
+				number = string(c.Number())
+			default:
 				c.Skip()
 			}
 		case "type", "status":
@@ -141,5 +156,8 @@ func readErrorObject(c *llm.Cursor, code, message *string) {
 	}
 	if *code == "" {
 		*code = strings.ToLower(kind)
+	}
+	if *code == "" {
+		*code = number
 	}
 }

@@ -169,7 +169,7 @@ func (s *Stream) fail(data []byte) {
 	if message == "" {
 		message = "the provider reported an error and no message"
 	}
-	s.dst = s.Fail(s.dst, 502, code, message)
+	s.dst = s.Fail(s.dst, statusOfError(code), code, message)
 }
 
 // Whole appends the stream that an answer becomes which the provider has given in one piece, though a stream was asked for. The error is a
@@ -279,6 +279,10 @@ func (s *Stream) isFirst(choice, number int) bool {
 func (s *Stream) call(choice, number int, p *part) {
 	if !s.isFirst(choice, number) || s.goesOn(number, p.id) {
 		return
+	}
+	if isEmpty(p.id) {
+		s.calls++
+		p.id = s.x.callID(s.calls)
 	}
 	if s.inTurn && s.isOpen(number) && !isEmpty(p.id) && !bytes.Equal(p.id, s.liveID) {
 		s.release() // some servers give all calls one number: the one before is complete

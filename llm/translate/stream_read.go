@@ -5,6 +5,7 @@ import (
 )
 
 func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
+	failed := false
 	for o := c.Object(); c.Member(&o); {
 		switch string(o.Name) {
 		case "id":
@@ -13,7 +14,9 @@ func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
 			}
 		case "choices":
 			for list := c.Array(); c.Element(&list); {
-				s.chatChoice(c)
+				if s.chatChoice(c) {
+					failed = true
+				}
 			}
 		case "usage":
 			used = c.Next() == '{'
@@ -26,10 +29,14 @@ func (s *Stream) chatEvent(c *llm.Cursor) (used bool) {
 			c.Skip()
 		}
 	}
+	if failed { // and no error beside it says why
+		s.finish(0, finishFailed, nil)
+	}
 	return used
 }
 
-func (s *Stream) chatChoice(c *llm.Cursor) {
+// chatChoice reads a choice, and reports whether it ends with one that is of no use.
+func (s *Stream) chatChoice(c *llm.Cursor) (failed bool) {
 	index := 0
 	why := finishOpen
 	var delta []byte
@@ -48,7 +55,11 @@ func (s *Stream) chatChoice(c *llm.Cursor) {
 	if delta != nil {
 		s.within(delta, func(c *llm.Cursor) { s.chatDelta(c, index) })
 	}
+	if why == finishFailed {
+		return true
+	}
 	s.finish(index, why, nil)
+	return false
 }
 
 func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
@@ -106,7 +117,7 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 				case "name":
 					call.name = c.Literal()
 				case "arguments":
-					arguments = c.Literal()
+					arguments = readArguments(c)
 				default:
 					c.Skip()
 				}

@@ -153,7 +153,7 @@ func TestAnEventThatCannotBeReadEndsTheStream(t *testing.T) {
 		provider translate.API
 		stream   []byte
 	}{
-		"arguments that are no text": {translate.Chat, events(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":{"x":1}}}]},"finish_reason":"tool_calls"}]}`, "[DONE]")},
+		"arguments that are no text": {translate.Chat, events(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":1}}]},"finish_reason":"tool_calls"}]}`, "[DONE]")},
 		"calls that are no list":     {translate.Chat, events(`{"choices":[{"index":0,"delta":{"tool_calls":{"index":0},"content":"a"},"finish_reason":"stop"}]}`, "[DONE]")},
 		"a text that is none":        {translate.Messages, events(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":{"a":1}}}`, `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}`)},
 		"a block's name":             {translate.Messages, events(`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a","name":7,"input":{}}}`, `{"type":"message_delta","delta":{"stop_reason":"tool_use"}}`)},
@@ -301,5 +301,39 @@ func TestClientsLearnThatTheModelIsStillAtIt(t *testing.T) {
 	}
 	if out := answering(t, translate.Gemini, translate.Messages, true).Stream(llm.JSONArray).KeepAlive(nil); len(out) > 0 {
 		t.Errorf("got %q in an array", out)
+	}
+}
+
+// TestErrorsInTheCourseOfAStreamSayWhatTheyAre: agents wait for a while where a provider is overloaded, or has had too much of them.
+func TestErrorsInTheCourseOfAStreamSayWhatTheyAre(t *testing.T) {
+	for name, tc := range map[string]struct {
+		provider    translate.API
+		event, want string
+	}{
+		"too many":                {translate.Chat, `{"error":{"message":"slow","type":"requests","code":"rate_limit_exceeded"}}`, `{"type":"rate_limit_error","message":"slow"}`},
+		"too many, in a number":   {translate.Chat, `{"id":"1","error":{"code":429,"message":"slow"},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}`, `{"type":"rate_limit_error","message":"slow"}`},
+		"behind what it ends":     {translate.Chat, `{"id":"1","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}],"error":{"code":429,"message":"slow"}}`, `{"type":"rate_limit_error","message":"slow"}`},
+		"without a word":          {translate.Chat, `{"id":"1","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}`, `{"type":"api_error","message":"the model's answer cannot be used: error"}`},
+		"Google has none to give": {translate.Gemini, `{"error":{"code":503,"message":"later","status":"UNAVAILABLE"}}`, `{"type":"overloaded_error","message":"later"}`},
+		"another":                 {translate.Gemini, `{"error":{"code":500,"message":"oh","status":"INTERNAL"}}`, `{"type":"api_error","message":"oh"}`},
+	} {
+		data := toClient(t, translate.Messages, tc.provider, events(tc.event))
+		if last := gjson.Get(data[len(data)-1], "error").Raw; last != tc.want {
+			t.Errorf("%s: got %s, want %s", name, last, tc.want)
+		}
+	}
+}
+
+// TestCallsOfServersThatAreNotExactAreCalls: some have no ids, and some have arguments as an object.
+func TestCallsOfServersThatAreNotExactAreCalls(t *testing.T) {
+	const call, end = `"tool_calls":[{"index":0,"function":{"name":"f","arguments":{"x":"\""}}},{"index":1,"function":{"name":"g","arguments":"{}"}}]`, `{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`
+	got := argumentsOf(translate.Messages, toClient(t, translate.Messages, translate.Chat, events(`{"id":"1","choices":[{"index":0,"delta":{`+call+`}}]}`, end, "[DONE]")))
+	if len(got) != 2 || !strings.HasSuffix(got[0], ` {"x":"\""}`) || !strings.HasSuffix(got[1], " {}") || len(got[0]) < len(`call_1 {"x":"\""}`) || got[0][:6] == got[1][:6] {
+		t.Errorf("got %q", got)
+	}
+	answer, err := answering(t, translate.Messages, translate.Chat, false).Response([]byte(`{"id":"1","choices":[{"message":{` + call + `},"finish_reason":"tool_calls"}]}`))
+	calls := gjson.GetBytes(answer, "content").Array()
+	if err != nil || len(calls) != 2 || calls[0].Get("input").Raw != `{"x":"\""}` || calls[0].Get("id").Str == "" || calls[0].Get("id").Str == calls[1].Get("id").Str {
+		t.Errorf("got %s, %v", answer, err)
 	}
 }

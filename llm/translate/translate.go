@@ -281,8 +281,13 @@ func asError(err error) error {
 	return err
 }
 
-// check refuses what no single field shows.
+// check refuses what no single field shows, and leaves out how tools are to be chosen where there are none: the providers refuse that.
 func (x *Exchange) check(r *conversation) error {
+	if len(r.tools) == 0 {
+		if r.sequential = false; r.choice.mode == auto || r.choice.mode == never {
+			r.choice.mode = unset
+		}
+	}
 	if x.to == Messages || x.to == Responses || x.to == Converse {
 		if r.n > 1 {
 			return &Error{Field: "n", Reason: "more than one answer has no counterpart in " + x.to.String()}
@@ -391,7 +396,21 @@ func (x *Exchange) answer(c *llm.Cursor, body []byte) (*answer, error) {
 	if x.oneCall {
 		a.forgetCalls()
 	}
+	x.identify(a)
 	return a, nil
+}
+
+// identify gives calls ids where the provider does not: clients tell by them what a tool answers to.
+func (x *Exchange) identify(a *answer) {
+	calls := 0
+	for i := range a.choices {
+		for j := range a.choices[i].parts {
+			if p := &a.choices[i].parts[j]; p.kind == callPart && isEmpty(p.id) {
+				calls++
+				p.id = x.callID(calls)
+			}
+		}
+	}
 }
 
 // settle makes objects of what tools are called with, where the client's API has them as such. A call that the limit of the answer has cut is
