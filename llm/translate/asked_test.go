@@ -156,3 +156,25 @@ func TestWhatAnAnswerIsToBeginWithEndsWithNoSpace(t *testing.T) {
 		}
 	}
 }
+
+// TestHowToolsAreChosenIsNotSaidWhereThereAreNone: every provider refuses that, and frameworks say it always.
+func TestHowToolsAreChosenIsNotSaidWhereThereAreNone(t *testing.T) {
+	for _, to := range providerAPIs {
+		if to == translate.Chat {
+			continue
+		}
+		for _, members := range []string{`"tools":[],"tool_choice":"auto","parallel_tool_calls":false`, `"tool_choice":"none"`, chatCalls + `,"tool_choice":"none"`} {
+			if body, _ := asked(t, to, "m", members); strings.Contains(body, "tool_choice") || strings.Contains(body, "parallel") || strings.Contains(body, "toolChoice") || strings.Contains(body, "functionCallingConfig") {
+				t.Errorf("%s: got %s of %s", to, body, members)
+			}
+		}
+	}
+}
+
+// TestAPDFThatDoesNotSaySoIsOne: clients leave out what stands before the data.
+func TestAPDFThatDoesNotSaySoIsOne(t *testing.T) {
+	body, _ := asked(t, translate.Messages, "m", `"messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"JVBERi0xLjQ="}}]}]`)
+	if got := gjson.Get(body, "messages.0.content.0.source").Raw; got != `{"type":"base64","media_type":"application/pdf","data":"JVBERi0xLjQ="}` {
+		t.Errorf("got %s", got)
+	}
+}

@@ -312,6 +312,9 @@ func cutDataURL(literal []byte) (mime, data []byte, ok bool) {
 func (p *part) media(kind partKind, address []byte) {
 	address = plainLiteral(address)
 	mime, data, ok := cutDataURL(address)
+	if kind == filePart && bytes.HasPrefix(inner(address), []byte("JVBERi0")) { // a PDF without what says that it is one
+		mime, data, ok = []byte("application/pdf"), inner(address), true
+	}
 	if p.kind, p.text, p.url = kind, nil, nil; !ok {
 		p.url, mime, data = address, nil, nil
 	}
