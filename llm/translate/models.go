@@ -143,5 +143,6 @@ func (x *Exchange) wantsThoughts() bool {
 		return false
 	}
 	model := strings.ToLower(x.providerModel())
-	return strings.Contains(model, "deepseek") || strings.Contains(model, "kimi")
+	thinks := !strings.Contains(model, "instruct") && !strings.Contains(model, "distill") // which strict servers have, that refuse the field
+	return thinks && (strings.Contains(model, "deepseek") || strings.Contains(model, "kimi"))
 }

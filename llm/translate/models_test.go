@@ -202,7 +202,7 @@ func TestThoughtsComeBackToModelsThatAskForThem(t *testing.T) {
 	}
 	const calls = `,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"b"}]`
 	for client, body := range bodies {
-		for model, thoughts := range map[string]string{"deepseek-v4-pro": `,"reasoning_content":"hm"`, "moonshotai/Kimi-K2-Thinking": `,"reasoning_content":"hm"`, "gpt-5.1": ""} {
+		for model, thoughts := range map[string]string{"deepseek-v4-pro": `,"reasoning_content":"hm"`, "moonshotai/Kimi-K2-Thinking": `,"reasoning_content":"hm"`, "gpt-5.1": "", "moonshotai/kimi-k2-instruct": ""} {
 			want := `[{"role":"user","content":"a"},{"role":"assistant","content":null` + thoughts + calls
 			if got := gjson.Get(askedBy(t, client, translate.Chat, model, body), "messages").Raw; got != want {
 				t.Errorf("%s, %s:\ngot  %s\nwant %s", client, model, got, want)
