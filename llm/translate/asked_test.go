@@ -178,3 +178,19 @@ func TestAPDFThatDoesNotSaySoIsOne(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestPicturesThatGooglesClientsToolsAnswerReachOthers: Gemini CLI has them beside what the function says.
+func TestPicturesThatGooglesClientsToolsAnswerReachOthers(t *testing.T) {
+	const body = `{"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"id":"c1","name":"f","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"id":"c1","name":"f","response":{"ok":true},` +
+		`"parts":[{"inlineData":{"mimeType":"image/png","data":"iVBORw0KGgo="}}]}}]}]}`
+	for to, want := range map[translate.API]string{
+		translate.Chat:      `{"role":"tool","tool_call_id":"c1","content":"{\"ok\":true}"},{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}}]}`,
+		translate.Responses: `"output":[{"type":"input_text","text":"{\"ok\":true}"},{"type":"input_image","detail":"auto","image_url":"data:image/png;base64,iVBORw0KGgo="}]`,
+		translate.Messages:  `"tool_use_id":"c1","content":[{"type":"text","text":"{\"ok\":true}"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]`,
+		translate.Converse:  `"toolUseId":"c1","content":[{"text":"{\"ok\":true}"},{"image":{"format":"png","source":{"bytes":"iVBORw0KGgo="}}}]`,
+	} {
+		if got := askedBy(t, llm.GoogleGenerate, to, "m", body); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", to, got, want)
+		}
+	}
+}

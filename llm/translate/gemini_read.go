@@ -400,8 +400,8 @@ func (g *geminiReader) response(p *part) {
 		case "response":
 			p.args = c.Raw()
 		case "parts":
-			if raw := c.Raw(); raw != nil && string(raw) != "[]" {
-				g.x.drop(c, "contents[].parts[] of other types")
+			for list := c.Array(); c.Element(&list); {
+				g.part(&p.parts)
 			}
 		default:
 			c.Skip()
@@ -417,6 +417,14 @@ func (g *geminiReader) response(p *part) {
 		g.open.answered(p.name)
 	}
 	g.x.plainResult(p)
+	if len(p.parts) > 0 { // pictures and files beside what it says
+		said := part{text: p.text}
+		if p.args != nil {
+			said.text = appendQuoted(nil, p.args)
+		}
+		p.parts = append([]part{said}, p.parts...)
+		p.text, p.args = nil, nil
+	}
 }
 
 // plainResult makes a text of {"result": "text"}, {"output": "text"} and {"error": "text"}, the forms that Google's clients give
