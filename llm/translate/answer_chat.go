@@ -141,7 +141,7 @@ func (x *Exchange) appendChatAnswer(dst []byte, a *answer) []byte {
 		w.number("index", int64(i))
 		if x.older {
 			w.key("text")
-			w.joined(t.parts, textPart)
+			w.joined(t.parts, textPart, "")
 		} else {
 			w.object("message")
 			x.chatTurn(w, t)
@@ -161,19 +161,19 @@ func (x *Exchange) chatTurn(w *writer, t *turn) {
 	w.str("role", "assistant")
 	if has(t.parts, textPart) {
 		w.key("content")
-		w.joined(t.parts, textPart)
+		w.joined(t.parts, textPart, "")
 	} else {
 		w.literal("content", []byte("null"))
 	}
 	if has(t.parts, refusalPart) {
 		w.key("refusal")
-		w.joined(t.parts, refusalPart)
+		w.joined(t.parts, refusalPart, "")
 	} else {
 		w.literal("refusal", []byte("null"))
 	}
 	if has(t.parts, thoughtPart) {
 		w.key("reasoning_content")
-		w.joined(t.parts, thoughtPart)
+		w.joined(t.parts, thoughtPart, "")
 	}
 	if t.calls() {
 		w.array("tool_calls")
@@ -210,12 +210,16 @@ func has(parts []part, kind partKind) bool {
 	return false
 }
 
-// joined writes all texts of a kind as one string.
-func (w *writer) joined(parts []part, kind partKind) {
+// joined writes all texts of a kind as one string, with what stands between them.
+func (w *writer) joined(parts []part, kind partKind, between string) {
 	w.comma()
 	w.b = append(w.b, '"')
+	start := len(w.b)
 	for i := range parts {
 		if parts[i].kind == kind {
+			if len(w.b) > start {
+				w.raw(between)
+			}
 			w.b = append(w.b, inner(parts[i].text)...)
 		}
 	}

@@ -134,11 +134,11 @@ func TestWhatAsksForNothingIsNotRefused(t *testing.T) {
 // TestTextsAreOneStringInChats: DeepSeek's take no parts, and Groq's none of a system prompt.
 func TestTextsAreOneStringInChats(t *testing.T) {
 	const claudeCode = `{"model":"m","max_tokens":90,"system":[{"type":"text","text":"You are."},{"type":"text","text":"Be\nbrief."}],"messages":[` +
-		`{"role":"user","content":[{"type":"text","text":"<reminder>"},{"type":"text","text":"go"}]},{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{}}]},` +
+		`{"role":"user","content":[{"type":"text","text":"<reminder>"},{"type":"text","text":"go"}]},{"role":"assistant","content":[{"type":"text","text":"I lo"},{"type":"text","text":"ok."},{"type":"tool_use","id":"c1","name":"f","input":{}}]},` +
 		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]},` +
 		`{"role":"user","content":[{"type":"text","text":"see"},{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}]}]}`
 	const want = `[{"role":"system","content":"You are.\n\nBe\nbrief."},{"role":"user","content":"<reminder>\n\ngo"},` +
-		`{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"a\n\nb"},` +
+		`{"role":"assistant","content":"I look.","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"a\n\nb"},` +
 		`{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}]`
 	if got := gjson.Get(askedBy(t, llm.AnthropicMessages, translate.Chat, "llama-4", claudeCode), "messages").Raw; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -15,7 +15,7 @@ func (x *Exchange) appendChat(dst []byte, r *conversation) ([]byte, error) {
 	if len(r.system) > 0 {
 		w.open()
 		w.str("role", "system")
-		if err := x.chatContent(w, r.system); err != nil {
+		if err := x.chatContent(w, r.system, emptyLine); err != nil {
 			return nil, err
 		}
 		w.close('}')
@@ -169,7 +169,7 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 	}
 	w.open()
 	w.str("role", "user")
-	if err := x.chatContent(w, rest); err != nil {
+	if err := x.chatContent(w, rest, emptyLine); err != nil {
 		return err
 	}
 	w.close('}')
@@ -187,13 +187,16 @@ func (x *Exchange) chatResult(w *writer, p *part) error {
 	case p.text != nil:
 		w.literal("content", p.text)
 	default:
-		if err := x.chatContent(w, textsOf(p.parts)); err != nil {
+		if err := x.chatContent(w, textsOf(p.parts), emptyLine); err != nil {
 			return err
 		}
 	}
 	w.close('}')
 	return nil
 }
+
+// emptyLine is one in a string.
+const emptyLine = `\n\n`
 
 func onlyTexts(parts []part) bool {
 	for i := range parts {
@@ -239,7 +242,7 @@ func (x *Exchange) chatAssistant(w *writer, m *message) error {
 		calls = len(m.parts) - len(said)
 	}
 	if len(said) > 0 {
-		if err := x.chatContent(w, said); err != nil {
+		if err := x.chatContent(w, said, ""); err != nil {
 			return err
 		}
 	} else {
@@ -248,7 +251,7 @@ func (x *Exchange) chatAssistant(w *writer, m *message) error {
 	switch {
 	case len(thoughts) > len(m.parts):
 		w.key("reasoning_content")
-		w.joined(thoughts, thoughtPart)
+		w.joined(thoughts, thoughtPart, "")
 	case calls > 0 && x.wantsThoughts():
 		w.str("reasoning_content", " ") // another model made the call, or the client kept none
 	}
@@ -287,19 +290,11 @@ func (w *writer) chatCall(p *part, name []byte) {
 }
 
 // chatContent writes the content of a message: texts as one string, all else as parts. Many servers take no parts but for images: DeepSeek's none at all, and
-// Groq's none of a system prompt.
-func (x *Exchange) chatContent(w *writer, parts []part) error {
+// Groq's none of a system prompt. What a model said goes on in the next text, and what others say are texts of their own.
+func (x *Exchange) chatContent(w *writer, parts []part, between string) error {
 	if onlyTexts(parts) {
 		w.key("content")
-		w.comma()
-		w.raw(`"`)
-		for i := range parts {
-			if i > 0 {
-				w.raw(`\n\n`)
-			}
-			w.b = append(w.b, inner(parts[i].text)...)
-		}
-		w.raw(`"`)
+		w.joined(parts, textPart, between)
 		return nil
 	}
 	w.array("content")

@@ -197,7 +197,7 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
 	b.WriteString(`## Besides
 
 - **System prompts.** All system and developer messages become one, in their order, at the beginning. One without any other message is what the user says.
-- **Texts.** Several of a message are one string in chats, with an empty line between them: many servers take no parts. Blank ones are left out on the way to Anthropic
+- **Texts.** Several of a message are one string in chats, with an empty line between them but where the model has said them: many servers take no parts. Blank ones are left out on the way to Anthropic
   and Bedrock, which refuse them, and so is the space behind what an answer is to begin with.
 - **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
   Anthropic and Bedrock: these become others, in the call and in what answers it. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
