@@ -104,9 +104,10 @@ func (x *Exchange) appendResponsesAnswer(dst []byte, a *answer) []byte {
 	}
 	status, reason := statusOf(t.finish)
 	x.appendResponse(w, prefixed("resp_", a.id), status, reason, func() {
-		for i, item := range itemsOf(t.parts) {
+		items := itemsOf(t.parts)
+		for i, item := range items {
 			w.open()
-			x.item(w, item, x.itemID(&item[0], a.id, i), "completed")
+			x.item(w, item, x.itemID(&item[0], a.id, i), itemStatus(i, len(items)-1, t.finish))
 			w.close('}')
 		}
 	}, &a.usage)
@@ -146,6 +147,15 @@ func statusOf(f finish) (status, reason string) {
 	default:
 		return "completed", ""
 	}
+}
+
+// itemStatus is the status of an item: what the limit, or the provider, has cut is the last one.
+func itemStatus(i, last int, f finish) string {
+	status, _ := statusOf(f)
+	if i < last {
+		return "completed"
+	}
+	return status
 }
 
 // appendResponse writes a response with what the SDKs ask for in one.

@@ -60,7 +60,7 @@ func (k *responsesSink) item(name string, complete bool) {
 	w.number("output_index", int64(k.open))
 	w.object("item")
 	if complete {
-		k.x.item(w, k.items[k.open], k.openID(), "completed")
+		k.x.item(w, k.items[k.open], k.openID(), itemStatus(k.open, k.open, k.why))
 	} else {
 		k.emptyItem(w, &k.items[k.open][0], k.openID())
 	}
@@ -229,7 +229,7 @@ func (k *responsesSink) end() {
 	k.x.appendResponse(w, prefixed("resp_", k.id), status, reason, func() {
 		for i, item := range k.items {
 			w.open()
-			k.x.item(w, item, k.x.itemID(&item[0], k.id, i), "completed")
+			k.x.item(w, item, k.x.itemID(&item[0], k.id, i), itemStatus(i, len(k.items)-1, k.why))
 			w.close('}')
 		}
 	}, &k.usage)

@@ -337,3 +337,20 @@ func TestCallsOfServersThatAreNotExactAreCalls(t *testing.T) {
 		t.Errorf("got %s, %v", answer, err)
 	}
 }
+
+// TestAnItemThatIsCutIsNotComplete: Codex runs what a call that is complete says.
+func TestAnItemThatIsCutIsNotComplete(t *testing.T) {
+	data := toClient(t, translate.Responses, translate.Messages, events(`{"type":"message_start","message":{"id":"m"}}`, `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}`,
+		`{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"c1","name":"f","input":{}}}`, `{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"x"}}`,
+		`{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}`, `{"type":"message_stop"}`))
+	var statuses []string
+	for _, event := range data {
+		if gjson.Get(event, "type").Str == "response.output_item.done" {
+			statuses = append(statuses, gjson.Get(event, "item.status").Str)
+		}
+	}
+	last := gjson.Get(data[len(data)-1], "response")
+	if got := strings.Join(statuses, " "); got != "completed incomplete" || last.Get("output.#.status").Raw != `["completed","incomplete"]` || last.Get("status").Str != "incomplete" {
+		t.Errorf("got %s and %s", got, last.Raw)
+	}
+}
