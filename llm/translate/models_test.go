@@ -133,31 +133,31 @@ func TestCallsThatNobodyHasSignedAreTakenByGooglesNewerModels(t *testing.T) {
 
 // TestOpenAIsModelsAreAskedForAnEffortThatTheyKnow: each generation refuses those of others, and a temperature while it thinks.
 func TestOpenAIsModelsAreAskedForAnEffortThatTheyKnow(t *testing.T) {
-	const cold, max, none, disabled = `"temperature":0`, `"output_config":{"effort":"max"}`, `"thinking":{"type":"enabled","budget_tokens":0}`, `"thinking":{"type":"disabled"},"output_config":{"effort":"high"}`
+	const cold, most, none, disabled = `"temperature":0`, `"output_config":{"effort":"max"}`, `"thinking":{"type":"enabled","budget_tokens":0}`, `"thinking":{"type":"disabled"},"output_config":{"effort":"high"}`
 	for name, tc := range map[string]struct{ model, members, want, dropped string }{
-		"4o":                    {"gpt-4o", max + "," + cold, `"temperature":0`, "thinking"},
+		"4o":                    {"gpt-4o", most + "," + cold, `"temperature":0`, "thinking"},
 		"4.1, none":             {"gpt-4.1-mini", none, ``, ""},
 		"3.5 of Azure's":        {"gpt-35-turbo", cold, `"temperature":0`, ""},
-		"o3":                    {"openai/o3", max + "," + cold, `"reasoning_effort":"high"`, "temperature"},
+		"o3":                    {"openai/o3", most + "," + cold, `"reasoning_effort":"high"`, "temperature"},
 		"o4, none":              {"o4-mini", none, `"reasoning_effort":"low"`, ""},
-		"5":                     {"gpt-5-mini-2025-08-07", max + "," + cold, `"reasoning_effort":"high"`, "temperature"},
+		"5":                     {"gpt-5-mini-2025-08-07", most + "," + cold, `"reasoning_effort":"high"`, "temperature"},
 		"5, none":               {"gpt-5", none, `"reasoning_effort":"minimal"`, ""},
 		"5, codex, none":        {"gpt-5-codex", none, `"reasoning_effort":"low"`, ""},
 		"5, as it is":           {"gpt-5", `"temperature":1.0,"top_p":0.9`, ``, "top_p"},
 		"5, chat":               {"gpt-5-chat-latest", cold, `"temperature":0`, ""},
-		"5.1":                   {"gpt-5.1", max, `"reasoning_effort":"high"`, ""},
+		"5.1":                   {"gpt-5.1", most, `"reasoning_effort":"high"`, ""},
 		"5.1, cold":             {"gpt-5.1", cold, `"temperature":0`, ""},
 		"5.1, none, cold":       {"gpt-5.1", none + "," + cold, `"temperature":0,"reasoning_effort":"none"`, ""},
 		"5.1, codex":            {"gpt-5.1-codex", none + "," + cold, `"reasoning_effort":"low"`, "temperature"},
-		"5.1, codex max":        {"gpt-5.1-codex-max", max, `"reasoning_effort":"xhigh"`, ""},
-		"5.2":                   {"gpt-5.2", max + "," + cold, `"reasoning_effort":"xhigh"`, "temperature"},
+		"5.1, codex max":        {"gpt-5.1-codex-max", most, `"reasoning_effort":"xhigh"`, ""},
+		"5.2":                   {"gpt-5.2", most + "," + cold, `"reasoning_effort":"xhigh"`, "temperature"},
 		"5.5, cold":             {"gpt-5.5", cold, ``, "temperature"},
 		"5.2, not to think":     {"gpt-5.2", disabled, `"reasoning_effort":"none"`, ""},
 		"5, not to think":       {"gpt-5", disabled, `"reasoning_effort":"minimal"`, ""},
 		"4o, not to think":      {"gpt-4o", disabled, ``, ""},
 		"another, not to think": {"deepseek-v4-pro", disabled, ``, ""},
-		"another":               {"grok-4", max + "," + cold, `"temperature":0,"reasoning_effort":"xhigh"`, ""},
-		"open":                  {"openai/gpt-oss-120b", max + "," + cold, `"temperature":0,"reasoning_effort":"xhigh"`, ""},
+		"another":               {"grok-4", most + "," + cold, `"temperature":0,"reasoning_effort":"xhigh"`, ""},
+		"open":                  {"openai/gpt-oss-120b", most + "," + cold, `"temperature":0,"reasoning_effort":"xhigh"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options

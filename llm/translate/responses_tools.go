@@ -36,27 +36,27 @@ func (x *Exchange) readResponsesTool(c *llm.Cursor, r *conversation) {
 			t.member(c, o.Name)
 		}
 	}
-	switch {
-	case kind == "function", kind == "custom", kind == "namespace":
-		if isEmpty(t.name) {
-			c.Fail("", "has no name")
-		}
-	default:
-		x.drop(c, "tools[] of other types")
-	}
 	switch kind {
+	case "function":
 	case "namespace":
 		for i := from; i < len(r.tools); i++ {
 			r.tools[i].space = t.name
 		}
-		return
 	case "custom":
 		t.custom, t.schema = true, []byte(customSchema)
 		if grammar[1] != "" {
 			t.about = literalOf(string(llm.AppendMeaning(nil, t.about)) + "\n\nThe input has this grammar (" + grammar[0] + "):\n" + grammar[1])
 		}
+	default:
+		x.drop(c, "tools[] of other types")
+		return
 	}
-	r.tools = append(r.tools, t)
+	if isEmpty(t.name) {
+		c.Fail("", "has no name")
+	}
+	if kind != "namespace" {
+		r.tools = append(r.tools, t)
+	}
 }
 
 const customSchema = `{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`
