@@ -286,8 +286,8 @@ type Failover struct {
 	On []int `yaml:"on" json:"on,omitempty"`
 	// Attempts is how many targets are asked at the most; by default all.
 	Attempts int `yaml:"attempts" json:"attempts,omitempty" jsonschema:"minimum=0"`
-	// MidStream lets a stream that breaks off after its first words go on at the next target, which is told what has been said. Else, and where
-	// that is not possible, it ends with an error.
+	// MidStream lets a stream that breaks off, or ends with an error, after its first words go on at the next target, which is told what has been
+	// said. Else, and where that is not possible, it ends with an error.
 	MidStream bool `yaml:"mid_stream" json:"mid_stream,omitempty"`
 	// Hedge is after how long without the beginning of an answer the next target is asked too. The first answer goes to the client, and the other
 	// attempts are given up. Without it one is asked after the other.

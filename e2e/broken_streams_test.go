@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -169,6 +170,9 @@ func said(stream string) string {
 }
 
 // TestAStreamThatBreaksOffGoesOnElsewhere breaks the stream of each provider and reads on from each other one.
+// openings are how many events an answer of the mock's begins with that hold nothing of it.
+var openings = map[string]int{"openai": 1, "anthropic": 2}
+
 func TestAStreamThatBreaksOffGoesOnElsewhere(t *testing.T) {
 	t.Parallel()
 	onEngines(t, testAStreamThatBreaksOffGoesOnElsewhere)
@@ -225,6 +229,32 @@ func testAStreamThatBreaksOffGoesOnElsewhere(t *testing.T, p ports) {
 		}
 		wantEvents(t, body)
 	})
+	for first := range models {
+		for _, after := range []int{4, openings[first]} { // in this order: the second opens breakers
+			if after == 0 {
+				continue // an answer of Google's has none
+			}
+			p.Fleet[first].SetFaults(mock.Behavior{ErrorAfter: after})
+			for second := range models {
+				for _, d := range dialects {
+					if first == second || d.name == "responses" || d.name == "completions" {
+						continue
+					}
+					t.Run(d.name+" of "+first+", an error after "+strconv.Itoa(after)+", then "+second, func(t *testing.T) {
+						status, body := outcome(d.request(g.with(t), first+"-or-"+second, "say: one two three four five six", true))
+						wantEvents(t, body)
+						wantAll(t, body, d.events)
+						text := said(body)
+						before, ok := strings.CutSuffix(text, "one two three four five six")
+						if status != 200 || !ok || (before == "") != (after == openings[first]) {
+							t.Errorf("got %d, %q of %s", status, text, body)
+						}
+					})
+				}
+			}
+			p.Fleet[first].ClearFaults()
+		}
+	}
 	p.Fleet.wantKeysKept(t)
 	eventually(t, "the streams that went on to be counted", func() bool {
 		return sum(t, get(t, g.Control+"/metrics").Body, "leash_resumed_streams_total", `provider="google"`) > 0

@@ -14,18 +14,21 @@ import (
 
 // answer is how far an answer has come.
 type answer struct {
-	failed  bool // the provider says so
-	streams bool
-	whole   bool              // it was to be a stream, and comes in one piece
-	events  *translate.Stream // nil where nothing is translated
-	decoder llm.Decoder
-	encoder llm.Encoder // of a stream that is not translated
-	begun   bool        // the stream has shown that it is one
-	ended   bool        // an event has come behind which it may end; of one that is not translated
-	over    bool        // it has been ended with an error
-	failure string      // the class of what a stream ended with, where that was no good end
-	held    []byte      // what has come before
-	out     []byte
+	failed   bool // the provider says so
+	streams  bool
+	whole    bool              // it was to be a stream, and comes in one piece
+	events   *translate.Stream // nil where nothing is translated
+	decoder  llm.Decoder
+	encoder  llm.Encoder // of a stream that is not translated
+	openings int         // events of the stream that hold nothing of it yet
+	begun    bool        // the stream has shown that it is one
+	ended    bool        // an event has come behind which it may end; of one that is not translated
+	over     bool        // it has been ended with an error
+	failure  string      // the class of what a stream ended with, where that was no good end
+	held     []byte      // what has come before
+	out      []byte
+	errorAt  int    // where in out the error stands with which a stream ends that is not translated
+	parting  []byte // that error, and what stands behind it, while another provider may go on
 }
 
 // CarryAnswer decides what becomes of the answer.

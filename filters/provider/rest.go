@@ -11,7 +11,7 @@ import (
 	"github.com/leash-gateway/leash/module"
 )
 
-// A stream that has broken off after its first words may go on at the next provider of its route. That is asked with what has been said as a
+// A stream that has broken off after its first words, or ends with an error there, may go on at the next provider of its route. That is asked with what has been said as a
 // last turn of the model's, by the way that every attempt takes, and so its answer comes as events of the client's API, which go on behind
 // those that the client has. (docs/decisions/106-streams-that-go-on-elsewhere.md)
 
@@ -175,7 +175,6 @@ func (p *Provider) goesOn(x *module.Exchange, attempt *attempt, result module.Ca
 		return nil, true, nil
 	default:
 		a.cutOff(x)
-		a.held = append(a.held, a.out...)
 	}
 	out, a.held = a.held, nil
 	return out, false, nil
@@ -235,8 +234,7 @@ func (r *rest) opens(e *llm.Event, data []byte) (bool, error) {
 		}
 		return false, nil
 	case r.format == llm.OpenAIChat && first:
-		empty := len(e.Texts) == 0 || len(e.Texts) == 1 && e.Texts[0].Value == ""
-		opens := empty && len(e.Finish) == 0 && !e.HasUsage && !e.Done && !bytes.Contains(data, toolCalls)
+		opens := opening(r.format, e, data)
 		r.started = !opens
 		return opens, nil
 	}

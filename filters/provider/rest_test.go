@@ -19,11 +19,15 @@ func midStream() map[string]string {
 
 // Events of OpenAI's chats and of Anthropic's messages.
 const (
+	chatThought = "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n"
+
 	chatRole  = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
 	chatEnd   = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
 	chatError = "data: {\"error\":{\"message\":\"broken\"}}\n\n"
 
 	messageStart = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"1\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n"
+	messageError = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n"
+	ping         = "event: ping\ndata: {\"type\":\"ping\"}\n\n"
 	blockStart   = "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"
 	toolStart    = "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}}}\n\n"
 	blockStop    = "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
@@ -54,7 +58,23 @@ func TestAStreamGoesOnAtTheNextTarget(t *testing.T) {
 			chatRole + chatText("one two ") + chatText("three") + chatEnd, `{"role":"assistant","content":"one two"}`,
 		},
 		"chat, nothing said yet": {
-			openai, "", chatStream, chatRole, []string{chatRole + chatText("one") + chatEnd}, chatRole + chatText("one") + chatEnd, `{"role":"user","content":"hi"}]`,
+			openai, "", chatStream, chatThought, []string{chatRole + chatText("one") + chatEnd}, chatThought + chatText("one") + chatEnd, `{"role":"user","content":"hi"}]`,
+		},
+		"chat, an error": {
+			openai, "", chatStream, chatText("one") + chatError + "data: [DONE]\n\n", []string{chatText(" two") + chatEnd}, chatText("one") + chatText(" two") + chatEnd,
+			`{"role":"assistant","content":"one"}`,
+		},
+		"chat, translated, an error": {
+			claude, "", chatStream, messageStart + blockStart + blockText("one") + messageError, []string{chatText(" two") + chatEnd}, "*" + chatText(" two") + chatEnd,
+			`{"role":"assistant","content":"one"}`,
+		},
+		"messages, an error": {
+			claude, "/v1/messages", claudeStreamed, messageStart + blockStart + blockText("one") + messageError, []string{messageStart + blockStart + blockText(" two") + messageEnd},
+			messageStart + blockStart + blockText("one") + blockText(" two") + messageEnd, `{"role":"assistant","content":"one"}`,
+		},
+		"Google's, an error": {
+			gemini, geminiSSE, geminiRequest, geminiText("one", "") + "data: {\"error\":{\"code\":429,\"message\":\"exhausted\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n",
+			[]string{geminiText(" two", `,"finishReason":"STOP"`)}, geminiText("one", "") + geminiText(" two", `,"finishReason":"STOP"`), `{"role":"model","parts":[{"text":"one"}]}`,
 		},
 		"chat, the third one": {
 			openai, "", chatStream, chatText("one"), []string{"", chatText(" two") + chatEnd}, chatText("one") + chatText(" two") + chatEnd, `{"role":"assistant","content":"one"}`,
@@ -68,8 +88,8 @@ func TestAStreamGoesOnAtTheNextTarget(t *testing.T) {
 			messageStart + blockStart + blockText("one") + blockText(" two") + messageEnd, `{"role":"assistant","content":"one"}`,
 		},
 		"messages, no block yet": {
-			claude, "/v1/messages", claudeStreamed, messageStart, []string{messageStart + blockStart + blockText("one") + messageEnd},
-			messageStart + blockStart + blockText("one") + messageEnd, `"messages":[{"role":"user","content":"hi"}]`,
+			claude, "/v1/messages", claudeStreamed, messageStart + ping, []string{messageStart + blockStart + blockText("one") + messageEnd},
+			messageStart + ping + blockStart + blockText("one") + messageEnd, `"messages":[{"role":"user","content":"hi"}]`,
 		},
 		"messages, then a tool": {
 			claude, "/v1/messages", claudeStreamed, messageStart + blockStart + blockText("one"), []string{messageStart + toolStart + messageEnd, messageStart + blockStart + blockText(" two") + messageEnd},
@@ -91,7 +111,8 @@ func TestAStreamGoesOnAtTheNextTarget(t *testing.T) {
 				return module.CallResult{Status: 200, Header: [][2]string{{"content-type", "text/event-stream"}}, Body: []byte(rest)}
 			}
 			got := h.Do(moduletest.Exchange{Path: tc.path, Request: tc.request, Header: midStream(), AnswerHeader: sse, AnswerChunks: []string{tc.begun, "data: {\"half"}})
-			if got.Status != 200 || got.Body != tc.want {
+			want, ours := strings.CutPrefix(tc.want, "*") // what stands before it is in the gateway's words
+			if got.Status != 200 || !ours && got.Body != want || !strings.HasSuffix(got.Body, want) || strings.Contains(got.Body, "rror") {
 				t.Errorf("got %d %q\nwant %q", got.Status, got.Body, tc.want)
 			}
 			if len(h.Called) != len(tc.rest) {
@@ -153,6 +174,27 @@ func TestAStreamThatNobodyCanGoOnWithEndsWithAnError(t *testing.T) {
 			got := h.Do(moduletest.Exchange{Path: tc.path, Request: tc.request, Header: header, AnswerHeader: sse, AnswerChunks: []string{tc.begun}})
 			if got.Status != 200 || !strings.HasPrefix(got.Body, tc.begun) || !strings.Contains(got.Body, "stream_cut") || len(h.Called) != tc.asked {
 				t.Errorf("got %d %q after %d calls, want %d", got.Status, got.Body, len(h.Called), tc.asked)
+			}
+		})
+	}
+}
+
+// TestAnErrorThatNobodyGoesOnBehindIsTold has the provider's own words, whether others have been asked or not, and the breaker is told.
+func TestAnErrorThatNobodyGoesOnBehindIsTold(t *testing.T) {
+	tests := map[string]struct{ config, begun, message string }{
+		"as it came": {openai, chatText("one") + chatError, "broken"}, "translated": {claude, messageStart + blockStart + blockText("one") + messageError, "Overloaded"},
+		"a tool was called": {openai, "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}]}\n\n" + chatError, "broken"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, tc.config)
+			h.Calls = func(module.Call) module.CallResult { return module.CallResult{Status: 502} }
+			got := h.Do(moduletest.Exchange{Request: chatStream, Header: midStream(), AnswerHeader: sse, AnswerChunks: []string{tc.begun, "data: [DONE]\n\n"}})
+			if got.Status != 200 || strings.Count(got.Body, tc.message) != 1 || strings.Contains(got.Body, "stream_cut") || !strings.HasSuffix(got.Body, "data: [DONE]\n\n") {
+				t.Errorf("got %d %q", got.Status, got.Body)
+			}
+			if name == "as it came" && h.Metrics["leash_attempt_errors_total.[provider=openai].[model=gpt-*].[class=error_in_answer]"] != 1 {
+				t.Errorf("got %v", h.Metrics)
 			}
 		})
 	}

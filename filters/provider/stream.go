@@ -11,7 +11,7 @@ import (
 )
 
 // Whole events of a stream go on and nothing of one that is not: behind it an error must stand that a client can read. Nothing of a
-// stream goes on before its first event has come and is no error: until then another provider may be asked.
+// stream goes on before an event has come that is no error and, where there is another provider, more than its opening: until then that may be asked.
 
 // stream takes what has come of a stream.
 func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end bool) (out []byte, wait bool, err error) {
@@ -47,19 +47,18 @@ func (p *Provider) stream(x *module.Exchange, attempt *attempt, body []byte, end
 // deliver lets go what the client may have of a stream. Where that has broken off it goes on elsewhere, or ends with an error.
 func (p *Provider) deliver(x *module.Exchange, attempt *attempt, end bool) (out []byte, wait bool, err error) {
 	a := &attempt.answer
+	if a.begun && attempt.rest != nil {
+		a.withhold()
+		attempt.rest.note(a.out)
+	}
 	if a.held = append(a.held, a.out...); !a.begun {
 		return nil, true, nil
 	}
-	if attempt.rest != nil {
-		attempt.rest.note(a.out)
-	}
-	if end && a.failure == streamCut {
+	if end && (a.failure == streamCut || len(a.parting) > 0) {
 		if p.goOn(x, attempt) {
 			return nil, true, nil
 		}
-		a.out = a.out[:0]
 		a.cutOff(x)
-		a.held = append(a.held, a.out...)
 	}
 	out, a.held = a.held, a.held[:0]
 	return out, false, nil
@@ -79,6 +78,7 @@ func (p *Provider) event(x *module.Exchange, attempt *attempt, f llm.Frame) (err
 			if err := a.look(x.Format, f.Data); err != nil {
 				return err
 			}
+			a.errorAt = len(a.out) // if it is one: nothing is looked at behind it
 		}
 		a.out = a.encoder.Frame(a.out, f)
 	case f.Data != nil:
@@ -97,7 +97,24 @@ func (a *attempt) format(x *module.Exchange) llm.Format {
 	return x.Format
 }
 
-// begin looks at the first event, which may be an error.
+// maxOpenings is how many events are held back because they hold nothing of the answer: Azure's chats have one with what its filter says of the
+// prompt, and one with the role; Anthropic's messages have two.
+const maxOpenings = 2
+
+// opening tells of an event that begins an answer and holds nothing of it. (Responses begin with two as well, but may then be silent for as long
+// as the model thinks. Anthropic sends a ping behind its own.)
+func opening(f llm.Format, e *llm.Event, data []byte) bool {
+	switch f {
+	case llm.AnthropicMessages:
+		return e.Name == "message_start" || e.Name == "content_block_start" && len(e.Calls) == 0
+	case llm.OpenAIChat:
+		empty := len(e.Texts) == 0 || len(e.Texts) == 1 && e.Texts[0].Value == ""
+		return empty && len(e.Finish) == 0 && !e.HasUsage && !e.Done && !bytes.Contains(data, toolCalls)
+	}
+	return false
+}
+
+// begin looks at the first events, of which one may be an error: providers that have too much to do say so behind an opening too.
 func (p *Provider) begin(x *module.Exchange, attempt *attempt, data []byte) error {
 	first, err := llm.ParseEvent(attempt.format(x), data)
 	if err != nil {
@@ -107,7 +124,12 @@ func (p *Provider) begin(x *module.Exchange, attempt *attempt, data []byte) erro
 		message, _ := failureIn(data)
 		return p.notAnAnswer(x, attempt, message)
 	}
-	if attempt.answer.begun = true; !first.Error {
+	a := &attempt.answer
+	if !attempt.last && a.openings < maxOpenings && opening(attempt.format(x), first, data) {
+		a.openings++
+		return nil
+	}
+	if a.begun = true; !first.Error {
 		p.settle(x, attempt)
 	}
 	return nil
@@ -149,8 +171,30 @@ func (p *Provider) endStream(x *module.Exchange, attempt *attempt) error {
 	return nil
 }
 
-// cutOff tells the client that nothing follows of a stream that has broken off.
-func (a *answer) cutOff(x *module.Exchange) { a.fail(x, streamCut, translate.ErrCut) }
+// withhold keeps the error that the provider has told, and what stands behind it, until it is known whether somebody goes on.
+func (a *answer) withhold() {
+	if a.failure != llm.ErrorInAnswer {
+		return
+	}
+	at := 0
+	switch {
+	case a.parting != nil:
+	case a.events != nil:
+		at = len(a.out) - a.events.FailureSize()
+	default:
+		at = a.errorAt
+	}
+	a.parting = append(a.parting, a.out[at:]...)
+	a.out = a.out[:at]
+}
+
+// cutOff tells the client that nothing follows of a stream that has not ended well: with the provider's own error, if it has told one.
+func (a *answer) cutOff(x *module.Exchange) {
+	if a.out = append(a.out[:0], a.parting...); len(a.parting) == 0 {
+		a.fail(x, streamCut, translate.ErrCut)
+	}
+	a.held = append(a.held, a.out...)
+}
 
 // fail ends a stream with an error.
 func (a *answer) fail(x *module.Exchange, code, message string) {

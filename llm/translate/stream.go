@@ -20,6 +20,7 @@ type Stream struct {
 	begun    bool
 	ended    bool         // by the provider's end, or by an error
 	failure  string       // the error
+	parting  int          // bytes that it takes
 	finished bool         // a reason for the end has come
 	calls    int          // of an answer of Google's
 	told     []byte       // the usage that Google has told last, which grows from event to event
@@ -154,13 +155,18 @@ func (s *Stream) Begun() bool { return s.begun }
 // Failure is the error that the stream has ended with, the provider's own or that it cannot be read; empty while there is none.
 func (s *Stream) Failure() string { return s.failure }
 
+// FailureSize is how many bytes that error takes, with which what was appended last ends.
+func (s *Stream) FailureSize() int { return s.parting }
+
 // Fail appends an error, which ends the stream.
 func (s *Stream) Fail(dst []byte, status int, code, message string) []byte {
 	if s.ended {
 		return dst
 	}
 	s.ended, s.failure = true, message
-	return s.events.Error(dst, s.x.client, status, code, message)
+	longer := s.events.Error(dst, s.x.client, status, code, message)
+	s.parting = len(longer) - len(dst)
+	return longer
 }
 
 // fail ends the stream with the provider's own error.
