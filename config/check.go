@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"encoding/hex"
+	"encoding/json"
 	"maps"
 	"net/netip"
 	pathpkg "path"
@@ -301,6 +303,27 @@ func (c *Config) checkOverrides(fail failer) {
 	}
 }
 
+// checkEarlyLimits looks at limits that stand ahead of auth, where nobody knows yet who calls.
+func (c *Config) checkEarlyLimits(path string, limiter Raw, fail failer) {
+	const hint = "put auth ahead of ratelimit"
+	var of struct {
+		Limits []struct {
+			By string `json:"by"`
+		} `json:"limits"`
+	}
+	_ = json.Unmarshal(limiter, &of) // what is wrong with it the module tells
+	for i, limit := range of.Limits {
+		if by := cmp.Or(limit.By, "key"); slices.Contains([]string{"key", "tenant", "user"}, by) {
+			fail(path+".config.limits["+strconv.Itoa(i)+"]", hint, "counts by %s ahead of auth, where nobody knows who calls yet: it would count by address", by)
+		}
+	}
+	for n, t := range c.Tenants {
+		if _, own := t.Modules["ratelimit"]; own {
+			fail("tenants."+n+".modules.ratelimit", hint, "is for a tenant that is not known yet, since ratelimit stands ahead of auth")
+		}
+	}
+}
+
 // fromTenants says of a module that its configuration is made from other parts of leash.yaml.
 func fromTenants(module string) bool { return module == "auth" || module == "route" }
 
@@ -352,6 +375,8 @@ func (c *Config) checkPipeline(report failer) {
 			fail(path+".config", "", "the configuration of %s is made from tenants and routes", m.Module)
 		case m.Module == "route" && i != len(c.Pipeline)-1:
 			fail(path, "", "route must be the last module")
+		case m.Module == "ratelimit" && !seen["auth"] && c.hasModule("auth"):
+			c.checkEarlyLimits(path, m.Config, fail)
 		}
 		seen[m.Module] = true
 	}
