@@ -40,10 +40,22 @@ func (a admin) watch(ctx context.Context, patience time.Duration) bool {
 	}
 }
 
+// pollState is how often an Envoy that starts is asked how far it is.
+const pollState = 100 * time.Millisecond
+
+// answers waits for Envoy to say anything. It is false if ctx or Envoy has ended before.
+func (a admin) answers(ctx context.Context) bool {
+	for a.pause(ctx, pollState) {
+		if _, err := a.do(ctx, http.MethodGet, "/ready", endTimeout); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // live waits for Envoy to take requests. It is false if ctx or Envoy has ended before.
 func (a admin) live(ctx context.Context) bool {
-	const poll = 100 * time.Millisecond
-	for a.pause(ctx, poll) {
+	for a.pause(ctx, pollState) {
 		if state, err := a.do(ctx, http.MethodGet, "/ready", endTimeout); err == nil && strings.TrimSpace(state) == "LIVE" {
 			return true
 		}

@@ -45,6 +45,7 @@ type Runner struct {
 	records batch
 	outages map[string]*outage.Teller // by provider; only where lines of the log are taken
 	refusal string                    // the last line of the log that told of one; "" where another line has come since
+	known   atomic.Bool               // one has answered, so it is an Envoy
 	ending  atomic.Bool               // Envoy is to end
 	gone    atomic.Bool               // it has died, and the one in its place takes no requests yet
 }
@@ -62,7 +63,7 @@ const (
 const defaultPatience = 2 * time.Minute
 
 // Run runs Envoy until ctx ends, and returns when it has ended: first it takes no more connections, then the running
-// exchanges have Grace to end. One that cannot even be started the first time is an error. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
+// exchanges have Grace to end. One that cannot even be started the first time, or ends then before it has answered, is an error. If this process is killed, Envoy is too (on Linux; func-e sets the parent death signal).
 func (r *Runner) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { r.ending.Store(true) })()
 	backoff := minBackoff
@@ -80,6 +81,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		if err == nil {
 			err = errEnded
+		}
+		if first && !r.known.Load() {
+			return fmt.Errorf("run envoy: it ended before it answered: %w: see the lines above; ENVOY_PATH, or envoy on PATH, may be no Envoy", err)
 		}
 		if time.Since(began) > time.Minute {
 			backoff = minBackoff
@@ -143,7 +147,11 @@ func (r *Runner) once(ctx context.Context) error {
 		}
 	})
 	waiting.Go(func() {
-		if a := (admin{address: r.Config.Envoy.Admin, ended: ended}); r.Gone() && a.live(ctx) {
+		a := admin{address: r.Config.Envoy.Admin, ended: ended}
+		if !r.known.Load() && a.answers(ctx) {
+			r.known.Store(true)
+		}
+		if r.Gone() && a.live(ctx) {
 			r.gone.Store(false)
 		}
 	})

@@ -42,7 +42,11 @@ func TestEnvoyThatCannotBeRunIsNotTriedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{"a folder": t.TempDir(), "no program": notExecutable, "of another machine": otherMachine} {
+	another := filepath.Join(t.TempDir(), "c")
+	if err := os.WriteFile(another, []byte("#!/bin/sh\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"a folder": t.TempDir(), "no program": notExecutable, "of another machine": otherMachine, "another program": another} {
 		t.Run(name, func(t *testing.T) {
 			log := slog.New(slog.NewTextHandler(t.Output(), nil))
 			server, err := envoy.Serve(t.Context(), log)
@@ -51,7 +55,7 @@ func TestEnvoyThatCannotBeRunIsNotTriedAgain(t *testing.T) {
 			}
 			defer server.Close() //nolint:errcheck // a folder
 			r := &envoy.Runner{Path: path, Config: c, Server: server, Log: log}
-			if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "ENVOY_PATH") {
+			if err := r.Run(t.Context()); err == nil || name != "another program" && !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "ENVOY_PATH") {
 				t.Errorf("got %v, want what is wrong with %s", err, path)
 			}
 		})
