@@ -21,7 +21,7 @@ leash_flags  := -trimpath -ldflags="-s -w -X main.version=$(VERSION)"
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: build envoy ## Build everything and start the quickstart (CONFIG=FILE for another, ENGINE=embedded without Envoy)
+run: build $(if $(filter embedded,$(ENGINE)),,envoy) ## Build everything and start the quickstart (CONFIG=FILE for another, ENGINE=embedded without Envoy)
 	@bin/leash up -c $(CONFIG) --engine $(ENGINE)
 
 # --- building ---------------------------------------------------------------------------------------------------------
