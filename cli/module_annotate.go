@@ -8,7 +8,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/author/build"
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 func moduleAnnotateCommand() *cli.Command {
@@ -61,7 +63,7 @@ func toRewrite(c *cli.Context) (file, out string, wasm []byte, err error) {
 	if out == "" {
 		out = file
 	}
-	if wasm, err = os.ReadFile(file); err != nil { //nolint:gosec // the user names the file
+	if wasm, err = config.ReadFile(file, wasmfile.MaxSize); err != nil {
 		return "", "", nil, usageError{err}
 	}
 	return file, out, wasm, nil

@@ -10,6 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/author/build"
+	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
@@ -30,7 +32,7 @@ func moduleInspectCommand() *cli.Command {
 				return err
 			}
 			if isFile(c.Args().First()) {
-				wasm, err := os.ReadFile(c.Args().First())
+				wasm, err := config.ReadFile(c.Args().First(), wasmfile.MaxSize)
 				if err != nil {
 					return usageError{err}
 				}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/harness"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 func moduleRunCommand() *cli.Command {
@@ -124,7 +126,7 @@ func valueOf(c *cli.Context, flag string) (string, error) {
 	if file == "-" {
 		data, err = io.ReadAll(c.App.Reader)
 	} else {
-		data, err = os.ReadFile(file) //nolint:gosec // the user names the file
+		data, err = config.ReadFile(file, wasmfile.MaxSize) // much more than any limit on bodies
 	}
 	if err != nil {
 		return "", badUsage("--%s: %w", flag, err)

@@ -15,7 +15,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/leash-gateway/leash/author/build"
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
 	"github.com/leash-gateway/leash/registry/trust"
@@ -56,7 +58,7 @@ func moduleSignCommand() *cli.Command {
 				}
 			}
 			if file := c.Args().First(); isFile(file) {
-				wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
+				wasm, err := config.ReadFile(file, wasmfile.MaxSize)
 				if err != nil {
 					return usageError{err}
 				}
@@ -283,7 +285,7 @@ func verifyPolicy(c *cli.Context) (*trust.Policy, error) {
 
 func verifyFile(c *cli.Context, policy *trust.Policy) error {
 	file := c.Args().First()
-	wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	wasm, err := config.ReadFile(file, wasmfile.MaxSize)
 	if err != nil {
 		return usageError{err}
 	}

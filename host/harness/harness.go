@@ -22,7 +22,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 // Options are how modules are run. The zero value is what most tests want.
@@ -80,7 +82,7 @@ func (h *Harness) Compile(ctx context.Context, file string) (*abi.Program, error
 	if known.Program != nil && known.size == info.Size() && known.changed.Equal(info.ModTime()) {
 		return known.Program, nil
 	}
-	wasm, err := os.ReadFile(file) //nolint:gosec // the author names the file
+	wasm, err := config.ReadFile(file, wasmfile.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}

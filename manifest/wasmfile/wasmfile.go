@@ -12,6 +12,9 @@ import (
 	"strings"
 )
 
+// MaxSize bounds how large a .wasm may be that is read, in bytes.
+const MaxSize = 256 << 20
+
 // A File is what stands in a .wasm.
 type File struct {
 	// Imports are the functions, and whatever else, that it wants of its host, in its own order.

@@ -24,6 +24,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 // A Format is a layout.
@@ -57,7 +58,7 @@ const (
 const pluginFile = "plugin.wasm"
 
 // MaxModule bounds how large a .wasm may be, in bytes.
-const MaxModule = 256 << 20
+const MaxModule = wasmfile.MaxSize
 
 // An Artifact is what is pushed.
 type Artifact struct {
