@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/host/abi"
 )
 
 // Exit codes of the command.
@@ -49,6 +50,9 @@ func Run(version string, args []string, stdout, stderr io.Writer) int {
 	}
 	if err == nil {
 		return exitDone
+	}
+	if errors.Is(err, abi.ErrCache) {
+		err = usageError{fmt.Errorf("%w: --cache or LEASH_CACHE names another folder", err)}
 	}
 	_, _ = fmt.Fprintf(stderr, "leash: %v\n", err)
 	_, usage := errors.AsType[usageError](err)
@@ -117,7 +121,7 @@ func newApp(version string, stdout, stderr io.Writer) *cli.App {
 		Name:                   "leash",
 		Usage:                  "policy for LLM traffic, as WebAssembly modules in Envoy",
 		Version:                versionOf(version),
-		HideVersion:            true,
+		HideVersion:            true, // the library's own stands in each help
 		HideHelpCommand:        true,
 		UseShortOptionHandling: true,
 		EnableBashCompletion:   true,
@@ -125,8 +129,12 @@ func newApp(version string, stdout, stderr io.Writer) *cli.App {
 		ErrWriter:              stderr,
 		ExitErrHandler:         func(*cli.Context, error) {}, // Run decides
 		OnUsageError:           onUsageError,
+		Flags:                  []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
-			if c.Args().First() == "help" {
+			switch {
+			case c.Bool("version"):
+				return printVersion(c)
+			case c.Args().First() == "help":
 				return helpOf(c, c.App.Name)
 			}
 			if c.Args().Present() {

@@ -3,11 +3,14 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gotest.tools/v3/golden"
@@ -221,6 +224,45 @@ func TestBadUsageEndsWithTwoAndSaysWhatToDo(t *testing.T) {
 				t.Errorf("got %d %q %q, want %d and %q on standard error", code, stdout, stderr, tc.code, tc.want)
 			}
 		})
+	}
+}
+
+func TestVersionIsAFlagToo(t *testing.T) {
+	if stdout, stderr, code := leash(t, "--version"); code != exitDone || stderr != "" || stdout != "v0-test\n" {
+		t.Errorf("got %d %q %q", code, stdout, stderr)
+	}
+}
+
+func TestWhatIsNoFileIsNotReadWithoutEnd(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "m.wasm")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"compile", pipe}, {"compile", "/dev/zero"}, {"inspect", pipe}, {"optimize", pipe}, {"sign", pipe, "--key", "none"}, {"run", pipe}, {"run", "--data", "@/dev/zero", pipe},
+	} {
+		_, stderr, code := leash(t, append([]string{"module"}, args...)...)
+		if code == exitDone || !strings.Contains(stderr, "is a named pipe, not a file") && !strings.Contains(stderr, "/dev/zero is larger than 268435456 bytes") && !strings.Contains(stderr, "none") {
+			t.Errorf("leash module %v: got %d %q", args, code, stderr)
+		}
+	}
+}
+
+func TestACacheThatCannotBeUsedIsNamedWithItsFlag(t *testing.T) {
+	const want = "leash: open cache of compiled modules /dev/null/cache: "
+	_, stderr, code := leash(t, "module", "compile", "--cache", "/dev/null/cache", "none.wasm")
+	if code != exitUsage || !strings.HasPrefix(stderr, want) || !strings.HasSuffix(stderr, ": --cache or LEASH_CACHE names another folder\n") {
+		t.Errorf("got %d %q", code, stderr)
+	}
+}
+
+// TestARegistryWhoseCertificateNobodyVouchesForIsTold what to do about it, not that it may not be running.
+func TestARegistryWhoseCertificateNobodyVouchesForIsTold(t *testing.T) {
+	registry := httptest.NewTLSServer(http.NotFoundHandler())
+	defer registry.Close()
+	_, stderr, code := leash(t, "module", "versions", "--registry", strings.TrimPrefix(registry.URL, "https://"), "team/hello")
+	if code != exitFailed || !strings.Contains(stderr, "--ca-file FILE names the certificate that vouches for it") || strings.Contains(stderr, "is the registry running") {
+		t.Errorf("got %d %q", code, stderr)
 	}
 }
 

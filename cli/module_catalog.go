@@ -65,6 +65,9 @@ func explainCatalog(registry string, err error) error {
 	case connect.CodeUnimplemented:
 		text = "it is no registry of Leash's, so it has no channels (--registry names one)"
 	case connect.CodeUnavailable:
+		if explained := remote.Explain(err); explained != err { //nolint:errorlint // whether something was added
+			return fmt.Errorf("%s: %w", registry, explained)
+		}
 		text += " (is the registry running? leash registry serve)"
 	case connect.CodeCanceled:
 		text = "interrupted: leash module history tells whether it was done"
@@ -210,8 +213,11 @@ func moduleRollbackCommand() *cli.Command {
 			&cli.StringFlag{Name: "expect", Usage: "refuse it if the channel does not point at this `DIGEST` until now"},
 		),
 		Action: func(c *cli.Context) error {
-			if c.String("channel") == "" || c.String("reason") == "" {
-				return badUsage("name the channel and say why: --channel stable --reason WHY")
+			if c.String("channel") == "" {
+				return badUsage("name the channel: --channel stable")
+			}
+			if c.String("reason") == "" {
+				return badUsage("say why, for the history: --reason WHY")
 			}
 			return withCatalog(c, 1, 2, func(ctx context.Context, client registryv1connect.CatalogServiceClient, module string) error {
 				known, err := client.GetModule(ctx, connect.NewRequest(&registryv1.GetModuleRequest{Module: module}))

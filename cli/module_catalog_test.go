@@ -77,6 +77,8 @@ func TestAModuleGoesFromItsPublisherToAChannelAndBack(t *testing.T) {
 	ref := address + "/team/hello"
 
 	fails(t, "leash module login", "module", "push", ref+":1.0.0", "-f", "1.wasm")
+	fails(t, "leash: say why, for the history: --reason WHY", "module", "rollback", "team/hello", "--channel", "stable")
+	fails(t, "leash: name the channel: --channel stable", "module", "rollback", "team/hello", "--reason", "errors")
 	as(t, address, ci)
 	const pending = "waits for a signature that the registry's trust policy accepts: leash module sign"
 	if _, stderr, _ := program(t, "module", "push", ref+":1.0.0", "-f", "1.wasm"); !strings.Contains(stderr, pending) {

@@ -64,6 +64,7 @@ func TestAModuleIsBuiltSignedPushedVerifiedAndRun(t *testing.T) {
 	fails(t, "has the annotations env=test", "module", "verify", pinned, "--key", "leash.pub", "-a", "env=test")
 
 	must(t, "module", "tag", pinned, "stable")
+	fails(t, "has no tags: is it called so?", "module", "list", ref+"-nope")
 	if got := must(t, "module", "list", ref, "-o", "json"); strings.Count(got, `"tag"`) != 2 {
 		t.Errorf("list printed %s", got)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
@@ -13,7 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/author/build"
+	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
+	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/admission"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
@@ -84,7 +85,7 @@ func packed(file string, r remote.Reference, format artifact.Format) (*artifact.
 		}
 		file = filepath.Join("build", "modules", m.Name+".wasm")
 	}
-	wasm, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	wasm, err := config.ReadFile(file, wasmfile.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}
@@ -176,6 +177,9 @@ func moduleListCommand() *cli.Command {
 				tags, err := client.List(ctx, r)
 				if err != nil {
 					return err
+				}
+				if len(tags) == 0 { // registries do not all say that they have no such repository
+					return fmt.Errorf("%s has no tags: is it called so?", r.Name())
 				}
 				return output(c, tags, func(w io.Writer) {
 					table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -20,13 +20,15 @@ func versionOf(linked string) string {
 
 func versionCommand() *cli.Command {
 	return command(&cli.Command{
-		Name:  "version",
-		Usage: "print the version",
-		Action: func(c *cli.Context) error {
-			_, err := fmt.Fprintln(c.App.Writer, c.App.Version)
-			return err
-		},
+		Name:   "version",
+		Usage:  "print the version",
+		Action: printVersion,
 	})
+}
+
+func printVersion(c *cli.Context) error {
+	_, err := fmt.Fprintln(c.App.Writer, c.App.Version)
+	return err
 }
 
 func completionCommand() *cli.Command {

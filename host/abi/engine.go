@@ -2,6 +2,7 @@ package abi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,9 @@ const (
 	defaultMaxDepth      = 20000
 )
 
+// ErrCache says that Options.CacheDir cannot be used.
+var ErrCache = errors.New("open cache of compiled modules")
+
 // An Engine compiles modules and runs them within its limits.
 type Engine struct {
 	runtime       wazero.Runtime
@@ -60,7 +64,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.CacheDir != "" {
 		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
 		if err != nil {
-			return nil, fmt.Errorf("open cache of compiled modules %s: %w", o.CacheDir, err)
+			return nil, fmt.Errorf("%w %s: %w", ErrCache, o.CacheDir, err)
 		}
 		e.cache, e.cacheDir = cache, o.CacheDir
 		trimCache(o.CacheDir)

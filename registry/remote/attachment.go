@@ -60,7 +60,7 @@ func (c *Client) Attach(ctx context.Context, r Reference, a Attachment) error {
 		return repository.Push(ctx, describe(ocispec.MediaTypeImageManifest, manifest), bytes.NewReader(manifest))
 	})
 	if err != nil {
-		return explain(fmt.Errorf("attach to %s: %w", r, err))
+		return Explain(fmt.Errorf("attach to %s: %w", r, err))
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (c *Client) Attachments(ctx context.Context, r Reference, mediaType string)
 		})
 	})
 	if err != nil && !errors.Is(err, errdef.ErrNotFound) {
-		return nil, explain(fmt.Errorf("read what is beside %s: %w", r, err))
+		return nil, Explain(fmt.Errorf("read what is beside %s: %w", r, err))
 	}
 	var list []Attachment
 	for _, d := range found {
@@ -201,7 +201,7 @@ func (c *Client) AttachTagged(ctx context.Context, r Reference, suffix string, a
 		return repository.PushReference(ctx, describe(m.MediaType, manifest), bytes.NewReader(manifest), attachmentTag(at.Digest, suffix))
 	})
 	if err != nil {
-		return explain(fmt.Errorf("attach to %s: %w", r, err))
+		return Explain(fmt.Errorf("attach to %s: %w", r, err))
 	}
 	return nil
 }

@@ -210,7 +210,7 @@ func (c *Client) Login(ctx context.Context, registry, user, password string) err
 		if answer, ok := errors.AsType[*errcode.ErrorResponse](err); ok && answer.StatusCode == http.StatusUnauthorized {
 			return fmt.Errorf("log in to %s: %w", registry, once(err, answer.Errors)) // it has just been given some
 		}
-		return explain(fmt.Errorf("log in to %s: %w", registry, err))
+		return Explain(fmt.Errorf("log in to %s: %w", registry, err))
 	}
 	return nil
 }
@@ -258,8 +258,8 @@ func Unreachable(err error) bool {
 	return network || errors.Is(err, errIdle) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// explain adds what to do to errors that a person can do something about.
-func explain(err error) error {
+// Explain adds what to do to errors that a person can do something about.
+func Explain(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -45,7 +45,7 @@ func (c *Client) Push(ctx context.Context, r Reference, a *artifact.Artifact) (R
 	}
 	for _, b := range a.Blobs {
 		if err := c.again(ctx, func() error { return c.pushBlob(ctx, repository, b) }); err != nil {
-			return at, explain(fmt.Errorf("push %s: %w", r, err))
+			return at, Explain(fmt.Errorf("push %s: %w", r, err))
 		}
 	}
 	err = c.again(ctx, func() error {
@@ -55,7 +55,7 @@ func (c *Client) Push(ctx context.Context, r Reference, a *artifact.Artifact) (R
 		return repository.PushReference(ctx, a.Descriptor, bytes.NewReader(a.Manifest), r.Tag)
 	})
 	if err != nil {
-		return at, explain(fmt.Errorf("push %s: %w", r, err))
+		return at, Explain(fmt.Errorf("push %s: %w", r, err))
 	}
 	return at, nil
 }
@@ -194,7 +194,7 @@ func (c *Client) Resolve(ctx context.Context, r Reference) (Reference, []byte, e
 		return nil
 	})
 	if err != nil {
-		return r, nil, explain(fmt.Errorf("resolve %s: %w", r, err))
+		return r, nil, Explain(fmt.Errorf("resolve %s: %w", r, err))
 	}
 	return r.At(digest.FromBytes(content)), content, nil
 }
@@ -250,7 +250,7 @@ func (c *Client) Blob(ctx context.Context, r Reference, d ocispec.Descriptor) ([
 		return &countedBody{ReadCloser: body, client: c, p: Progress{Name: nameOf(d), Done: offset, Total: d.Size}, touch: touch, stop: stop}, offset, nil
 	})
 	if err != nil {
-		return nil, explain(fmt.Errorf("pull %s: %w", r, err))
+		return nil, Explain(fmt.Errorf("pull %s: %w", r, err))
 	}
 	if known {
 		c.tell(Progress{Name: nameOf(d), Done: d.Size, Total: d.Size, Known: true})
@@ -307,12 +307,12 @@ func (c *Client) List(ctx context.Context, r Reference) ([]Tag, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, explain(fmt.Errorf("list %s: %w", r.Name(), err))
+		return nil, Explain(fmt.Errorf("list %s: %w", r.Name(), err))
 	}
 	for i := range tags {
 		d, err := repository.Resolve(ctx, tags[i].Name)
 		if err != nil {
-			return nil, explain(fmt.Errorf("list %s: %w", r.Name(), err))
+			return nil, Explain(fmt.Errorf("list %s: %w", r.Name(), err))
 		}
 		tags[i].Digest = d.Digest
 	}
@@ -332,7 +332,7 @@ func (c *Client) Tag(ctx context.Context, r Reference, names ...string) (Referen
 	for _, name := range names {
 		d := ocispec.Descriptor{MediaType: mediaTypeOf(content), Digest: at.Digest, Size: int64(len(content))}
 		if err := repository.PushReference(ctx, d, bytes.NewReader(content), name); err != nil {
-			return at, explain(fmt.Errorf("tag %s as %s: %w", r, name, err))
+			return at, Explain(fmt.Errorf("tag %s as %s: %w", r, name, err))
 		}
 	}
 	return at, nil
@@ -363,7 +363,7 @@ func (c *Client) Copy(ctx context.Context, from, to Reference) (Reference, error
 		return err
 	})
 	if err != nil {
-		return copied, explain(fmt.Errorf("copy %s to %s: %w", from, to, err))
+		return copied, Explain(fmt.Errorf("copy %s to %s: %w", from, to, err))
 	}
 	for _, suffix := range attachments {
 		tag := attachmentTag(at.Digest, suffix)
@@ -371,7 +371,7 @@ func (c *Client) Copy(ctx context.Context, from, to Reference) (Reference, error
 			continue // there is none
 		}
 		if _, err := oras.Copy(ctx, source, tag, destination, tag, oras.DefaultCopyOptions); err != nil {
-			return copied, explain(fmt.Errorf("copy the signatures of %s: %w", from, err))
+			return copied, Explain(fmt.Errorf("copy the signatures of %s: %w", from, err))
 		}
 	}
 	return copied, nil
