@@ -150,6 +150,9 @@ func (c *Config) checkProviders(fail failer) {
 			p.checkParts(path, kind, fail)
 			p.checkCredentials(path, kind, fail)
 		}
+		for i, k := range p.APIKeys {
+			c.checkWeight(path+".api_keys["+strconv.Itoa(i)+"].weight", k.Weight, fail)
+		}
 		if p.CAFile != "" && p.BaseURL.Scheme == "http" {
 			fail(path+".ca_file", "", "is for https, but base_url is http")
 		}
@@ -198,9 +201,6 @@ func (p *Provider) checkCredentials(path string, k *Kind, fail failer) {
 	for i := range p.APIKeys {
 		at := path + ".api_keys[" + strconv.Itoa(i) + "]"
 		checkKey(at+".key", &p.APIKeys[i].Key, fail)
-		if w := p.APIKeys[i].Weight; w < 0 || w > maxNumber {
-			fail(at+".weight", "", "must be 0 to %d", maxNumber)
-		}
 	}
 	if p.ServiceAccount != nil {
 		checkKey(path+".service_account", p.ServiceAccount, fail)

@@ -138,7 +138,7 @@ type ProviderKey struct {
 	// Key refers to it.
 	Key Secret `yaml:"key" json:"key"`
 	// Weight shares requests out among the keys; 1 by default.
-	Weight int `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=0"`
+	Weight int `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=1"`
 }
 
 // Breaker keeps requests that could go elsewhere away from a provider that fails: while it is open the provider comes last. Then one
@@ -254,7 +254,7 @@ type Target struct {
 	Model string `yaml:"model" json:"model,omitempty"`
 	// Weight shares requests out: neighbours that have one come in a random order, in which the first is each as often as its
 	// weight is a part of their sum.
-	Weight int `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=0"`
+	Weight int `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=1"`
 	// Without is what the model cannot do: tools, media (images, sounds and files). Requests with such are not sent there.
 	Without []string `yaml:"without" json:"without,omitempty"`
 	// Context is how many tokens the model takes, question and answer together; 0: any number. It is held against an estimate.

@@ -231,6 +231,13 @@ func (t *takenRoutes) by(r *Route) (route int, ok bool) {
 	return t.patterns[i].route, true
 }
 
+// checkWeight refuses 0 where it is written: it would be taken for no weight, so that requests come, of targets even first, where none were wanted.
+func (c *Config) checkWeight(path string, weight int, fail failer) {
+	if weight < 0 || weight > maxNumber || weight == 0 && c.Given(path) {
+		fail(path, "what is to get no requests is taken out", "must be 1 to %d", maxNumber)
+	}
+}
+
 // abilities are what targets may be without.
 var abilities = []string{"tools", "media"}
 
@@ -258,14 +265,10 @@ func (c *Config) checkTargets(r *Route, path string, fail failer) {
 		if !printable(t.Model) {
 			fail(at+".model", "", "holds other than printable ASCII characters")
 		}
-		for _, bound := range []struct {
-			field string
-			value int
-		}{{"weight", t.Weight}, {"context", t.Context}} {
-			if bound.value < 0 || bound.value > maxNumber {
-				fail(at+"."+bound.field, "", "must be 0 to %d", maxNumber)
-			}
+		if t.Context < 0 || t.Context > maxNumber {
+			fail(at+".context", "", "must be 0 to %d", maxNumber)
 		}
+		c.checkWeight(at+".weight", t.Weight, fail)
 		for j, what := range t.Without {
 			if !slices.Contains(abilities, what) {
 				fail(at+".without["+strconv.Itoa(j)+"]", Suggestion(what, abilities), "%q is nothing that a model may be without", what)
