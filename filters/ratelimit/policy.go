@@ -31,7 +31,7 @@ func (c *Config) SetDefaults() { c.DefaultOutputTokens = 500 }
 
 // Limit bounds what each caller may use in a window.
 type Limit struct {
-	// Name stands in metrics and in the key of the bucket; limits of one name share their buckets.
+	// Name stands in errors and, with the window, in the key of the bucket; limits of one name and window share their buckets.
 	Name string `json:"name"`
 	// By says what is counted together: key, tenant, user, address, model, all, or header:NAME. A caller without the
 	// key, tenant or user that is asked for is counted by address; requests without the header are counted together.
@@ -114,7 +114,7 @@ func New(c Config) (*Limiter, error) {
 		l.tokens = l.tokens || one.Tokens > 0
 		l.late = l.late || one.Tokens > 0 || one.By == "model"
 		l.limits = append(l.limits, limit{
-			Limit: *one, pair: pair{{one.Requests, one.Window}, {one.Tokens, one.Window}}, prefix: "ratelimit/" + one.Name + "/",
+			Limit: *one, pair: pair{{one.Requests, one.Window}, {one.Tokens, one.Window}}, prefix: "ratelimit/" + one.Name + "/" + one.Window.String() + "/",
 		})
 	}
 	return l, nil

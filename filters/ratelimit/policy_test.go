@@ -537,6 +537,25 @@ func TestLimitsOfDifferentUnitsMayShareAName(t *testing.T) {
 	}
 }
 
+// TestAnotherWindowBeginsAnew: a bucket says when it will be full again, which of a day's is hours ahead, and would be a wait of hours for a minute's.
+func TestAnotherWindowBeginsAnew(t *testing.T) {
+	day := newHost(t, `{"limits":[{"requests":10,"window":"24h"}]}`)
+	for range 5 {
+		day.Do(moduletest.Exchange{Request: chat, Answer: answer(`null`), Properties: caller("acme", "app", "")})
+	}
+	minute := newHost(t, `{"limits":[{"requests":10,"window":"1m"}]}`)
+	minute.Data = day.Data
+	got := minute.Do(moduletest.Exchange{Request: chat, Answer: answer(`null`), Properties: caller("acme", "app", "")})
+	if got.Status != 200 || limits(got, "requests") != "10 9 6s" {
+		t.Errorf("got %d %q", got.Status, limits(got, "requests"))
+	}
+	more := newHost(t, `{"limits":[{"requests":20,"window":"24h"}]}`) // of which the same share is left
+	more.Data = day.Data
+	if got := more.Do(moduletest.Exchange{Request: chat, Answer: answer(`null`), Properties: caller("acme", "app", "")}); limits(got, "requests") != "20 9 13h12m0s" {
+		t.Errorf("got %d %q", got.Status, limits(got, "requests"))
+	}
+}
+
 // The narrower a configuration is, the less of an exchange Envoy has to hand over: only limits of tokens and by model
 // need the body, so that others refuse before it has been taken in.
 func TestRequestsAreRefusedBeforeTheirBodyIsRead(t *testing.T) {
