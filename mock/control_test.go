@@ -112,3 +112,13 @@ func TestFaultsCanBeForSomeRequestsOrForATime(t *testing.T) {
 		}
 	})
 }
+
+// TestARetryIsNeverForNow asks in the last instant of a second.
+func TestARetryIsNeverForNow(t *testing.T) {
+	p := New(Options{Now: func() time.Time { return time.Unix(1, 999_999_999) }})
+	for _, want := range []string{"", "1"} {
+		if got := chat(t, p, message("hi", ""), "X-Mock", "per_second=1"); got.Header().Get("Retry-After") != want || got.Header().Get("Retry-After-Ms") != want {
+			t.Errorf("got %d, Retry-After %q and %q ms, want %q", got.Code, got.Header().Get("Retry-After"), got.Header().Get("Retry-After-Ms"), want)
+		}
+	}
+}

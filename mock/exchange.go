@@ -221,7 +221,7 @@ func (x *exchange) send(body []byte) {
 func (x *exchange) refuse(e *apiError) {
 	h := x.w.Header()
 	if e.retryAfter = x.behavior.RetryAfter; e.retryAfter > 0 {
-		ms := e.retryAfter.Milliseconds()
+		ms := (e.retryAfter + time.Millisecond - 1).Milliseconds() // never none
 		h.Set("Retry-After", strconv.FormatInt((ms+999)/1000, 10))
 		if x.api == openAI || x.api == azure {
 			h.Set("Retry-After-Ms", strconv.FormatInt(ms, 10))
