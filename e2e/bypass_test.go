@@ -219,7 +219,7 @@ func bypassPaths(t *testing.T, g *gateway, _ *mock.Provider) {
 }
 
 func bypassUnknown(t *testing.T, g *gateway, _ *mock.Provider) {
-	before := strings.Count(received(t, g.ports.Provider), `"path"`)
+	before := strings.Count(received(t, g.ports.Provider), `"target"`)
 	for _, tc := range [][2]string{
 		{"GET", "/v1/chat/completions"}, {"PUT", "/v1/chat/completions"}, {"DELETE", "/v1/models/x"}, {"POST", "/v1/models"},
 		{"POST", "/v1/moderations"}, {"GET", "/v1/responses"}, {"POST", "/v1/responses/"}, {"GET", "/"}, {"POST", "/v1/files"}, {"GET", "/mock/requests"}, {"PATCH", "/v1/chat/completions"},
@@ -233,7 +233,7 @@ func bypassUnknown(t *testing.T, g *gateway, _ *mock.Provider) {
 			t.Errorf("%s %s: got %d %.200s, want 404 unknown_url", tc[0], tc[1], a.Status, a.Body)
 		}
 	}
-	if after := strings.Count(received(t, g.ports.Provider), `"path"`); after != before {
+	if after := strings.Count(received(t, g.ports.Provider), `"target"`); after != before {
 		t.Errorf("%d requests reached the provider", after-before)
 	}
 }
