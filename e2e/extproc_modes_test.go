@@ -67,6 +67,7 @@ func TestPoliciesWorkInEachBodyModeThatSuitsThem(t *testing.T) {
 			if a := g.chat("say: " + long); content(t, a) != long {
 				t.Errorf("a long body: got %d %.100s", a.Status, a.Body)
 			}
+			wantUpgradesRefused(t, g)
 		})
 	}
 }

@@ -127,6 +127,7 @@ static_resources:
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: own
+                upgrade_configs: [{upgrade_type: websocket}]
                 route_config:
                   virtual_hosts: [{name: all, domains: ["*"], routes: [%s{match: {prefix: /}, route: {cluster: own, timeout: 60s}}]}]
                 access_log: %s

@@ -178,6 +178,7 @@ static_resources:
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: own
+                upgrade_configs: [{upgrade_type: websocket}]
                 early_header_mutation_extensions: {{json .Manager.early_header_mutation_extensions}}
                 http_protocol_options: {{json .Manager.http_protocol_options}}
                 http2_protocol_options: {initial_stream_window_size: {{.Manager.http2_protocol_options.initial_stream_window_size}}}
@@ -277,6 +278,7 @@ func TestRoutesOfLeashInAnEnvoyOfOthers(t *testing.T) {
 			t.Errorf("%s from elsewhere: got %d %v", r.Method, a.Status, a.Header)
 		}
 	}
+	wantUpgradesRefused(t, g)
 	others := request(t, http.MethodGet, g.URL+"/v1/models", map[string]string{"Authorization": "Bearer " + upstreamKey})
 	others.Host = "others.example"
 	if a := do(t, others); a.Status != 200 || !strings.Contains(a.Body, `"owned_by":"mock"`) {
@@ -324,6 +326,22 @@ func request(t testing.TB, method, url string, headers map[string]string) *http.
 		r.Header.Set(name, value)
 	}
 	return r
+}
+
+// wantUpgradesRefused asks for WebSockets where there are none, of an Envoy that upgrades connections.
+func wantUpgradesRefused(t *testing.T, g *gateway) {
+	t.Helper()
+	const upgrade = "Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+	body := chatBody("say: hi", false)
+	for what, sent := range map[string]string{
+		"in place of a list": strings.Replace(post("/v1/models", upgrade, ""), "POST", "GET", 1),
+		"of a path":          strings.Replace(post("/v1/realtime?model=gpt-4o-mini", upgrade, ""), "POST", "GET", 1),
+		"of a chat":          post("/v1/chat/completions", upgrade+length(body), body),
+	} {
+		if got := g.raw(strings.Replace(sent, "Connection: close", "Connection: Upgrade", 1)); !strings.HasPrefix(got, "HTTP/1.1 403") || !strings.Contains(got, `"upgrade_refused"`) {
+			t.Errorf("a WebSocket %s: got %.300q, want 403 upgrade_refused", what, got)
+		}
+	}
 }
 
 func unpacked(t testing.TB, text string) string {

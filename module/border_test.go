@@ -32,6 +32,9 @@ func TestWhatGoesAroundAPolicyIsRefusedAndPassesAnInspector(t *testing.T) {
 		"fragment":             {moduletest.Exchange{Path: "/v1/chat/completions#x"}, 404, "unknown_url", ""},
 		"long path":            {moduletest.Exchange{Path: "/" + strings.Repeat("a", 5000)}, 404, "unknown_url", strings.Repeat("a", 99) + "…:"},
 
+		"another protocol":         {moduletest.Exchange{Header: map[string]string{"connection": "Upgrade", "upgrade": "websocket"}, Request: chat}, 403, "upgrade_refused", "no other protocol"},
+		"another protocol, a list": {moduletest.Exchange{Method: "GET", Path: "/v1/models", Header: map[string]string{"upgrade": "websocket"}}, 403, "upgrade_refused", ""},
+
 		"gzip":          {moduletest.Exchange{Header: map[string]string{"Content-Encoding": "gzip"}, Request: chat}, 415, "unsupported_content_encoding", "encoded with gzip"},
 		"two encodings": {moduletest.Exchange{HeaderList: [][2]string{{"content-encoding", "identity"}, {"content-encoding", "br"}}, Request: chat}, 415, "unsupported_content_encoding", "identity,br"},
 
@@ -77,6 +80,7 @@ func TestAnExchangeThatIsWithinTheBoundsPasses(t *testing.T) {
 		"identity":          {Request: chat, Header: map[string]string{"content-encoding": "Identity"}},
 		"list of models":    {Method: "GET", Path: "/v1/models"},
 		"passthrough":       {Method: "GET", Path: "/health"},
+		"another protocol":  {Method: "GET", Path: "/health", Header: map[string]string{"upgrade": "websocket"}},
 		"with trailers":     {Request: chat, Trailers: true},
 	}
 	for name, exchange := range tests {
@@ -88,6 +92,25 @@ func TestAnExchangeThatIsWithinTheBoundsPasses(t *testing.T) {
 			wantText(t, "request", got.SentBody, exchange.Request)
 			wantText(t, "answer", got.Body, answer)
 		})
+	}
+}
+
+// opening is an exchange of which there is no more yet than a request's headers.
+type opening struct {
+	travelling
+	headers [][2]string
+}
+
+func (o *opening) Headers(module.Side) [][2]string { return o.headers }
+
+func TestAnInspectorDoesNotWaitForTheEndOfAnotherProtocol(t *testing.T) {
+	for _, method := range []string{"GET /v1/models", "POST /v1/chat/completions"} {
+		method, path, _ := strings.Cut(method, " ")
+		p := pipeline(t, moduletest.New(t, pipelineOf([]string{inspector(reader)})), pipelineOf([]string{inspector(reader)}))
+		flow := p.Start(&opening{headers: [][2]string{{":method", method}, {":path", path}, {"upgrade", "websocket"}}})
+		if got := flow.OnRequestHeaders(false); got != module.Continue {
+			t.Errorf("%s: the headers wait for a body", method)
+		}
 	}
 }
 

@@ -59,7 +59,16 @@ func (f *Flow) OnRequestHeaders(end bool) Action {
 // checkHeaders refuses what would go around the modules.
 func (f *Flow) checkHeaders() {
 	x := &f.x
-	if x.Format == llm.None && !f.p.passes(x.Path) {
+	unknown := x.Format == llm.None && !f.p.passes(x.Path)
+	// Envoy takes this header off where nobody upgrades connections. What follows it is another protocol, of which no end comes.
+	if (unknown || x.Format != llm.None) && f.header(Requests, "upgrade") != "" {
+		f.border(403, "upgrade_refused", "this gateway speaks HTTP/1.1 and HTTP/2 only, no other protocol over them")
+		if !f.p.policy {
+			x.Format = llm.None // there is no body to wait for
+		}
+		return
+	}
+	if unknown {
 		f.border(404, "unknown_url", "this gateway does not serve %s %s: check the method and the exact path", bounded(x.Method), bounded(x.Path))
 		return
 	}
