@@ -8,25 +8,35 @@ import (
 	"testing"
 )
 
-// lastPort is the last that FreePort has given. It counts below the ports that systems give to connections, which tests that run beside each
-// other take many of.
-var lastPort atomic.Int64
+// Ports are given below those that systems give to connections, which tests that run beside each other take many of: Linux begins at 32768.
+const firstPort, allPorts = 10_000, 22_768
 
-func init() { lastPort.Store(int64(10_000 + os.Getpid()%20_000)) } // others test on this machine too
+// ports counts those that FreePort has looked at.
+var ports atomic.Int64
 
-// FreePort finds a port on which nobody listens, and gives each once.
+func init() { ports.Store(int64(os.Getpid())) } // others test on this machine too
+
+// FreePort finds a port on which nobody listens. No other test gets it before this one has ended, of this program or of another.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for {
-		port := int(lastPort.Add(1))
-		if port >= 32_768 { // the first that Linux gives to connections
-			t.Fatal("no port is free")
+	for range allPorts {
+		port := firstPort + int(ports.Add(1)%allPorts)
+		// UDP, of which no test needs anything, keeps the number until the test listens at it itself, and afterwards.
+		kept, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // it ends with the test
+		if err != nil {
+			continue
 		}
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil { //nolint:noctx // it is closed at once
-			_ = l.Close()
-			return port
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // it is closed at once
+		if err != nil {
+			_ = kept.Close()
+			continue
 		}
+		_ = l.Close()
+		t.Cleanup(func() { _ = kept.Close() })
+		return port
 	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // FreeAddress is such a port with its host.
