@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	wasmfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
@@ -14,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/leash-gateway/leash/manifest"
@@ -28,13 +31,15 @@ type filter struct {
 	version string
 	// encoded is the google.protobuf.Any of the resource. All streams send these same bytes.
 	encoded []byte
+	// spent says that it was refused, and that the same version is to be asked about again: with another filter.
+	spent atomic.Bool
 }
 
 // errConfig says that a module does not take the configuration of a slot.
 var errConfig = errors.New("the module does not take its configuration")
 
-// newFilter makes the filter of a module. config is its configuration, JSON.
-func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter, error) {
+// newFilter makes the filter of a module. config is its configuration, JSON. Filters with other numbers are other ones for Envoy.
+func newFilter(s Slot, module *catalog.Module, config json.RawMessage, number int64) (*filter, error) {
 	m := module.Manifest
 	if err := m.Check(module.Bytes); err != nil {
 		return nil, err
@@ -46,6 +51,10 @@ func newFilter(s Slot, module *catalog.Module, config json.RawMessage) (*filter,
 	if err != nil {
 		return nil, err
 	}
+	// Envoy 1.40 takes a configuration, without a look at it, that is to the byte the last that it was sent, even if it has refused that. So none is: the
+	// pause before a VM that has died is replaced is Envoy's default, and what is below a millisecond of it is of no account.
+	pause := time.Second + time.Duration(number)%time.Millisecond
+	plugin.ReloadConfig = &wasm.ReloadConfig{Backoff: &core.BackoffStrategy{BaseInterval: durationpb.New(pause)}}
 	typed, err := pack(&wasmfilter.Wasm{Config: plugin})
 	if err != nil {
 		return nil, err

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -27,6 +29,7 @@ type registry struct {
 	t       testing.TB
 	options distribution.Options
 	stop    func()
+	ahead   atomic.Int64 // how far the registry's clock is ahead
 }
 
 // newRegistry starts one. The end of the test ends it.
@@ -34,8 +37,12 @@ func newRegistry(t testing.TB, trust catalog.Trust, o distribution.Options) *reg
 	t.Helper()
 	c, store := catalogtest.Open(t, trust)
 	o.Catalogue, o.Log = c, slog.New(slog.NewTextHandler(t.Output(), nil))
-	r := &registry{Catalogue: c, Store: store, t: t, options: o}
-	r.start("127.0.0.1:0")
+	r := &registry{Catalogue: c, Store: store, t: t}
+	if o.Now == nil {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
+	}
+	r.options = o
+	r.start(nettest.FreeAddress(t)) // one at which it can be started again
 	t.Cleanup(func() { r.stop() })
 	return r
 }
@@ -69,6 +76,9 @@ func (r *registry) serve(s *distribution.Server, l net.Listener, config *tls.Con
 	})
 }
 
+// skip moves the clock on, by more than an Envoy is waited for.
+func (r *registry) skip() { r.ahead.Add(int64(time.Minute)) }
+
 const module = "acme/greeter"
 
 // publish pushes modules.
@@ -85,6 +95,16 @@ func (r *registry) promote(version string) {
 	if _, err := r.Catalogue.Promote(context.Background(), catalogtest.Me, catalog.Promotion{Module: module, Channel: "stable", Version: version}); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// lost are the slots whose Envoys are no longer connected.
+func (r *registry) lost() (n int) {
+	for _, one := range r.Envoys() {
+		if one.State == distribution.Gone {
+			n++
+		}
+	}
+	return n
 }
 
 // points is the version that a channel points at.
@@ -125,10 +145,10 @@ func (r *registry) lastReason(kind catalog.Kind) string {
 	return ""
 }
 
-// eventually polls until ok, for at most 30 s.
+// eventually polls until ok. That it ends at all is the end of a test that hangs.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for !ok() {

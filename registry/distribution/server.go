@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -56,6 +57,7 @@ type Server struct {
 	// kick wakes Serve: something is dirty, or there are verdicts. It has room for one.
 	kick    chan struct{}
 	metrics *counters
+	made    atomic.Int64 // numbers filters, from when the server was started
 
 	mu       sync.Mutex
 	targets  map[string]*target // by the slot's name
@@ -87,10 +89,12 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{
+	s := &Server{
 		o: o, kick: make(chan struct{}, 1), metrics: newCounters(), targets: map[string]*target{}, dirty: map[string]bool{}, streams: map[*stream]bool{},
 		nodes: map[string]map[*stream]bool{}, coming: map[line]digest.Digest{}, unfit: map[release]string{}, judged: map[release]bool{}, away: map[subject]away{}, trials: map[release]*trial{}, meters: map[string]traffic{}, past: map[subject]Status{},
 	}
+	s.made.Store(o.Now().UnixNano())
+	return s
 }
 
 // Register adds the services to a gRPC server, which must be made with [Codec].
@@ -186,6 +190,12 @@ func (s *Server) pardon(r release) {
 		for _, sub := range s.subscriptions(name) {
 			if _, d := digestOf(sub.refused); d == r.digest {
 				sub.refused, sub.reason = "", ""
+				s.dirty[name] = true
+				for _, f := range []*filter{t.filter, t.canary} {
+					if f != nil && f.build.Digest == r.digest {
+						f.spent.Store(true)
+					}
+				}
 			}
 		}
 	}

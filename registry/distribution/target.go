@@ -85,10 +85,10 @@ func (s *Server) filterOf(ctx context.Context, slot Slot, d digest.Digest, confi
 	if err != nil {
 		return nil, err
 	}
-	if before != nil && before.version == versionOf(module.Version, d, config) {
+	if before != nil && !before.spent.Load() && before.version == versionOf(module.Version, d, config) {
 		return before, nil
 	}
-	return newFilter(slot, module, config)
+	return newFilter(slot, module, config, s.made.Add(1))
 }
 
 // filterFor is what a node is to run: nil for nothing.
