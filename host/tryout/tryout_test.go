@@ -108,7 +108,7 @@ func TestAModulesScenariosDecide(t *testing.T) {
 func TestAModulesTimeIsMeasured(t *testing.T) {
 	t.Parallel()
 	got, err := pool(t, tryout.PoolOptions{}).Try(t.Context(), tryout.Job{File: logger(t, passes), Measure: true})
-	if err != nil || got.P95 <= 0 || got.P95 > time.Second || len(got.Failures) > 0 {
+	if err != nil || got.P95 <= 0 || len(got.Failures) > 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -226,7 +226,7 @@ func (r *envoyRunner) run(t *testing.T, c Case) result {
 // finished is what a module has logged when its stream has ended.
 func (r *envoyRunner) finished(t *testing.T, c Case) []string {
 	t.Helper()
-	eventually(t, 5*time.Second, "the stream's end in Envoy", func() error {
+	eventually(t, time.Minute, "the stream's end in Envoy", func() error {
 		if lines := r.logged(c); len(lines) == 0 || lines[len(lines)-1] != ended {
 			return fmt.Errorf("not yet: %q", lines)
 		}
