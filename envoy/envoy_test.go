@@ -135,7 +135,7 @@ func prepare(t testing.TB, text, provider string) *gateway {
 			if err != nil {
 				t.Errorf("run Envoy: %v", err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Error("Envoy does not end")
 		}
 		if err := g.server.Close(); err != nil {
