@@ -192,7 +192,14 @@ func TestModuleHostThatIsToEndLetsExchangesUnderWayEnd(t *testing.T) {
 	if err := g.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "readiness to be taken back", func() bool { return get(t, g.Control+"/readyz").Status == 503 })
+	eventually(t, "readiness to be taken back", func() bool {
+		r, err := http.Get(g.Control + "/readyz")
+		if err != nil {
+			return true // the stream has ended, and the host too
+		}
+		_ = r.Body.Close()
+		return r.StatusCode == http.StatusServiceUnavailable
+	})
 	body, err := io.ReadAll(response.Body)
 	if s := readStream(t, answer{Status: response.StatusCode, Body: string(body)}); err != nil || s.Text != "a b c d e f g h i j k l m n o p" {
 		t.Errorf("the stream under way: got %q, %v", s.Text, err)

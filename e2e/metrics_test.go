@@ -65,7 +65,7 @@ func TestMetricsTellHowProvidersDo(t *testing.T) {
 func testMetricsTellHowProvidersDo(t *testing.T, p ports) {
 	p.Fleet = startFleet(t, "openai", "anthropic", "google")
 	pattern := "routes:\n  - {model: \"gpt-5*\", targets: [{provider: google}, {provider: openai}]}\n" +
-		"  - {model: hasty, timeouts: {first_byte: 300ms}, targets: [{provider: anthropic, model: claude-haiku-4-5}, {provider: openai, model: gpt-4o-mini}]}\n" +
+		"  - {model: hasty, timeouts: {first_byte: 3s}, targets: [{provider: anthropic, model: claude-haiku-4-5}, {provider: openai, model: gpt-4o-mini}]}\n" +
 		"  - {model: hasty-alone, timeouts: {first_byte: 300ms}, provider: anthropic, upstream_model: claude-haiku-4-5}\n" +
 		"  - {model: hasty-throughout, timeouts: {first_byte: 300ms, idle: 300ms}, provider: anthropic, upstream_model: claude-haiku-4-5}\n"
 	g := start(t, strings.Replace(pairs(), "routes:\n", pattern, 1), p)

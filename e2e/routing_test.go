@@ -351,7 +351,13 @@ func testNothingIsLostToAProviderThatDies(t *testing.T, p ports) {
 			}
 			time.Sleep(200 * time.Millisecond) // in the middle of their work
 			die(p.Fleet[name])
+			attempts := func() float64 {
+				return sum(t, get(t, g.Control+"/metrics").Body, "leash_attempts_total", `provider="`+name+`"`)
+			}
+			eventually(t, "the patience to end", func() bool { return time.Since(began) > patience })
+			before := attempts()
 			clients.Wait()
+			asked := attempts() - before
 			waited := 0
 			for _, a := range all {
 				if a.status != 200 {
@@ -361,9 +367,9 @@ func testNothingIsLostToAProviderThatDies(t *testing.T, p ports) {
 					waited++
 				}
 			}
-			const tries = 2 // which the breaker lets through in that time
-			if waited > tries {
-				t.Errorf("%d of %d requests still waited a second for it after %s", waited, len(all), patience)
+			const tries = 2                      // which the breaker lets through in that time
+			if waited > tries && asked > tries { // others have waited for a machine that is busy
+				t.Errorf("%d of %d requests still waited a second for it after %s, and %.0f attempts were made", waited, len(all), patience, asked)
 			}
 			slices.SortFunc(all, func(a, b answered) int { return int(a.took - b.took) })
 			t.Logf("%d requests, the slowest in %s", len(all), all[len(all)-1].took)

@@ -113,8 +113,8 @@ tenants:
     keys: [{name: laptop, sha256: 12cbc3cdde6a618d69e5c6e950ad7b85716d9c2f346bf67600b3baef33d50405}]
 routes:
   - {model: deaf, timeouts: {connect: 200ms, total: 2m}, provider: deaf, upstream_model: gpt-4o-mini}
-  - {model: deaf-or-well, timeouts: {connect: 200ms, total: 2m}, targets: [{provider: deaf, model: gpt-4o-mini}, {provider: well, model: gpt-4o-mini}]}
-  - {model: mute-or-well, timeouts: {connect: 200ms, total: 2m}, targets: [{provider: mute, model: gpt-4o-mini}, {provider: well, model: gpt-4o-mini}]}
+  - {model: deaf-or-well, timeouts: {connect: 1s, total: 2m}, targets: [{provider: deaf, model: gpt-4o-mini}, {provider: well, model: gpt-4o-mini}]}
+  - {model: mute-or-well, timeouts: {connect: 1s, total: 2m}, targets: [{provider: mute, model: gpt-4o-mini}, {provider: well, model: gpt-4o-mini}]}
   - {model: well, timeouts: {connect: 1m}, provider: well, upstream_model: gpt-4o-mini}
   - {path: /v1/files, timeouts: {connect: 200ms, total: 2m}, provider: deaf}
 pipeline:
