@@ -138,7 +138,7 @@ func TestAPullThatIsKilledIsTakenUpAgain(t *testing.T) {
 		part, err := os.Stat(parts[0])
 		return err == nil && part.Size() > 0
 	}
-	for end := time.Now().Add(30 * time.Second); !begun(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // it is another process
+	for end := time.Now().Add(3 * time.Minute); !begun(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // it is another process
 		if time.Now().After(end) {
 			t.Fatal("nothing is downloaded")
 		}

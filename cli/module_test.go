@@ -145,7 +145,7 @@ func TestModuleTestUpdatesGoldenFiles(t *testing.T) {
 func shows(t *testing.T, out *nettest.Log, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); {
 		if re.MatchString(out.String()) {
 			return
 		}

@@ -36,7 +36,7 @@ type terminal struct {
 // onTerminal starts the command on a terminal.
 func onTerminal(t *testing.T, args ...string) *terminal {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(stop)
 	x := &terminal{t: t, command: exec.CommandContext(ctx, built, args...), read: make(chan struct{})}
 	var err error
@@ -76,7 +76,7 @@ func (x *terminal) echoes() bool {
 func (x *terminal) answers(question, answer string) {
 	x.t.Helper()
 	secret := strings.HasPrefix(question, "Password")
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(x.text(), question) || secret && x.echoes(); {
+	for end := time.Now().Add(time.Minute); !strings.Contains(x.text(), question) || secret && x.echoes(); {
 		if time.Now().After(end) {
 			x.t.Fatalf("it does not ask %q:\n%s", question, x.text())
 		}

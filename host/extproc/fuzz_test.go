@@ -53,7 +53,7 @@ func FuzzMessageOrders(f *testing.F) {
 			return
 		}
 		name := specs[int(which)%len(specs)].Name
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		stream, err := pb.NewExternalProcessorClient(s.Client).Process(metadata.AppendToOutgoingContext(ctx, extproc.PipelineHeader, name))
 		if err != nil {

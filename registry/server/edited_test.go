@@ -120,7 +120,7 @@ func gets(t *testing.T, sent <-chan *discovery.Resource, want catalog.Build, was
 		if !strings.HasPrefix(got.GetVersion(), want.Version+" "+want.Digest.String()+" ") || !bytes.Contains(got.GetResource().GetValue(), wasm) {
 			t.Errorf("it was sent %s, want %s %s", got.GetVersion(), want.Version, want.Digest)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Errorf("it was not sent %s", want.Version)
 	}
 }
