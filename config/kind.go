@@ -11,8 +11,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/leash-gateway/leash/llm"
 )
 
 // A Kind is what providers of one make have in common. kinds.yaml lists them: a provider is data, not code.
@@ -56,9 +54,6 @@ type Auth struct {
 // Plain says that the provider reads requests of its formats as clients send them, at the usual paths: such a request may go there without
 // the module provider.
 func (k *Kind) Plain() bool { return k.API != "converse" && len(k.Paths) == 0 && len(k.Quirks) == 0 }
-
-// Speaks says that a request of a format needs no translation.
-func (k *Kind) Speaks(f llm.Format) bool { return slices.Contains(k.Formats, f.String()) }
 
 // Versioned says that the base URL has the version of the API in it, as clients of OpenAI's have theirs: /v1/models is
 // BASE/models.

@@ -3,9 +3,8 @@ package abi
 // A Conn is one TCP connection of a plugin. Its host's Continue is asked with Downstream, its CloseStream with Downstream or
 // Upstream; LocalResponse is never called.
 type Conn struct {
-	s              Stream // for its place among the contexts
-	data           [2]*Buffer
-	downstreamGone bool
+	s    Stream // for its place among the contexts
+	data [2]*Buffer
 }
 
 // NewConn begins a connection: proxy_on_context_create. Close it when it is over.
@@ -37,7 +36,6 @@ func (c *Conn) OnUpstreamData(b *Buffer, end bool) (Action, error) {
 
 // OnDownstreamClose tells that the client's connection is closed, and by whom, and ends the connection's context.
 func (c *Conn) OnDownstreamClose(by Peer) error {
-	c.downstreamGone = true
 	if err := c.onClose(c.s.plugin.vm.calls.downstreamConnectionClose, by); err != nil {
 		return err
 	}

@@ -241,7 +241,7 @@ func (vm *VM) resume(direction StreamType) Status {
 	}
 	if s := c.stream(); s != nil {
 		vm.later(func() { s.host.Continue(direction) })
-		s.forget(direction)
+		s.forget()
 	}
 	return OK
 }

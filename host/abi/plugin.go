@@ -129,9 +129,6 @@ func (p *Plugin) SetsOnce(path string) bool { return p.declared[path] }
 // VM is where the plugin lives.
 func (p *Plugin) VM() *VM { return p.vm }
 
-// Config is how the plugin was made.
-func (p *Plugin) Config() PluginConfig { return p.config }
-
 // Close ends the plugin: proxy_on_done, and proxy_on_delete. Its streams must be closed before. A module that is not done yet
 // (it answered false) stays until it calls proxy_done or its VM is closed; closed is false then.
 func (p *Plugin) Close() (closed bool, err error) {

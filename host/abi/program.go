@@ -50,9 +50,6 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Program, error) {
 	return p, nil
 }
 
-// Version is the version of the ABI that the module was built for.
-func (p *Program) Version() Version { return p.version }
-
 // Imports are the functions that the module wants of the host, sorted, as capability restriction names them:
 // "proxy_log", "fd_write".
 func (p *Program) Imports() []string { return p.imports }

@@ -63,9 +63,6 @@ func (s *Stream) create(of scope) error {
 	return nil
 }
 
-// Plugin is whose exchange it is.
-func (s *Stream) Plugin() *Plugin { return s.plugin }
-
 // OnRequestHeaders brings the request's headers; end: there is no body.
 func (s *Stream) OnRequestHeaders(h *Headers, end bool) (Action, error) {
 	return s.onHeaders(s.plugin.vm.calls.requestHeaders, RequestHeaders, h, end)
@@ -117,10 +114,6 @@ func (s *Stream) Map(which MapType) *Headers {
 // AddedTrailers are trailers that the module made in the phase that ended the direction (Request or Response) with a
 // body; nil if it made none. The embedder sends them after the body.
 func (s *Stream) AddedTrailers(direction StreamType) *Headers { return s.added[direction&1] }
-
-// Resumed tells the stream that the embedder has let a held direction pass without the module having asked, as after a
-// timeout of its own. The module does not see any more what was held.
-func (s *Stream) Resumed(direction StreamType) { s.forget(direction) }
 
 // Close ends the exchange: proxy_on_log, which sees the headers given here (nil: there were none), proxy_on_done, proxy_on_delete, in
 // this order as in Envoy. It must be called exactly once, also after a failure; more calls do nothing.
@@ -260,7 +253,7 @@ func (s *Stream) trailersAction(result uint32) Action {
 }
 
 // forget is what Envoy's continueStream does: whatever the direction, it takes the request's parts away from the module.
-func (s *Stream) forget(StreamType) {
+func (s *Stream) forget() {
 	s.headers[RequestHeaders], s.headers[RequestTrailers], s.bodies[RequestBody] = nil, nil, nil
 }
 

@@ -170,9 +170,6 @@ func (vm *VM) initialize() error {
 	return nil
 }
 
-// Program is what the VM runs.
-func (vm *VM) Program() *Program { return vm.program }
-
 // Worker is what the VM runs on.
 func (vm *VM) Worker() *Worker { return vm.worker }
 

@@ -181,7 +181,6 @@ func (c *Catalog) Remove(ctx context.Context, a Actor, repository, reference str
 type Target struct {
 	Digest    digest.Digest
 	MediaType string
-	Size      int64
 	// Build is the module, nil if it is an attachment.
 	Build *Build
 }
@@ -197,10 +196,10 @@ func (c *Catalog) Resolve(repository, reference string) (Target, error) {
 		d = m.tagged(reference)
 	}
 	if b := m.builds[d]; b != nil {
-		return Target{Digest: d, MediaType: b.MediaType, Size: b.ManifestSize, Build: b}, nil
+		return Target{Digest: d, MediaType: b.MediaType, Build: b}, nil
 	}
 	if a := m.attachments[d]; a != nil {
-		return Target{Digest: d, MediaType: a.MediaType, Size: a.ManifestSize}, nil
+		return Target{Digest: d, MediaType: a.MediaType}, nil
 	}
 	return Target{}, fmt.Errorf("%s:%s: %w", repository, reference, ErrNotFound)
 }

@@ -31,7 +31,6 @@ type stream struct {
 	who     *access.Principal
 	delta   bool
 	address string
-	since   time.Time
 	node    *core.Node
 	slots   map[string]*subscription
 	// sent are the answers on their way, by their nonce.
@@ -99,7 +98,7 @@ func (s *Server) run(ctx context.Context, delta bool, receive func() (*request, 
 	if err != nil {
 		return err
 	}
-	st := &stream{who: who, delta: delta, since: s.o.Now(), slots: map[string]*subscription{}, sent: map[string]*answer{}, woken: make(chan struct{}, 1)}
+	st := &stream{who: who, delta: delta, slots: map[string]*subscription{}, sent: map[string]*answer{}, woken: make(chan struct{}, 1)}
 	if p, found := peer.FromContext(ctx); found {
 		st.address = p.Addr.String()
 	}

@@ -154,9 +154,7 @@ func (r *counted) Seek(offset int64, whence int) (int64, error) {
 type Pulled struct {
 	// Reference is what was asked for, with the digest of what came.
 	Reference Reference
-	// Manifest is the OCI manifest.
-	Manifest []byte
-	Format   artifact.Format
+	Format    artifact.Format
 	// Wasm is the module.
 	Wasm []byte
 }
@@ -213,7 +211,7 @@ func (c *Client) Pull(ctx context.Context, r Reference) (*Pulled, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pulled{Reference: at, Manifest: content, Format: format}
+	p := &Pulled{Reference: at, Format: format}
 	if p.Wasm, err = artifact.Unpack(packed, format); err != nil {
 		return nil, fmt.Errorf("pull %s: %w", r, err)
 	}
