@@ -29,13 +29,9 @@ func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
 
 // blocked tells whether the prompt was refused.
 func blocked(c *llm.Cursor) (yes bool) {
-	for o := c.Google(); c.Member(&o); {
-		if string(o.Name) == "blockreason" {
-			reason := c.String()
-			yes = reason != "" && reason != "BLOCK_REASON_UNSPECIFIED"
-		} else {
-			c.Skip()
-		}
+	for o := c.Google(); named(c, &o, "blockreason"); {
+		reason := c.String()
+		yes = reason != "" && reason != "BLOCK_REASON_UNSPECIFIED"
 	}
 	return yes
 }
@@ -47,15 +43,11 @@ func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn)
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
 		case "content":
-			for o := c.Google(); c.Member(&o); {
-				if string(o.Name) == "parts" {
-					for list := c.Array(); c.Element(&list); {
-						if !x.readCandidatePart(c, grow(&t.parts), calls) {
-							cut(&t.parts, len(t.parts)-1)
-						}
+			for o := c.Google(); named(c, &o, "parts"); {
+				for list := c.Array(); c.Element(&list); {
+					if !x.readCandidatePart(c, grow(&t.parts), calls) {
+						cut(&t.parts, len(t.parts)-1)
 					}
-				} else {
-					c.Skip()
 				}
 			}
 		case "finishreason":

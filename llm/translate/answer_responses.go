@@ -25,11 +25,9 @@ func (x *Exchange) readResponsesAnswer(c *llm.Cursor, a *answer) {
 				t.finish = x.unusable(s)
 			}
 		case "incomplete_details":
-			for o := c.Object(); c.Member(&o); {
-				if string(o.Name) == "reason" && c.String() == "content_filter" {
+			for o := c.Object(); named(c, &o, "reason"); {
+				if c.String() == "content_filter" {
 					t.finish = finishFilter
-				} else if string(o.Name) != "reason" {
-					c.Skip()
 				}
 			}
 		default:

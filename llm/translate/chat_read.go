@@ -22,12 +22,8 @@ func (x *Exchange) readChat(c *llm.Cursor, r *conversation) {
 		case "stream":
 			r.stream = c.Bool()
 		case "stream_options":
-			for o := c.Object(); c.Member(&o); {
-				if string(o.Name) == "include_usage" {
-					x.wantUsage = c.Bool()
-				} else {
-					c.Skip()
-				}
+			for o := c.Object(); named(c, &o, "include_usage"); {
+				x.wantUsage = c.Bool()
 			}
 		case "max_tokens":
 			maxTokens = c.Count()
@@ -269,12 +265,8 @@ func (x *Exchange) readToolChoice(c *llm.Cursor, r *conversation) {
 		case "name":
 			r.choice.name = c.Literal()
 		case "function":
-			for o := c.Object(); c.Member(&o); {
-				if string(o.Name) == "name" {
-					r.choice.name = c.Literal()
-				} else {
-					c.Skip()
-				}
+			for o := c.Object(); named(c, &o, "name"); {
+				r.choice.name = c.Literal()
 			}
 		default:
 			c.Skip()
@@ -404,17 +396,9 @@ func readArguments(c *llm.Cursor) []byte {
 
 // readSignature reads what Google's own chats have beside a call: https://ai.google.dev/gemini-api/docs/thought-signatures#openai
 func readSignature(c *llm.Cursor) (sign []byte) {
-	for o := c.Object(); c.Member(&o); {
-		if string(o.Name) != "google" {
-			c.Skip()
-			continue
-		}
-		for o := c.Object(); c.Member(&o); {
-			if string(o.Name) == "thought_signature" {
-				sign = c.Literal()
-			} else {
-				c.Skip()
-			}
+	for o := c.Object(); named(c, &o, "google"); {
+		for o := c.Object(); named(c, &o, "thought_signature"); {
+			sign = c.Literal()
 		}
 	}
 	return sign

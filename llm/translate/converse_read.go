@@ -11,12 +11,8 @@ func (x *Exchange) readConverseAnswer(c *llm.Cursor, a *answer) {
 	for o := c.Object(); c.Member(&o); {
 		switch string(o.Name) {
 		case "output":
-			for o := c.Object(); c.Member(&o); {
-				if string(o.Name) == "message" {
-					readConverseMessage(c, t)
-				} else {
-					c.Skip()
-				}
+			for o := c.Object(); named(c, &o, "message"); {
+				readConverseMessage(c, t)
 			}
 		case "stopreason":
 			t.finish = x.finishOfConverse(c.String())
@@ -29,11 +25,7 @@ func (x *Exchange) readConverseAnswer(c *llm.Cursor, a *answer) {
 }
 
 func readConverseMessage(c *llm.Cursor, t *turn) {
-	for o := c.Object(); c.Member(&o); {
-		if string(o.Name) != "content" {
-			c.Skip()
-			continue
-		}
+	for o := c.Object(); named(c, &o, "content"); {
 		for list := c.Array(); c.Element(&list); {
 			if !readConverseBlock(c, grow(&t.parts)) {
 				cut(&t.parts, len(t.parts)-1)
@@ -58,12 +50,8 @@ func readConverseBlock(c *llm.Cursor, p *part) (found bool) {
 			for o := c.Object(); c.Member(&o); {
 				switch string(o.Name) {
 				case "reasoningtext":
-					for o := c.Object(); c.Member(&o); {
-						if string(o.Name) == "text" {
-							p.text = c.Literal()
-						} else {
-							c.Skip()
-						}
+					for o := c.Object(); named(c, &o, "text"); {
+						p.text = c.Literal()
 					}
 				case "text": // in a stream
 					p.text = c.Literal()

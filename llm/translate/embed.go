@@ -95,53 +95,52 @@ func (x *Exchange) readOpenAIEmbedding(c *llm.Cursor, e *embedding) {
 }
 
 func (x *Exchange) readGoogleEmbedding(c *llm.Cursor, e *embedding) {
-	var member func(name []byte)
-	member = func(name []byte) {
-		switch string(name) {
-		case "model":
-			c.Skip()
-		case "requests":
-			for list := c.Array(); c.Element(&list); {
-				for o := c.Google(); c.Member(&o); {
-					member(o.Name)
-				}
-			}
-		case "content":
-			var text []byte
-			for o := c.Google(); c.Member(&o); {
-				if string(o.Name) != "parts" {
-					c.Skip()
-					continue
-				}
-				for list := c.Array(); c.Element(&list); {
-					i := list.Index
-
-					for o := c.Google(); c.Member(&o); {
-						if string(o.Name) == "text" && i == 0 {
-							text = c.Literal()
-						} else {
-							c.Skip()
-							c.Fail("", "more than one text has no counterpart in "+x.to.String())
-						}
-					}
-				}
-			}
-			if text == nil {
-				c.Fail("", "has no text")
-			}
-			e.texts = append(e.texts, text)
-		case "outputdimensionality":
-			e.dimensions = c.Number()
-		default:
-			x.unknown(c, name)
-		}
-	}
 	for o := c.Google(); c.Member(&o); {
-		member(o.Name)
+		x.readGoogleEmbeddingMember(c, e, o.Name)
 	}
 	if len(e.texts) == 0 {
 		c.Fail("requests", "is missing")
 	}
+}
+
+// readGoogleEmbeddingMember reads a member of a request for one embedding, or of one that holds several such.
+func (x *Exchange) readGoogleEmbeddingMember(c *llm.Cursor, e *embedding, name []byte) {
+	switch string(name) {
+	case "model":
+		c.Skip()
+	case "requests":
+		for list := c.Array(); c.Element(&list); {
+			for o := c.Google(); c.Member(&o); {
+				x.readGoogleEmbeddingMember(c, e, o.Name)
+			}
+		}
+	case "content":
+		e.texts = append(e.texts, x.readEmbeddedContent(c))
+	case "outputdimensionality":
+		e.dimensions = c.Number()
+	default:
+		x.unknown(c, name)
+	}
+}
+
+// readEmbeddedContent reads the one text that a content may have, other than a prompt's.
+func (x *Exchange) readEmbeddedContent(c *llm.Cursor) (text []byte) {
+	for o := c.Google(); named(c, &o, "parts"); {
+		for list := c.Array(); c.Element(&list); {
+			for o := c.Google(); c.Member(&o); {
+				if string(o.Name) == "text" && list.Index == 0 {
+					text = c.Literal()
+				} else {
+					c.Skip()
+					c.Fail("", "more than one text has no counterpart in "+x.to.String())
+				}
+			}
+		}
+	}
+	if text == nil {
+		c.Fail("", "has no text")
+	}
+	return text
 }
 
 // embedAnswer translates embeddings on their way back.
@@ -157,30 +156,18 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 		case "embedding":
 			vectors = append(vectors, valuesOf(c))
 		case "usagemetadata":
-			for o := c.Google(); c.Member(&o); {
-				if string(o.Name) == "prompttokencount" {
-					tokens = c.Count()
-				} else {
-					c.Skip()
-				}
+			for o := c.Google(); named(c, &o, "prompttokencount"); {
+				tokens = c.Count()
 			}
 		case "data":
 			for list := c.Array(); c.Element(&list); {
-				for o := c.Object(); c.Member(&o); {
-					if string(o.Name) == "embedding" {
-						vectors = append(vectors, c.Raw())
-					} else {
-						c.Skip()
-					}
+				for o := c.Object(); named(c, &o, "embedding"); {
+					vectors = append(vectors, c.Raw())
 				}
 			}
 		case "usage":
-			for o := c.Object(); c.Member(&o); {
-				if string(o.Name) == "prompt_tokens" {
-					tokens = c.Count()
-				} else {
-					c.Skip()
-				}
+			for o := c.Object(); named(c, &o, "prompt_tokens"); {
+				tokens = c.Count()
 			}
 		default:
 			c.Skip()
@@ -215,12 +202,8 @@ func (x *Exchange) embedAnswer(c *llm.Cursor, dst []byte) ([]byte, error) {
 }
 
 func valuesOf(c *llm.Cursor) (values []byte) {
-	for o := c.Google(); c.Member(&o); {
-		if string(o.Name) == "values" {
-			values = c.Raw()
-		} else {
-			c.Skip()
-		}
+	for o := c.Google(); named(c, &o, "values"); {
+		values = c.Raw()
 	}
 	return values
 }

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"time"
 
@@ -34,33 +35,19 @@ func tooLong(message string) bool {
 
 // RetryAfter is for how long Google wants to be left alone, which it says in the body of an error and in no header; 0 where it does not:
 // https://cloud.google.com/apis/design/errors#error_details
-func RetryAfter(body []byte) (d time.Duration) {
+func RetryAfter(body []byte) time.Duration {
 	c := llm.NewCursor(body, true)
-	for o := c.Google(); c.Member(&o); {
-		if string(o.Name) != "error" || c.Next() != '{' {
+	delay := ""
+	for o := c.Google(); named(c, &o, "error"); {
+		if c.Next() != '{' {
 			c.Skip()
 			continue
 		}
-		for o := c.Google(); c.Member(&o); {
-			if string(o.Name) != "details" || c.Next() != '[' {
-				c.Skip()
-				continue
-			}
-			for list := c.Array(); c.Element(&list); {
-				if c.Next() != '{' {
-					c.Skip()
-					continue
-				}
-				for o := c.Google(); c.Member(&o); {
-					if string(o.Name) == "retrydelay" && c.Next() == '"' {
-						d, _ = time.ParseDuration(c.String())
-					} else {
-						c.Skip()
-					}
-				}
-			}
+		for o := c.Google(); named(c, &o, "details"); {
+			readDetail(c, c.Google, "retrydelay", &delay)
 		}
 	}
+	d, _ := time.ParseDuration(delay)
 	return d
 }
 
@@ -78,86 +65,94 @@ func statusOfError(code string) int {
 
 // readError takes the message and a code out of an error of any of the APIs. In a stream it may be an event.
 func readError(body []byte) (code, message string) {
-	c := llm.NewCursor(body, true)
+	e := errorReader{c: llm.NewCursor(body, true)}
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) { // as Google's streams of arrays have it
-		for list := c.Array(); c.Element(&list); {
-			readErrorObject(c, &code, &message)
+		for list := e.c.Array(); e.c.Element(&list); {
+			e.read()
 		}
 	} else {
-		readErrorObject(c, &code, &message)
+		e.read()
 	}
-	if c.Err() != nil {
+	if e.c.Err() != nil {
 		return "", ""
 	}
-	return code, message
+	return e.code, e.message
 }
 
-func readErrorObject(c *llm.Cursor, code, message *string) {
-	var read func(name []byte)
-	kind, number := "", "" // the latter is OpenRouter's and Google's: a status of HTTP
-	depth, found := 0, 0   // kind is the innermost: around it there may be one that says no more than that it is an error
-	read = func(name []byte) {
-		switch string(name) {
-		case "error", "response":
-			if c.Next() == '{' {
-				depth++
-				for o := c.Object(); c.Member(&o); {
-					read(o.Name)
-				}
-				depth--
-			} else {
-				c.Skip()
-			}
-		case "message":
-			if c.Next() == '"' {
-				*message = c.String()
-			} else {
-				c.Skip()
-			}
-		case "code", "reason":
-			switch next := c.Next(); {
-			case next == '"':
-				*code = c.String()
-			case isDigit(next) && number == "":
-				number = string(c.Number())
-			default:
-				c.Skip()
-			}
-		case "type", "status":
-			if depth >= found && c.Next() == '"' {
-				kind, found = c.String(), depth
-			} else {
-				c.Skip()
-			}
-		case "details":
-			if c.Next() == '[' {
-				for list := c.Array(); c.Element(&list); {
-					if c.Next() == '{' {
-						for o := c.Object(); c.Member(&o); {
-							if string(o.Name) == "reason" && c.Next() == '"' {
-								*code = c.String()
-							} else {
-								c.Skip()
-							}
-						}
-					} else {
-						c.Skip()
-					}
-				}
-			} else {
-				c.Skip()
-			}
-		default:
+// An errorReader reads an error, which stands in an object of its own or in one within it.
+type errorReader struct {
+	c             *llm.Cursor
+	code, message string
+	kind, number  string // what stand for a code where there is none; the latter is OpenRouter's and Google's, a status of HTTP
+	depth, found  int    // kind is the innermost: around it there may be one that says no more than that it is an error
+}
+
+func (e *errorReader) read() {
+	e.kind, e.number, e.depth, e.found = "", "", 0, 0
+	for o := e.c.Object(); e.c.Member(&o); {
+		e.member(o.Name)
+	}
+	if e.code == "" {
+		e.code = cmp.Or(strings.ToLower(e.kind), e.number)
+	}
+}
+
+func (e *errorReader) member(name []byte) {
+	c := e.c
+	switch first := c.Next(); string(name) {
+	case "error", "response":
+		if first != '{' {
 			c.Skip()
+			return
 		}
+		e.depth++
+		for o := c.Object(); c.Member(&o); {
+			e.member(o.Name)
+		}
+		e.depth--
+	case "message":
+		readText(c, &e.message)
+	case "code", "reason":
+		if isDigit(first) && e.number == "" {
+			e.number = string(c.Number())
+			return
+		}
+		readText(c, &e.code)
+	case "type", "status":
+		if e.depth < e.found || first != '"' {
+			c.Skip()
+			return
+		}
+		e.kind, e.found = c.String(), e.depth
+	case "details":
+		readDetail(c, c.Object, "reason", &e.code)
+	default:
+		c.Skip()
 	}
-	for o := c.Object(); c.Member(&o); {
-		read(o.Name)
+}
+
+// readText reads a text. Whatever else stands there is passed over.
+func readText(c *llm.Cursor, text *string) {
+	if c.Next() == '"' {
+		*text = c.String()
+	} else {
+		c.Skip()
 	}
-	if *code == "" {
-		*code = strings.ToLower(kind)
+}
+
+// readDetail reads the text that stands under a name in the objects of a list.
+func readDetail(c *llm.Cursor, object func() llm.Object, name string, text *string) {
+	if c.Next() != '[' {
+		c.Skip()
+		return
 	}
-	if *code == "" {
-		*code = number
+	for list := c.Array(); c.Element(&list); {
+		if c.Next() != '{' {
+			c.Skip()
+			continue
+		}
+		for o := object(); named(c, &o, name); {
+			readText(c, text)
+		}
 	}
 }

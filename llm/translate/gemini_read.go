@@ -92,13 +92,9 @@ func (g *geminiReader) member(name []byte) {
 			g.content()
 		}
 	case "systeminstruction":
-		for o := c.Google(); c.Member(&o); {
-			if string(o.Name) == "parts" {
-				for list := c.Array(); c.Element(&list); {
-					g.part(&r.system)
-				}
-			} else {
-				c.Skip()
+		for o := c.Google(); named(c, &o, "parts"); {
+			for list := c.Array(); c.Element(&list); {
+				g.part(&r.system)
 			}
 		}
 	case "generationconfig":
@@ -110,12 +106,8 @@ func (g *geminiReader) member(name []byte) {
 			g.tool()
 		}
 	case "toolconfig":
-		for o := c.Google(); c.Member(&o); {
-			if string(o.Name) == "functioncallingconfig" {
-				g.choice()
-			} else {
-				c.Skip()
-			}
+		for o := c.Google(); named(c, &o, "functioncallingconfig"); {
+			g.choice()
 		}
 	case "generatecontentrequest":
 		for o := c.Google(); c.Member(&o); {

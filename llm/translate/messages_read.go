@@ -35,12 +35,8 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 				x.drop(c, "stop_sequences")
 			}
 		case "metadata":
-			for o := c.Object(); c.Member(&o); {
-				if string(o.Name) == "user_id" {
-					x.readUser(c, r, "metadata.user_id")
-				} else {
-					c.Skip()
-				}
+			for o := c.Object(); named(c, &o, "user_id"); {
+				x.readUser(c, r, "metadata.user_id")
 			}
 		case "tools":
 			for list := c.Array(); c.Element(&list); {
@@ -135,11 +131,9 @@ func (x *Exchange) readCache(c *llm.Cursor) cacheTTL {
 		return notCached
 	}
 	ttl := cachedMinutes
-	for o := c.Object(); c.Member(&o); {
-		if string(o.Name) == "ttl" && string(c.Word()) == "1h" {
+	for o := c.Object(); named(c, &o, "ttl"); {
+		if string(c.Word()) == "1h" {
 			ttl = cachedHour
-		} else if string(o.Name) != "ttl" {
-			c.Skip()
 		}
 	}
 	if x.to == Converse {
@@ -282,11 +276,9 @@ func (x *Exchange) unasked(c *llm.Cursor, field string) {
 		c.Skip()
 		return
 	}
-	for o := c.Object(); c.Member(&o); {
-		if string(o.Name) == "enabled" && c.Bool() {
+	for o := c.Object(); named(c, &o, "enabled"); {
+		if c.Bool() {
 			x.drop(c, field)
-		} else if string(o.Name) != "enabled" {
-			c.Skip()
 		}
 	}
 }

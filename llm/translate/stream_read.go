@@ -87,8 +87,7 @@ func (s *Stream) chatDelta(c *llm.Cursor, choice int) {
 			}
 		case "tool_calls":
 			for list := c.Array(); c.Element(&list); {
-				i := list.Index
-				s.chatCall(c, choice, i)
+				s.chatCall(c, choice, list.Index)
 			}
 		default:
 			c.Skip()
@@ -100,9 +99,7 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 	call := part{}
 	var arguments []byte
 	for o := c.Object(); c.Member(&o); {
-		key := o.Name
-
-		switch string(key) {
+		switch string(o.Name) {
 		case "index":
 			number = int(c.Count())
 		case "extra_content":
@@ -111,9 +108,7 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 			call.id = c.Literal()
 		case "function":
 			for o := c.Object(); c.Member(&o); {
-				key := o.Name
-
-				switch string(key) {
+				switch string(o.Name) {
 				case "name":
 					call.name = c.Literal()
 				case "arguments":
@@ -158,25 +153,7 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 		case "item":
 			output = c.Raw()
 		case "response":
-			for o := c.Object(); c.Member(&o); {
-				switch string(o.Name) {
-				case "id":
-					id = c.Literal()
-				case "usage":
-					used = c.Next() == '{'
-					c.Skip()
-				case "incomplete_details":
-					for o := c.Object(); c.Member(&o); {
-						if string(o.Name) == "reason" {
-							reason = c.String()
-						} else {
-							c.Skip()
-						}
-					}
-				default:
-					c.Skip()
-				}
-			}
+			id, reason, used = readWholeResponse(c)
 		default:
 			c.Skip()
 		}
@@ -271,6 +248,26 @@ func (s *Stream) outputItem(c *llm.Cursor, item int) {
 			s.outputArguments(item, p.args)
 		}
 	}
+}
+
+// readWholeResponse reads what the first and the last event of a stream say of all of the answer; reason is why it is incomplete.
+func readWholeResponse(c *llm.Cursor) (id []byte, reason string, used bool) {
+	for o := c.Object(); c.Member(&o); {
+		switch string(o.Name) {
+		case "id":
+			id = c.Literal()
+		case "usage":
+			used = c.Next() == '{'
+			c.Skip()
+		case "incomplete_details":
+			for o := c.Object(); named(c, &o, "reason"); {
+				reason = c.String()
+			}
+		default:
+			c.Skip()
+		}
+	}
+	return id, reason, used
 }
 
 func (s *Stream) messagesEvent(c *llm.Cursor) (used bool) {
@@ -401,9 +398,7 @@ func (s *Stream) geminiEvent(c *llm.Cursor) {
 
 func (s *Stream) candidates(c *llm.Cursor) {
 	for list := c.Array(); c.Element(&list); {
-		i := list.Index
-
-		t := &s.turn
+		i, t := list.Index, &s.turn
 		cut(&t.parts, 0)
 		s.x.readCandidate(c, &s.calls, &i, t)
 		s.parts(i, t.parts)

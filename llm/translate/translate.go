@@ -466,3 +466,15 @@ func (x *Exchange) object(c *llm.Cursor) llm.Object {
 	}
 	return c.Object()
 }
+
+// named goes to the member of an object that has this name, past the others, as Cursor.Member goes to each: it must be passed over, and at the object's
+// end there is none.
+func named(c *llm.Cursor, o *llm.Object, name string) bool {
+	for c.Member(o) {
+		if string(o.Name) == name {
+			return true
+		}
+		c.Skip()
+	}
+	return false
+}
