@@ -112,9 +112,7 @@ func TestModuleTestWritesReportsForMachines(t *testing.T) {
 }
 
 func TestModuleTestRunsTheSameFileOnEnvoy(t *testing.T) {
-	if found, _ := filepath.Glob("../.envoy/lib/python*/site-packages/envoy/_bin/envoy"); os.Getenv("ENVOY_PATH") == "" && len(found) > 0 {
-		t.Setenv("ENVOY_PATH", found[0]) // what make envoy has brought
-	}
+	t.Setenv("ENVOY_PATH", nettest.Envoy(t))
 	stdout, stderr, code := leash(t, "module", "test", "--envoy", scenarios(t, "world"))
 	if code != exitDone || !strings.HasPrefix(stdout, "2 passed, 0 failed") {
 		t.Errorf("got %d %s %s", code, stdout, stderr)

@@ -16,7 +16,6 @@ import (
 	"github.com/leash-gateway/leash/author/build"
 	"github.com/leash-gateway/leash/control"
 	"github.com/leash-gateway/leash/control/tracing"
-	"github.com/leash-gateway/leash/envoy"
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/internal/nettest"
 )
@@ -24,17 +23,7 @@ import (
 // TestABuiltModuleIsLoadedIntoTheRunningGateway changes the source under build --watch and up, on a real Envoy, and tells
 // how long it takes from the end of the compiler to the first request that the new module has seen.
 func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
-	binaries, _ := filepath.Glob("../.envoy/lib/python*/site-packages/envoy/_bin/envoy")
-	if os.Getenv("ENVOY_PATH") == "" && len(binaries) == 1 {
-		absolute, err := filepath.Abs(binaries[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Setenv("ENVOY_PATH", absolute)
-	}
-	if path, err := envoy.Find(os.LookupEnv); err != nil || path == "" {
-		t.Fatalf("find Envoy: %v (make envoy brings it)", err)
-	}
+	t.Setenv("ENVOY_PATH", nettest.Envoy(t))
 	modules, err := filepath.Abs("../build/modules")
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func (g *gateway) envoy(bootstrap string, variables ...string) {
 	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
-	command := exec.Command(envoyBinary(g.t), "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id", //nolint:gosec // Envoy
+	command := exec.Command(nettest.Envoy(g.t), "-c", file, "--concurrency", "2", "-l", "warning", "--use-dynamic-base-id", //nolint:gosec // Envoy
 		"--file-flush-interval-msec", "50")
 	command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey), variables...)
 	command.Stdout, command.Stderr = &g.errors, &g.errors
@@ -251,7 +251,7 @@ func TestRenderedExtProcIsValidForEnvoy(t *testing.T) {
 			if err := os.WriteFile(file, []byte(g.renderExtProc(flags...)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			command := exec.Command(envoyBinary(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
+			command := exec.Command(nettest.Envoy(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
 			command.Env = append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey)
 			if out, err := command.CombinedOutput(); err != nil {
 				t.Errorf("envoy --mode validate: %v\n%s", err, out)

@@ -186,22 +186,6 @@ func render(t testing.TB, g *gateway) string {
 	return string(out)
 }
 
-// envoyBinary is the Envoy that leash finds.
-func envoyBinary(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY_PATH"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	found, _ := filepath.Glob(filepath.Join(root(t), ".envoy", "lib", "python*", "site-packages", "envoy", "_bin", "envoy"))
-	if len(found) == 0 {
-		t.Fatal("found no Envoy: run make envoy")
-	}
-	return found[0]
-}
-
 // isReady asks whoever answers 200 when ready.
 func isReady(url string) bool {
 	response, err := http.Get(url)
@@ -274,7 +258,7 @@ func TestRenderedBootstrapIsValidForEnvoy(t *testing.T) {
 			if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			command := exec.Command(envoyBinary(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
+			command := exec.Command(nettest.Envoy(t), "--mode", "validate", "-c", file) //nolint:gosec // Envoy
 			command.Env = append(append(os.Environ(), "LEASH_TEST_KEY="+upstreamKey), tc.ports.Fleet.environment()...)
 			if out, err := command.CombinedOutput(); err != nil {
 				t.Errorf("envoy --mode validate: %v\n%s", err, out)

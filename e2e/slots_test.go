@@ -50,7 +50,7 @@ func startMesh(t *testing.T) *mesh {
 		}
 	}
 	m.serve()
-	m.background(exec.Command(envoyBinary(t), "-c", filepath.Join(m.dir, "envoy.yaml"), "--disable-hot-restart", "--concurrency", "2", "-l", "warning"))
+	m.background(exec.Command(nettest.Envoy(t), "-c", filepath.Join(m.dir, "envoy.yaml"), "--disable-hot-restart", "--concurrency", "2", "-l", "warning"))
 	return m
 }
 

@@ -56,22 +56,6 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// binary is the Envoy of the tests. Without one they fail: make envoy brings it.
-func binary(t testing.TB) string {
-	t.Helper()
-	path, err := envoy.Find(func(name string) (string, bool) {
-		if value, ok := os.LookupEnv(name); ok || name != "ENVOY_PATH" {
-			return value, ok
-		}
-		found, _ := filepath.Glob("../.envoy/lib/python*/site-packages/envoy/_bin/envoy")
-		return strings.Join(found, ""), len(found) == 1
-	})
-	if err != nil || path == "" {
-		t.Fatalf("find Envoy: %q, %v (make envoy brings it)", path, err)
-	}
-	return path
-}
-
 // A gateway is an Envoy that takes its configuration from a Server, as leash up runs it.
 type gateway struct {
 	t       testing.TB
@@ -125,7 +109,7 @@ func prepare(t testing.TB, text, provider string) *gateway {
 	if g.server, err = envoy.Serve(ctx, log); err != nil {
 		t.Fatal(err)
 	}
-	g.runner = &envoy.Runner{Path: binary(t), Config: g.parse(text), Server: g.server, Log: log, Records: g.records, Patience: patience, Grace: 5 * time.Second}
+	g.runner = &envoy.Runner{Path: nettest.Envoy(t), Config: g.parse(text), Server: g.server, Log: log, Records: g.records, Patience: patience, Grace: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- g.runner.Run(ctx) }()
 	g.stop = sync.OnceFunc(func() {

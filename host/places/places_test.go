@@ -234,22 +234,12 @@ var wasmLine = regexp.MustCompile(`\] wasm log[^:]*probe[^:]*: (.*)$`)
 // startEnvoy runs Envoy with a bootstrap until the test ends.
 func startEnvoy(t *testing.T, bootstrap []byte) *lines {
 	t.Helper()
-	binary := os.Getenv("ENVOY_PATH")
-	if found, _ := filepath.Glob("../../.envoy/lib/python*/site-packages/envoy/_bin/envoy"); binary == "" && len(found) > 0 {
-		binary = found[0]
-	}
-	if binary == "" {
-		var err error
-		if binary, err = exec.LookPath("envoy"); err != nil {
-			t.Fatal("no Envoy here: make envoy brings it")
-		}
-	}
 	file := filepath.Join(t.TempDir(), "envoy.yaml")
 	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, binary, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--component-log-level", "wasm:info") //nolint:gosec // the Envoy of the one who tests
+	command := exec.CommandContext(ctx, nettest.Envoy(t), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--component-log-level", "wasm:info") //nolint:gosec // the Envoy of the one who tests
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 5 * time.Second
 	var got lines

@@ -1,4 +1,5 @@
-// Package nettest has the other side of connections for tests: free ports, servers that speak below HTTP, certificates, and logs of what serves.
+// Package nettest has the other side of connections for tests: free ports, servers that speak below HTTP, certificates, logs of what serves, and where
+// Envoy is.
 package nettest
 
 import (

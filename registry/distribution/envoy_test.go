@@ -137,7 +137,7 @@ func startEnvoyOn(t testing.TB, bootstrap string, admin, port int, app *app) *en
 		t.Fatal(err)
 	}
 	e := &envoy{URL: fmt.Sprintf("http://127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", admin), t: t, log: log, app: app}
-	e.command = exec.Command(findEnvoy(t), "-c", file, "--disable-hot-restart", "--concurrency", "2", "-l", "warning", "--component-log-level", "wasm:info")
+	e.command = exec.Command(nettest.Envoy(t), "-c", file, "--disable-hot-restart", "--concurrency", "2", "-l", "warning", "--component-log-level", "wasm:info")
 	e.command.Stderr = log
 	if err := e.command.Start(); err != nil {
 		t.Fatal(err)

@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,19 +156,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
-}
-
-// findEnvoy is ENVOY_PATH, or the envoy that `make envoy` has brought. None fails a test, it never skips it.
-func findEnvoy(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY_PATH"); path != "" {
-		return path
-	}
-	found, _ := filepath.Glob("../../.envoy/lib/python*/site-packages/envoy/_bin/envoy")
-	if len(found) == 0 {
-		t.Fatal("no Envoy here: make envoy brings it, or set ENVOY_PATH")
-	}
-	return found[0]
 }
 
 // indented is text that stands deeper in YAML.

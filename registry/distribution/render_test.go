@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
@@ -67,7 +68,7 @@ func TestSnippetsAreAcceptedByEnvoy(t *testing.T) {
 			if err := os.WriteFile(file, []byte(whole), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if out, err := exec.CommandContext(t.Context(), findEnvoy(t), "--mode", "validate", "-c", file).CombinedOutput(); err != nil { //nolint:gosec // of this test
+			if out, err := exec.CommandContext(t.Context(), nettest.Envoy(t), "--mode", "validate", "-c", file).CombinedOutput(); err != nil { //nolint:gosec // of this test
 				t.Errorf("%v\n%s\n%s", err, out, whole)
 			}
 		})

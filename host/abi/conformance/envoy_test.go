@@ -21,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // envoyRunner runs cases on a real Envoy: one process, a listener per case.
@@ -58,23 +60,6 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = io.WriteString(w, r.c.Response)
 }
 
-// findEnvoy is ENVOY_PATH, the envoy that `make envoy` has brought, or envoy on PATH. None is an error: the suite never skips.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY_PATH"); path != "" {
-		return path
-	}
-	found, _ := filepath.Glob("../../../.envoy/lib/python*/site-packages/envoy/_bin/envoy")
-	if len(found) > 0 {
-		return found[0]
-	}
-	path, err := exec.LookPath("envoy")
-	if err != nil {
-		t.Fatal("no Envoy here: make envoy brings it")
-	}
-	return path
-}
-
 func newEnvoyRunner(t *testing.T, callout, grpc string) *envoyRunner {
 	t.Helper()
 	upstream := &recorder{}
@@ -101,7 +86,7 @@ func startEnvoy(t *testing.T, resources func(*testing.T) object) *envoyRunner {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, findEnvoy(t), "-c", config, "--concurrency", "1", "--disable-hot-restart", "--admin-address-path", adminFile, "-l", "info")
+	command := exec.CommandContext(ctx, nettest.Envoy(t), "-c", config, "--concurrency", "1", "--disable-hot-restart", "--admin-address-path", adminFile, "-l", "info")
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 5 * time.Second
 	out, err := command.StderrPipe()

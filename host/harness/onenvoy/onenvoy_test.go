@@ -2,8 +2,6 @@ package onenvoy_test
 
 import (
 	"context"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,26 +9,11 @@ import (
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/harness/onenvoy"
 	"github.com/leash-gateway/leash/host/scenario"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
-// findEnvoy is ENVOY_PATH, the envoy that `make envoy` has brought, or envoy on PATH. None fails a test, it never skips it.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY_PATH"); path != "" {
-		return path
-	}
-	if found, _ := filepath.Glob("../../../.envoy/lib/python*/site-packages/envoy/_bin/envoy"); len(found) > 0 {
-		return found[0]
-	}
-	path, err := exec.LookPath("envoy")
-	if err != nil {
-		t.Fatal("no Envoy here: make envoy brings it")
-	}
-	return path
-}
-
 func TestModulesKeepInEnvoyWhatTheirScenariosPromise(t *testing.T) {
-	target, err := onenvoy.New(onenvoy.Options{Envoy: findEnvoy(t), Dir: t.TempDir()})
+	target, err := onenvoy.New(onenvoy.Options{Envoy: nettest.Envoy(t), Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
