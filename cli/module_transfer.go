@@ -44,36 +44,39 @@ func modulePushCommand() *cli.Command {
 					return err
 				}
 			}
-			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error {
-				r, err := referenceOf(c, 0)
-				if err != nil {
-					return err
-				}
-				format := artifact.Format(c.String("format"))
-				if c.Bool("compat") {
-					format = artifact.Compat
-				}
-				a, err := packed(c.Path("file"), r, format)
-				if err != nil {
-					return usageError{err}
-				}
-				at, err := client.Push(ctx, r, a)
-				if err != nil {
-					return err
-				}
-				if signer != nil {
-					if _, err := signing.Sign(ctx, client, at, signer, signing.Both, signing.Options{}); err != nil {
-						return err
-					}
-					if err := attestReference(ctx, client, at, signer, signing.Options{}); err != nil {
-						return err
-					}
-				}
-				_, err = fmt.Fprintln(c.App.Writer, at)
-				return err
-			})
+			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error { return pushModule(ctx, c, client, signer) })
 		},
 	})
+}
+
+// pushModule pushes what the command line says, and signs it where there is a signer.
+func pushModule(ctx context.Context, c *cli.Context, client *remote.Client, signer *signing.Signer) error {
+	r, err := referenceOf(c, 0)
+	if err != nil {
+		return err
+	}
+	format := artifact.Format(c.String("format"))
+	if c.Bool("compat") {
+		format = artifact.Compat
+	}
+	a, err := packed(c.Path("file"), r, format)
+	if err != nil {
+		return usageError{err}
+	}
+	at, err := client.Push(ctx, r, a)
+	if err != nil {
+		return err
+	}
+	if signer != nil {
+		if _, err := signing.Sign(ctx, client, at, signer, signing.Both, signing.Options{}); err != nil {
+			return err
+		}
+		if err := attestReference(ctx, client, at, signer, signing.Options{}); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintln(c.App.Writer, at)
+	return err
 }
 
 // packed is the artefact of a .wasm, by default that of the project in this folder.
@@ -119,50 +122,53 @@ func modulePullCommand() *cli.Command {
 			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the module to `FILE`", DefaultText: "NAME.wasm"})...,
 		),
 		Action: func(c *cli.Context) error {
-			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error {
-				r, err := referenceOf(c, 0)
-				if err != nil {
-					return err
-				}
-				var policy *trust.Policy
-				if c.String("key") != "" || c.Path("trust") != "" {
-					if policy, err = verifyPolicy(c); err != nil {
-						return err
-					}
-				}
-				at, _, err := client.Resolve(ctx, r)
-				if err != nil {
-					return err
-				}
-				if policy != nil {
-					if _, err := policy.Image(ctx, client, at, time.Now()); err != nil {
-						return err
-					}
-				}
-				pulled, err := client.Pull(ctx, at)
-				if err != nil {
-					return err
-				}
-				if err := admission.Versioned(at, pulled.Wasm); err != nil {
-					return err
-				}
-				file := c.Path("output")
-				if file == "" {
-					m, err := manifest.Of(at.String(), pulled.Wasm)
-					if err != nil {
-						return fmt.Errorf("%w: name the file with --output", err)
-					}
-					file = m.Name + ".wasm"
-				}
-				if err := build.ReplaceFile(file, pulled.Wasm); err != nil {
-					return err
-				}
-				_, _ = fmt.Fprintf(c.App.ErrWriter, "%s is written\n", file)
-				_, err = fmt.Fprintln(c.App.Writer, at)
-				return err
-			})
+			return withRegistries(c, 1, 1, func(ctx context.Context, client *remote.Client) error { return pullModule(ctx, c, client) })
 		},
 	})
+}
+
+// pullModule writes what the command line names into a file, if it may be run here.
+func pullModule(ctx context.Context, c *cli.Context, client *remote.Client) error {
+	r, err := referenceOf(c, 0)
+	if err != nil {
+		return err
+	}
+	var policy *trust.Policy
+	if c.String("key") != "" || c.Path("trust") != "" {
+		if policy, err = verifyPolicy(c); err != nil {
+			return err
+		}
+	}
+	at, _, err := client.Resolve(ctx, r)
+	if err != nil {
+		return err
+	}
+	if policy != nil {
+		if _, err := policy.Image(ctx, client, at, time.Now()); err != nil {
+			return err
+		}
+	}
+	pulled, err := client.Pull(ctx, at)
+	if err != nil {
+		return err
+	}
+	if err := admission.Versioned(at, pulled.Wasm); err != nil {
+		return err
+	}
+	file := c.Path("output")
+	if file == "" {
+		m, err := manifest.Of(at.String(), pulled.Wasm)
+		if err != nil {
+			return fmt.Errorf("%w: name the file with --output", err)
+		}
+		file = m.Name + ".wasm"
+	}
+	if err := build.ReplaceFile(file, pulled.Wasm); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(c.App.ErrWriter, "%s is written\n", file)
+	_, err = fmt.Fprintln(c.App.Writer, at)
+	return err
 }
 
 func moduleListCommand() *cli.Command {

@@ -82,7 +82,7 @@ type gateway struct {
 	mock    *url.URL // set once the mock has been started
 	engine  engine
 	tokens  *tokens
-	ready   readiness
+	started atomic.Bool // the first configuration is in force
 	metrics *control.Registry
 	names   statNames
 	tracer  *tracing.Tracer
@@ -157,7 +157,7 @@ func (g *gateway) start(ctx context.Context) error {
 		}
 		return fmt.Errorf("start %s: %w", g.engine, err)
 	}
-	g.ready.set()
+	g.started.Store(true)
 	g.metrics.ConfigLoaded(nil)
 	_, _ = fmt.Fprint(g.stderr, welcome(g.config, g.engine, g.mock))
 	return nil
@@ -199,32 +199,6 @@ func (g *gateway) apply(ctx context.Context, c *config.Config) error {
 	g.tokens.commit(accounts)
 	g.tokens.gave(tokens)
 	return nil
-}
-
-// statNames are what providers are called, by their names in Envoy's statistics. Those that are gone are among them: Envoy counts what is under way.
-type statNames struct {
-	names sync.Map
-	now   atomic.Pointer[config.Config]
-}
-
-func (s *statNames) learn(c *config.Config) {
-	s.now.Store(c)
-	for name := range c.Providers {
-		s.names.Store(config.StatName(name), name)
-	}
-}
-
-func (s *statNames) of(statName string) string {
-	if name, known := s.names.Load(statName); known {
-		return name.(string) //nolint:forcetypeassert // nothing else is stored
-	}
-	return statName
-}
-
-// isGone tells whether a provider has been taken out of leash.yaml.
-func (s *statNames) isGone(provider string) bool {
-	c := s.now.Load()
-	return c != nil && c.Providers[provider] == nil
 }
 
 // accounts begins to get tokens for the providers that have service accounts.
@@ -373,6 +347,14 @@ func (g *gateway) serveControl(ctx context.Context, c *config.Config) error {
 	return serve(context.WithoutCancel(ctx), ctx.Done(), listener, handler)
 }
 
+// isReady says why no requests are taken; nil where they are.
+func (g *gateway) isReady() error {
+	if !g.started.Load() {
+		return errors.New("the first configuration has not been taken yet")
+	}
+	return errors.Join(g.engine.ready(), g.tokens.ready())
+}
+
 // serve serves until done is closed.
 func serve(ctx context.Context, done <-chan struct{}, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
@@ -392,4 +374,17 @@ func serve(ctx context.Context, done <-chan struct{}, listener net.Listener, han
 		return err
 	}
 	return nil
+}
+
+// lines serialises what several goroutines write.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write writes whole lines.
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
