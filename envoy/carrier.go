@@ -2,6 +2,8 @@ package envoy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -210,7 +212,7 @@ func failover(on []int) *route.RetryPolicy {
 // targetOf finds the cluster for the target of an attempt.
 func (t *translation) targetOf(attempt int) *xdsmatcher.Matcher_OnMatch {
 	clusters := map[string]*xdsmatcher.Matcher_OnMatch{}
-	for _, provider := range sortedKeys(t.c.Providers) {
+	for _, provider := range slices.Sorted(maps.Keys(t.c.Providers)) {
 		clusters[provider] = &xdsmatcher.Matcher_OnMatch{OnMatch: &xdsmatcher.Matcher_OnMatch_Action{Action: &xdscore.TypedExtensionConfig{
 			Name: "cluster", TypedConfig: pack(&specifier.ClusterAction{Cluster: carrierName(provider)}),
 		}}}

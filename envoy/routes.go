@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"encoding/json"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -141,7 +142,7 @@ func (t *translation) basePath(provider string) string {
 func (t *translation) headersOf(provider string) []*core.HeaderValueOption {
 	var headers []*core.HeaderValueOption
 	needed := t.c.Providers[provider].Description().Headers
-	for _, name := range sortedKeys(needed) {
+	for _, name := range slices.Sorted(maps.Keys(needed)) {
 		headers = append(headers, &core.HeaderValueOption{
 			Header: &core.HeaderValue{Key: name, Value: needed[name]}, AppendAction: core.HeaderValueOption_ADD_IF_ABSENT,
 		})

@@ -6,6 +6,7 @@ package envoy
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -90,7 +91,7 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		r.Extensions = append(r.Extensions, extension)
 		r.Untried[f.Name] = f.Own
 	}
-	for _, name := range sortedKeys(c.Providers) {
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		if err := t.checkStatic(name); err != nil {
 			return nil, err
 		}
@@ -118,7 +119,7 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 			r.hidden = append(r.hidden, key.Secret.Reveal(), key.Token.Reveal())
 		}
 	}
-	for _, file := range sortedKeys(t.trusted) {
+	for _, file := range slices.Sorted(maps.Keys(t.trusted)) {
 		r.Secrets = append(r.Secrets, authorities(file, o.Authorities[file]))
 	}
 	if t.hedges() && !o.withoutCarriers {
@@ -213,13 +214,4 @@ func unpack(packed *anypb.Any, m proto.Message) {
 	if err := packed.UnmarshalTo(m); err != nil {
 		panic("envoy: unpack " + packed.GetTypeUrl() + ": " + err.Error()) // packed by pack
 	}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,12 +157,7 @@ func knownFields(schema *jsonschema.Schema, url string) string {
 	if found == nil || len(found.Properties) == 0 {
 		return ""
 	}
-	var names []string
-	for name := range found.Properties {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return ": known are " + strings.Join(names, ", ")
+	return ": known are " + strings.Join(slices.Sorted(maps.Keys(found.Properties)), ", ")
 }
 
 func find(s *jsonschema.Schema, url string, seen map[*jsonschema.Schema]bool) *jsonschema.Schema {

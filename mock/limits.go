@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -39,9 +40,7 @@ func (x *exchange) setHeader() {
 	case openAI, azure:
 		h["X-Request-Id"] = id
 		if x.api == openAI {
-			for name, value := range openAIHeader {
-				h[name] = value
-			}
+			maps.Copy(h, openAIHeader)
 		} else {
 			h["Apim-Request-Id"] = id
 			h["X-Ms-Region"] = []string{"Mock"}

@@ -256,10 +256,8 @@ func (x *Exchange) AddSystemPrompt(text string) bool {
 func (x *Exchange) ClientAddress() string {
 	raw, _ := x.flow.s.Property("source", "address")
 	address := string(raw)
-	for i := len(address) - 1; i >= 0; i-- {
-		if address[i] == ':' {
-			return address[:i]
-		}
+	if port := strings.LastIndexByte(address, ':'); port >= 0 {
+		return address[:port]
 	}
 	return address
 }

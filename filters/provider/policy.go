@@ -7,6 +7,7 @@ package provider
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -213,10 +214,8 @@ func (p *Provider) CarryRequest(x *module.Exchange, body []byte) ([]byte, error)
 }
 
 func (p *Provider) request(x *module.Exchange, model string, body []byte) ([]byte, error) {
-	for _, f := range p.native {
-		if f == x.Format {
-			return p.pass(x, model, body)
-		}
+	if slices.Contains(p.native, x.Format) {
+		return p.pass(x, model, body)
 	}
 	return p.translate(x, model, body)
 }

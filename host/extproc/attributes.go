@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"strings"
 
@@ -31,9 +32,7 @@ func (a *attributes) learn(m *pb.ProcessingRequest) {
 		if a.values == nil {
 			a.values = make(map[string]*structpb.Value, len(sent))
 		}
-		for name, value := range sent {
-			a.values[name] = value
-		}
+		maps.Copy(a.values, sent)
 	}
 	if m.GetMetadataContext() != nil {
 		a.metadata = m.GetMetadataContext()

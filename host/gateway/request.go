@@ -146,9 +146,7 @@ func (p *provider) upstreamRequest(h *abi.Headers, to string) *http.Request {
 		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Opaque: to},
 		Header: make(http.Header, h.Len()+1),
 	}
-	if at := strings.IndexByte(path, '?'); at >= 0 {
-		r.URL.RawQuery = path[at+1:]
-	}
+	_, r.URL.RawQuery, _ = strings.Cut(path, "?")
 	// One slice for all values: each header's is a part of it.
 	values := make([]string, 0, h.Len()+2)
 	agent := false

@@ -67,10 +67,7 @@ func (a Answer) toCallout(timeout time.Duration) (*abi.HTTPAnswer, time.Duration
 	case Cut:
 		return nil, after
 	}
-	body := ""
-	for _, piece := range Pieces(a.Body, a.Chunks, a.ChunkSize) {
-		body += piece
-	}
+	body := strings.Join(Pieces(a.Body, a.Chunks, a.ChunkSize), "")
 	h := abi.NewHeaders(":status", strconv.Itoa(a.status()))
 	for _, entry := range a.Headers {
 		h.Add(strings.ToLower(entry[0]), entry[1])

@@ -207,12 +207,7 @@ func (x *Exchange) drop(c *llm.Cursor, field string) {
 		c.Fail("", "has no counterpart in "+x.to.String())
 		return
 	}
-	for _, known := range x.dropped {
-		if known == field {
-			return
-		}
-	}
-	if len(x.dropped) < maxDropped {
+	if len(x.dropped) < maxDropped && !slices.Contains(x.dropped, field) {
 		x.dropped = append(x.dropped, field)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -315,12 +316,7 @@ func (c *Catalog) Channels(name string) ([]Channel, error) {
 func (c *Catalog) AllChannels() (list []Channel, seq uint64) {
 	c.mu.RLock()
 	modules, seq := c.modules, c.last.Seq
-	names := make([]string, 0, len(modules))
-	for name := range modules {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		list = append(list, modules[name].sortedChannels()...)
 	}
 	c.mu.RUnlock()

@@ -3,6 +3,7 @@ package distribution
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -212,13 +213,9 @@ func (s *Server) wake() {
 // refresh looks up the slots that are dirty, and tells the streams.
 func (s *Server) refresh(ctx context.Context) {
 	s.mu.Lock()
-	names := make([]string, 0, len(s.dirty))
-	for name := range s.dirty {
-		names = append(names, name)
-	}
+	names := slices.Sorted(maps.Keys(s.dirty))
 	clear(s.dirty)
 	s.mu.Unlock()
-	slices.Sort(names)
 	for _, name := range names {
 		s.mu.Lock()
 		before, slots, asked := s.targets[name], s.slots, s.subscriptions(name)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -89,9 +90,7 @@ func (s *Server) getOther(w http.ResponseWriter, r *http.Request, c *call) error
 }
 
 func copyAnswer(w http.ResponseWriter, r *http.Request, got *httptest.ResponseRecorder) {
-	for name, values := range got.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), got.Header())
 	if got.Code >= http.StatusBadRequest {
 		w.Header().Set("Content-Type", "application/json")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -66,9 +67,7 @@ func (o Options) annotations() map[string]string {
 		return o.Annotations
 	}
 	all := map[string]string{ExpiresAnnotation: o.Expires.UTC().Format(time.RFC3339)}
-	for name, value := range o.Annotations {
-		all[name] = value
-	}
+	maps.Copy(all, o.Annotations)
 	return all
 }
 

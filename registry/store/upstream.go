@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -136,9 +137,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, `{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"there is no such upload, or no longer: begin again"}]}`)
 			return
 		}
-		for name, values := range known.Query() {
-			query[name] = values
-		}
+		maps.Copy(query, known.Query())
 		at = known
 		at.RawQuery = query.Encode()
 	case query.Get("from") != "":

@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/leash-gateway/leash/host/internal/asm"
@@ -77,9 +78,7 @@ func resume(stream uint32) asm.Step { return asm.Call("proxy_continue_stream", a
 func join(parts ...asm.Module) asm.Module {
 	whole := asm.Module{}
 	for _, part := range parts {
-		for name, callback := range part {
-			whole[name] = callback
-		}
+		maps.Copy(whole, part)
 	}
 	return whole
 }
