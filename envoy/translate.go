@@ -92,31 +92,8 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 		r.Untried[f.Name] = f.Own
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
-		if err := t.checkStatic(name); err != nil {
+		if err := t.provider(r, name); err != nil {
 			return nil, err
-		}
-		r.places[name] = t.place(name)
-		r.Clusters = append(r.Clusters, t.cluster(name, 0))
-		for _, bound := range c.ConnectBounds(name) {
-			r.Clusters = append(r.Clusters, t.cluster(name, bound))
-		}
-		if !o.withoutCarriers {
-			carrier, err := t.carrier(name)
-			if err != nil {
-				return nil, err
-			}
-			r.Carriers = append(r.Carriers, carrier, t.exit(name))
-			r.Clusters = append(r.Clusters, toInternal(carrierName(name)), toExit(name))
-		}
-		if len(t.steps[name]) > 0 {
-			listener, cluster := t.step(name)
-			r.Carriers, r.Clusters = append(r.Carriers, listener), append(r.Clusters, cluster)
-		}
-		if secret := t.secret(name); secret != nil {
-			r.Secrets = append(r.Secrets, secret)
-		}
-		if key, signs := o.AWS[name]; signs {
-			r.hidden = append(r.hidden, key.Secret.Reveal(), key.Token.Reveal())
 		}
 	}
 	for _, file := range slices.Sorted(maps.Keys(t.trusted)) {
@@ -142,6 +119,37 @@ type translation struct {
 	steps map[string][]*route.Route
 	// trusted are the files of Options.Authorities that vouch for a provider.
 	trusted map[string]bool
+}
+
+// provider adds what a provider needs: its clusters, the ways to them, its key.
+func (t *translation) provider(r *Resources, name string) error {
+	if err := t.checkStatic(name); err != nil {
+		return err
+	}
+	r.places[name] = t.place(name)
+	r.Clusters = append(r.Clusters, t.cluster(name, 0))
+	for _, bound := range t.c.ConnectBounds(name) {
+		r.Clusters = append(r.Clusters, t.cluster(name, bound))
+	}
+	if !t.o.withoutCarriers {
+		carrier, err := t.carrier(name)
+		if err != nil {
+			return err
+		}
+		r.Carriers = append(r.Carriers, carrier, t.exit(name))
+		r.Clusters = append(r.Clusters, toInternal(carrierName(name)), toExit(name))
+	}
+	if len(t.steps[name]) > 0 {
+		behind, to := t.step(name)
+		r.Carriers, r.Clusters = append(r.Carriers, behind), append(r.Clusters, to)
+	}
+	if secret := t.secret(name); secret != nil {
+		r.Secrets = append(r.Secrets, secret)
+	}
+	if key, signs := t.o.AWS[name]; signs {
+		r.hidden = append(r.hidden, key.Secret.Reveal(), key.Token.Reveal())
+	}
+	return nil
 }
 
 // baseURL is where a provider's requests go.
