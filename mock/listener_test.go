@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 func TestADeadProviderComesBackAtItsAddress(t *testing.T) {
 	t.Parallel()
 	p := New(Options{})
-	l, err := p.Listen(t.Context(), "127.0.0.1:0")
+	l, err := p.Listen(t.Context(), nettest.FreeAddress(t)) // of no connection's, that would have taken it meanwhile
 	if err != nil {
 		t.Fatal(err)
 	}
