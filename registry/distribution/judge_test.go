@@ -1,6 +1,7 @@
 package distribution_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,6 +69,29 @@ func TestEnvoyThatNeverRanAVersionIsNoWitnessAgainstOne(t *testing.T) {
 	r.publish(greeter(t, "1.1.1", "policy", good))
 	r.promote("1.1.1")
 	e.waitFor(with("1.1.1"))
+}
+
+// TestRefusalHoldsWhenItsEnvoyComesBack has one that refuses its first version, and whose connection breaks off.
+func TestRefusalHoldsWhenItsEnvoyComesBack(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil, distribution.Options{})
+	r.publish(greeter(t, "1.0.0", "policy", good))
+	r.promote("1.0.0")
+	f := newFleet(t)
+	f.answer = func(string, string) reaction { return refuses }
+	refused := func() bool { return r.state(stable) == distribution.Refused }
+	for range 3 {
+		ctx, leave := context.WithCancel(f.ctx)
+		f.connectAs(ctx, r, "node-0000", stable)
+		eventually(t, "the refusal", func() bool {
+			if r.running(stable) != "" {
+				t.Fatal("a version that was refused counts as running")
+			}
+			return refused()
+		})
+		leave()
+		eventually(t, "the end of the connection", func() bool { return !refused() })
+	}
 }
 
 const stable = "leash/acme/greeter@stable"

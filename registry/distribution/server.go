@@ -191,13 +191,18 @@ func (s *Server) pardon(r release) {
 		for _, sub := range s.subscriptions(name) {
 			if _, d := digestOf(sub.refused); d == r.digest {
 				sub.refused, sub.reason = "", ""
-				s.dirty[name] = true
-				for _, f := range []*filter{t.filter, t.canary} {
-					if f != nil && f.build.Digest == r.digest {
-						f.spent.Store(true)
-					}
-				}
+				s.spend(name, r.digest)
 			}
+		}
+	}
+}
+
+// spend has another filter made of a version that an Envoy has refused, which is to be asked about it again. s.mu is held.
+func (s *Server) spend(name string, d digest.Digest) {
+	s.dirty[name] = true
+	for _, f := range []*filter{s.targets[name].filter, s.targets[name].canary} {
+		if f != nil && f.build.Digest == d {
+			f.spent.Store(true)
 		}
 	}
 }

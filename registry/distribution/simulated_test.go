@@ -1,6 +1,7 @@
 package distribution_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -30,6 +31,7 @@ type fleet struct {
 	mu       sync.Mutex
 	running  map[string]string // by node, the version in the slot that is not on standby
 	failures map[string]bool   // nodes whose streams have ended by themselves
+	last     map[string][]byte // by node and slot, what it was sent last
 	bytes    int64
 }
 
@@ -56,7 +58,7 @@ func simulate(t testing.TB, r *registry, n int, slots ...string) *fleet {
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &fleet{t: t, ctx: ctx, running: map[string]string{}, failures: map[string]bool{}}
+	f := &fleet{t: t, ctx: ctx, running: map[string]string{}, failures: map[string]bool{}, last: map[string][]byte{}}
 	t.Cleanup(func() { cancel(); f.all.Wait() })
 	return f
 }
@@ -104,7 +106,7 @@ func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, 
 		for _, one := range in.GetResources() {
 			version, _, _ := strings.Cut(one.GetVersion(), " ")
 			reaction := takes
-			if f.answer != nil {
+			if again := f.sent(node+one.GetName(), one.GetResource().GetValue()); f.answer != nil && !again {
 				reaction = f.answer(node, version)
 			}
 			switch reaction {
@@ -113,6 +115,7 @@ func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, 
 			case isSilent:
 				out = nil
 			case goesAway:
+				f.sent(node+one.GetName(), nil) // one that is started in its place knows nothing
 				return
 			case takes:
 				f.mu.Lock()
@@ -130,6 +133,15 @@ func (f *fleet) serve(ctx context.Context, connection grpc.ClientConnInterface, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failures[node] = ctx.Err() == nil
+}
+
+// sent notes what a slot is sent, and says whether it is the same as the last: Envoy takes that without a look at it, though it may have refused it.
+func (f *fleet) sent(slot string, resource []byte) (again bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	again = bytes.Equal(f.last[slot], resource)
+	f.last[slot] = resource
+	return again
 }
 
 // runs is how many Envoys run a version.

@@ -175,6 +175,10 @@ func (s *Server) ended(st *stream) {
 		if len(s.past) < maxPast {
 			s.past[who] = s.status(st, name, sub)
 		}
+		if _, d := digestOf(sub.refused); d != "" { // it is asked again when it comes back
+			s.spend(name, d)
+			s.wake()
+		}
 		if sub.last != nil && !sub.last.done {
 			// One that comes back and goes away again has been trying since the first time, and knows no more what it ran then.
 			if before, gone := s.away[who]; !gone || before.filter.version != sub.last.filter.version {
