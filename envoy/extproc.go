@@ -198,6 +198,9 @@ func (e ExtProc) cluster() (*cluster.Cluster, error) {
 						Http2ProtocolOptions: &core.Http2ProtocolOptions{
 							InitialStreamWindowSize:     wrapperspb.UInt32(1 << 20),
 							InitialConnectionWindowSize: wrapperspb.UInt32(8 << 20),
+							// Each piece of a body is a message, and a client may send pieces of one byte. At Envoy's bound of 10,000 frames it would
+							// end the connection, and all exchanges on it with 503.
+							MaxOutboundFrames: wrapperspb.UInt32(1 << 20),
 							ConnectionKeepalive: &core.KeepaliveSettings{
 								Interval: durationpb.New(10 * time.Second), Timeout: durationpb.New(5 * time.Second),
 							},
