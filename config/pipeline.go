@@ -113,6 +113,19 @@ func (c *Config) filters(closed bool) []Filter {
 // directly ahead and behind.
 type spread struct{ several, vms, shared, previous, next bool }
 
+// place ends the name of a filter that has neighbours.
+func (s spread) place() string {
+	switch {
+	case s.previous && s.next:
+		return "~between"
+	case s.previous:
+		return "~last"
+	case s.next:
+		return "~first"
+	}
+	return ""
+}
+
 // others says that a group is a module of somebody else's.
 func others(group []step) bool { return group[0].module.Own() }
 
@@ -123,16 +136,7 @@ func others(group []step) bool { return group[0].module.Own() }
 func (c *Config) filterName(group []step, s spread) string {
 	switch {
 	case group[0].module.Own() || c.Modules.Layout != Together:
-		name := "leash." + group[0].Name
-		switch {
-		case s.previous && s.next:
-			name += "~between"
-		case s.previous:
-			name += "~last"
-		case s.next:
-			name += "~first"
-		}
-		return name
+		return "leash." + group[0].Name + s.place()
 	case !s.several:
 		return "leash.pipeline~"
 	}

@@ -155,7 +155,8 @@ func (f *Flow) finishResponse() Action {
 		return Pause
 	case ran:
 		body := f.x.Response.Bytes()
-		if f.passOn(Responses, body); f.x.Response.Edited() {
+		f.passOn(Responses, body)
+		if f.x.Response.Edited() {
 			f.s.SetBody(Responses, body)
 			if !f.p.NoHeaderPause {
 				f.setHeader(Responses, "content-length", strconv.Itoa(len(body)))
