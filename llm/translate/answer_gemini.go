@@ -1,21 +1,15 @@
 package translate
 
-import (
-	"strconv"
-	"strings"
-
-	"github.com/leash-gateway/leash/llm"
-)
+import "github.com/leash-gateway/leash/llm"
 
 func (x *Exchange) readGeminiAnswer(c *llm.Cursor, a *answer) {
-	calls := 0
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
 		case "responseid":
 			a.id = c.String()
 		case "candidates":
 			for list := c.Array(); c.Element(&list); {
-				x.readCandidate(c, &calls, nil, a.turn())
+				x.readCandidate(c, nil, a.turn())
 			}
 		case "promptfeedback":
 			if blocked(c) {
@@ -36,16 +30,15 @@ func blocked(c *llm.Cursor) (yes bool) {
 	return yes
 }
 
-// readCandidate reads one of the answers, or in an event a piece of it. Calls counts the calls of the answer: ids are made
-// of it, where Google gives none.
-func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn) {
+// readCandidate reads one of the answers, or in an event a piece of it.
+func (x *Exchange) readCandidate(c *llm.Cursor, index *int, t *turn) {
 	t.finish = finishOpen
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
 		case "content":
 			for o := c.Google(); named(c, &o, "parts"); {
 				for list := c.Array(); c.Element(&list); {
-					if !x.readCandidatePart(c, grow(&t.parts), calls) {
+					if !x.readCandidatePart(c, grow(&t.parts)) {
 						cut(&t.parts, len(t.parts)-1)
 					}
 				}
@@ -63,7 +56,7 @@ func (x *Exchange) readCandidate(c *llm.Cursor, calls *int, index *int, t *turn)
 }
 
 // readCandidatePart reads a part, and reports whether there is anything in it.
-func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
+func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part) bool {
 	thought, found := false, false
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
@@ -74,9 +67,6 @@ func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 			thought = c.Bool()
 		case "functioncall":
 			readGeminiCall(c, p)
-			if *calls++; isEmpty(p.id) {
-				p.id = x.callID(*calls)
-			}
 			found = true
 		case "thoughtsignature":
 			p.sign = c.Literal()
@@ -92,17 +82,6 @@ func (x *Exchange) readCandidatePart(c *llm.Cursor, p *part, calls *int) bool {
 		p.kind = thoughtPart
 	}
 	return found
-}
-
-// callID is the id of a call to which Google gives none: its own among all answers of a conversation, in which later requests tell of it,
-// and short enough for OpenAI, whose ids have at most 40 characters.
-func (x *Exchange) callID(number int) []byte {
-	const most = 24
-	id := strings.ReplaceAll(x.options.ID, "-", "")
-	if id = id[:min(len(id), most)]; id != "" {
-		id += "_"
-	}
-	return literalOf("call_" + id + strconv.Itoa(number))
 }
 
 // finishOfGemini knows https://ai.google.dev/api/generate-content#FinishReason.

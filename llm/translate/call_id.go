@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/fnv"
 	"strconv"
+	"strings"
 
 	"github.com/leash-gateway/leash/llm"
 )
@@ -29,6 +30,17 @@ func (x *Exchange) settleIDs(r *conversation) {
 			p.id = form.settled(p.id)
 		}
 	}
+}
+
+// callID is the id of a call to which the provider gives none, as Google: its own among all answers of a conversation, in which later requests tell of it,
+// and short enough for OpenAI, whose ids have at most 40 characters.
+func (x *Exchange) callID(number int) []byte {
+	const most = 24
+	id := strings.ReplaceAll(x.options.ID, "-", "")
+	if id = id[:min(len(id), most)]; id != "" {
+		id += "_"
+	}
+	return literalOf("call_" + id + strconv.Itoa(number))
 }
 
 // nameForms are those of the names of tools. Claude Code's have a server's name in front, and Google's dots.

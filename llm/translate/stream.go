@@ -22,7 +22,7 @@ type Stream struct {
 	failure  string       // the error
 	parting  int          // bytes that it takes
 	finished bool         // a reason for the end has come
-	calls    int          // of an answer of Google's
+	calls    int          // to which the provider has given no id
 	told     []byte       // the usage that Google has told last, which grows from event to event
 	whole    int          // calls that came in one piece, which have no number of the provider's
 	untold   int          // of Anthropic's blocks the last one that the client is not told of, and 1 more

@@ -400,7 +400,7 @@ func (s *Stream) candidates(c *llm.Cursor) {
 	for list := c.Array(); c.Element(&list); {
 		i, t := list.Index, &s.turn
 		cut(&t.parts, 0)
-		s.x.readCandidate(c, &s.calls, &i, t)
+		s.x.readCandidate(c, &i, t)
 		s.parts(i, t.parts)
 		s.finish(i, t.finish, nil)
 	}
