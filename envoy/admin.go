@@ -40,23 +40,21 @@ func (a admin) watch(ctx context.Context, patience time.Duration) bool {
 	}
 }
 
-// pollState is how often an Envoy that starts is asked how far it is.
-const pollState = 100 * time.Millisecond
-
 // answers waits for Envoy to say anything. It is false if ctx or Envoy has ended before.
 func (a admin) answers(ctx context.Context) bool {
-	for a.pause(ctx, pollState) {
-		if _, err := a.do(ctx, http.MethodGet, "/ready", endTimeout); err == nil {
-			return true
-		}
-	}
-	return false
+	return a.comesTo(ctx, func(string) bool { return true })
 }
 
 // live waits for Envoy to take requests. It is false if ctx or Envoy has ended before.
 func (a admin) live(ctx context.Context) bool {
-	for a.pause(ctx, pollState) {
-		if state, err := a.do(ctx, http.MethodGet, "/ready", endTimeout); err == nil && strings.TrimSpace(state) == "LIVE" {
+	return a.comesTo(ctx, func(state string) bool { return state == "LIVE" })
+}
+
+// comesTo waits for a state of Envoy's.
+func (a admin) comesTo(ctx context.Context, wanted func(state string) bool) bool {
+	const poll = 100 * time.Millisecond
+	for a.pause(ctx, poll) {
+		if state, err := a.do(ctx, http.MethodGet, "/ready", endTimeout); err == nil && wanted(strings.TrimSpace(state)) {
 			return true
 		}
 	}
