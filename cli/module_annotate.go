@@ -8,9 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/author/build"
-	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
-	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 func moduleAnnotateCommand() *cli.Command {
@@ -63,7 +61,7 @@ func toRewrite(c *cli.Context) (file, out string, wasm []byte, err error) {
 	if out == "" {
 		out = file
 	}
-	if wasm, err = config.ReadFile(file, wasmfile.MaxSize); err != nil {
+	if wasm, err = readModule(file); err != nil {
 		return "", "", nil, usageError{err}
 	}
 	return file, out, wasm, nil

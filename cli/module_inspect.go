@@ -10,8 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/author/build"
-	"github.com/leash-gateway/leash/config"
-	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
@@ -32,7 +30,7 @@ func moduleInspectCommand() *cli.Command {
 				return err
 			}
 			if isFile(c.Args().First()) {
-				wasm, err := config.ReadFile(c.Args().First(), wasmfile.MaxSize)
+				wasm, err := readModule(c.Args().First())
 				if err != nil {
 					return usageError{err}
 				}

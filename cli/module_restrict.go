@@ -8,11 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/scenario"
 	"github.com/leash-gateway/leash/manifest"
-	"github.com/leash-gateway/leash/manifest/wasmfile"
 )
 
 // restriction lets modules under test do what they may where they will run: what their manifests name. It holds the
@@ -51,7 +49,7 @@ func (r restriction) of(s harness.Setup) (harness.Setup, error) {
 }
 
 func (r restriction) allowed(name, file string) ([]string, error) {
-	wasm, err := config.ReadFile(file, wasmfile.MaxSize)
+	wasm, err := readModule(file)
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}

@@ -58,7 +58,7 @@ func moduleSignCommand() *cli.Command {
 				}
 			}
 			if file := c.Args().First(); isFile(file) {
-				wasm, err := config.ReadFile(file, wasmfile.MaxSize)
+				wasm, err := readModule(file)
 				if err != nil {
 					return usageError{err}
 				}
@@ -82,6 +82,9 @@ func signerOf(c *cli.Context) (*signing.Signer, error) {
 
 // isFile says whether an argument names a module's file: references have no such ending.
 func isFile(argument string) bool { return strings.HasSuffix(argument, ".wasm") }
+
+// readModule reads a .wasm.
+func readModule(file string) ([]byte, error) { return config.ReadFile(file, wasmfile.MaxSize) }
 
 func signingOptions(c *cli.Context) (o signing.Options, err error) {
 	if o.Annotations, err = pairs(c, "annotation"); err != nil {
@@ -285,7 +288,7 @@ func verifyPolicy(c *cli.Context) (*trust.Policy, error) {
 
 func verifyFile(c *cli.Context, policy *trust.Policy) error {
 	file := c.Args().First()
-	wasm, err := config.ReadFile(file, wasmfile.MaxSize)
+	wasm, err := readModule(file)
 	if err != nil {
 		return usageError{err}
 	}

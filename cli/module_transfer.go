@@ -12,9 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/leash-gateway/leash/author/build"
-	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/manifest"
-	"github.com/leash-gateway/leash/manifest/wasmfile"
 	"github.com/leash-gateway/leash/registry/admission"
 	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
@@ -88,7 +86,7 @@ func packed(file string, r remote.Reference, format artifact.Format) (*artifact.
 		}
 		file = filepath.Join("build", "modules", m.Name+".wasm")
 	}
-	wasm, err := config.ReadFile(file, wasmfile.MaxSize)
+	wasm, err := readModule(file)
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}
