@@ -119,6 +119,42 @@ func TestAProbeOfOneTokenIsAnswered(t *testing.T) {
 	}
 }
 
+// TestInstructionsWithinAConversation: Claude Code has them there, with the system prompt behind all messages. OpenAI reads them where they are, but chats of others
+// may not: the template of Qwen's models refuses any but the first message.
+func TestInstructionsWithinAConversation(t *testing.T) {
+	const claudeCode = `{"model":"m","max_tokens":90,"messages":[{"role":"user","content":"a"},{"role":"system","content":"Agents: x."},{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{}}]},` +
+		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":"b"}]},{"role":"system","content":"Be quick."},{"role":"user","content":"c"}],"system":[{"type":"text","text":"You are."}]}`
+	for _, c := range []struct {
+		to          translate.API
+		model, want string
+	}{
+		{translate.Chat, "gpt-5.1", `system: You are.|user: a|system: Agents: x.|assistant: |tool: b|system: Be quick.|user: c`},
+		{translate.Chat, "qwen3", `system: You are.\n\nAgents: x.\n\nBe quick.|user: a|assistant: |tool: b|user: c`},
+		{translate.Responses, "m", `developer: You are.|user: a|developer: Agents: x.|: |: |developer: Be quick.|user: c`},
+	} {
+		var got []string
+		body := askedBy(t, llm.AnthropicMessages, c.to, c.model, claudeCode)
+		for _, list := range []string{"messages", "input"} {
+			for _, m := range gjson.Get(body, list).Array() {
+				content := m.Get("content").Raw
+				got = append(got, m.Get("role").Str+": "+strings.Trim(strings.TrimPrefix(content, "null"), `"`))
+			}
+		}
+		if got := strings.Join(got, "|"); got != c.want {
+			t.Errorf("%s, %s:\ngot  %s\nwant %s", c.to, c.model, got, c.want)
+		}
+	}
+	for to, path := range map[translate.API]string{translate.Gemini: "systemInstruction.parts.#.text", translate.Converse: "system.#.text"} {
+		if got := gjson.Get(askedBy(t, llm.AnthropicMessages, to, "m", claudeCode), path).Raw; got != `["You are.","Agents: x.","Be quick."]` {
+			t.Errorf("%s: got %s", to, got)
+		}
+	}
+	chat := `"messages":[{"role":"system","content":"You are."},{"role":"user","content":"a"},{"role":"system","content":"Be quick."},{"role":"user","content":"b"}]`
+	if body, _ := asked(t, translate.Messages, "m", chat); gjson.Get(body, "system.#.text").Raw != `["You are.","Be quick."]` || gjson.Get(body, "messages.#").Int() != 1 {
+		t.Errorf("got %s", body)
+	}
+}
+
 // TestWhatAsksForNothingIsNotRefused, and what asks for something with an empty object is.
 func TestWhatAsksForNothingIsNotRefused(t *testing.T) {
 	for _, members := range []string{`"best_of":1`, `"suffix":""`, `"top_logprobs":0`, `"logit_bias":{}`, `"functions":[]`, `"logprobs":false`, `"audio":null`} {

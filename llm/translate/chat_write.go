@@ -164,16 +164,30 @@ func (x *Exchange) chatMessage(w *writer, m *message) error {
 			}
 		}
 	}
-	if len(rest) == 0 {
-		return nil
+	for len(rest) > 0 {
+		n := sameSpeaker(rest)
+		w.open()
+		if rest[0].instructs {
+			w.str("role", "system")
+		} else {
+			w.role(m)
+		}
+		if err := x.chatContent(w, rest[:n], emptyLine); err != nil {
+			return err
+		}
+		w.close('}')
+		rest = rest[n:]
 	}
-	w.open()
-	w.str("role", "user")
-	if err := x.chatContent(w, rest, emptyLine); err != nil {
-		return err
-	}
-	w.close('}')
 	return nil
+}
+
+// sameSpeaker is how many of the first parts are all the user's, or all instructions.
+func sameSpeaker(parts []part) int {
+	n := 1
+	for n < len(parts) && parts[n].instructs == parts[0].instructs {
+		n++
+	}
+	return n
 }
 
 // chatResult writes the texts that a tool answered.

@@ -63,7 +63,12 @@ type part struct {
 	failed bool   // a result that is an error
 	sign   []byte // literal; of a call of Google's, the signature of the thought that led to it
 	cache  cacheTTL
+
+	instructs bool // it is not the user's, though it stands in a turn of theirs
 }
+
+// isBlank tells of a text whether it is nothing but space.
+func (p *part) isBlank() bool { return p.kind == textPart && isBlank(p.text) }
 
 // isEmpty tells whether there is nothing in a part that is no call and no result. Anthropic refuses an empty text.
 func (p *part) isEmpty() bool { return isEmpty(p.text) && p.url == nil && p.data == nil }
@@ -216,10 +221,27 @@ func (r *conversation) saidUntil(assistant bool, from, to int) {
 	r.messages = append(r.messages, message{assistant: assistant, from: from, to: to})
 }
 
-// instruct makes the parts from an index on a piece of the system prompt.
+// instruct makes the parts from an index on a piece of the system prompt, or of the turn where they stand.
 func (r *conversation) instruct(from int) {
-	r.system = append(r.system, r.parts[from:]...)
-	cut(&r.parts, from)
+	if len(r.messages) == 0 {
+		r.system = append(r.system, r.parts[from:]...)
+		cut(&r.parts, from)
+		return
+	}
+	for i := from; i < len(r.parts); i++ {
+		r.parts[i].instructs = true
+	}
+	r.said(false, from)
+}
+
+// instructFirst puts what instructs within the conversation behind the system prompt.
+func (r *conversation) instructFirst() {
+	for i := range r.parts {
+		if r.parts[i].instructs {
+			r.system = append(r.system, r.parts[i])
+		}
+	}
+	r.leaveOut(func(p *part) bool { return p.instructs })
 }
 
 // answered makes the parts from an index on what a tool answered.
@@ -240,12 +262,17 @@ func (r *conversation) answered(id []byte, from int) {
 // dropBlanks leaves out texts of nothing but space, and the messages that are nothing else: Anthropic and Bedrock refuse them, and models of others say
 // such in front of a call.
 func (r *conversation) dropBlanks() {
-	r.system = slices.DeleteFunc(r.system, func(p part) bool { return isBlank(p.text) && p.kind == textPart })
-	blanks := false
+	r.system = slices.DeleteFunc(r.system, func(p part) bool { return p.isBlank() })
+	r.leaveOut((*part).isBlank)
+}
+
+// leaveOut takes parts out of the conversation, and the messages that are nothing else.
+func (r *conversation) leaveOut(unwanted func(*part) bool) {
+	found := false
 	for i := range r.parts {
-		blanks = blanks || r.parts[i].kind == textPart && isBlank(r.parts[i].text)
+		found = found || unwanted(&r.parts[i])
 	}
-	if !blanks {
+	if !found {
 		return
 	}
 	kept, messages := r.parts[:0], r.messages
@@ -253,7 +280,7 @@ func (r *conversation) dropBlanks() {
 	for _, m := range messages {
 		from := len(kept)
 		for _, p := range r.parts[m.from:m.to] {
-			if p.kind != textPart || !isBlank(p.text) {
+			if !unwanted(&p) {
 				kept = append(kept, p)
 			}
 		}

@@ -196,7 +196,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
 	}
 	b.WriteString(`## Besides
 
-- **System prompts.** All system and developer messages become one, in their order, at the beginning. One without any other message is what the user says.
+- **System prompts.** All system and developer messages become one, in their order, at the beginning. To OpenAI's models, which the name tells, those within the conversation
+  stay where they are: what was said before stays cached. One without any other message is what the user says.
 - **Texts.** Several of a message are one string in chats, with an empty line between them but where the model has said them: many servers take no parts. Blank ones are left out on the way to Anthropic
   and Bedrock, which refuse them, and so is the space behind what an answer is to begin with.
 - **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
@@ -207,8 +208,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
   64 characters, 128 for Anthropic, or with others than those above) is another to it, and its own to the client. Anthropic and Bedrock get schemas of tools that say
   that they are of an object, and Bedrock the tools that were called, without their schemas, where a request has none: it refuses the conversation else.
 - **Codex** has custom tools, which take a text, and namespaces of tools. Elsewhere the former are functions with the one argument ` + "`input`" + ` and the grammar in their description,
-  and tools in a namespace have its name in front (` + "`multi_agent_v1__spawn_agent`" + `); calls of them come back as what they are. What it searches the web with is a tool of
-  OpenAI's own and refused: ` + "`web_search = \"disabled\"`" + ` in its configuration leaves it out.
+  and tools in a namespace have its name in front (` + "`multi_agent_v1__spawn_agent`" + `); calls of them come back as what they are. What it searches the web with is
+  OpenAI's own: models of others do without, and a request for nothing but a search is refused.
 - **Users.** A name of more than 64 characters, as Claude Code has them, is another to OpenAI, which refuses it: the same for the same user. Anthropic takes 256.
 - **Signatures of thoughts.** Google's models from Gemini 3 on refuse a conversation whose calls come back without them. Chats have them as Google's own
   chats do, in ` + "`tool_calls[].extra_content.google.thought_signature`" + `, and what a client gives back there goes to Google. Where it keeps none, as clients of

@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"slices"
+
 	"github.com/leash-gateway/leash/llm"
 )
 
@@ -16,7 +18,11 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 				x.readTurn(c, r)
 			}
 		case "system":
+			said := len(r.system)
 			readContent(c, &r.system, x.readBlock)
+			if said > 0 { // by a message that stands ahead
+				r.system = append(slices.Clone(r.system[said:]), r.system[:said]...)
+			}
 		case "stream":
 			r.stream = c.Bool()
 		case "max_tokens":

@@ -101,6 +101,16 @@ func openAIOf(model string) (m openAI, ok bool) {
 	}
 }
 
+// instructsAnywhere tells whether instructions may stand within a conversation. The APIs of others have no place for them there, and servers like OpenAI's
+// may refuse them, by the templates of their models.
+func (x *Exchange) instructsAnywhere() bool {
+	if x.to != Chat {
+		return x.to == Responses
+	}
+	_, ok := openAIOf(x.providerModel())
+	return ok
+}
+
 // askOpenAI makes of what is asked of one of OpenAI's models what it takes: an effort that it knows, and no sampling while it thinks.
 func (x *Exchange) askOpenAI(r *conversation) {
 	m, ok := openAIOf(x.providerModel())

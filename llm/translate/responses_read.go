@@ -38,8 +38,12 @@ func (x *Exchange) readResponses(c *llm.Cursor, r *conversation) {
 		case "user", "safety_identifier":
 			x.readUser(c, r, string(o.Name))
 		case "tools":
+			searches := false
 			for list := c.Array(); c.Element(&list); {
-				x.readResponsesTool(c, r)
+				searches = x.readResponsesTool(c, r) || searches
+			}
+			if searches && len(r.tools) == 0 {
+				c.Fail("", "has no counterpart in "+x.to.String()+": the request is to search the web, and nothing else")
 			}
 		case "tool_choice":
 			x.readToolChoice(c, r)
@@ -154,6 +158,8 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 			r.parts[i].kind = thoughtPart
 		}
 		r.said(true, from)
+	case "web_search_call":
+		x.drop(c, "input[] of type web_search_call")
 	case "item_reference":
 		c.Fail("", "stands for an item that OpenAI has kept, and "+x.to.String()+" has not: send the item itself (Vercel's AI SDK does with the option store: false)")
 	default:

@@ -8,7 +8,8 @@ import (
 // former are functions with that text as their one argument elsewhere, and the latter a part of the names. In answers they are again what they were.
 
 // readResponsesTool reads a tool of a response. In a namespace there are others.
-func (x *Exchange) readResponsesTool(c *llm.Cursor, r *conversation) {
+// It reports whether the tool is OpenAI's search of the web, which agents offer in each request beside tools of their own.
+func (x *Exchange) readResponsesTool(c *llm.Cursor, r *conversation) (searches bool) {
 	from := len(r.tools)
 	kind := ""
 	var t tool
@@ -19,7 +20,7 @@ func (x *Exchange) readResponsesTool(c *llm.Cursor, r *conversation) {
 			kind = c.String()
 		case "tools":
 			for list := c.Array(); c.Element(&list); {
-				x.readResponsesTool(c, r)
+				searches = x.readResponsesTool(c, r) || searches
 			}
 		case "format":
 			for o := c.Object(); c.Member(&o); {
@@ -47,9 +48,12 @@ func (x *Exchange) readResponsesTool(c *llm.Cursor, r *conversation) {
 		if grammar[1] != "" {
 			t.about = literalOf(string(llm.AppendMeaning(nil, t.about)) + "\n\nThe input has this grammar (" + grammar[0] + "):\n" + grammar[1])
 		}
+	case "web_search", "web_search_preview":
+		x.drop(c, "tools[] of type web_search, beside others")
+		return true
 	default:
 		x.drop(c, "tools[] of other types")
-		return
+		return false
 	}
 	if isEmpty(t.name) {
 		c.Fail("", "has no name")
@@ -57,6 +61,7 @@ func (x *Exchange) readResponsesTool(c *llm.Cursor, r *conversation) {
 	if kind != "namespace" {
 		r.tools = append(r.tools, t)
 	}
+	return searches
 }
 
 const customSchema = `{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`

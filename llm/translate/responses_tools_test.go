@@ -13,7 +13,7 @@ import (
 // codex has tools as Codex has them from 0.147 on.
 const codex = `{"model":"m","stream":STREAM,"tools":[{"type":"function","name":"shell","parameters":{"type":"object"},"strict":false},` +
 	`{"type":"custom","name":"apply_patch","description":"Edits files.","format":{"type":"grammar","syntax":"lark","definition":"start: /.+/s"}},` +
-	`{"type":"namespace","name":"multi_agent_v1","description":"Agents.","tools":[{"type":"function","name":"spawn","parameters":{"type":"object"}}]}],` +
+	`{"type":"namespace","name":"multi_agent_v1","description":"Agents.","tools":[{"type":"function","name":"spawn","parameters":{"type":"object"}}]},{"type":"web_search","external_web_access":false}],` +
 	`"input":[{"role":"user","content":"a"},{"type":"custom_tool_call","call_id":"c1","name":"apply_patch","input":"*** \"Begin\"\n"},{"type":"custom_tool_call_output","call_id":"c1","output":"done"},` +
 	`{"type":"function_call","call_id":"c2","name":"spawn","namespace":"multi_agent_v1","arguments":"{}"},{"type":"function_call_output","call_id":"c2","output":"ok"}]}`
 
@@ -45,6 +45,16 @@ var codexAnswers = map[translate.API]struct {
 	translate.Converse: {
 		`{"output":{"message":{"content":[{"toolUse":{"toolUseId":"c3","name":"apply_patch","input":{"input":"*** End\n"}}},{"toolUse":{"toolUseId":"c4","name":"multi_agent_v1__spawn","input":{}}}]}},"stopReason":"tool_use"}`, nil,
 	},
+}
+
+// TestARequestForASearchIsRefusedElsewhere: what has other tools too goes on without it.
+func TestARequestForASearchIsRefusedElsewhere(t *testing.T) {
+	for _, tools := range []string{`"tools":[{"type":"web_search"}]`, `"tools":[{"type":"function","name":"f"},{"type":"web_search"}],"tool_choice":{"type":"web_search"}`} {
+		_, err := begin(t, llm.OpenAIResponses, translate.Messages).Request("m", []byte(`{"model":"m","input":"a",`+tools+`}`))
+		if err == nil || !strings.HasPrefix(err.Error(), "tool") {
+			t.Errorf("%s: got %v", tools, err)
+		}
+	}
 }
 
 // TestCodexsToolsReachEveryProvider: it sends them in each request, and without them it cannot edit a file.

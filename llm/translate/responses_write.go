@@ -94,12 +94,16 @@ func (x *Exchange) items(w *writer, m *message) error {
 		case thoughtPart:
 			i++
 		default:
-			end := i
-			for end < len(m.parts) && m.parts[end].kind < callPart && m.parts[end].kind != thoughtPart {
+			end, last := i, i+sameSpeaker(m.parts[i:])
+			for end < last && m.parts[end].kind < callPart && m.parts[end].kind != thoughtPart {
 				end++
 			}
 			w.open()
-			w.role(m)
+			if p.instructs {
+				w.str("role", "developer")
+			} else {
+				w.role(m)
+			}
 			if err := x.itemContent(w, "content", m.parts[i:end], m.assistant); err != nil {
 				return err
 			}

@@ -236,6 +236,9 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 	x.stream = r.stream
 	// What cannot be asked of the provider can be done for it: the model makes its other calls once it has the answer to the first.
 	x.oneCall = r.sequential && (x.to == Gemini || x.to == Converse)
+	if !x.instructsAnywhere() {
+		r.instructFirst()
+	}
 	if x.to == Messages || x.to == Converse {
 		r.dropBlanks()
 	}
