@@ -189,6 +189,14 @@ func TestWhatAnAPIWouldRefuseIsRefusedInItsForm(t *testing.T) {
 	}
 }
 
+// TestInstructionsMayStandWithinMessages, as Claude Code has them, also behind what a tool answered.
+func TestInstructionsMayStandWithinMessages(t *testing.T) {
+	body := `{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":"say: one"},{"role":"system","content":"Be brief."}]}`
+	if w := ask(t, New(Options{}), http.MethodPost, "/v1/messages", body); gjson.Get(w.Body.String(), "content.0.text").Str != "one" || gjson.Get(w.Body.String(), "usage.input_tokens").Int() != 4 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
 func TestKeysAreInTheHeadersOfTheirAPI(t *testing.T) {
 	p := New(Options{Key: "sk-1"})
 	for name, tc := range map[string]struct {

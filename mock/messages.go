@@ -119,7 +119,8 @@ func parseMessages(body []byte, generates bool) (*chatRequest, *apiError) {
 	return req, req.readMessagesTools(root.Get("tools"), root.Get("tool_choice"))
 }
 
-// readTurns reads the messages: they come from user and assistant, and each call of a tool is answered in the next one.
+// readTurns reads the messages: they come from user and assistant, and each call of a tool is answered in the next one. Instructions may stand between them:
+// Claude Code asks for that with the beta mid-conversation-system-2026-04-07.
 func (req *chatRequest) readTurns(messages gjson.Result) *apiError {
 	turns := messages.Array()
 	if !messages.IsArray() || len(turns) == 0 {
@@ -130,6 +131,9 @@ func (req *chatRequest) readTurns(messages gjson.Result) *apiError {
 		at := "messages." + strconv.Itoa(i)
 		role, content := turn.Get("role").Str, turn.Get("content")
 		switch {
+		case role == "system" && i > 0: // which only a beta allows: the schema refuses it else
+			req.promptTokens += textTokens(content)
+			continue
 		case role != "user" && role != "assistant":
 			return badMessage(at+".role", "Input should be 'user' or 'assistant'")
 		case content.Type != gjson.String && !content.IsArray():

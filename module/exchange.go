@@ -197,6 +197,11 @@ func (x *Exchange) RemoveRequestHeader(name string) {
 	}
 }
 
+// RemoveRequestHeaders removes all headers from the request that goes to the provider whose names begin with one of the prefixes.
+func (x *Exchange) RemoveRequestHeaders(prefixes ...string) {
+	x.removeHeaders(Requests, prefixes)
+}
+
 // ResponseHeader returns a header of the answer; "" before there is one.
 func (x *Exchange) ResponseHeader(name string) string {
 	if x.flow.phase < PhaseResponseHeader {
@@ -220,11 +225,15 @@ func (x *Exchange) RemoveResponseHeader(name string) {
 
 // RemoveResponseHeaders removes all headers from the answer whose names begin with one of the prefixes, where SetResponseHeader sets one.
 func (x *Exchange) RemoveResponseHeaders(prefixes ...string) {
-	if len(prefixes) == 0 || !x.flow.mayChange(Responses, prefixes[0]) {
+	x.removeHeaders(Responses, prefixes)
+}
+
+func (x *Exchange) removeHeaders(side Side, prefixes []string) {
+	if len(prefixes) == 0 || !x.flow.mayChange(side, prefixes[0]) {
 		return
 	}
 	for _, prefix := range prefixes {
-		x.flow.removeHeaders(Responses, lower(prefix))
+		x.flow.removeHeaders(side, lower(prefix))
 	}
 }
 

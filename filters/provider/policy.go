@@ -259,6 +259,12 @@ func (p *Provider) translate(x *module.Exchange, model string, body []byte) ([]b
 	if err != nil {
 		return nil, untranslatable(err)
 	}
+	x.RemoveRequestHeaders(ofPrograms...)
+	for of, prefixes := range ofClients {
+		if to.Format == llm.None || llm.Family(of) != to.Format.Family() {
+			x.RemoveRequestHeaders(prefixes...)
+		}
+	}
 	a := module.Local[attempt](x)
 	a.translation = t
 	if x.Format == llm.GoogleStream && !strings.Contains(x.RequestHeader(":path"), asEvents) {
@@ -270,6 +276,13 @@ func (p *Provider) translate(x *module.Exchange, model string, body []byte) ([]b
 	}
 	return to.Body, p.to(x, to.Format, to.Path, model, t.Streams())
 }
+
+// ofClients are what the headers begin with that clients of an API send besides what is common, and ofPrograms those of coding agents. They mean nothing to
+// who is spoken to in another API, and what agents say there of the machine that they run on is not for it.
+var (
+	ofClients  = [...][]string{llm.OpenAI: {"openai-", "x-stainless-"}, llm.Anthropic: {"anthropic-"}, llm.Google: {"x-goog-"}}
+	ofPrograms = []string{"x-codex-", "x-claude-code-"}
+)
 
 // clientModel is the model as the client names it.
 func clientModel(x *module.Exchange, body []byte) string {

@@ -40,6 +40,35 @@ func first(more ...string) map[string]string {
 	return h
 }
 
+// TestHeadersOfAClientsAPIStayWithIt: Codex's tell paths and ids of the user's machine.
+func TestHeadersOfAClientsAPIStayWithIt(t *testing.T) {
+	const converse = `{"name":"bedrock","api":"converse"}`
+	for _, tc := range []struct{ config, path, body, goes, stays string }{
+		{openai, "/v1/messages", claudeRequest, "openai-beta", "x-codex-turn-metadata anthropic-beta anthropic-version x-goog-api-client"},
+		{openai, "/v1/responses", `{"model":"m","input":"hi"}`, "openai-beta", "x-codex-turn-metadata"},
+		{openai, "/v1/chat/completions", chatRequest, "x-codex-turn-metadata", ""},
+		{claude, "/v1/chat/completions", chatRequest, "anthropic-beta anthropic-version", "openai-beta x-codex-turn-metadata x-stainless-os x-goog-api-client"},
+		{claude, "/v1/messages", claudeRequest, "anthropic-beta anthropic-version x-stainless-os", ""},
+		{converse, "/v1/chat/completions", chatRequest, "", "openai-beta x-codex-turn-metadata x-stainless-os anthropic-beta"},
+	} {
+		header := map[string]string{"x-own": "1"}
+		for _, name := range strings.Fields(tc.goes + " " + tc.stays) {
+			header[name] = "a"
+		}
+		got := newHost(t, tc.config).Do(moduletest.Exchange{Path: tc.path, Request: tc.body, Header: header, Answer: "{}"}).SentHeader
+		for _, name := range strings.Fields(tc.goes + " x-own") {
+			if got[name] == "" {
+				t.Errorf("%s of %s: without %s", tc.config, tc.path, name)
+			}
+		}
+		for _, name := range strings.Fields(tc.stays) {
+			if got[name] != "" {
+				t.Errorf("%s of %s: with %s", tc.config, tc.path, name)
+			}
+		}
+	}
+}
+
 func TestRequestsGoWhereTheProviderHasThem(t *testing.T) {
 	tests := map[string]struct{ config, path, body, model, sentPath, has string }{
 		"as they are":                    {claude, "/v1/messages", claudeRequest, "", "/base/v1/messages", claudeRequest},

@@ -210,6 +210,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
 - **Codex** has custom tools, which take a text, and namespaces of tools. Elsewhere the former are functions with the one argument ` + "`input`" + ` and the grammar in their description,
   and tools in a namespace have its name in front (` + "`multi_agent_v1__spawn_agent`" + `); calls of them come back as what they are. What it searches the web with is
   OpenAI's own: models of others do without, and a request for nothing but a search is refused.
+- **Headers** of a client's API (` + "`anthropic-`, `openai-`, `x-stainless-`, `x-goog-`" + `) do not go to a provider of another API, nor do those in which coding agents tell of the user's
+  machine and session (` + "`x-codex-`, `x-claude-code-`" + `) where a request is translated; all others do.
 - **Users.** A name of more than 64 characters, as Claude Code has them, is another to OpenAI, which refuses it: the same for the same user. Anthropic takes 256.
 - **Signatures of thoughts.** Google's models from Gemini 3 on refuse a conversation whose calls come back without them. Chats have them as Google's own
   chats do, in ` + "`tool_calls[].extra_content.google.thought_signature`" + `, and what a client gives back there goes to Google. Where it keeps none, as clients of
