@@ -35,6 +35,7 @@ routes:
   - {model: gemini-2.5-flash, provider: google}
   - {model: sonnet, provider: anthropic, upstream_model: claude-sonnet-4-5}
   - {model: flash, provider: google, upstream_model: gemini-2.5-flash}
+  - {model: "makers/*", provider: anthropic, upstream_model: claude-sonnet-4-5}
 pipeline:
   - module: costtracker
   - module: logger
@@ -143,6 +144,9 @@ func testAStreamThatEndsWithTrailersIsWhole(t *testing.T, g *gateway) {
 func testAnyClientReachesAnyProvider(t *testing.T, g *gateway) {
 	g.changeFleet(three, startFleet(t, "openai", "anthropic", "google"))
 	for _, d := range dialects {
+		if a := do(t, d.request(g, "makers/sonnet", "say: well done", false)); a.Status != 200 {
+			t.Errorf("%s, a maker ahead of the model: got %d %s", d.name, a.Status, a.Body)
+		}
 		for provider, model := range models {
 			t.Run(d.name+" to "+provider, func(t *testing.T) {
 				g := g.with(t)

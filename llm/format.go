@@ -153,23 +153,31 @@ func cutModelPath(path string) (prefix, model string) {
 		if _, _, method := cutGooglePath(path); method != None {
 			return "", ""
 		}
-		for part := range strings.SplitSeq(model, "/") {
-			if part == "" || part == "." || part == ".." {
-				return "", ""
-			}
-		}
-		for i := range len(model) {
-			if c := model[i]; !isUnreserved(c) && c != '/' && c != ':' && c != '@' {
-				return "", ""
-			}
+		if !mayBeModel(model, ":@") {
+			return "", ""
 		}
 		return prefix, model
 	}
 	return "", ""
 }
 
-// cutGooglePath takes apart the path of one of Google's methods. Format is None where it is another path. The model's
-// name may hold only letters, digits and "-._", so that all servers read the path alike.
+// mayBeModel tells whether a model can have this name in a path: of letters, digits, "-._", slashes, as makers stand ahead of it, and what is allowed besides.
+// All servers read such a path alike.
+func mayBeModel(name, besides string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+	}
+	for i := range len(name) {
+		if c := name[i]; !isUnreserved(c) && c != '/' && strings.IndexByte(besides, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// cutGooglePath takes apart the path of one of Google's methods. Format is None where it is another path.
 func cutGooglePath(path string) (prefix, model string, f Format) {
 	for _, prefix := range [...]string{"/v1beta/models/", "/v1/models/"} {
 		rest, ok := strings.CutPrefix(path, prefix)
@@ -178,7 +186,7 @@ func cutGooglePath(path string) (prefix, model string, f Format) {
 		}
 		model, method, _ := strings.Cut(rest, ":")
 		f := googleMethod(method)
-		if model == "" || model == "." || model == ".." || !unreserved(model) {
+		if !mayBeModel(model, "") {
 			f = None
 		}
 		return prefix, model, f
@@ -211,15 +219,6 @@ func (f Format) GoogleMethod() string {
 	default:
 		return ""
 	}
-}
-
-func unreserved(s string) bool {
-	for i := range len(s) {
-		if !isUnreserved(s[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // isUnreserved tells what may stand in a path as it is (RFC 3986 section 2.3), but for the tilde.
@@ -263,8 +262,9 @@ func googlePath(prefix, model string, f Format) string {
 	const hex = "0123456789ABCDEF"
 	path := make([]byte, 0, len(prefix)+len(model)+24)
 	path = append(path, prefix...)
+	readable := mayBeModel(model, "")
 	for i := range len(model) {
-		if c := model[i]; isUnreserved(c) {
+		if c := model[i]; readable || isUnreserved(c) {
 			path = append(path, c)
 		} else {
 			path = append(path, '%', hex[c>>4], hex[c&15])

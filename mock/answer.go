@@ -91,18 +91,28 @@ func callsFor(req *chatRequest, prompt string) []toolCall {
 			continue
 		}
 		name, arguments := cutName(strings.TrimSpace(wanted))
-		if slices.Contains(req.tools, name) {
+		if slices.ContainsFunc(req.tools, func(f function) bool { return f.name == name }) {
 			calls = append(calls, toolCall{name, arguments})
 		}
 	}
 	if len(calls) > 0 || req.toolChoice == "auto" {
 		return calls
 	}
-	name := req.toolChoice
-	if name == "required" {
-		name = req.tools[0]
+	called := req.tools[0]
+	for _, f := range req.tools {
+		if f.name == req.toolChoice {
+			called = f
+		}
 	}
-	return []toolCall{{name, "{}"}}
+	return []toolCall{{called.name, called.arguments()}}
+}
+
+// arguments are such that the function takes them.
+func (f function) arguments() string {
+	if !f.schema.IsObject() {
+		return "{}"
+	}
+	return instanceOf(f.schema)
 }
 
 // cutName takes a call apart: its arguments are {} unless they are JSON.

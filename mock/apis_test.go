@@ -251,3 +251,27 @@ func FuzzOtherAPIsAnswerInJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestCallsThatOnlyTheChoiceAsksFor have arguments that the tool takes: frameworks get structured answers so.
+func TestCallsThatOnlyTheChoiceAsksFor(t *testing.T) {
+	const schema = `{"type":"object","properties":{"name":{"type":"string"},"size":{"type":"integer"}}}`
+	for name, tc := range map[string]struct{ target, body, path string }{
+		"chat":      {"/v1/chat/completions", `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","parameters":` + schema + `}}],"tool_choice":"required"}`, "choices.0.message.tool_calls.0.function.arguments"},
+		"responses": {"/v1/responses", `{"model":"gpt-4o-mini","input":"a","tools":[{"type":"function","name":"f","parameters":` + schema + `}],"tool_choice":{"type":"function","name":"f"}}`, "output.0.arguments"},
+		"messages":  {"/v1/messages", `{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","input_schema":` + schema + `}],"tool_choice":{"type":"any"}}`, "content.0.input"},
+		"gemini":    {generatePath, `{"contents":[{"role":"user","parts":[{"text":"a"}]}],"tools":[{"functionDeclarations":[{"name":"f","parameters":{"type":"OBJECT","properties":{"name":{"type":"STRING"},"size":{"type":"INTEGER"}}}}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY"}}}`, "candidates.0.content.parts.0.functionCall.args"},
+	} {
+		w := ask(t, New(Options{}), http.MethodPost, tc.target, tc.body)
+		if got := gjson.Get(w.Body.String(), tc.path).String(); got != `{"name":"text","size":1}` {
+			t.Errorf("%s: got %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// TestWhatAnAssistantSaidComesBackWithoutWhatOnlyAnAnswerHas, as LangChain has it.
+func TestWhatAnAssistantSaidComesBackWithoutWhatOnlyAnAnswerHas(t *testing.T) {
+	body := `{"model":"gpt-4o-mini","input":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"output_text","text":"b"}]},{"role":"user","content":"c"}]}`
+	if w := ask(t, New(Options{}), http.MethodPost, "/v1/responses", body); w.Code != 200 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}

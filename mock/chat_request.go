@@ -7,6 +7,12 @@ import (
 	"github.com/tidwall/gjson"
 )
 
+// A function is a tool that the model may call.
+type function struct {
+	name   string
+	schema gjson.Result // of its arguments
+}
+
 // A chatRequest is what the mock reads of a request for a chat completion. Fields that it does not know are ignored, unlike
 // at OpenAI: clients of other providers send theirs.
 type chatRequest struct {
@@ -18,7 +24,7 @@ type chatRequest struct {
 	stop         []string
 	prompt       string // the text of the last user message
 	promptTokens int64
-	tools        []string // the names of the functions
+	tools        []function
 	toolChoice   string   // "none", "auto", "required", or a function's name
 	results      []string // of tools, where the conversation ends with them
 	files        []string // images and others in the messages
@@ -272,7 +278,7 @@ func (req *chatRequest) readTools(tools, choice gjson.Result) *apiError {
 		if tool.Get("type").Str == "function" && name.Type != gjson.String {
 			return missing("tools[" + strconv.Itoa(i) + "].function.name")
 		}
-		req.tools = append(req.tools, name.Str)
+		req.tools = append(req.tools, function{name.Str, tool.Get("function.parameters")})
 	}
 	switch {
 	case !choice.Exists():

@@ -69,7 +69,7 @@ func parseConverse(root gjson.Result) (*chatRequest, *apiError) {
 	}
 	for _, tool := range root.Get("toolConfig.tools").Array() {
 		if spec := tool.Get("toolSpec"); spec.Exists() {
-			req.tools = append(req.tools, spec.Get("name").Str)
+			req.tools = append(req.tools, function{spec.Get("name").Str, spec.Get("inputSchema.json")})
 		}
 	}
 	choice := root.Get("toolConfig.toolChoice")

@@ -139,7 +139,11 @@ func parseGenerate(body []byte) (*chatRequest, *apiError) {
 			if f.Get("name").Str == "" {
 				return nil, badField("GenerateContentRequest.tools[0].function_declarations[0].name: Invalid function name.")
 			}
-			req.tools = append(req.tools, f.Get("name").Str)
+			schema := field(f, "parametersJsonSchema")
+			if !schema.Exists() {
+				schema = field(f, "parameters")
+			}
+			req.tools = append(req.tools, function{f.Get("name").Str, schema})
 		}
 	}
 	calling := field(field(root, "toolConfig"), "functionCallingConfig")

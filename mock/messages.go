@@ -216,7 +216,7 @@ func (req *chatRequest) readMessagesTools(tools, choice gjson.Result) *apiError 
 		if schema := tool.Get("input_schema"); tool.Get("type").Str == "" && schema.Get("type").Str != "object" {
 			return badMessage(at+".custom.input_schema.type", "Input should be 'object'")
 		}
-		req.tools = append(req.tools, tool.Get("name").Str)
+		req.tools = append(req.tools, function{tool.Get("name").Str, tool.Get("input_schema")})
 	}
 	if !choice.Exists() {
 		return nil

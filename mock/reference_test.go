@@ -46,7 +46,7 @@ The last user message decides:
 |---|---|
 | ` + "`say: TEXT`" + ` | TEXT, exactly |
 | ` + "`lorem: 200`" + ` | that many words |
-| ` + "`call: NAME {JSON}`" + ` | a call of the tool NAME with these arguments, if the request has such a tool; several lines, several calls |
+| ` + "`call: NAME {JSON}`" + ` | a call of the tool NAME with these arguments, if the request has such a tool; several lines, several calls. One that only ` + "`tool_choice`" + ` asks for has arguments that fit |
 | ` + "`refuse: WHY`" + ` | a refusal, in the API's form |
 | ` + "`look`" + ` | what images and files the conversation has: type, size and checksum (CRC-32), or the address |
 | anything else | "You said: " and the message; or JSON that fits, if the request has a schema for the answer |

@@ -104,7 +104,7 @@ func (req *chatRequest) readItems(items []gjson.Result) *apiError {
 func (req *chatRequest) readResponsesTools(tools, choice gjson.Result) *apiError {
 	for _, tool := range tools.Array() {
 		if tool.Get("type").Str == "function" {
-			req.tools = append(req.tools, tool.Get("name").Str)
+			req.tools = append(req.tools, function{tool.Get("name").Str, tool.Get("parameters")})
 		}
 	}
 	switch {

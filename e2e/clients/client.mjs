@@ -415,7 +415,7 @@ const FEATURES = {
   },
   tool_choice: async (c) => {
     for (const [choice, want] of Object.entries({ any: "add", sub: "sub" }))
-      equal(named((await c.ask("hello", { tools: true, choice })).calls), [[want, {}]], `calls with the choice ${choice}`);
+      equal(named((await c.ask("hello", { tools: true, choice })).calls), [[want, { a: 1, why: "text" }]], `calls with the choice ${choice}`);
   },
   image: async (c) => {
     equal((await c.ask("look", { images: [PNG] })).text, SEEN, "images");

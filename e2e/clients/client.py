@@ -621,7 +621,7 @@ def tool_results(c, case):
 def tool_choice(c, case):
     for choice, want in {"any": "add", "sub": "sub"}.items():
         a = c.ask("hello", tools=True, choice=choice)
-        equal([call[:2] for call in a.calls], [(want, {})], f"calls with the choice {choice}")
+        equal([call[:2] for call in a.calls], [(want, {"a": 1, "why": "text"})], f"calls with the choice {choice}")
 
 
 def image(c, case):

@@ -101,6 +101,9 @@ def openai():
     # What has a default, as the documentation says, may be left out.
     definitions["FunctionTool"]["required"].remove("strict")
     definitions["InputImageContent"]["required"].remove("detail")
+    # What the model has said may come back without what only an answer has.
+    definitions["OutputMessage"]["required"] = ["role", "content"]
+    definitions["OutputTextContent"]["required"] = ["type", "text"]
     write("openai", f"OpenAI API {spec['info']['version']}, MIT", operations, definitions)
 
 
