@@ -3,7 +3,6 @@ package e2e
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -228,7 +227,7 @@ func (d dialect) request(g *gateway, model, text string, stream bool) *http.Requ
 	if stream && d.stream != "" {
 		path = d.stream
 	}
-	r, err := http.NewRequest(http.MethodPost, g.URL+strings.ReplaceAll(path, "{model}", url.PathEscape(model)), strings.NewReader(d.ask(model, text, stream)))
+	r, err := http.NewRequest(http.MethodPost, g.URL+strings.ReplaceAll(path, "{model}", model), strings.NewReader(d.ask(model, text, stream)))
 	if err != nil {
 		g.t.Fatal(err)
 	}
