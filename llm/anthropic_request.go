@@ -17,6 +17,7 @@ func (p *formatReader) anthropicMember(name []byte) {
 	case "stream":
 		p.to.Stream = p.flag("stream")
 	case "max_tokens":
+		p.silent = p.peek() == '0' // https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pre-warming-the-cache
 		p.to.MaxTokens = p.limit("max_tokens")
 	case "context_management": // what is to become of a conversation, in words
 		p.outside("context_management", func() { p.strings(Content, 0) })

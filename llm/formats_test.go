@@ -115,6 +115,16 @@ func TestRequestsWithFieldsThatNoServerCouldTakeAreRefused(t *testing.T) {
 	}
 }
 
+// TestAPromptThatIsToBeCachedOnlyHasALimitOfNothing: Anthropic's clients warm its cache so, and a limit that is none is missing still.
+func TestAPromptThatIsToBeCachedOnlyHasALimitOfNothing(t *testing.T) {
+	for limit, want := range map[string]bool{"0": true, "null": false, "-1": false} {
+		_, err := llm.ParseRequest(llm.AnthropicMessages, []byte(`{"model":"m","max_tokens":`+limit+`,"messages":[{"role":"user","content":"a"}]}`))
+		if got := err == nil; got != want {
+			t.Errorf("%s: got %v", limit, err)
+		}
+	}
+}
+
 func TestTheModelOfGoogleIsInThePath(t *testing.T) {
 	const path = "/v1/models/gemini-2.5-flash:batchEmbedContents?key=secret"
 	const body = `{"requests":[{"model":"models/gemini-2.5-flash","content":{"parts":[{"text":"a"}]}},{"model":"models/gemini-2.5-flash","content":{"parts":[]}}]}`

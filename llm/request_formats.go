@@ -111,6 +111,7 @@ type formatReader struct {
 	to       *Request
 	messages int
 	flat     bool // the prompt is a list of tokens, not of prompts
+	silent   bool // nothing is to be answered: the prompt is to be cached
 }
 
 // readObject reads the body, member by member.
@@ -134,7 +135,7 @@ func (p *formatReader) demand(messages, maxTokens bool) {
 		p.refuse("model", "is missing")
 	case messages && p.messages == 0:
 		p.refuse("messages", "is missing")
-	case maxTokens && p.to.MaxTokens == 0:
+	case maxTokens && p.to.MaxTokens == 0 && !p.silent:
 		p.refuse("max_tokens", "is missing")
 	}
 }

@@ -170,6 +170,7 @@ var Fields = []Field{
 	{Messages, "cache_control", `"system":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]`, [apis]Treatment{Chat: dropped, Responses: dropped, Gemini: dropped, Converse: as("system[].cachePoint")}},
 	{Messages, "stream", `"stream":true`, [apis]Treatment{Chat: as("stream"), Responses: as("stream"), Gemini: as("the path"), Converse: as("the path")}},
 	{Messages, "max_tokens", `"max_tokens":7`, [apis]Treatment{Chat: as("max_completion_tokens"), Responses: as("max_output_tokens"), Gemini: as("generationConfig.maxOutputTokens"), Converse: as("inferenceConfig.maxTokens")}},
+	{Messages, "max_tokens of 0", `"max_tokens":0`, [apis]Treatment{Chat: refused, Responses: refused, Gemini: refused, Converse: refused}},
 	{Messages, "temperature", `"temperature":0.5`, [apis]Treatment{Chat: as("temperature"), Responses: as("temperature"), Gemini: as("generationConfig.temperature"), Converse: as("inferenceConfig.temperature")}},
 	{Messages, "top_p", `"top_p":0.5`, [apis]Treatment{Chat: as("top_p"), Responses: as("top_p"), Gemini: as("generationConfig.topP"), Converse: as("inferenceConfig.topP")}},
 	{Messages, "top_k", `"top_k":5`, [apis]Treatment{Chat: dropped, Responses: dropped, Gemini: as("generationConfig.topK"), Converse: as("additionalModelRequestFields.top_k")}},

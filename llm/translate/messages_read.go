@@ -26,7 +26,10 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 		case "stream":
 			r.stream = c.Bool()
 		case "max_tokens":
-			r.maxTokens = c.Count()
+			silent := c.Next() == '0'
+			if r.maxTokens = c.Count(); silent && r.maxTokens == 0 && x.op == generate {
+				x.drop(c, "max_tokens of 0")
+			}
 		case "temperature":
 			r.temperature = c.Number()
 		case "top_p":
