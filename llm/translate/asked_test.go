@@ -99,6 +99,17 @@ func TestToolsHaveSchemasOfObjects(t *testing.T) {
 }
 
 // TestBedrockKnowsOfToolsThatWereCalled: a client that wants a summary of its conversation sends none, and Bedrock refuses calls without.
+// TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock: it has no mark within.
+func TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock(t *testing.T) {
+	body := askedBy(t, llm.AnthropicMessages, translate.Converse, "anthropic.claude-sonnet-4", requestWith(translate.Messages, `"messages":[{"role":"user","content":"a"},`+
+		`{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1",`+
+		`"content":[{"type":"text","text":"b","cache_control":{"type":"ephemeral","ttl":"1h"}},{"type":"text","text":"c"}]},{"type":"text","text":"d"}]}]`))
+	const want = `[{"toolResult":{"toolUseId":"c1","content":[{"text":"b"},{"text":"c"}]}},{"cachePoint":{"type":"default","ttl":"1h"}},{"text":"d"}]`
+	if got := gjson.Get(body, "messages.2.content").Raw; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestBedrockKnowsOfToolsThatWereCalled(t *testing.T) {
 	body, _ := asked(t, translate.Converse, "m", chatCalls)
 	if names := gjson.Get(body, "toolConfig.tools.#.toolSpec.name").Raw; names == "" || names == "[]" {

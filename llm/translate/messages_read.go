@@ -266,6 +266,10 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		return true
 	case "tool_result":
 		p.kind = resultPart
+		for i := range p.parts { // Bedrock has a mark behind the whole only
+			p.cache = max(p.cache, p.parts[i].cache)
+			p.parts[i].cache = notCached
+		}
 		return true
 	case "thinking", "redacted_thinking":
 		if p.kind = thoughtPart; x.wantsThoughts() {
