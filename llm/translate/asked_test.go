@@ -98,7 +98,6 @@ func TestToolsHaveSchemasOfObjects(t *testing.T) {
 	}
 }
 
-// TestBedrockKnowsOfToolsThatWereCalled: a client that wants a summary of its conversation sends none, and Bedrock refuses calls without.
 // TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock: it has no mark within.
 func TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock(t *testing.T) {
 	body := askedBy(t, llm.AnthropicMessages, translate.Converse, "anthropic.claude-sonnet-4", requestWith(translate.Messages, `"messages":[{"role":"user","content":"a"},`+
@@ -110,6 +109,7 @@ func TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock(t *testing.T) {
 	}
 }
 
+// TestBedrockKnowsOfToolsThatWereCalled: a client that wants a summary of its conversation sends none, and Bedrock refuses calls without.
 func TestBedrockKnowsOfToolsThatWereCalled(t *testing.T) {
 	body, _ := asked(t, translate.Converse, "m", chatCalls)
 	if names := gjson.Get(body, "toolConfig.tools.#.toolSpec.name").Raw; names == "" || names == "[]" {

@@ -339,7 +339,7 @@ func (x *Exchange) chatContent(w *writer, parts []part, between string) error {
 			w.close('}')
 		case filePart:
 			if p.url != nil {
-				return &Error{Field: "messages", Reason: "a file at an address has no counterpart in " + x.to.String()}
+				return &Error{Field: messageFields[x.from], Reason: "a file at an address has no counterpart in " + x.to.String()}
 			}
 			w.str("type", "file")
 			w.object("file")
@@ -347,7 +347,7 @@ func (x *Exchange) chatContent(w *writer, parts []part, between string) error {
 			w.address("file_data", p)
 			w.close('}')
 		default:
-			return &Error{Field: "messages", Reason: "a part has no counterpart in " + x.to.String()}
+			return &Error{Field: messageFields[x.from], Reason: "a part has no counterpart in " + x.to.String()}
 		}
 		w.close('}')
 	}

@@ -50,7 +50,7 @@ func (x *Exchange) appendConverse(dst []byte, r *conversation) ([]byte, error) {
 		for i := range r.system {
 			p := &r.system[i]
 			if p.kind != textPart {
-				return nil, &Error{Field: "messages", Reason: "a system prompt that is no text has no counterpart in " + x.to.String()}
+				return nil, &Error{Field: systemFields[x.from], Reason: "a system prompt that is no text has no counterpart in " + x.to.String()}
 			}
 			w.open()
 			w.literal("text", p.text)
@@ -174,11 +174,11 @@ func (x *Exchange) converseResult(w *writer, p *part, documents *int) error {
 // converseMedia writes an image, a document or a sound. Bedrock fetches nothing from the web.
 func (x *Exchange) converseMedia(w *writer, p *part, documents *int) error {
 	if p.url != nil {
-		return &Error{Field: "messages", Reason: "what lies at an address has no counterpart in " + x.to.String()}
+		return &Error{Field: messageFields[x.from], Reason: "what lies at an address has no counterpart in " + x.to.String()}
 	}
 	format, ok := converseFormat(p)
 	if !ok {
-		return &Error{Field: "messages", Reason: "a part of the type " + strconv.Quote(string(p.mime)) + " has no counterpart in " + x.to.String()}
+		return &Error{Field: messageFields[x.from], Reason: "a part of the type " + strconv.Quote(string(p.mime)) + " has no counterpart in " + x.to.String()}
 	}
 	switch p.kind {
 	case imagePart:
@@ -256,7 +256,7 @@ func (x *Exchange) converseTools(w *writer, r *conversation) error {
 		// Bedrock has no such choice. Without tools in the request it comes to the same, unless the conversation has used them.
 		for i := range r.messages {
 			if has(r.messages[i].parts, callPart) || has(r.messages[i].parts, resultPart) {
-				return &Error{Field: "tool_choice", Reason: "that none be called has no counterpart in " + x.to.String() + " once one was"}
+				return &Error{Field: choiceFields[x.from], Reason: "that none be called has no counterpart in " + x.to.String() + " once one was"}
 			}
 		}
 		return nil
@@ -329,7 +329,7 @@ func (x *Exchange) converseConfig(w *writer, r *conversation) error {
 			return err
 		}
 	} else if r.temperature != nil && above1(r.temperature) {
-		return &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
+		return &Error{Field: temperatureNames[x.from], Reason: "above 1 has no counterpart in " + x.to.String()}
 	}
 	inference := w.begin("inferenceConfig")
 	if limit > 0 {
@@ -376,6 +376,14 @@ var (
 	topPNames        = [apis]string{"top_p", "top_p", "top_p", "generationConfig.topP"}
 	topKNames        = [apis]string{Messages: "top_k", Gemini: "generationConfig.topK"}
 	effortFields     = [apis]string{Chat: "reasoning_effort", Responses: "reasoning.effort", Messages: "thinking", Gemini: "generationConfig.thinkingConfig"}
+)
+
+// What clients' APIs call what is refused where it is written, and no field by itself.
+var (
+	messageFields = [apis]string{"messages", "input", "messages", "contents"}
+	systemFields  = [apis]string{"messages", "input", "system", "systemInstruction"}
+	choiceFields  = [apis]string{"tool_choice", "tool_choice", "tool_choice", "toolConfig.functionCallingConfig"}
+	numberFields  = [apis]string{Chat: "n", Gemini: "generationConfig.candidateCount"}
 )
 
 // leftOut tells of a field that the model has no counterpart for.

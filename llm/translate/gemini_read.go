@@ -153,7 +153,7 @@ func (g *geminiReader) config(name []byte) {
 				r.format.kind = anyObject
 			}
 		default:
-			c.Fail(in+"responseMimeType", "has no counterpart in "+x.to.String())
+			c.Fail("", "has no counterpart in "+x.to.String())
 		}
 	case "responseschema":
 		if schema := readGeminiSchema(c); schema != nil {
@@ -401,7 +401,7 @@ func (g *geminiReader) response(p *part) {
 	}
 	switch first, ok := g.open.first(p.name); {
 	case isEmpty(p.id) && !ok:
-		c.Fail(".functionResponse", "answers no call")
+		c.Fail("", "answers no call")
 	case isEmpty(p.id):
 		p.id = first
 		g.open.answered(p.name)

@@ -149,7 +149,7 @@ func (x *Exchange) geminiPart(w *writer, p *part, names *nameList) error {
 	case resultPart:
 		name, ok := names.of(p.id)
 		if !ok {
-			return &Error{Field: "messages", Reason: "a tool's answer is to no call of this conversation, whose name " + x.to.String() + " asks for"}
+			return &Error{Field: messageFields[x.from], Reason: "a tool's answer is to no call of this conversation, whose name " + x.to.String() + " asks for"}
 		}
 		w.object("functionResponse")
 		w.literal("id", p.id)

@@ -237,7 +237,7 @@ func (x *Exchange) objectOf(w *writer, name string, p *part) error {
 		if len(object) == 0 {
 			w.b = append(w.b[:start], "{}"...)
 		} else if object[0] != '{' || llm.Check(object) != nil {
-			return &Error{Field: "messages", Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
+			return &Error{Field: messageFields[x.from], Reason: "the arguments of a call are no JSON object, which " + x.to.String() + " cannot say"}
 		}
 	case p.args == nil:
 		w.b = append(w.b, "{}"...)

@@ -208,7 +208,7 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 
 // readBlock reads a block, and reports whether it is a part of the conversation.
 func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
-	kind := ""
+	kind, object := "", false
 	for o := c.Object(); c.Member(&o); {
 		switch string(o.Name) {
 		case "type":
@@ -232,9 +232,13 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 				x.drop(c, "messages[].content[].is_error")
 			}
 		case "content":
-			if c.Next() == '"' {
+			switch c.Next() {
+			case '"':
 				p.text = c.Literal()
-			} else {
+			case '{': // as what tools of the provider's own did has it
+				c.Skip()
+				object = true
+			default:
 				readContent(c, &p.parts, x.readBlock)
 			}
 		case "source":
@@ -265,6 +269,9 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		p.kind = callPart
 		return true
 	case "tool_result":
+		if object {
+			c.Fail(".content", "must be a string or an array")
+		}
 		p.kind = resultPart
 		for i := range p.parts { // Bedrock has a mark behind the whole only
 			p.cache = max(p.cache, p.parts[i].cache)

@@ -160,7 +160,7 @@ func (x *Exchange) sampling(r *conversation, t thinking) error {
 		r.topP = nil
 	}
 	if r.temperature != nil && above1(r.temperature) {
-		return &Error{Field: "temperature", Reason: "above 1 has no counterpart in " + x.to.String()}
+		return &Error{Field: temperatureNames[x.from], Reason: "above 1 has no counterpart in " + x.to.String()}
 	}
 	return nil
 }
@@ -232,12 +232,12 @@ func (x *Exchange) block(w *writer, p *part) error {
 		w.literal("text", p.text)
 	case imagePart:
 		w.str("type", "image")
-		if err := w.source(p); err != nil {
+		if err := x.source(w, p); err != nil {
 			return err
 		}
 	case filePart:
 		w.str("type", "document")
-		if err := w.source(p); err != nil {
+		if err := x.source(w, p); err != nil {
 			return err
 		}
 		w.literal("title", p.name)
@@ -264,7 +264,7 @@ func (x *Exchange) block(w *writer, p *part) error {
 			w.literal("is_error", []byte("true"))
 		}
 	default:
-		return &Error{Field: "messages", Reason: "audio has no counterpart in " + x.to.String()}
+		return &Error{Field: messageFields[x.from], Reason: "audio has no counterpart in " + x.to.String()}
 	}
 	w.close('}')
 	return nil
@@ -272,7 +272,7 @@ func (x *Exchange) block(w *writer, p *part) error {
 
 // source writes where an image or a document comes from. Of documents in base64 Anthropic takes PDF only; a text it takes
 // as it is.
-func (w *writer) source(p *part) error {
+func (x *Exchange) source(w *writer, p *part) error {
 	w.object("source")
 	switch {
 	case p.url != nil:
@@ -281,7 +281,7 @@ func (w *writer) source(p *part) error {
 	case p.kind == filePart && bytes.HasPrefix(p.mime, []byte("text/")):
 		text, err := base64.StdEncoding.AppendDecode(nil, p.data)
 		if err != nil {
-			return &Error{Field: "messages", Reason: "a file is no base64"}
+			return &Error{Field: messageFields[x.from], Reason: "a file is no base64"}
 		}
 		w.str("type", "text")
 		w.str("media_type", "text/plain")

@@ -263,6 +263,33 @@ func TestErrorsNameTheFieldByItsPath(t *testing.T) {
 	}
 }
 
+// TestErrorsNameTheFieldAsTheClientsAPIDoes: what is refused where it is written too.
+func TestErrorsNameTheFieldAsTheClientsAPIDoes(t *testing.T) {
+	const address = `"https://example.com/a.png"`
+	for _, tc := range []struct {
+		from, to      translate.API
+		members, want string
+	}{
+		{translate.Responses, translate.Converse, `"input":[{"role":"user","content":[{"type":"input_image","image_url":` + address + `}]}]`, "input: what lies at an address"},
+		{translate.Gemini, translate.Converse, `"contents":[{"parts":[{"fileData":{"mimeType":"image/png","fileUri":` + address + `}}]}]`, "contents: what lies at an address"},
+		{translate.Gemini, translate.Messages, `"generationConfig":{"temperature":1.5}`, "generationConfig.temperature: above 1"},
+		{translate.Gemini, translate.Messages, `"generationConfig":{"candidateCount":2}`, "generationConfig.candidateCount: more than one answer"},
+		{translate.Gemini, translate.Messages, `"generationConfig":{"responseMimeType":"text/x.enum"}`, "generationConfig.responseMimeType: has no counterpart"},
+		{translate.Gemini, translate.Messages, `"contents":[{"parts":[{"functionResponse":{"name":"f","response":{}}}]}]`, "contents[0].parts[0].functionResponse: answers no call"},
+		{
+			translate.Gemini, translate.Converse, `"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"name":"f"}}]},{"parts":[{"functionResponse":{"name":"f","response":{}}}]}],` +
+				`"tools":[{"functionDeclarations":[{"name":"f"}]}],"toolConfig":{"functionCallingConfig":{"mode":"NONE"}}`, "toolConfig.functionCallingConfig: that none be called",
+		},
+		{translate.Messages, translate.Chat, `"messages":[{"role":"assistant","content":[{"type":"web_fetch_tool_result","tool_use_id":"t","content":{"type":"web_fetch_tool_result_error"}}]}]`, "messages[0].content[0]: has no counterpart"},
+		{translate.Messages, translate.Chat, `"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":{"a":1}}]}]`, "messages[0].content[0].content: must be a string or an array"},
+	} {
+		got, err := begin(t, clientFormat(tc.from), tc.to).Request("m", []byte(requestWith(tc.from, tc.members)))
+		if err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, %s, want %s", tc.members, err, got.Body, tc.want)
+		}
+	}
+}
+
 func TestGoogleIsToldTheNamesOfHoweverManyCalls(t *testing.T) {
 	for _, n := range []int{1, 16, 17, 40} {
 		var calls, results, want []string

@@ -147,7 +147,7 @@ func (x *Exchange) itemContent(w *writer, name string, parts []part, assistant b
 				w.address("file_data", p)
 			}
 		default:
-			return &Error{Field: "messages", Reason: "a part has no counterpart in " + x.to.String()}
+			return &Error{Field: messageFields[x.from], Reason: "a part has no counterpart in " + x.to.String()}
 		}
 		w.close('}')
 	}

@@ -288,12 +288,12 @@ func (x *Exchange) check(r *conversation) error {
 	}
 	if x.to == Messages || x.to == Responses || x.to == Converse {
 		if r.n > 1 {
-			return &Error{Field: "n", Reason: "more than one answer has no counterpart in " + x.to.String()}
+			return &Error{Field: numberFields[x.from], Reason: "more than one answer has no counterpart in " + x.to.String()}
 		}
 	}
 	if len(r.messages) == 0 && x.op == generate {
 		if len(r.system) == 0 {
-			return &Error{Field: "messages", Reason: "there is none"}
+			return &Error{Field: messageFields[x.from], Reason: "there is none"}
 		}
 		r.messages, r.system = append(r.messages, message{parts: r.system}), nil // which OpenAI answers, and the others only as what a user says
 	}
