@@ -98,6 +98,17 @@ func TestToolsHaveSchemasOfObjects(t *testing.T) {
 	}
 }
 
+// TestResponsesAreAskedForAsOpenAIsSchemaHasIt: a tool without a schema has null for one, and what a model has said is one string.
+func TestResponsesAreAskedForAsOpenAIsSchemaHasIt(t *testing.T) {
+	body, _ := asked(t, translate.Responses, "m", `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"text","text":"b "},{"type":"text","text":"c"}]},{"role":"user","content":"d"}],`+
+		`"tools":[{"type":"function","function":{"name":"f"}}]`)
+	for path, want := range map[string]string{"tools": `[{"type":"function","name":"f","parameters":null,"strict":false}]`, "input.1": `{"role":"assistant","content":"b c"}`} {
+		if got := gjson.Get(body, path).Raw; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 // TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock: it has no mark within.
 func TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock(t *testing.T) {
 	body := askedBy(t, llm.AnthropicMessages, translate.Converse, "anthropic.claude-sonnet-4", requestWith(translate.Messages, `"messages":[{"role":"user","content":"a"},`+

@@ -107,10 +107,16 @@ func (w *writer) openAITools(r *conversation, nested bool) {
 			w.literal("name", t.name)
 			w.literal("description", t.about)
 			w.literal("parameters", t.schema)
-			if w.literal("strict", t.strict); nested {
+			w.literal("strict", t.strict)
+			if nested {
 				w.close('}')
-			} else if t.strict == nil { // where it is true by default
-				w.literal("strict", []byte("false"))
+			} else { // where both are demanded, and the latter is true by default
+				if t.schema == nil {
+					w.literal("parameters", []byte("null"))
+				}
+				if t.strict == nil {
+					w.literal("strict", []byte("false"))
+				}
 			}
 			w.close('}')
 		}

@@ -104,7 +104,10 @@ func (x *Exchange) items(w *writer, m *message) error {
 			} else {
 				w.role(m)
 			}
-			if err := x.itemContent(w, "content", m.parts[i:end], m.assistant); err != nil {
+			if said := m.parts[i:end]; m.assistant && onlyTexts(said) { // of which OpenAI's schema knows parts with the id of an earlier answer only
+				w.key("content")
+				w.joined(said, textPart, "")
+			} else if err := x.itemContent(w, "content", said, m.assistant); err != nil {
 				return err
 			}
 			w.close('}')
