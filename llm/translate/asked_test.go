@@ -109,6 +109,22 @@ func TestResponsesAreAskedForAsOpenAIsSchemaHasIt(t *testing.T) {
 	}
 }
 
+// TestWhatWasFoundIsTextToOtherAPIs: search results and documents in pieces, with the title and the origin that Anthropic tells its models.
+func TestWhatWasFoundIsTextToOtherAPIs(t *testing.T) {
+	const found = `{"type":"search_result","title":"Rates","source":"https://example.com/rates","content":[{"type":"text","text":"It is 5%."},{"type":"text","text":"So far."}],"citations":{"enabled":true}}`
+	body := askedBy(t, llm.AnthropicMessages, translate.Chat, "m", requestWith(translate.Messages, `"messages":[{"role":"user","content":[`+
+		`{"type":"document","title":"Notes","source":{"type":"content","content":[{"type":"text","text":"One."},{"type":"text","text":"Two."}]}},`+
+		`{"type":"document","source":{"type":"content","content":"Three."}},{"type":"text","text":"a"}]},`+
+		`{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":[`+found+`]}]}]`))
+	for path, want := range map[string]string{
+		"messages.0.content": "Notes\n\nOne.\n\nTwo.\n\nThree.\n\na", "messages.2.content": "Rates\n\nhttps://example.com/rates\n\nIt is 5%.\n\nSo far.",
+	} {
+		if got := gjson.Get(body, path).Str; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock: it has no mark within.
 func TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock(t *testing.T) {
 	body := askedBy(t, llm.AnthropicMessages, translate.Converse, "anthropic.claude-sonnet-4", requestWith(translate.Messages, `"messages":[{"role":"user","content":"a"},`+

@@ -199,7 +199,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
 - **System prompts.** All system and developer messages become one, in their order, at the beginning. To OpenAI's models, which the name tells, those within the conversation
   stay where they are: what was said before stays cached. One without any other message is what the user says.
 - **Texts.** Several of a message are one string in chats, with an empty line between them but where the model has said them: many servers take no parts. Blank ones are left out on the way to Anthropic
-  and Bedrock, which refuse them, and so is the space behind what an answer is to begin with.
+  and Bedrock, which refuse them, and so is the space behind what an answer is to begin with. Anthropic's documents of text and its search results are texts elsewhere,
+  below their title and where they are from.
 - **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
   Anthropic and Bedrock: these become others, in the call and in what answers it. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again

@@ -209,6 +209,7 @@ func (x *Exchange) readTurn(c *llm.Cursor, r *conversation) {
 // readBlock reads a block, and reports whether it is a part of the conversation.
 func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 	kind, object := "", false
+	var origin []byte
 	for o := c.Object(); c.Member(&o); {
 		switch string(o.Name) {
 		case "type":
@@ -245,7 +246,7 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 			if c.Next() == '{' {
 				x.readSource(c, p)
 			} else {
-				c.Skip()
+				origin = c.Literal() // of a search result
 			}
 		case "cache_control":
 			p.cache = x.readCache(c)
@@ -261,10 +262,18 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		p.settleType()
 		return true
 	case "document":
-		if p.text == nil { // else plain text, which every API can say
+		if p.text == nil {
 			p.kind = filePart
+			return true
 		}
-		return true
+		p.text = joinedTexts(part{text: p.name}, part{text: p.text}) // which every API can say
+		return !isEmpty(p.text)
+	case "search_result":
+		if !onlyTexts(p.parts) {
+			x.drop(c, "messages[].content[] of other types")
+		}
+		p.text, p.parts = joinedTexts(append([]part{{text: p.name}, {text: origin}}, p.parts...)...), nil
+		return !isEmpty(p.text)
 	case "tool_use":
 		p.kind = callPart
 		return true
@@ -288,6 +297,13 @@ func (x *Exchange) readBlock(c *llm.Cursor, p *part) bool {
 		x.drop(c, "messages[].content[] of other types")
 		return false
 	}
+}
+
+// joinedTexts is one text of several, with an empty line between them.
+func joinedTexts(texts ...part) []byte {
+	w := &writer{}
+	w.joined(slices.DeleteFunc(texts, func(p part) bool { return isEmpty(p.text) }), textPart, emptyLine)
+	return w.b
 }
 
 // unasked drops an object, but one that says that it is not enabled.
@@ -316,9 +332,14 @@ func (x *Exchange) readSource(c *llm.Cursor, p *part) {
 			data = c.Literal()
 		case "url":
 			p.url = plainLiteral(c.Literal())
+		case "content": // pieces that are to be cited by themselves
+			readContent(c, &p.parts, x.readBlock)
 		default:
 			c.Skip()
 		}
+	}
+	if kind == "content" && onlyTexts(p.parts) {
+		kind, data, p.parts = "text", joinedTexts(p.parts...), nil
 	}
 	switch kind {
 	case "base64":
