@@ -125,6 +125,18 @@ func TestWhatWasFoundIsTextToOtherAPIs(t *testing.T) {
 	}
 }
 
+// TestWhatGooglesClientSaysOfAFileReachesOthers: its name too. A number that its Python client writes with a point is a whole one.
+func TestWhatGooglesClientSaysOfAFileReachesOthers(t *testing.T) {
+	const request = `{"contents":[{"parts":[{"inlineData":{"mimeType":"application/pdf","data":"JVBE","displayName":"May.pdf"}}]}],"generationConfig":{"topK":40.0}}`
+	if got := gjson.Get(askedBy(t, llm.GoogleGenerate, translate.Chat, "m", request), "messages.0.content.0.file.filename").Str; got != "May.pdf" {
+		t.Errorf("got %q", got)
+	}
+	body := askedBy(t, llm.GoogleGenerate, translate.Messages, "m", request)
+	if name, k := gjson.Get(body, "messages.0.content.0.title").Str, gjson.Get(body, "top_k").Raw; name != "May.pdf" || k != "40" {
+		t.Errorf("got %q and %s in %s", name, k, body)
+	}
+}
+
 // TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock: it has no mark within.
 func TestWhatIsCachedWithinAToolsAnswerIsCachedBehindItByBedrock(t *testing.T) {
 	body := askedBy(t, llm.AnthropicMessages, translate.Converse, "anthropic.claude-sonnet-4", requestWith(translate.Messages, `"messages":[{"role":"user","content":"a"},`+

@@ -132,6 +132,7 @@ func (g *geminiReader) config(name []byte) {
 		r.topP = c.Number()
 	case "topk":
 		x.number(c, in+"topK", &r.topK)
+		r.topK = bytes.TrimSuffix(r.topK, []byte(".0")) // as Google's Python client has it, and Anthropic a whole number
 	case "seed":
 		x.number(c, in+"seed", &r.seed)
 	case "frequencypenalty":
@@ -312,6 +313,10 @@ func (g *geminiReader) part(parts *[]part) {
 		case "functionresponse":
 			g.response(p)
 			found = true
+		case "mediaresolution":
+			if c.Raw() != nil {
+				g.x.drop(c, "contents[].parts[].mediaResolution")
+			}
 		case "thoughtsignature", "partmetadata":
 			c.Skip()
 		default:
@@ -341,6 +346,8 @@ func (g *geminiReader) media(p *part) {
 			p.data = standardBase64(inner(plainLiteral(c.Literal())))
 		case "fileuri":
 			p.url = plainLiteral(c.Literal())
+		case "displayname":
+			p.name = c.Literal()
 		default:
 			c.Skip()
 		}
