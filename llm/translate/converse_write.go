@@ -49,9 +49,6 @@ func (x *Exchange) appendConverse(dst []byte, r *conversation) ([]byte, error) {
 		w.array("system")
 		for i := range r.system {
 			p := &r.system[i]
-			if p.kind != textPart {
-				return nil, &Error{Field: systemFields[x.from], Reason: "a system prompt that is no text has no counterpart in " + x.to.String()}
-			}
 			w.open()
 			w.literal("text", p.text)
 			w.close('}')

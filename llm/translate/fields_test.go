@@ -197,7 +197,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
 	b.WriteString(`## Besides
 
 - **System prompts.** All system and developer messages become one, in their order, at the beginning. To OpenAI's models, which the name tells, those within the conversation
-  stay where they are: what was said before stays cached. One without any other message is what the user says.
+  stay where they are: what was said before stays cached. One without any other message is what the user says. One of pictures or files is refused but on the way to OpenAI's
+  responses, and so is a picture of the model's own but on the way to Google: the others take texts only there.
 - **Texts.** Several of a message are one string in chats, with an empty line between them but where the model has said them: many servers take no parts. Blank ones are left out on the way to Anthropic
   and Bedrock, which refuse them, and so is the space behind what an answer is to begin with. Anthropic's documents of text and its search results are texts elsewhere,
   below their title and where they are from.

@@ -280,6 +280,8 @@ func TestErrorsNameTheFieldAsTheClientsAPIDoes(t *testing.T) {
 			translate.Gemini, translate.Converse, `"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"name":"f"}}]},{"parts":[{"functionResponse":{"name":"f","response":{}}}]}],` +
 				`"tools":[{"functionDeclarations":[{"name":"f"}]}],"toolConfig":{"functionCallingConfig":{"mode":"NONE"}}`, "toolConfig.functionCallingConfig: that none be called",
 		},
+		{translate.Responses, translate.Chat, `"input":[{"role":"system","content":[{"type":"input_image","image_url":` + address + `}]},{"role":"user","content":"a"}]`, "input: a system prompt that is no text"},
+		{translate.Gemini, translate.Messages, `"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"inlineData":{"mimeType":"image/png","data":"iVBO"}}]}]`, "contents: pictures, files and sounds of the model's own"},
 		{translate.Messages, translate.Chat, `"messages":[{"role":"assistant","content":[{"type":"web_fetch_tool_result","tool_use_id":"t","content":{"type":"web_fetch_tool_result_error"}}]}]`, "messages[0].content[0]: has no counterpart"},
 		{translate.Messages, translate.Chat, `"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":{"a":1}}]}]`, "messages[0].content[0].content: must be a string or an array"},
 	} {

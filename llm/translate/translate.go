@@ -297,6 +297,15 @@ func (x *Exchange) check(r *conversation) error {
 		}
 		r.messages, r.system = append(r.messages, message{parts: r.system}), nil // which OpenAI answers, and the others only as what a user says
 	}
+	instructsOtherwise := func(p part) bool { return p.instructs && p.kind != textPart }
+	if x.to != Responses && (!onlyTexts(r.system) || slices.ContainsFunc(r.parts, instructsOtherwise)) {
+		return &Error{Field: systemFields[x.from], Reason: "a system prompt that is no text has no counterpart in " + x.to.String()}
+	}
+	for i := range r.messages {
+		if m := &r.messages[i]; x.to != Gemini && m.assistant && (has(m.parts, imagePart) || has(m.parts, filePart) || has(m.parts, audioPart)) {
+			return &Error{Field: messageFields[x.from], Reason: "pictures, files and sounds of the model's own have no counterpart in " + x.to.String()}
+		}
+	}
 	return nil
 }
 
