@@ -72,10 +72,9 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts *[]part) {
 		if thought == nil {
 			thought = said
 		}
-		for i := range thought {
-			thought[i].kind = thoughtPart
+		if len(thought) > 0 { // each part has a heading, which is not to follow upon the last sentence
+			*parts = append(*parts, part{kind: thoughtPart, text: joinedTexts(thought...)})
 		}
-		*parts = append(*parts, thought...)
 	default: // what tools of the provider's own did
 	}
 }

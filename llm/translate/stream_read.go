@@ -129,7 +129,7 @@ func (s *Stream) chatCall(c *llm.Cursor, choice, number int) {
 
 func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 	kind := ""
-	item := 0
+	item, summary := 0, int64(0)
 	var delta, whole, id, output []byte
 	reason := ""
 	for o := c.Object(); c.Member(&o); {
@@ -138,6 +138,8 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 			kind = c.String()
 		case "output_index":
 			item = int(c.Count())
+		case "summary_index":
+			summary = c.Count()
 		case "delta":
 			if c.Next() == '"' {
 				delta = c.Literal()
@@ -169,6 +171,10 @@ func (s *Stream) responsesEvent(c *llm.Cursor, data []byte) (used bool) {
 		s.outputText(item, textPart, delta)
 	case "response.refusal.delta":
 		s.outputText(item, refusalPart, delta)
+	case "response.reasoning_summary_part.added":
+		if summary > 0 {
+			s.outputText(item, thoughtPart, []byte(`"`+emptyLine+`"`))
+		}
 	case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
 		s.outputText(item, thoughtPart, delta)
 	case "response.function_call_arguments.delta":

@@ -1,6 +1,7 @@
 package translate_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -243,6 +244,36 @@ func TestWhatToolsOfAnthropicsDoIsLeftOutOfStreams(t *testing.T) {
 }
 
 // TestItemsThatComeAsAWholeAreNotLost: some servers of OpenAI's responses send no pieces of a call's arguments, or of a text.
+// TestPartsOfASummaryAreTextsOfTheirOwn: each begins with a heading.
+func TestPartsOfASummaryAreTextsOfTheirOwn(t *testing.T) {
+	const item = `{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"**One** a."},{"type":"summary_text","text":"**Two** b."}]}`
+	const end = `{"type":"response.completed","response":{"id":"r","status":"completed","output":[` + item + `]}}`
+	for name, stream := range map[string][]byte{
+		"in pieces": events(`{"type":"response.output_item.added","output_index":0,"item":{"type":"reasoning","id":"rs_1","summary":[]}}`,
+			`{"type":"response.reasoning_summary_part.added","output_index":0,"summary_index":0}`, `{"type":"response.reasoning_summary_text.delta","output_index":0,"summary_index":0,"delta":"**One** a."}`,
+			`{"type":"response.reasoning_summary_part.added","output_index":0,"summary_index":1}`, `{"type":"response.reasoning_summary_text.delta","output_index":0,"summary_index":1,"delta":"**Two** b."}`,
+			`{"type":"response.output_item.done","output_index":0,"item":`+item+`}`, end),
+		"whole": events(`{"type":"response.output_item.done","output_index":0,"item":`+item+`}`, end),
+	} {
+		s := answering(t, translate.Messages, translate.Responses, true).Stream(llm.ServerSentEvents)
+		out, err := s.Feed(nil, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, event := range bytes.Split(s.End(out), []byte("data: ")) {
+			said += gjson.GetBytes(event, "delta.thinking").Str
+		}
+		if want := "**One** a.\n\n**Two** b."; said != want {
+			t.Errorf("%s: got %q, want %q", name, said, want)
+		}
+	}
+	out, err := answering(t, translate.Messages, translate.Responses, false).Response([]byte(`{"id":"r","status":"completed","output":[` + item + `]}`))
+	if got, want := gjson.GetBytes(out, "content.#.thinking").Raw, `["**One** a.\n\n**Two** b."]`; err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
 func TestItemsThatComeAsAWholeAreNotLost(t *testing.T) {
 	const (
 		text     = `{"type":"response.output_item.added","output_index":0,"item":{"type":"message","role":"assistant","content":[]}}`
