@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"errors"
+	"strconv"
 )
 
 // A Framing is how the events of a stream stand one behind the other.
@@ -95,7 +96,8 @@ func (d *Decoder) Over() bool { return d.element.at == behindArray }
 // An Encoder writes the events of a stream, in the framing in which they came or in another. The zero value writes
 // server-sent events.
 type Encoder struct {
-	Framing Framing
+	Framing  Framing
+	Sequence int64 // the number of the next event, which those of OpenAI's responses have
 
 	begun   bool
 	closing []byte // the end of the array, which comes when all is written
@@ -175,7 +177,8 @@ func (e *Encoder) Error(dst []byte, f Format, status int, code, message string) 
 		}
 		body = append(body, `,"message":`...)
 		body = appendString(body, message)
-		body = append(body, `,"param":null,"sequence_number":0}`...)
+		body = append(body, `,"param":null,"sequence_number":`...)
+		body = append(strconv.AppendInt(body, e.Sequence, 10), '}')
 	case f.Family() == Anthropic:
 		name = "error"
 	}

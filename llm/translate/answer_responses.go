@@ -57,7 +57,7 @@ func (x *Exchange) readOutputItem(c *llm.Cursor, parts *[]part) {
 		case "name":
 			called = c.Literal()
 		case "arguments":
-			args = c.Literal()
+			args = readArguments(c)
 		default:
 			c.Skip()
 		}

@@ -112,7 +112,7 @@ func (x *Exchange) readItem(c *llm.Cursor, r *conversation) {
 		case "namespace":
 			space = c.Literal()
 		case "arguments":
-			args = c.Literal()
+			args = readArguments(c) // which items of other types have as an object
 		case "input":
 			text = c.Literal()
 		default:

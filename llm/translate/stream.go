@@ -164,7 +164,13 @@ func (s *Stream) Fail(dst []byte, status int, code, message string) []byte {
 		return dst
 	}
 	s.ended, s.failure = true, message
-	longer := s.events.Error(dst, s.x.client, status, code, message)
+	longer := dst
+	if !s.begun && s.x.from == Responses { // OpenAI's client reads no error ahead of the response that it is of
+		s.dst = dst
+		s.open()
+		longer = s.dst
+	}
+	longer = s.events.Error(longer, s.x.client, status, code, message)
 	s.parting = len(longer) - len(dst)
 	return longer
 }
@@ -230,11 +236,15 @@ func (s *Stream) KeepAlive(dst []byte) []byte {
 func (s *Stream) start() {
 	if !s.begun {
 		s.begun = true
-		if s.id == "" {
-			s.id = s.x.options.ID
-		}
-		s.to.begin()
+		s.open()
 	}
+}
+
+func (s *Stream) open() {
+	if s.id == "" {
+		s.id = s.x.options.ID
+	}
+	s.to.begin()
 }
 
 // within reads a piece of an event by itself, as something that stands behind it says what it is of.

@@ -7,11 +7,10 @@ import (
 
 type responsesSink struct {
 	*Stream
-	sequence int64
-	items    [][]part // that are complete, and the open one
-	open     int      // index into items; -1 for none
-	why      finish
-	said     []byte // of the open part, between quotes
+	items [][]part // that are complete, and the open one
+	open  int      // index into items; -1 for none
+	why   finish
+	said  []byte // of the open part, between quotes
 }
 
 // event begins an event, which its caller ends.
@@ -19,8 +18,8 @@ func (k *responsesSink) event(name string) *writer {
 	w := &writer{b: make([]byte, 0, 256)}
 	w.open()
 	w.str("type", name)
-	w.number("sequence_number", k.sequence)
-	k.sequence++
+	w.number("sequence_number", k.events.Sequence)
+	k.events.Sequence++
 	return w
 }
 
