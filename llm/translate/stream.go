@@ -39,6 +39,7 @@ type Stream struct {
 	// live, the others wait until it is known to be complete.
 	inTurn  bool
 	live    int    // number of the call that is live; -1 for none
+	liveOf  int    // its choice
 	liveID  []byte // its id
 	waiting []heldCall
 }
@@ -293,7 +294,7 @@ func (s *Stream) isFirst(choice, number int) bool {
 }
 
 func (s *Stream) call(choice, number int, p *part) {
-	if !s.isFirst(choice, number) || s.goesOn(number, p.id) {
+	if !s.isFirst(choice, number) || s.goesOn(choice, number, p.id) {
 		return
 	}
 	if isEmpty(p.id) {
@@ -311,14 +312,14 @@ func (s *Stream) call(choice, number int, p *part) {
 		}
 	default:
 		s.start()
-		s.live, s.liveID = number, append(s.liveID[:0], p.id...)
+		s.live, s.liveOf, s.liveID = number, choice, append(s.liveID[:0], p.id...)
 		s.to.call(choice, number, p)
 	}
 }
 
 // goesOn tells whether a call has begun before: some servers say with each piece of its arguments anew what is called.
-func (s *Stream) goesOn(number int, id []byte) bool {
-	return !isEmpty(id) && (s.live == number && bytes.Equal(s.liveID, id) ||
+func (s *Stream) goesOn(choice, number int, id []byte) bool {
+	return !isEmpty(id) && (s.live == number && s.liveOf == choice && bytes.Equal(s.liveID, id) ||
 		slices.ContainsFunc(s.waiting, func(w heldCall) bool { return w.number == number && bytes.Equal(w.call.id, id) }))
 }
 

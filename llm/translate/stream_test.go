@@ -98,6 +98,20 @@ func TestACallThatIsNamedWithEachPieceIsOne(t *testing.T) {
 	}
 }
 
+// TestChoicesMayCallByTheSameID: servers that count calls do so in each.
+func TestChoicesMayCallByTheSameID(t *testing.T) {
+	x := begin(t, llm.GoogleStream, translate.Chat)
+	if _, err := x.Request("m", []byte(requestWith(translate.Gemini, `"generationConfig":{"candidateCount":2}`))); err != nil {
+		t.Fatal(err)
+	}
+	const call = `"delta":{"tool_calls":[{"index":0,"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}`
+	s := x.Stream(llm.ServerSentEvents)
+	out, err := s.Feed(nil, events(`{"choices":[{"index":0,`+call, `{"choices":[{"index":1,`+call, `{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"},{"index":1,"delta":{},"finish_reason":"tool_calls"}]}`))
+	if got := bytes.Count(s.End(out), []byte(`"functionCall"`)); err != nil || got != 2 {
+		t.Errorf("got %d calls, %v, of %s", got, err, out)
+	}
+}
+
 func TestCallsWithoutArgumentsAreOnesWithAnEmptyObject(t *testing.T) {
 	streams := map[translate.API][]byte{
 		translate.Chat: events(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]},"finish_reason":"tool_calls"}]}`),
