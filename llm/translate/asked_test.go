@@ -207,7 +207,7 @@ func TestInstructionsWithinAConversation(t *testing.T) {
 
 // TestWhatAsksForNothingIsNotRefused, and what asks for something with an empty object is.
 func TestWhatAsksForNothingIsNotRefused(t *testing.T) {
-	for _, members := range []string{`"best_of":1`, `"suffix":""`, `"top_logprobs":0`, `"logit_bias":{}`, `"functions":[]`, `"logprobs":false`, `"audio":null`} {
+	for _, members := range []string{`"best_of":1`, `"suffix":""`, `"top_logprobs":0`, `"logit_bias":{}`, `"functions":[]`, `"logprobs":false`, `"audio":null`, `"stop":[null,"END",null]`} {
 		asked(t, translate.Messages, "m", members)
 	}
 	for _, members := range []string{`"web_search_options":{}`, `"best_of":2`, `"top_logprobs":1`} {

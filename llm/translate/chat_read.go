@@ -113,10 +113,10 @@ func (x *Exchange) only(c *llm.Cursor, field, value string) {
 
 func (x *Exchange) readStop(c *llm.Cursor, r *conversation) {
 	if c.Next() == '"' {
-		r.stop = append(r.stop, c.Literal())
+		r.stopAt(c.Literal())
 	} else {
 		for list := c.Array(); c.Element(&list); {
-			r.stop = append(r.stop, c.Literal())
+			r.stopAt(c.Literal())
 		}
 	}
 	if len(r.stop) > 0 && x.to == Responses {

@@ -167,6 +167,13 @@ func effortOfBudget(tokens int64) effort {
 	return effortHigh
 }
 
+// stopAt ends the answer at a text; null is none.
+func (r *conversation) stopAt(text []byte) {
+	if text != nil {
+		r.stop = append(r.stop, text)
+	}
+}
+
 // add makes a text a message.
 func (r *conversation) add(assistant bool, text []byte) {
 	from := r.next()

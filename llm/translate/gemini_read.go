@@ -141,7 +141,7 @@ func (g *geminiReader) config(name []byte) {
 		x.number(c, in+"presencePenalty", &r.presence)
 	case "stopsequences":
 		for list := c.Array(); c.Element(&list); {
-			r.stop = append(r.stop, c.Literal())
+			r.stopAt(c.Literal())
 		}
 		if len(r.stop) > 0 && x.to == Responses {
 			x.drop(c, in+"stopSequences")

@@ -29,7 +29,11 @@ type geminiSchema struct {
 
 func appendGeminiSchema(w *writer, c *llm.Cursor) {
 	if c.Next() != '{' {
-		w.value(c.Raw())
+		if raw := c.Raw(); raw != nil {
+			w.value(raw)
+		} else { // which asks for nothing
+			w.value([]byte("{}"))
+		}
 		return
 	}
 	var s geminiSchema
@@ -37,7 +41,9 @@ func appendGeminiSchema(w *writer, c *llm.Cursor) {
 	for o := c.Google(); c.Member(&o); {
 		switch string(o.Name) {
 		case "type":
-			s.kind = bytes.ToLower(c.Literal())
+			if kind := c.Literal(); kind != nil {
+				s.kind = bytes.ToLower(kind)
+			}
 		case "nullable":
 			s.nullable = c.Bool()
 		case "enum":
@@ -51,8 +57,7 @@ func appendGeminiSchema(w *writer, c *llm.Cursor) {
 		case "defs":
 			appendGeminiSchemas(w, c, "$defs")
 		case "items":
-			w.key("items")
-			appendGeminiSchema(w, c)
+			appendGeminiSchemaOf(w, c, "items")
 		case "anyof":
 			choices := &writer{}
 			for list := c.Array(); c.Element(&list); {
@@ -62,15 +67,16 @@ func appendGeminiSchema(w *writer, c *llm.Cursor) {
 		case "maxitems", "minitems", "maxlength", "minlength", "maxproperties", "minproperties":
 			key := string(o.Name[:3]) + string(bytes.ToUpper(o.Name[3:4])) + string(o.Name[4:])
 			if c.Next() == '"' { // as protobuf writes whole numbers of 64 bits
-				w.literal(key, inner(c.Literal()))
+				if number := inner(c.Literal()); isNumber(number) {
+					w.literal(key, number)
+				}
 			} else {
 				w.literal(key, c.Number())
 			}
 		case "description", "format", "pattern", "required", "title", "minimum", "maximum", "default":
 			w.literal(string(o.Name), c.Raw())
 		case "additionalproperties":
-			w.key("additionalProperties")
-			appendGeminiSchema(w, c)
+			appendGeminiSchemaOf(w, c, "additionalProperties")
 		default: // propertyOrdering, example, and what Google knows no more than we
 			c.Skip()
 		}
@@ -81,6 +87,19 @@ func appendGeminiSchema(w *writer, c *llm.Cursor) {
 	w.geminiSchema(&s)
 	w.close('}')
 }
+
+// appendGeminiSchemaOf reads the schema that a member is.
+func appendGeminiSchemaOf(w *writer, c *llm.Cursor, name string) {
+	if c.Next() == 'n' {
+		c.Skip()
+		return
+	}
+	w.key(name)
+	appendGeminiSchema(w, c)
+}
+
+// isNumber tells of what stands in a string whether it is a number.
+func isNumber(s []byte) bool { return len(s) > 0 && s[0] <= '9' && llm.Check(s) == nil }
 
 // appendGeminiSchemas reads schemas by name.
 func appendGeminiSchemas(w *writer, c *llm.Cursor, name string) {
@@ -141,7 +160,7 @@ func (w *writer) geminiSchema(s *geminiSchema) {
 	w.array("enum")
 	for _, value := range s.enum {
 		number := inner(value) // it is a string, whatever the type
-		if numeric := string(s.kind) == `"integer"` || string(s.kind) == `"number"`; numeric && len(number) > 0 && number[0] <= '9' && llm.Check(number) == nil {
+		if numeric := string(s.kind) == `"integer"` || string(s.kind) == `"number"`; numeric && isNumber(number) {
 			value = number
 		}
 		w.value(value)

@@ -38,7 +38,7 @@ func (x *Exchange) readMessages(c *llm.Cursor, r *conversation) {
 			x.number(c, "top_k", &r.topK)
 		case "stop_sequences":
 			for list := c.Array(); c.Element(&list); {
-				r.stop = append(r.stop, c.Literal())
+				r.stopAt(c.Literal())
 			}
 			if len(r.stop) > 0 && x.to == Responses {
 				x.drop(c, "stop_sequences")

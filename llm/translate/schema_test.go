@@ -21,10 +21,12 @@ func TestSchemasOfGooglesBecomeJSONSchemas(t *testing.T) {
 			`{"type":"OBJECT","properties":{"Pet":{"ref":"#/defs/Pet"},"old":{"ref":"#/defs/Pet","nullable":true}},"defs":{"Pet":{"type":"OBJECT","properties":{"Name":{"type":"STRING"}}}}}`,
 			`{"properties":{"Pet":{"$ref":"#/$defs/Pet"},"old":{"anyOf":[{"$ref":"#/$defs/Pet"},{"type":"null"}]}},"$defs":{"Pet":{"properties":{"Name":{"type":"string"}},"type":"object"}},"type":"object"}`,
 		},
-		"a map":             {`{"type":"OBJECT","additionalProperties":{"type":"NUMBER"}}`, `{"additionalProperties":{"type":"number"},"type":"object"}`},
-		"nothing besides":   {`{"type":"OBJECT","additional_properties":false}`, `{"additionalProperties":false,"type":"object"}`},
-		"no alternatives":   {`{"anyOf":[],"nullable":true}`, `{}`},
-		"what is not known": {`{"type":"STRING","x\":1}],\"messages\":[],\"y":2}`, `{"type":"string"}`},
+		"a map":              {`{"type":"OBJECT","additionalProperties":{"type":"NUMBER"}}`, `{"additionalProperties":{"type":"number"},"type":"object"}`},
+		"nothing besides":    {`{"type":"OBJECT","additional_properties":false}`, `{"additionalProperties":false,"type":"object"}`},
+		"no alternatives":    {`{"anyOf":[],"nullable":true}`, `{}`},
+		"null":               {`{"type":"ARRAY","items":null,"additionalProperties":null,"properties":{"a":null,"b":{"type":null}},"maxItems":null}`, `{"properties":{"a":{},"b":{}},"type":"array"}`},
+		"numbers in strings": {`{"type":"ARRAY","maxItems":"5","minItems":"some","minLength":"1]}"}`, `{"maxItems":5,"type":"array"}`},
+		"what is not known":  {`{"type":"STRING","x\":1}],\"messages\":[],\"y":2}`, `{"type":"string"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := begin(t, llm.GoogleGenerate, translate.Chat)
