@@ -95,7 +95,7 @@ func (a *formatAnswer) anthropicDelta(name []byte) {
 	case "stop_sequence", "container":
 		a.value()
 	default:
-		if first := len(a.texts); isData(name) {
+		if first := len(a.texts); isData(name, a.peek()) {
 			a.value()
 		} else if a.strings(Content, 0); first < len(a.texts) {
 			for i := first; i < len(a.texts); i++ {

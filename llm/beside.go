@@ -13,7 +13,7 @@ func (r *Request) Others() ([]Text, error) {
 	p.start(r.body)
 	for _, at := range r.beside {
 		p.pos = int(at.start)
-		p.definition(false)
+		p.definition(inDefinition, Definition, 0)
 	}
 	if p.refused != nil {
 		return nil, p.refused
@@ -56,36 +56,48 @@ func isApart(name []byte) bool {
 	}
 }
 
-// definition adds the strings of the value that is next, however deep. In a schema and in examples all of them are texts.
-func (r *blockReader) definition(all bool) {
+// A scope says which strings of a value are texts.
+type scope uint8
+
+const (
+	inDefinition scope = iota // those that have not the name of something else (isNoText)
+	inSchema                  // all but the names of types: what is called name there is a property
+	inExample                 // all
+)
+
+// definition adds the strings of the value that is next, however deep.
+func (r *blockReader) definition(in scope, kind Kind, part int) {
 	switch r.peek() {
 	case '"':
-		r.leaf(Definition, 0)
+		r.leaf(kind, part)
 	case '{':
 		o, ok := r.object(exact)
 		for ok && r.member(&o) {
-			switch name := r.last(); {
-			case string(name) == "type" && r.peek() == '"', !all && isNoText(name):
+			name, c := r.last(), r.peek()
+			if in < inExample && c == '"' && string(name) == "type" || in == inDefinition && isNoText(name, c) {
 				r.value()
-			default:
-				r.definition(all || isSchema(name))
+			} else {
+				r.definition(max(in, scopeOf(name)), kind, part)
 			}
 		}
 	case '[':
 		var a array
 		ok := r.enter()
 		for ok && r.element(&a) {
-			r.definition(all)
+			r.definition(in, kind, part)
 		}
 	default:
 		r.value()
 	}
 }
 
-// isNoText tells members of a definition that are names, addresses, and with what a server is spoken to.
-func isNoText(name []byte) bool {
+// isNoText tells members of a definition that are names, addresses, and with what a server is spoken to, whose value begins with first. An object
+// that has the name of a name is none.
+func isNoText(name []byte, first byte) bool {
 	switch string(name) {
-	case "name", "id", "role", "url", "server_url", "server_label", "connector_id", "authorization", "authorization_token", "authentication", "headers",
+	case "name", "id", "role", "url", "server_url":
+		return first == '"'
+	case "server_label", "connector_id", "authorization", "authorization_token", "authentication", "headers",
 		"vector_store_ids", "file_ids", "allowed_tools", "cache_control":
 		return true
 	default:
@@ -93,13 +105,15 @@ func isNoText(name []byte) bool {
 	}
 }
 
-// isSchema tells members of a definition whose value is a schema, or an example of a value.
-func isSchema(name []byte) bool {
+// scopeOf is that of the value of a member.
+func scopeOf(name []byte) scope {
 	switch string(name) {
 	case "parameters", "input_schema", "output_schema", "schema", "properties", "parametersJsonSchema", "parameters_json_schema",
-		"input_examples", "examples", "enum", "const", "default":
-		return true
+		"responseSchema", "response_schema", "responseJsonSchema", "response_json_schema":
+		return inSchema
+	case "input_examples", "examples", "example", "enum", "const", "default", "attributes":
+		return inExample
 	default:
-		return false
+		return inDefinition
 	}
 }

@@ -33,9 +33,12 @@ func (r *blockReader) strings(kind Kind, part int) {
 	case '{':
 		o, ok := r.object(exact)
 		for ok && r.member(&o) {
-			if name := r.last(); isData(name) {
+			switch name := r.last(); {
+			case isData(name, r.peek()):
 				r.data(name, part)
-			} else {
+			case scopeOf(name) != inDefinition:
+				r.definition(scopeOf(name), kind, part)
+			default:
 				r.strings(kind, part)
 			}
 		}
@@ -234,7 +237,7 @@ func (r *blockReader) blockMember(name []byte, part int) {
 			r.logprobs = at
 		}
 	default:
-		if isData(name) {
+		if isData(name, r.peek()) {
 			r.data(name, part)
 		} else {
 			r.strings(Content, part)
@@ -302,7 +305,7 @@ func (r *blockReader) source(part int) {
 		case "content":
 			r.contents(part)
 		default:
-			if isData(name) {
+			if isData(name, r.peek()) {
 				r.data(name, part)
 			} else {
 				r.strings(Content, part)
@@ -317,8 +320,12 @@ func (r *blockReader) source(part int) {
 	}
 }
 
-// isData tells the names of members that nobody reads as text: identifiers, addresses, types, encoded bytes.
-func isData(name []byte) bool {
+// isData tells the members that nobody reads as text: identifiers, addresses, types, encoded bytes, whose value begins with first. An object of such
+// a name may hold anything: in a schema, what is said of a property that is called so.
+func isData(name []byte, first byte) bool {
+	if first == '{' || first == '[' {
+		return string(name) == "cache_control" || string(name) == "logprobs" || string(name) == "caller"
+	}
 	switch string(name) {
 	case "type", "id", "name", "role", "status", "object", "index", "phase", "namespace", "caller", "detail", "format", "language", "outcome",
 		"call_id", "tool_use_id", "item_id", "file_id", "container_id", "server_label", "media_type", "mime_type",

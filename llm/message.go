@@ -25,6 +25,8 @@ type reader struct {
 	media   int         // images, sounds and files
 	answer  bool        // values of a wrong type are passed over instead of refused: a provider is no attacker of its client
 	scratch []byte
+
+	anyBase64 bool // both alphabets are read
 }
 
 // refuse keeps the first error of a field. The scan goes on, since an error of syntax goes before it.
@@ -228,7 +230,7 @@ const (
 // others reads what we do not know, the value of the member that was gone to: every string in it is a text, unless its name says that
 // nobody reads it.
 func (r *reader) others(part int) {
-	if name := r.known(); isData(name) {
+	if name := r.known(); isData(name, r.peek()) {
 		r.data(name, part)
 		return
 	}
@@ -365,7 +367,7 @@ func (r *reader) thinking(part int) {
 			if string(r.known()) == "text" {
 				r.add(inReasoningContent, part)
 			} else {
-				r.value()
+				r.others(part)
 			}
 		}
 	}
@@ -403,7 +405,7 @@ func (r *reader) toolCalls() {
 			case "custom":
 				r.call(inToolCustom, &c)
 			default:
-				r.value()
+				r.others(c.Part)
 			}
 		}
 		for i := first; i < len(r.texts); i++ {
@@ -434,7 +436,7 @@ func (r *reader) call(in place, c *Call) {
 		case "name":
 			c.Name = r.label()
 		default:
-			r.value()
+			r.others(c.Part)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (a *formatAnswer) responsesPiece(name []byte) {
 	case "obfuscation", "partial_image_b64":
 		a.value()
 	default:
-		if isData(name) {
+		if isData(name, a.peek()) {
 			a.value()
 		} else {
 			a.strings(Content, 0)

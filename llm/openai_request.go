@@ -44,7 +44,7 @@ func (p *formatReader) storedPrompt() {
 					p.strings(Content, 0)
 				}
 			}
-		case isData(name):
+		case isData(name, p.peek()):
 			p.data(name, 0)
 		default:
 			p.strings(Content, 0)

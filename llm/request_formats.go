@@ -89,7 +89,7 @@ func parseRequest(f Format, body []byte) (*Request, error) {
 		p.readObject(p.embeddingsMember)
 		p.demand(false, false)
 	case GoogleGenerate, GoogleStream, GoogleCountTokens, GoogleEmbed, GoogleBatchEmbed:
-		p.list = "contents"
+		p.list, p.anyBase64 = "contents", true
 		r.Stream = f == GoogleStream
 		p.google(p.googleMember)
 		if p.messages == 0 && f != GoogleCountTokens {

@@ -31,6 +31,11 @@ func TestRequestsOfAllFormatsAreLookedThrough(t *testing.T) {
 		"tool":                  {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","description":"TEXT"}}]}`},
 		"example of a tool":     {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","input_schema":{"type":"object"},"input_examples":[{"name":"TEXT"}]}]}`},
 		"property of a tool":    {"/v1/responses", `{"model":"m","input":"a","tools":[{"type":"function","name":"f","parameters":{"properties":{"headers":{"type":"string","description":"TEXT"}}}}]}`},
+		"property called name":  {"/v1beta/models/m:generateContent", `{"contents":[{"parts":[]}],"generationConfig":{"responseJsonSchema":{"$defs":{"name":{"description":"TEXT"}}}}}`},
+		"default of a property": {"/v1/responses", `{"model":"m","input":"a","tools":[{"type":"function","name":"f","parameters":{"properties":{"a":{"default":{"type":"TEXT"}}}}}]}`},
+		"tools that are listed": {"/v1/responses", `{"model":"m","input":[{"type":"mcp_list_tools","id":"m","server_label":"s","tools":[{"name":"f","input_schema":{"properties":{"name":{"description":"TEXT"}}}}]}]}`},
+		"their defaults":        {"/v1/responses", `{"model":"m","input":[{"type":"mcp_list_tools","id":"m","server_label":"s","tools":[{"name":"f","input_schema":{"properties":{"a":{"default":{"name":"TEXT"}}}}}]}]}`},
+		"beside a call":         {"/v1/chat/completions", `{"model":"m","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}","reason":"TEXT"}}]}]}`},
 		"function of Google":    {"/v1beta/models/m:generateContent", `{"contents":[{"parts":[]}],"tools":[{"functionDeclarations":[{"name":"f","description":"TEXT"}]}]}`},
 		"older function":        {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"a"}],"functions":[{"name":"f","description":"TEXT"}]}`},
 		"schema of the answer":  {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"description":"TEXT"}}}}`},
@@ -72,6 +77,9 @@ func TestFilesOfTextAreLookedThrough(t *testing.T) {
 		"responses":         {"/v1/responses", `{"model":"m","input":[{"role":"user","content":[{"type":"input_file","file_data":"TEXT"}]}]}`, false},
 		"a document":        {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"text/csv","data":"TEXT"}}]}]}`, true},
 		"bytes of no type":  {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"TEXT"}}]}]}`, true},
+		"a picture's place": {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"TEXT"}}]}]}`, false},
+		"Mistral's":         {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"document_url","document_url":"TEXT"}]}]}`, false},
+		"of a rare type":    {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/x-tex","data":"TEXT"}}]}]}`, true},
 		"an address of one": {"/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"TEXT"}}]}]}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,9 +103,36 @@ func TestFilesOfTextAreLookedThrough(t *testing.T) {
 				if got := send("data:text/plain,forbidden"); got.Sent {
 					t.Errorf("a plain one passed")
 				}
+				for _, before := range []string{"data:text/plain; base64,", "data:text/plain;base64;charset=utf-8,", "data:message/rfc822;BASE64,", "data:,"} {
+					if got := send(before + file); got.Sent != (before == "data:,") {
+						t.Errorf("%s: sent %t", before, got.Sent)
+					}
+				}
 				if got := send("data:image/png;base64," + encode(png)); !got.Sent {
 					t.Errorf("a picture: got %d", got.Status)
 				}
+			}
+		})
+	}
+}
+
+func TestAFileThatReadersDecodeDifferentlyIsRefused(t *testing.T) {
+	file := base64.StdEncoding.EncodeToString([]byte("this is forbidden"))
+	const chat = `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:text/plain;base64,TEXT"}}]}]}`
+	const google = `{"contents":[{"parts":[{"inlineData":{"data":"TEXT","mimeType":"text/plain"}}]}]}`
+	for name, tc := range map[string]struct {
+		path, request, file string
+		want                int
+	}{
+		"an end in the middle":         {"/v1/chat/completions", chat, file[:2] + "=" + file[2:], 400},
+		"a sign that some pass over":   {"/v1/chat/completions", chat, file[:2] + "-" + file[2:], 400},
+		"Google's other alphabet":      {"/v1beta/models/m:generateContent", google, base64.URLEncoding.EncodeToString([]byte("what?? is fine")), 200},
+		"an end in the middle, Google": {"/v1beta/models/m:generateContent", google, file[:2] + "=" + file[2:], 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newHost(t, formatRules).Do(moduletest.Exchange{Path: tc.path, Request: strings.Replace(tc.request, "TEXT", tc.file, 1), Answer: "{}"})
+			if got.Status != tc.want || got.Sent != (tc.want == 200) {
+				t.Errorf("got %d %s, sent %t", got.Status, got.Body, got.Sent)
 			}
 		})
 	}
