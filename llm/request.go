@@ -126,12 +126,15 @@ func (r *Request) Bytes() []byte {
 	return r.dialect.apply(body)
 }
 
-// EstimateTokens estimates what the provider will count as input: the tokens of all texts, and 4 for each message. It
-// knows neither the model's tokenizer nor images, audio and tool definitions; English prose comes close.
+// EstimateTokens estimates what the provider will count as input: the tokens of all texts and of what Others reads, as it stands in the body, and 4
+// for each message. It knows neither the model's tokenizer nor images and audio; English prose comes close.
 func (r *Request) EstimateTokens() int64 {
 	size := 0
 	for i := range r.Texts {
 		size += len(r.Texts[i].Value)
+	}
+	for _, at := range r.beside {
+		size += int(at.end - at.start)
 	}
 	return EstimateTokens(int64(size)) + 4*int64(r.messages) + r.tokens
 }

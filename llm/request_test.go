@@ -430,6 +430,13 @@ func TestEstimateOfInputTokens(t *testing.T) {
 			}
 		})
 	}
+	request, err := llm.ParseRequest(llm.OpenAIChat, []byte(`{"model":"m","messages":[{}],"tools":[{"type":"function","function":{"name":"f","description":"1234"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := request.EstimateTokens(), int64(4+17); got != want {
+		t.Errorf("with 68 bytes of tools: got %d, want %d", got, want)
+	}
 }
 
 func TestOnlyChatsHaveBodiesThatCanBeRead(t *testing.T) {
