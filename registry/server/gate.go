@@ -34,10 +34,16 @@ func (s *Server) gate(w http.ResponseWriter, r *http.Request) {
 		writeFault(told, r, refuse(http.StatusTooManyRequests, codeTooMany, "too many requests come from this address: send fewer, or ask for more (limits in registry.yaml)"))
 	case s.options.Access == nil && !s.local(r):
 		writeFault(told, r, refuse(http.StatusMisdirectedRequest, codeDenied, "a registry without access control is spoken to by a name of this machine only: name who may do what (access in registry.yaml)"))
+	case crossOrigin.Check(r) != nil:
+		writeFault(told, r, refuse(http.StatusForbidden, codeDenied, "a web page of another site has a browser send this: pages may only link here"))
 	default:
 		s.mux.ServeHTTP(told, r)
 	}
 }
+
+// crossOrigin tells what browsers send for the pages of other sites, which may begin an upload without asking first, with the password that was
+// given to the browser for the pages here.
+var crossOrigin http.CrossOriginProtection
 
 // local says whether a request names this machine: a web page that has its own name point here, to have a browser write to
 // the registry, does not.

@@ -121,6 +121,37 @@ func TestAnOpenRegistryIsNotSpokenToByAnotherName(t *testing.T) {
 	}
 }
 
+// A page of another site may have a browser begin an upload without asking here first: a form with text is enough.
+func TestPagesOfOtherSitesWriteNothing(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil)
+	for name, tc := range map[string]struct {
+		header http.Header
+		want   int
+	}{
+		"another site":        {http.Header{"Sec-Fetch-Site": {"cross-site"}}, http.StatusForbidden},
+		"in an older browser": {http.Header{"Origin": {"http://evil.example.com"}}, http.StatusForbidden},
+		"this one":            {http.Header{"Origin": {"http://" + r.address}}, http.StatusAccepted},
+		"no browser":          {nil, http.StatusAccepted},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+r.address+"/v2/team/hello/blobs/uploads/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.header != nil {
+			request.Header = tc.header
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != tc.want {
+			t.Errorf("%s: %d, want %d", name, answer.StatusCode, tc.want)
+		}
+	}
+}
+
 func TestARegistryIsReadyWhenItServes(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
