@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/filters"
 	"github.com/leash-gateway/leash/manifest"
@@ -117,12 +119,17 @@ func keys(name string) (pair, error) {
 
 func (s *stage) pack(version, content string) *artifact.Artifact {
 	s.t.Helper()
+	return s.packAs(artifact.Image, version, content)
+}
+
+func (s *stage) packAs(format artifact.Format, version, content string) *artifact.Artifact {
+	s.t.Helper()
 	wasm := registrytest.Module(s.t, "greeter", version, content)
 	m, err := manifest.Of("x", wasm)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a, err := artifact.Pack(wasm, m, artifact.Source{}, artifact.Image)
+	a, err := artifact.Pack(wasm, m, artifact.Source{}, format)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -274,6 +281,20 @@ func TestWhatIsNotTrustedNeverRuns(t *testing.T) {
 		"revoked": {func(s *stage) string {
 			at := s.signed("1.0.0", "1.0.0", "good")
 			s.write("rules: [{match: ['*'], keys: [{name: release, file: release.pub}]}]\nrevoked: ['" + at.Digest.String() + "']\n")
+			return at.String()
+		}, "is revoked"},
+		"revoked: its .wasm": {func(s *stage) string {
+			wasm := digest.FromBytes(registrytest.Module(s.t, "greeter", "1.0.0", "good"))
+			s.write("rules: [{match: ['*'], keys: [{name: release, file: release.pub}]}]\nrevoked: ['" + wasm.String() + "']\n")
+			return s.signed("1.0.0", "1.0.0", "good").String()
+		}, "is revoked"},
+		"revoked: its .wasm in an unsigned image of another layout": {func(s *stage) string {
+			wasm := digest.FromBytes(registrytest.Module(s.t, "greeter", "1.0.0", "good"))
+			s.write("rules: [{match: ['*'], unsigned: true}]\nrevoked: ['" + wasm.String() + "']\n")
+			at, err := s.client.Push(ctx, s.ref(s.address, "1.0.0"), s.packAs(artifact.Compat, "1.0.0", "good"))
+			if err != nil {
+				s.t.Fatal(err)
+			}
 			return at.String()
 		}, "is revoked"},
 		"nobody's rule": {func(s *stage) string {

@@ -30,6 +30,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/registry/artifact"
 	"github.com/leash-gateway/leash/registry/remote"
 	"github.com/leash-gateway/leash/registry/signing"
 	"github.com/leash-gateway/leash/registry/wildcard"
@@ -152,6 +153,9 @@ func (p *Policy) check(where *config.Document) *config.Error {
 		if err := d.Validate(); err != nil {
 			return where.Errorf(fmt.Sprintf("revoked[%d]", i), "%q is no digest, such as sha256: and 64 digits: %v", d, err)
 		}
+		if d.Algorithm() != digest.Canonical {
+			return where.Errorf(fmt.Sprintf("revoked[%d]", i), "%s is compared with none: name the digest by sha256", d)
+		}
 	}
 	for i := range p.Rules {
 		if field, reason := p.Rules[i].check(p.TrustedRoot != ""); reason != "" {
@@ -249,6 +253,9 @@ var ErrRefused = errors.New("the trust policy refuses it")
 // must hold. It returns the signatures that count; none where the rule asks for none.
 func (p *Policy) Image(ctx context.Context, c *remote.Client, at remote.Reference, now time.Time) ([]signing.Verified, error) {
 	rule, err := p.rule(at.Name(), at.Digest)
+	if err == nil && len(p.Revoked) > 0 {
+		err = p.lookInto(ctx, c, at)
+	}
 	if err != nil || rule.Unsigned {
 		return nil, err
 	}
@@ -263,6 +270,27 @@ func (p *Policy) Image(ctx context.Context, c *remote.Client, at remote.Referenc
 		}
 	}
 	return rule.annotated(p, at.String(), signatures)
+}
+
+// lookInto refuses an image whose .wasm is revoked: the same one may be in others. Most manifests have its digest.
+func (p *Policy) lookInto(ctx context.Context, c *remote.Client, at remote.Reference) error {
+	_, manifest, err := c.Resolve(ctx, at)
+	if err != nil {
+		return err
+	}
+	layer, format, err := artifact.Layer(manifest)
+	if err != nil {
+		return p.refuse(at.String(), err)
+	}
+	wasm := layer.Digest
+	if format == artifact.Compat || wasm.Algorithm() != digest.Canonical {
+		pulled, err := c.Pull(ctx, at)
+		if err != nil {
+			return err
+		}
+		wasm = digest.FromBytes(pulled.Wasm)
+	}
+	return p.revoked(at.String(), wasm)
 }
 
 // What stands behind the name of a file in the names of those beside it.
@@ -307,8 +335,8 @@ func (p *Policy) refuse(what string, err error) error {
 
 // rule finds the rule for a subject.
 func (p *Policy) rule(subject string, d digest.Digest) (*Rule, error) {
-	if slices.Contains(p.Revoked, d) {
-		return nil, p.refuse(subject, fmt.Errorf("%s is revoked", d))
+	if err := p.revoked(subject, d); err != nil {
+		return nil, err
 	}
 	for i := range p.Rules {
 		if slices.ContainsFunc(p.Rules[i].Match, func(pattern string) bool { return wildcard.Match(pattern, subject) }) {
@@ -316,6 +344,13 @@ func (p *Policy) rule(subject string, d digest.Digest) (*Rule, error) {
 		}
 	}
 	return nil, p.refuse(subject, errors.New("no rule matches it"))
+}
+
+func (p *Policy) revoked(subject string, d digest.Digest) error {
+	if slices.Contains(p.Revoked, d) {
+		return p.refuse(subject, fmt.Errorf("%s is revoked", d))
+	}
+	return nil
 }
 
 func (r *Rule) authorities(vouches root.TrustedMaterial) (all []signing.Authority) {

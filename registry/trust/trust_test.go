@@ -65,6 +65,7 @@ func TestAPolicyThatMakesNoSenseIsRefusedWithThePlace(t *testing.T) {
 		"an identity without a name":  {"trusted_root: trusted_root.json\nrules: [{match: ['*'], identities: [{issuer: a}]}]\n", ":2:37: rules[0].identities[0]: name an issuer and a subject"},
 		"an identity that is nobody":  {"trusted_root: trusted_root.json\nrules: [{match: ['*'], identities: [{issuer: a, subject_regexp: '('}]}]\n", ":2:65: rules[0].identities[0].subject_regexp: error parsing regexp"},
 		"a root that is not there":    {"trusted_root: root.json\nrules: [{match: ['*'], identities: [{issuer: a, subject: b}]}]\n", ":1:15: trusted_root: read trusted root "},
+		"a digest of another kind":    {"rules: [{match: ['*'], unsigned: true}]\nrevoked: ['sha512:" + strings.Repeat("0", 128) + "']\n", "is compared with none: name the digest by sha256"},
 		"a digest that is none":       {"rules: [{match: ['*'], unsigned: true}]\nrevoked: ['sha256:1']\n", `:2:11: revoked[0]: "sha256:1" is no digest`},
 		"a second document":           {"rules: [{match: ['*'], unsigned: true}]\n---\nrules: []\n", "holds a second document"},
 	} {
