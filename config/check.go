@@ -47,6 +47,7 @@ func (c *Config) check(d *decoder) {
 		run     func(failer)
 	}{
 		{[]string{"listen", "control", "envoy"}, c.checkAddresses},
+		{[]string{"trusted_proxies"}, c.checkTrustedProxies},
 		{[]string{"envoy"}, c.checkEnvoy},
 		{[]string{"modules"}, c.checkModules},
 		{[]string{"limits"}, c.checkLimits},
@@ -92,6 +93,14 @@ func (c *Config) checkAddresses(fail failer) {
 			}
 		}
 		all = append(all, taken{a.path, at})
+	}
+}
+
+func (c *Config) checkTrustedProxies(fail failer) {
+	for i, n := range c.TrustedProxies {
+		if !n.IsValid() {
+			fail("trusted_proxies["+strconv.Itoa(i)+"]", "write a network such as 10.20.0.0/16, or take it out", "is empty")
+		}
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 type Config struct {
 	// Listen is the gateway's address.
 	Listen string `yaml:"listen" json:"listen,omitempty"`
+	// TrustedProxies are the networks of the load balancers and CDNs in front, as 10.20.0.0/16 or 2001:db8::7/128: of requests that come from
+	// there, the client's address is the last one in X-Forwarded-For that is not theirs. Whoever else connects is the client, whatever it says.
+	TrustedProxies []Network `yaml:"trusted_proxies" json:"trusted_proxies,omitempty"`
 	// Control is the control service: readiness and metrics.
 	Control Control `yaml:"control" json:"control,omitzero"`
 	// Envoy is how Envoy is run.

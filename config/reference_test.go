@@ -60,7 +60,7 @@ A changed file is applied while ` + "`leash up`" + ` runs, with all that it refe
 changes: modules, secrets, certificates (` + "`ca_file`" + `), the trust policy. SIGHUP does the same, and reads again which certificates the system trusts. Only ` + "`control.listen`, `envoy.admin`" + `
 and ` + "`envoy.concurrency`" + ` need a new start.
 What a module is configured with holds for all requests from then on. Where filters come or go, as with a module of one's own or another
-` + "`modules.layout`" + `, or ` + "`limits`" + ` change, Envoy serves one more request as before on a connection that is open.
+` + "`modules.layout`" + `, or ` + "`limits` or `trusted_proxies`" + ` change, Envoy serves one more request as before on a connection that is open.
 `)
 	r.section("", "", reflect.ValueOf(c).Elem())
 	r.out.WriteString(`
@@ -173,6 +173,8 @@ func described(v reflect.Value, path string) (value string, inner reflect.Value,
 		return "URL", inner, ""
 	case config.Raw:
 		return "map", inner, ""
+	case []config.Network:
+		return "list of networks", inner, ""
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -55,6 +56,29 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // MarshalText writes the duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Network are the addresses that begin alike, written as 10.20.0.0/16 or 2001:db8::/32.
+type Network struct{ netip.Prefix }
+
+// UnmarshalText reads a network. One of all addresses is none: whoever trusts everybody takes for the client what that says.
+func (n *Network) UnmarshalText(text []byte) error {
+	parsed, err := netip.ParsePrefix(string(text))
+	if address, alone := netip.ParseAddr(string(text)); err != nil && alone == nil && address.Zone() == "" {
+		return fmt.Errorf("%q is an address: write its network, %s for it alone", text, netip.PrefixFrom(address.Unmap(), address.Unmap().BitLen()))
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is not a network: write it as 10.20.0.0/16 or 2001:db8::/32", text)
+	case parsed.Bits() == 0:
+		return fmt.Errorf("%q are all addresses, so that every client could say which one is its own: name the proxies' alone", text)
+	case parsed.Addr().Is4In6():
+		return fmt.Errorf("%q is an IPv4 network within IPv6: write it as IPv4, such as 10.20.0.0/16", text)
+	case parsed != parsed.Masked():
+		return fmt.Errorf("%q has bits behind its first %d: write %s", text, parsed.Bits(), parsed.Masked())
+	}
+	n.Prefix = parsed
+	return nil
+}
 
 // UnmarshalText reads a URL.
 func (u *URL) UnmarshalText(text []byte) error {

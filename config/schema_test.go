@@ -63,6 +63,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		}}
 	case reflect.TypeFor[config.URL]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^https?://[^/?#@]+`}, variable()}}
+	case reflect.TypeFor[config.Network]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^[0-9a-fA-F.:]+/[1-9][0-9]{0,2}$`}, variable()}}
 	case reflect.TypeFor[config.Raw]():
 		return &jsonschema.Schema{Type: "object"}
 	}

@@ -12,6 +12,7 @@ import (
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	xff "github.com/envoyproxy/go-control-plane/envoy/extensions/http/original_ip_detection/xff/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -83,22 +84,38 @@ func (t *translation) connectionManager(r *Resources) *hcm.HttpConnectionManager
 			InitialStreamWindowSize:     wrapperspb.UInt32(min(t.clientBufferLimit(), maxWindow)),
 			InitialConnectionWindowSize: wrapperspb.UInt32(8 << 20),
 		},
-		RequestHeadersTimeout: durationpb.New(10 * time.Second),
-		RequestTimeout:        durationpb.New(requestTimeout),
-		StreamIdleTimeout:     durationpb.New(t.longestIdle()),
-		// The peer's own address is the client's; x-forwarded-for is only believed behind a proxy that is trusted.
-		UseRemoteAddress:              wrapperspb.Bool(true),
+		RequestHeadersTimeout:         durationpb.New(10 * time.Second),
+		RequestTimeout:                durationpb.New(requestTimeout),
+		StreamIdleTimeout:             durationpb.New(t.longestIdle()),
 		AlwaysSetRequestIdInResponse:  true,
-		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{withoutSteering()},
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{t.withoutSteering()},
 		LocalReplyConfig:              localReplies(),
 		AccessLog:                     unreachedLog(),
 	}
+	t.clientAddress(m)
 	if t.o.Static {
 		m.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: r.Routes}
 	} else {
 		m.RouteSpecifier = &hcm.HttpConnectionManager_Rds{Rds: &hcm.Rds{RouteConfigName: routesName, ConfigSource: adsSource()}}
 	}
 	return m
+}
+
+// clientAddress has the peer's own address be the client's, unless the peer is a proxy that is trusted: X-Forwarded-For is believed from
+// there only.
+func (t *translation) clientAddress(m *hcm.HttpConnectionManager) {
+	if len(t.c.TrustedProxies) == 0 {
+		m.UseRemoteAddress = wrapperspb.Bool(true)
+		return
+	}
+	trusted := &xff.XffTrustedCidrs{}
+	for _, n := range t.c.TrustedProxies {
+		trusted.Cidrs = append(trusted.Cidrs, &core.CidrRange{AddressPrefix: n.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(n.Bits()))}) //nolint:gosec // 1 to 128
+	}
+	m.OriginalIpDetectionExtensions = []*core.TypedExtensionConfig{{
+		Name:        "envoy.http.original_ip_detection.xff",
+		TypedConfig: pack(&xff.XffConfig{XffTrustedCidrs: trusted, SkipXffAppend: wrapperspb.Bool(false)}),
+	}}
 }
 
 // longestIdle is the longest that any provider may be silent; routes bound it for theirs.
@@ -138,8 +155,13 @@ func httpFilter(name string, config proto.Message) *hcm.HttpFilter {
 
 // withoutSteering takes the headers out of a client's request that modules and routes steer by, and those that an Envoy does, this one or one in
 // front of a provider, before any filter sees it.
-func withoutSteering() *core.TypedExtensionConfig {
+func (t *translation) withoutSteering() *core.TypedExtensionConfig {
 	var mutations []*mutation.HeaderMutation
+	if len(t.c.TrustedProxies) > 0 { // without use_remote_address Envoy would take these two from whoever sends them
+		for _, name := range []string{"x-request-id", "x-forwarded-proto"} {
+			mutations = append(mutations, &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: name}})
+		}
+	}
 	for _, prefix := range []string{"x-leash-", "x-envoy-"} {
 		mutations = append(mutations, &mutation.HeaderMutation{
 			Action: &mutation.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutation.HeaderMutation_RemoveOnMatch{

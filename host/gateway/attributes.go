@@ -18,6 +18,7 @@ import (
 type attributes struct {
 	x        *exchange
 	began    time.Time
+	client   string // its address, with the port
 	request  *abi.Headers
 	response *abi.Headers // nil before the answer
 	provider *provider    // nil before the route is found
@@ -31,7 +32,7 @@ func (a *attributes) Property(path string) ([]byte, abi.Status) {
 	value, found := "", false
 	switch object {
 	case "source":
-		value, found = ofAddress(name, a.x.request.RemoteAddr)
+		value, found = ofAddress(name, a.client)
 	case "destination":
 		if local, ok := a.x.request.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			value, found = ofAddress(name, local.String())

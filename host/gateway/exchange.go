@@ -89,7 +89,7 @@ func (x *exchange) begin(ctx context.Context, headers *abi.Headers) {
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.up.init(x.ctx.Done(), nil)
 	x.down.init(x.ctx.Done(), x.look)
-	x.attributes = attributes{x: x, began: time.Now(), request: headers}
+	x.attributes = attributes{x: x, began: time.Now(), client: clientAddress(x.request, x.generation.trusted), request: headers}
 	x.clock.start(func() { x.stop(errTimeout) })
 	x.clock.bound(0, x.generation.idle)
 }

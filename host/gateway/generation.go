@@ -27,8 +27,9 @@ type generation struct {
 	failOpen  []bool // by filter of the pipeline: an inspector
 	routes    *routes
 	providers map[string]*provider
-	maxBuffer int           // bytes that a module may hold of a body
-	idle      time.Duration // how long any exchange may be silent
+	trusted   []config.Network // proxies in front
+	maxBuffer int              // bytes that a module may hold of a body
+	idle      time.Duration    // how long any exchange may be silent
 	workers   []*worker
 	exchanges sync.WaitGroup
 	calls     sync.WaitGroup // that modules make
@@ -52,7 +53,7 @@ const bufferSlack = 1 << 20
 
 func (g *Gateway) newGeneration(ctx context.Context, c *config.Config, o Options) (*generation, error) {
 	n := &generation{
-		gateway: g, plugins: c.Filters(), carriers: map[string]int{}, routes: newRoutes(c, o), providers: map[string]*provider{},
+		gateway: g, plugins: c.Filters(), carriers: map[string]int{}, routes: newRoutes(c, o), providers: map[string]*provider{}, trusted: c.TrustedProxies,
 		maxBuffer: int(max(c.Limits.RequestBytes, c.Limits.ResponseBytes)) + bufferSlack, idle: g.settings.leastIdle,
 	}
 	n.pipeline = len(n.plugins)

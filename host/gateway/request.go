@@ -51,7 +51,7 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 		return nil, &tooManyHeaders
 	}
 	for _, name := range connectionHeaders(r) {
-		if strings.HasPrefix(name, ":") {
+		if strings.HasPrefix(name, ":") || slices.Contains(ofProxies, strings.ToLower(name)) {
 			return nil, &badRequest
 		}
 		h.Remove(name)
@@ -60,7 +60,7 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 		h.Set("content-length", strconv.FormatInt(r.ContentLength, 10))
 	}
 	h.Set("x-request-id", newRequestID())
-	h.Add("x-forwarded-for", clientHost(r))
+	h.Add("x-forwarded-for", peerHost(r))
 	h.Set("x-forwarded-proto", scheme)
 	return h, nil
 }
@@ -102,6 +102,9 @@ func originForm(target string) string {
 	return "/"
 }
 
+// ofProxies are the headers that proxies in front write, which no client may take away.
+var ofProxies = []string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+
 // connectionHeaders are the names of headers that are only for this connection, by what the header Connection says.
 func connectionHeaders(r *http.Request) (names []string) {
 	for _, value := range r.Header["Connection"] {
@@ -114,8 +117,8 @@ func connectionHeaders(r *http.Request) (names []string) {
 	return names
 }
 
-// clientHost is the peer's own address: x-forwarded-for is for what stands behind, and never believed.
-func clientHost(r *http.Request) string {
+// peerHost is the address of whoever has connected, which x-forwarded-for ends with.
+func peerHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
