@@ -27,6 +27,8 @@ type Tracing struct {
 	Prompts bool `yaml:"prompts" json:"prompts,omitempty"`
 	// Completions puts what it answers there, likewise.
 	Completions bool `yaml:"completions" json:"completions,omitempty"`
+	// OmitAddress leaves the client's address out.
+	OmitAddress bool `yaml:"omit_address" json:"omit_address,omitempty"`
 }
 
 // On says that exchanges are traced.
@@ -42,7 +44,8 @@ func (c *Config) tracer() step {
 		Percent     int  `json:"percent"`
 		Prompts     bool `json:"prompts,omitempty"`
 		Completions bool `json:"completions,omitempty"`
-	}{c.Tracing.Percent, c.Tracing.Prompts, c.Tracing.Completions})
+		OmitAddress bool `json:"omit_address,omitempty"`
+	}{c.Tracing.Percent, c.Tracing.Prompts, c.Tracing.Completions, c.Tracing.OmitAddress})
 	return step{Name: tracerModule, Config: encoded, path: "tracing"}
 }
 

@@ -68,7 +68,7 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 		}
 		exchange.want(t, map[string]string{
 			"http.request.method": "POST", "url.scheme": "http", "http.route": "/v1/chat/completions", "http.response.status_code": "int:200", "error.type": "-",
-			"leash.tenant": "demo", "leash.key": "laptop", "leash.request_id": "+", "leash.cost_picodollars": "+", "gen_ai.usage.input_tokens": "-",
+			"leash.tenant": "demo", "leash.key": "laptop", "client.address": "127.0.0.1", "leash.request_id": "+", "leash.cost_picodollars": "+", "gen_ai.usage.input_tokens": "-",
 		})
 		host, port := at("openai")
 		if attempts[0].name != "chat gpt-4o-mini" || attempts[0].failed {
@@ -179,7 +179,7 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 		request.Header.Set("Authorization", "Bearer sk-nobody")
 		do(t, request)
 		exchange, _ := r.wait(t, trace, 0)
-		exchange.want(t, map[string]string{"http.response.status_code": "int:401", "error.type": "invalid_api_key", "leash.refused_by": "auth", "leash.tenant": "-"})
+		exchange.want(t, map[string]string{"http.response.status_code": "int:401", "error.type": "invalid_api_key", "leash.refused_by": "auth", "leash.tenant": "-", "client.address": "127.0.0.1"})
 		if exchange.failed {
 			t.Error("what the client has done wrong is told as an error of the gateway")
 		}

@@ -359,6 +359,7 @@ func (f *Flow) OnDone() {
 		f.leave()
 	}
 	if f.p.late {
+		f.x.ClientAddress() // is known from then on
 		f.s = gone{}
 		f.p.vm.finishLater(f)
 		f.p.flushSoon()

@@ -92,16 +92,16 @@ func TestTheSurroundingsOfAnExchange(t *testing.T) {
 		x.Log(module.Info, "hello")
 		return nil
 	}}))
-	for _, address := range []string{"192.0.2.7:80", "[2001:db8::1]:80", "/run/socket"} {
+	for _, address := range []string{"192.0.2.7:80", "[2001:db8::1]:80", "[::ffff:192.0.2.7]:0", "192.0.2.7", "2001:db8::1", "/run/socket", ""} {
 		h.Do(moduletest.Exchange{Request: chat, Properties: map[string]string{"source.address": address, "node.region": "eu"}})
 	}
 	want := ""
-	for i, address := range []string{"192.0.2.7", "[2001:db8::1]", "/run/socket"} {
+	for i, address := range []string{"192.0.2.7", "2001:db8::1", "192.0.2.7", "192.0.2.7", "2001:db8::1", "/run/socket", ""} {
 		if i > 0 {
 			want += " "
 		}
 		want += "test-request POST /v1/chat/completions " + address + " eu true false 2026-11-01T12:00:00Z"
 	}
 	wantText(t, "surroundings", fmt.Sprint(got), "["+want+"]")
-	wantText(t, "logs", fmt.Sprint(h.Logs), "[hello hello hello]")
+	wantText(t, "logs", fmt.Sprint(h.Logs), "[hello hello hello hello hello hello hello]")
 }

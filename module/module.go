@@ -66,7 +66,7 @@ type Finisher interface {
 
 // A LateFinisher does not mind when its Finish is called: after those of the others, at most a tenth of a second after the exchange, with those of
 // other exchanges, one behind the other. That takes a fraction of the time, since what they run through and look at is then at hand. All that is known
-// of the exchange still is. But for the host it is over: there are no properties of it any more, and no address of the client. What is
+// of the exchange still is, the client's address too. But for the host it is over: there are no properties of it any more. What is
 // still to come is lost if the VM dies, as what a Flusher has put off.
 type LateFinisher interface {
 	Finisher

@@ -31,6 +31,7 @@ type record struct {
 	RequestID       string `json:"request_id"`
 	Tenant, Key     string
 	User            string
+	Address         string // of the client
 	Method, Path    string
 	Secure          bool   // by TLS
 	Model           string // as the client names it
@@ -112,6 +113,7 @@ func (s *Sender) exchange(r *record, id api.TraceID) error {
 	attributes.text("http.route", route)
 	attributes.count("http.response.status_code", r.Status)
 	attributes.text("error.type", r.Error)
+	attributes.text("client.address", r.Address)
 	attributes.text("leash.tenant", r.Tenant)
 	attributes.text("leash.key", r.Key)
 	attributes.text("leash.user", r.User)

@@ -23,6 +23,8 @@ type Config struct {
 	Prompts      bool `json:"prompts"`
 	Completions  bool `json:"completions"`
 	MaxTextBytes int  `json:"max_text_bytes"`
+	// OmitAddress leaves the client's address out.
+	OmitAddress bool `json:"omit_address"`
 	// Redact names the built-in patterns that are taken out of prompts and completions; all of them by default.
 	Redact []string `json:"redact"`
 	// Keywords are further words that are taken out.
@@ -207,6 +209,9 @@ func (l *Logger) Finish(x *module.Exchange) {
 	w = w.Text("tenant", caller.Tenant)
 	w = w.Text("key", caller.Key)
 	w = w.Text("user", caller.User)
+	if !l.OmitAddress {
+		w = w.Text("address", record.Cut(x.ClientAddress()))
+	}
 	w = w.Text("method", record.Cut(x.Method))
 	w = w.Text("path", record.Cut(x.Path))
 	w = w.Text("model", record.Cut(r.model))

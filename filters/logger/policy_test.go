@@ -121,6 +121,33 @@ func TestTheLineOfAnExchange(t *testing.T) {
 	}
 }
 
+func TestTheClientsAddressIsWrittenUnlessItIsToBeOmitted(t *testing.T) {
+	tests := map[string]struct {
+		config, source string
+		exchange       moduletest.Exchange
+		want           string
+	}{
+		"IPv4":                        {`{}`, "203.0.113.9:4711", moduletest.Exchange{Request: chat("hello"), Answer: says("hi")}, "203.0.113.9"},
+		"IPv6":                        {`{}`, "[2001:db8::9]:0", moduletest.Exchange{Request: chat("hello"), Answer: says("hi")}, "2001:db8::9"},
+		"refused by a module":         {`{}`, "203.0.113.9:4711", moduletest.Exchange{Request: chat("refuse me")}, "203.0.113.9"},
+		"refused ahead of all others": {`{}`, "203.0.113.9:4711", moduletest.Exchange{Method: "GET", Path: "/.env"}, "203.0.113.9"},
+		"omitted":                     {`{"omit_address":true}`, "203.0.113.9:4711", moduletest.Exchange{Request: chat("hello"), Answer: says("hi")}, ""},
+	}
+	for name, tc := range tests {
+		for _, handover := range []string{"true", "false"} { // Finish is late without
+			t.Run(name+", handover: "+handover, func(t *testing.T) {
+				h := moduletest.New(t, `{"handover":`+handover+`,"modules":[{"name":"logger","config":`+tc.config+`},{"name":"slow"}]}`)
+				clock = &h.Clock
+				tc.exchange.Properties = map[string]string{"source.address": tc.source}
+				h.Do(tc.exchange)
+				if len(h.Logs) != 1 || gjson.Get(h.Logs[0], "address").Str != tc.want || tc.want == "" && strings.Contains(h.Logs[0], "address") {
+					t.Errorf("got %q, want one line with the address %q", h.Logs, tc.want)
+				}
+			})
+		}
+	}
+}
+
 func TestTextsAreWrittenOnlyWhenAskedFor(t *testing.T) {
 	x := moduletest.Exchange{Request: chat("the question"), Answer: says("the answer")}
 	for config, want := range map[string]struct{ prompt, completion string }{
@@ -257,7 +284,7 @@ func TestHostileValuesStayInOneLineAndAreBounded(t *testing.T) {
 
 func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
-		"an unknown field":         {`{"prompt":true}`, `prompt: unknown field; the known ones are prompts, completions, max_text_bytes, redact, keywords`},
+		"an unknown field":         {`{"prompt":true}`, `prompt: unknown field; the known ones are prompts, completions, max_text_bytes, omit_address, redact, keywords`},
 		"prompts of another type":  {`{"prompts":"yes"}`, `prompts: "yes" is not true or false`},
 		"completions of another":   {`{"completions":1}`, `completions: 1 is not true or false`},
 		"a bound of another type":  {`{"max_text_bytes":"4k"}`, `max_text_bytes: "4k" is not a whole number`},

@@ -432,7 +432,7 @@ func subject(by string, x *module.Exchange) string {
 // could take another for each request (https://www.rfc-editor.org/rfc/rfc4291#section-2.5.4). Hosts write addresses after RFC 5952, which
 // is all that is read here: net/netip would make the .wasm 140 KiB larger.
 func network(address string) string {
-	text, _, _ := strings.Cut(strings.Trim(address, "[]"), "%")
+	text, _, _ := strings.Cut(address, "%")
 	first, last, shortened := strings.Cut(text, "::")
 	var groups []string
 	if first != "" {

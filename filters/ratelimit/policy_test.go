@@ -340,6 +340,7 @@ func TestWhoSharesALimit(t *testing.T) {
 		"address: IPv6, one group after zeros":  {"address", ask(from("[::]:1"), nil), ask(from("[::1:2:3:4:5]:1"), nil), false},
 		"address: IPv6, with a zone":            {"address", ask(from("[fe80::1%eth0]:1"), nil), ask(from("[fe80::2]:1"), nil), true},
 		"address: IPv4 within IPv6":             {"address", ask(from("[::ffff:192.0.2.1]:1"), nil), ask(from("[::ffff:192.0.2.2]:1"), nil), false},
+		"address: IPv4, and as such":            {"address", ask(from("[::ffff:192.0.2.1]:0"), nil), ask(from("192.0.2.1:1"), nil), true},
 		"model: the same for two keys":          {"model", model("gpt-4o"), model("gpt-4o"), true},
 		"model: another":                        {"model", model("gpt-4o"), model("gpt-4o-mini"), false},
 		"all: everybody":                        {"all", ask(caller("a", "k", ""), nil), ask(from("192.0.2.2:1"), nil), true},

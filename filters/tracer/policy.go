@@ -30,6 +30,8 @@ type Config struct {
 	Prompts      bool `json:"prompts"`
 	Completions  bool `json:"completions"`
 	MaxTextBytes int  `json:"max_text_bytes"`
+	// OmitAddress leaves the client's address out.
+	OmitAddress bool `json:"omit_address"`
 }
 
 // SetDefaults traces everything, and sets the bound of texts.
@@ -180,8 +182,11 @@ func (t *Tracer) Finish(x *module.Exchange) {
 	if e.parent != 0 {
 		w = w.Text("parent", trace.Digits(e.parent))
 	}
-	w = w.Text("request_id", record.Cut(x.ID)).Text("tenant", caller.Tenant).Text("key", caller.Key).Text("user", caller.User).
-		Text("method", record.Cut(x.Method)).Text("path", record.Cut(x.Path)).Flag("secure", e.secure).Text("format", x.Format.String()).
+	w = w.Text("request_id", record.Cut(x.ID)).Text("tenant", caller.Tenant).Text("key", caller.Key).Text("user", caller.User)
+	if !t.OmitAddress {
+		w = w.Text("address", record.Cut(x.ClientAddress()))
+	}
+	w = w.Text("method", record.Cut(x.Method)).Text("path", record.Cut(x.Path)).Flag("secure", e.secure).Text("format", x.Format.String()).
 		Text("model", record.Cut(e.model)).Number("status", int64(x.Status)).
 		Text("refused_by", refusedBy).Text("code", code).Text("error", errorOf(x, refusedBy, code)).Flag("stream", e.stream)
 	if amount, err := strconv.ParseInt(x.Fact(module.FactCost), 10, 64); err == nil {

@@ -68,7 +68,7 @@ func TestARecordHoldsTheExchangeAndTheAttemptThatWasAnswered(t *testing.T) {
 		"to the only provider, as it is": {
 			moduletest.Exchange{Answer: answer, Properties: routed()},
 			map[string]any{
-				"status": 200.0, "tenant": "acme", "key": "app", "user": "ann", "format": "openai-chat", "cost_picodollars": 1200.0, "error": nil,
+				"status": 200.0, "tenant": "acme", "key": "app", "user": "ann", "address": "192.0.2.1", "format": "openai-chat", "cost_picodollars": 1200.0, "error": nil,
 				"number": 1.0, "provider": "openai", "asked_model": "gpt-4o-mini", "max_tokens": 50.0, "choices": 2.0,
 				"id": "c-1", "answer_model": "gpt-4o-mini-2024", "finish": []any{"stop"}, "input": 9.0, "output": 3.0, "cached": 4.0, "reasoning": 2.0,
 				"input_audio": 1.0, "attempt_error": nil, "prompt": nil, "completion": nil,
@@ -291,7 +291,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	for config, want := range map[string]string{
 		`{"percent":101}`:       "percent: 101 is not 0 to 100",
 		`{"max_text_bytes":-1}`: "max_text_bytes: must not be negative",
-		`{"prompt":true}`:       "prompt: unknown field; the known ones are percent, prompts, completions, max_text_bytes",
+		`{"prompt":true}`:       "prompt: unknown field; the known ones are percent, prompts, completions, max_text_bytes, omit_address",
 	} {
 		if _, err := definition.New([]byte(config)); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", config, err, want)
