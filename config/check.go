@@ -380,7 +380,9 @@ func (c *Config) checkPipeline(report failer) {
 			fail(path, "policy: a failure refuses the request; inspector: it does not", "kind must be policy or inspector")
 		case !m.Own() && m.Kind != "":
 			fail(path+".kind", "", "is only for modules with a file or a ref: %s knows its own", m.Module)
-		case len(m.Config) > 0 && fromTenants(m.Module):
+		case m.Module == "auth" && c.Given(path+".config.keys"):
+			fail(path+".config.keys", "", "the keys of auth are made from tenants")
+		case len(m.Config) > 0 && m.Module == "route":
 			fail(path+".config", "", "the configuration of %s is made from tenants and routes", m.Module)
 		case m.Module == "route" && i != len(c.Pipeline)-1:
 			fail(path, "", "route must be the last module")

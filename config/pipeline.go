@@ -235,7 +235,7 @@ func (c *Config) steps() []step {
 		s := step{Name: m.Module, Config: m.Config, module: m, path: "pipeline[" + strconv.Itoa(i) + "]"}
 		switch m.Module {
 		case "auth":
-			s.Config = c.authConfig()
+			s.Config = merge(m.Config, c.authConfig())
 		case "route":
 			s.Config = c.routeConfig()
 		}

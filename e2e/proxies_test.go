@@ -16,6 +16,7 @@ trusted_proxies: [127.0.0.2/32, 10.0.0.0/8, "2001:db8:ffff::/48"]
 pipeline:
   - module: logger
   - module: auth
+    config: {unknown_keys: {requests: 3, window: 1h}}
   - module: ratelimit
     config: {limits: [{by: address, requests: 100, window: 1h}]}
 `
@@ -134,6 +135,7 @@ func testWhoTheClientIsBehindProxies(t *testing.T, p ports) {
 			}
 		})
 	}
+	t.Run("who tries keys is locked out, and nobody else", func(t *testing.T) { testTriedKeys(t, g.with(t), from(t, trustedPeer, false)) })
 	for _, header := range provider.headers {
 		for name, values := range header {
 			for _, value := range values {
@@ -141,6 +143,31 @@ func testWhoTheClientIsBehindProxies(t *testing.T, p ports) {
 					t.Errorf("the provider is told of the client: %s: %s", name, value)
 				}
 			}
+		}
+	}
+}
+
+// testTriedKeys asks on many connections, which Envoy's workers share out among them.
+func testTriedKeys(t *testing.T, g *gateway, proxy *http.Transport) {
+	for i, ask := range []struct {
+		client, key, code string
+	}{
+		{"2001:db8:7::1", "sk-one", "invalid_api_key"},
+		{"2001:db8:7::1", demoKey, ""},
+		{"2001:db8:7::2", "sk-two", "invalid_api_key"},
+		{"2001:db8:7::3", "sk-three", "invalid_api_key"},
+		{"2001:db8:7::4", "sk-four", "too_many_unknown_keys"},
+		{"2001:db8:7::5", demoKey, "too_many_unknown_keys"},
+		{"2001:db8:7::5", demoKey, "too_many_unknown_keys"},
+		{"2001:db8:7:1::1", demoKey, ""},
+		{"2001:db8:7:1::1", "sk-five", "invalid_api_key"},
+	} {
+		r := g.request(chatBody("say: hi", false))
+		r.Close = true
+		r.Header.Set("X-Forwarded-For", ask.client)
+		r.Header.Set("Authorization", "Bearer "+ask.key)
+		if a := doOver(t, proxy, r); a.errorCode() != ask.code || ask.code == "" && a.Status != 200 {
+			t.Errorf("request %d, of %s with %s: got %d %s, want %s", i, ask.client, ask.key, a.Status, a.Body, ask.code)
 		}
 	}
 }

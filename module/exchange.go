@@ -262,29 +262,6 @@ func (x *Exchange) AddSystemPrompt(text string) bool {
 	return ok && x.SetRequestBody(body) == nil
 }
 
-// ClientAddress is the client's address, without its port: the peer's or, where the host trusts that as a proxy, the one that it tells. IPv6 stands
-// without brackets, and IPv4 within it as IPv4.
-func (x *Exchange) ClientAddress() string {
-	if x.address == "" {
-		raw, _ := x.flow.s.Property("source", "address")
-		x.address = hostOf(string(raw))
-	}
-	return x.address
-}
-
-// hostOf is an address without its port.
-func hostOf(address string) string {
-	if rest, isIPv6 := strings.CutPrefix(address, "["); isIPv6 {
-		address, _, _ = strings.Cut(rest, "]")
-	} else if host, port, _ := strings.Cut(address, ":"); !strings.Contains(port, ":") {
-		address = host
-	}
-	if mapped, ok := strings.CutPrefix(address, "::ffff:"); ok && strings.Contains(mapped, ".") { // RFC 4291, section 2.5.5.2
-		return mapped
-	}
-	return address
-}
-
 // Property reads a property of the host, as Envoy documents them as attributes.
 func (x *Exchange) Property(path ...string) (value []byte, ok bool) {
 	return x.flow.s.Property(path...)

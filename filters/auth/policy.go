@@ -20,6 +20,8 @@ func init() { module.Register("auth", module.Policy, New) }
 // Config lists the virtual keys.
 type Config struct {
 	Keys []Key `json:"keys"`
+	// UnknownKeys bounds how many keys that are not known may come from an address. Without it any number may.
+	UnknownKeys Tries `json:"unknown_keys"`
 }
 
 // Key is a virtual key of a tenant.
@@ -67,6 +69,7 @@ func (k *Key) sum() (sum [sha256.Size]byte, err error) {
 
 // Auth refuses who has no valid key.
 type Auth struct {
+	tries *tries // nil: any number
 	// byPrefix finds the few keys that a presented one must be compared with. What its timing tells about is the
 	// beginning of the SHA-256 of what the caller sent, which is of no use in finding a key.
 	byPrefix map[[prefixBytes]byte][]entry
@@ -82,6 +85,9 @@ type entry struct {
 // New builds the module. A key that stands twice is an error: it would be unclear whose it is.
 func New(c Config) (*Auth, error) {
 	a := &Auth{byPrefix: make(map[[prefixBytes]byte][]entry, len(c.Keys))}
+	if t := c.UnknownKeys; t.Requests > 0 {
+		a.tries = &tries{Tries: t, place: "auth/" + t.Window.String() + "/"}
+	}
 	for i, k := range c.Keys {
 		e := entry{caller: module.Caller{Tenant: k.Tenant, Key: k.Name, User: k.User}}
 		var err error
@@ -93,6 +99,9 @@ func New(c Config) (*Auth, error) {
 		}
 		prefix := [prefixBytes]byte(e.sum[:])
 		a.byPrefix[prefix] = append(a.byPrefix[prefix], e)
+		if a.tries != nil {
+			a.tries.mix(prefix)
+		}
 	}
 	return a, nil
 }
@@ -139,7 +148,8 @@ func presented(x *module.Exchange) string {
 	return strings.TrimSpace(key)
 }
 
-// RequestHeader refuses the request unless it carries a known key, and takes all credentials out of it.
+// RequestHeader refuses the request unless it carries a known key, and takes all credentials out of it. Where too many keys have been tried, known
+// ones are refused too: else whoever tries them would go on, and know by the answer which it is.
 func (a *Auth) RequestHeader(x *module.Exchange) error {
 	key := presented(x)
 	for _, name := range credentials {
@@ -152,8 +162,18 @@ func (a *Auth) RequestHeader(x *module.Exchange) error {
 		}
 		return module.Refuse(401, "invalid_api_key", "no API key was sent: set the header %s YOUR_KEY", header)
 	}
+	if a.tries != nil {
+		if err := a.tries.take(x, 0); err != nil {
+			return err
+		}
+	}
 	caller, known := a.find(sha256.Sum256([]byte(key)))
 	if !known {
+		if a.tries != nil {
+			if err := a.tries.take(x, 1); err != nil {
+				return err
+			}
+		}
 		return module.Refuse(401, "invalid_api_key", "the API key is not known to this gateway: check it, or ask its operator for one")
 	}
 	x.SetCaller(caller)

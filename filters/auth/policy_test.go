@@ -239,7 +239,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
 		"keys is no list":           {`{"keys":"sk-1"}`, `keys: "sk-1" is not a list`},
 		"a key is no map":           {`{"keys":["sk-1"]}`, `keys[0]: "sk-1" is not a map of fields`},
-		"an unknown field":          {`{"key":[]}`, `key: unknown field; the known ones are keys`},
+		"an unknown field":          {`{"key":[]}`, `key: unknown field; the known ones are keys, unknown_keys`},
 		"an unknown field of a key": {`{"keys":[{"sha":"1"}]}`, `keys[0].sha: unknown field; the known ones are sha256, tenant, name, user`},
 		"no hash":                   {`{"keys":[{"tenant":"acme"}]}`, `keys[0].` + notHash},
 		"a key instead of its hash": {`{"keys":[{"sha256":"sk-acme","tenant":"acme"}]}`, `keys[0].` + notHash},

@@ -424,34 +424,8 @@ func subject(by string, x *module.Exchange) string {
 	case strings.HasPrefix(by, "header:"):
 		return hashed(x.RequestHeader(by[len("header:"):]))
 	default: // who is not known by name is counted by address
-		return hashed(network(x.ClientAddress()))
+		return hashed(x.ClientNetwork())
 	}
-}
-
-// network is what one client has of addresses: of IPv4's a single one; of IPv6's the 2^64 that begin with the same four groups, so that it
-// could take another for each request (https://www.rfc-editor.org/rfc/rfc4291#section-2.5.4). Hosts write addresses after RFC 5952, which
-// is all that is read here: net/netip would make the .wasm 140 KiB larger.
-func network(address string) string {
-	text, _, _ := strings.Cut(address, "%")
-	first, last, shortened := strings.Cut(text, "::")
-	var groups []string
-	if first != "" {
-		groups = strings.Split(first, ":")
-	}
-	if shortened {
-		zeros := 8 - len(groups)
-		if last != "" {
-			zeros -= strings.Count(last, ":") + 1
-		}
-		for range zeros {
-			groups = append(groups, "0")
-		}
-		groups = append(groups, strings.Split(last, ":")...)
-	}
-	if len(groups) < 8 || strings.Contains(last, ".") { // IPv4, also within IPv6, or no address
-		return address
-	}
-	return strings.Join(groups[:4], ":") + "::"
 }
 
 func hashed(s string) string {
