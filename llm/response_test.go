@@ -90,6 +90,16 @@ func TestUsageOfAnAnswer(t *testing.T) {
 			usage: `{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":null,"completion_tokens_details":{"reasoning_tokens":null}}`,
 			want:  llm.Usage{Input: 9, Output: 1},
 		},
+		// The first is xAI's, the second Google's in OpenAI's API.
+		"reasoning beside the completion": {
+			usage: `{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}}`,
+			want:  llm.Usage{Input: 32, Output: 103, OutputReasoning: 94},
+		},
+		"thoughts in the total alone":   {usage: `{"total_tokens":60,"prompt_tokens":8,"completion_tokens":9}`, want: llm.Usage{Input: 8, Output: 52}},
+		"a total that is too small":     {usage: `{"prompt_tokens":9,"completion_tokens":12,"total_tokens":2}`, want: llm.Usage{Input: 9, Output: 12}},
+		"a total without a prompt":      {usage: `{"completion_tokens":12,"total_tokens":21}`, want: llm.Usage{Output: 12}},
+		"a total alone":                 {usage: `{"total_tokens":21}`, none: true},
+		"a total that cannot be":        {usage: `{"prompt_tokens":9,"completion_tokens":12,"total_tokens":9e9}`, none: true},
 		"embeddings have no completion": {usage: `{"prompt_tokens":9,"total_tokens":9}`, want: llm.Usage{Input: 9}},
 		"negative":                      {usage: `{"prompt_tokens":-9,"completion_tokens":-1e300}`, want: llm.Usage{}},
 		"fractions":                     {usage: `{"prompt_tokens":9.99,"completion_tokens":0.5}`, want: llm.Usage{Input: 9}},

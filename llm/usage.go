@@ -53,18 +53,25 @@ func (u Usage) and(v Usage) Usage {
 // https://platform.openai.com/docs/api-reference/chat/object#chat/object-usage. There is one when it counts the tokens
 // of the prompt or of the completion. Counts above MaxCount are cut to it, fractions are cut off, and what is negative
 // or no number counts as 0.
+//
+// What a total has beyond both is output: xAI and Google, in OpenAI's API, count what the model thought in the total only, and charge for it:
+// https://docs.x.ai/docs/key-information/consumption-and-rate-limits.
 func (a *answer) readUsage() (u Usage, ok bool) {
 	if a.peek() != '{' {
 		a.value()
 		return u, false
 	}
+	var total int64
+	var input, output bool
 	o, more := a.object(anyCase)
 	for more && a.member(&o) {
 		switch string(a.known()) {
+		case "total_tokens":
+			total, _ = a.tokens(false)
 		case "prompt_tokens":
-			u.Input, ok = a.tokens(ok)
+			u.Input, input = a.tokens(input)
 		case "completion_tokens":
-			u.Output, ok = a.tokens(ok)
+			u.Output, output = a.tokens(output)
 		case "prompt_tokens_details":
 			a.readDetails("cached_tokens", &u.CachedInput, &u.InputAudio, &u.CacheWrite)
 		case "completion_tokens_details":
@@ -73,7 +80,10 @@ func (a *answer) readUsage() (u Usage, ok bool) {
 			a.value()
 		}
 	}
-	return u, ok
+	if input && output {
+		u.Output = max(u.Output, total-u.Input)
+	}
+	return u, input || output
 }
 
 // readDetails reads the tokens of one name, those of audio, and of input those that were written to the cache.
