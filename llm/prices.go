@@ -8,9 +8,8 @@ import (
 
 // Prices is a list of prices. It does not change, and may be used by several goroutines.
 type Prices struct {
-	list     []Price
-	byName   map[priceName]int // index into list; under the provider "" the first of any provider
-	provider map[string]bool
+	list   []Price
+	byName map[priceName]int // index into list; under the provider "" the first of any provider
 }
 
 type priceName struct{ provider, model string }
@@ -37,31 +36,33 @@ func DefaultPrices() *Prices {
 	return defaultPrices.list
 }
 
-// Find returns the price of a provider's model. Where the provider is empty or not in the list, as with servers that
-// offer other makers' models, the model's price at any provider is taken. A name that ends with a date and is not in
+// Find returns the price of a provider's model. Where the list has none of the provider's, as with servers that offer
+// other makers' models, the model's price at any provider is taken. A name that ends with a date and is not in
 // the list has the price of the name without: gpt-4o-2029-01-31 that of gpt-4o. A name as clouds write them has that of
 // the maker's: us.anthropic.claude-sonnet-4-5-20250929-v1:0 (Amazon's) and claude-sonnet-4-5@20250929 (Google's) that of
-// claude-sonnet-4-5.
+// claude-sonnet-4-5, and openai/gpt-4o that of gpt-4o, as gateways to many makers write it.
 func (p *Prices) Find(provider, model string) (Price, bool) {
-	if !p.provider[provider] {
-		provider = ""
+	makers := ofMaker(model)
+	for _, at := range [...]string{provider, ""} {
+		for _, name := range [...]string{model, undated(model), makers, undated(makers)} {
+			if i, ok := p.byName[priceName{at, name}]; ok {
+				return p.list[i], true
+			}
+		}
 	}
-	i, ok := p.byName[priceName{provider, model}]
-	if !ok {
-		i, ok = p.byName[priceName{provider, undated(model)}]
-	}
-	if makers := ofMaker(model); !ok && makers != model {
-		return p.Find(provider, makers)
-	}
-	if !ok {
-		return Price{}, false
-	}
-	return p.list[i], true
+	return Price{}, false
 }
 
 // ofMaker is a model's name without what clouds put before and behind it: https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html,
-// https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude.
+// https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude, https://openrouter.ai/models (which writes claude-haiku-4.5).
 func ofMaker(model string) string {
+	for _, maker := range [...]string{"openai/", "google/", "anthropic/"} {
+		if name, ok := strings.CutPrefix(model, maker); ok && maker == "anthropic/" {
+			return strings.ReplaceAll(name, ".", "-")
+		} else if ok {
+			return name
+		}
+	}
 	if at := strings.LastIndexByte(model, '/'); strings.HasPrefix(model, "arn:aws") && at >= 0 {
 		model = model[at+1:] // the id of a model or of an inference profile
 	}
@@ -106,7 +107,7 @@ func undated(model string) string {
 func ParsePrices(json []byte) (*Prices, error) {
 	r := priceReader{
 		reader: reader{list: "models"},
-		to:     &Prices{byName: map[priceName]int{}, provider: map[string]bool{}},
+		to:     &Prices{byName: map[priceName]int{}},
 	}
 	r.start(json)
 	r.read()
@@ -265,7 +266,6 @@ func (p *Prices) add(price Price) {
 		return
 	}
 	p.list = append(p.list, price)
-	p.provider[price.Provider] = true
 	p.byName[name] = len(p.list) - 1
 	name.provider = ""
 	if _, ok := p.byName[name]; !ok {
