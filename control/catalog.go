@@ -34,7 +34,7 @@ var catalog = []description{
 	{"leash_errors_total", dto.MetricType_COUNTER, []string{"provider", "model", "class"},
 		"Exchanges that went to a provider and failed at last: authentication, billing, not_found, rate_limited, timeout, unavailable, server_error, invalid_request, by the status; unreadable_answer; stream_error where an event of a stream reports one, error_in_answer where a whole answer does in spite of its status; no_answer where the client left before one; interrupted where it, or the provider, left in the middle. What modules refuse is in leash_refusals_total.", fromModule},
 	{"leash_tokens_total", dto.MetricType_COUNTER, []string{"tenant", "model", "kind"},
-		"Tokens used. cached_input is part of input, and output_reasoning of output.", fromModule},
+		"Tokens used. cached_input, cache_write, cache_write_1h and input_audio are part of input, output_reasoning and output_audio of output.", fromModule},
 	{"leash_cost_picodollars_total", dto.MetricType_COUNTER, []string{"tenant", "model"},
 		"Cost of the tokens used, in picodollars: 1 US dollar is 1e12.", fromModule},
 	{"leash_unpriced_exchanges_total", dto.MetricType_COUNTER, []string{"model"},

@@ -33,12 +33,20 @@ type Config struct {
 	Prices map[string]Price `json:"prices"`
 }
 
-// Price is what a model costs, in US dollars per million tokens.
+// Price is what a model costs, in US dollars per million tokens. What is not given costs as in llm.Price.
 type Price struct {
-	Input string `json:"input"`
-	// CachedInput is for input read from the provider's cache: as much as Input where it is not given.
-	CachedInput string `json:"cached_input"`
-	Output      string `json:"output"`
+	Input           string `json:"input"`
+	CachedInput     string `json:"cached_input"`
+	CacheWrite      string `json:"cache_write"`
+	CacheWrite1h    string `json:"cache_write_1h"`
+	InputAudio      string `json:"input_audio"`
+	Output          string `json:"output"`
+	OutputReasoning string `json:"output_reasoning"`
+	OutputAudio     string `json:"output_audio"`
+	// Of an exchange with more than 200,000 tokens of input.
+	InputAbove200k       string `json:"input_above_200k"`
+	CachedInputAbove200k string `json:"cached_input_above_200k"`
+	OutputAbove200k      string `json:"output_above_200k"`
 }
 
 // Tracker counts.
@@ -66,12 +74,23 @@ type part struct {
 	optional      bool
 }
 
-func (p *Price) parts() [3]part {
-	return [3]part{{"input", p.Input, false}, {"cached_input", p.CachedInput, true}, {"output", p.Output, false}}
+func (p *Price) parts() [11]part {
+	return [...]part{
+		{"input", p.Input, false},
+		{"cached_input", p.CachedInput, true},
+		{"cache_write", p.CacheWrite, true},
+		{"cache_write_1h", p.CacheWrite1h, true},
+		{"input_audio", p.InputAudio, true},
+		{"output", p.Output, false},
+		{"output_reasoning", p.OutputReasoning, true},
+		{"output_audio", p.OutputAudio, true},
+		{"input_above_200k", p.InputAbove200k, true},
+		{"cached_input_above_200k", p.CachedInputAbove200k, true},
+		{"output_above_200k", p.OutputAbove200k, true},
+	}
 }
 
-// parse reads the price as one of the built-in list is read: there "0" is free of charge, and what is not given costs
-// as much as input.
+// parse reads the price as one of the built-in list is read: there "0" is free of charge.
 func (p *Price) parse(model string) (llm.Price, error) {
 	json := append([]byte(`{"models":[{"provider":"own","model":`), llm.AppendString(nil, model)...)
 	for _, part := range p.parts() {
@@ -148,8 +167,12 @@ func (t *Tracker) Finish(x *module.Exchange) {
 		x.Add(k.speed, n)
 	}
 	x.Add(k.cachedInput, x.Usage.CachedInput)
+	x.Add(k.cacheWrite, x.Usage.CacheWrite)
+	x.Add(k.cacheWrite1h, x.Usage.CacheWrite1h)
+	x.Add(k.inputAudio, x.Usage.InputAudio)
 	x.Add(k.output, x.Usage.Output)
 	x.Add(k.outputReasoning, x.Usage.OutputReasoning)
+	x.Add(k.outputAudio, x.Usage.OutputAudio)
 	if !priced {
 		x.Add(k.unpriced, 1)
 		return
@@ -198,7 +221,9 @@ type labels struct {
 
 // kept are the series of exchanges with the same labels: looking each up by its labels would cost more than the rest.
 type kept struct {
-	requests, latency, ttft, speed, input, cachedInput, output, outputReasoning, cost, unpriced *module.Series
+	requests, latency, ttft, speed, cost, unpriced           *module.Series
+	input, cachedInput, cacheWrite, cacheWrite1h, inputAudio *module.Series
+	output, outputReasoning, outputAudio                     *module.Series
 }
 
 // maxKept bounds how many labels are remembered. Series are bounded by package module.
@@ -212,13 +237,14 @@ func (t *Tracker) of(x *module.Exchange, l labels) *kept {
 		clear(t.kept)
 	}
 	l.tenant, l.model = strings.Clone(l.tenant), strings.Clone(l.model) // parts of the exchange's memory
+	of := func(kind string) *module.Series { return x.Series(tokens, l.tenant, l.model, kind) }
 	k := &kept{
 		requests: x.Series(requests, l.tenant, l.model, l.provider, strconv.Itoa(l.status)),
 		latency:  x.Series(latency, l.model, l.provider), ttft: x.Series(ttft, l.model, l.provider),
 		speed: x.Series(speed, l.model, l.provider),
-		input: x.Series(tokens, l.tenant, l.model, "input"), cachedInput: x.Series(tokens, l.tenant, l.model, "cached_input"),
-		output: x.Series(tokens, l.tenant, l.model, "output"), outputReasoning: x.Series(tokens, l.tenant, l.model, "output_reasoning"),
-		cost: x.Series(cost, l.tenant, l.model), unpriced: x.Series(unpriced, l.model),
+		cost:  x.Series(cost, l.tenant, l.model), unpriced: x.Series(unpriced, l.model),
+		input: of("input"), cachedInput: of("cached_input"), cacheWrite: of("cache_write"), cacheWrite1h: of("cache_write_1h"), inputAudio: of("input_audio"),
+		output: of("output"), outputReasoning: of("output_reasoning"), outputAudio: of("output_audio"),
 	}
 	t.kept[l] = k
 	return k

@@ -105,6 +105,55 @@ func TestTheCostOfAnExchangeIsExact(t *testing.T) {
 	}
 }
 
+// With one price of one's own for each kind, all of them show in the sum: a price that leaves one out charges it as the kind that holds it.
+func TestEachKindOfTokensHasAPriceOfItsOwn(t *testing.T) {
+	const (
+		whole   = `"input":"0.000001","output":"0.000002"`
+		kinds   = `,"cached_input":"0.00001","cache_write":"0.0001","cache_write_1h":"0.001","input_audio":"0.01","output_reasoning":"0.00002","output_audio":"0.0002"`
+		long    = `,"input_above_200k":"1","cached_input_above_200k":"10","output_above_200k":"100"`
+		claude  = `{"type":"message","role":"assistant","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":`
+		written = `{"input_tokens":5,"output_tokens":9,"cache_read_input_tokens":3,"cache_creation_input_tokens":6,` +
+			`"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":4},"output_tokens_details":{"thinking_tokens":7}}}`
+		heard = `{"prompt_tokens":10,"completion_tokens":9,"prompt_tokens_details":{"audio_tokens":4},"completion_tokens_details":{"audio_tokens":5}}`
+	)
+	tests := map[string]struct {
+		price, path, answer string
+		want                map[string]int64 // by kind, and the cost
+	}{
+		"written to the cache": {
+			whole + kinds, "/v1/messages", claude + written,
+			map[string]int64{"input": 14, "cached_input": 3, "cache_write": 2, "cache_write_1h": 4, "output": 9, "output_reasoning": 7, "cost": 5 + 3*10 + 2*100 + 4*1000 + 2*2 + 7*20},
+		},
+		"written to the cache, at the price of input": {
+			whole, "/v1/messages", claude + written,
+			map[string]int64{"input": 14, "cached_input": 3, "cache_write": 2, "cache_write_1h": 4, "output": 9, "output_reasoning": 7, "cost": 14 + 9*2},
+		},
+		"audio": {
+			whole + kinds, "", answer(heard),
+			map[string]int64{"input": 10, "input_audio": 4, "output": 9, "output_audio": 5, "cost": 6 + 4*10_000 + 4*2 + 5*200},
+		},
+		"long": {
+			whole + kinds + long, "", answer(`{"prompt_tokens":200001,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":1}}`),
+			map[string]int64{"input": 200_001, "cached_input": 1, "output": 3, "cost": 200_000*1_000_000 + 10_000_000 + 3*100_000_000},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, `{"prices":{"house":{`+tc.price+`}}}`)
+			h.Do(moduletest.Exchange{Path: tc.path, Request: `{"model":"house","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}`, Answer: tc.answer, Properties: routed("claude")})
+			got := map[string]int64{"cost": h.Metrics["leash_cost_picodollars_total.[tenant=acme].[model=house]"]}
+			for series, n := range h.Metrics {
+				if kind, ok := strings.CutPrefix(series, "leash_tokens_total.[tenant=acme].[model=house].[kind="); ok {
+					got[strings.TrimSuffix(kind, "]")] = n
+				}
+			}
+			if !maps.Equal(got, tc.want) {
+				t.Errorf("got  %v\nwant %v", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestWhatIsCountedOfAnExchange(t *testing.T) {
 	tests := map[string]struct {
 		exchange moduletest.Exchange
@@ -387,7 +436,7 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 	one := func(fields string) string { return `{"prices":{"gpt-4.1":{` + fields + `}}}` }
 	tests := map[string]struct{ config, want string }{
 		"an unknown field":            {`{"price":{}}`, `price: unknown field; the known ones are prices`},
-		"an unknown field of a price": {one(`"in":"1"`), `prices.gpt-4.1.in: unknown field; the known ones are input, cached_input, output`},
+		"an unknown field of a price": {one(`"in":"1"`), `prices.gpt-4.1.in: unknown field; the known ones are input, cached_input, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, input_above_200k, cached_input_above_200k, output_above_200k`},
 		"prices is no map":            {`{"prices":[]}`, `prices: [] is not a map`},
 		"a price is no map":           {`{"prices":{"m":"1"}}`, `prices.m: "1" is not a map of fields`},
 		"no input":                    {one(`"output":"1"`), `prices.gpt-4.1.input: ` + bad},
