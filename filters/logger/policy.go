@@ -231,7 +231,12 @@ func (l *Logger) Finish(x *module.Exchange) {
 	if x.Usage != (llm.Usage{}) {
 		w = w.Number("input_tokens", x.Usage.Input)
 		w = w.Number("cached_input_tokens", x.Usage.CachedInput)
+		w = w.Positive("cache_write_tokens", x.Usage.CacheWrite)
+		w = w.Positive("cache_write_1h_tokens", x.Usage.CacheWrite1h)
+		w = w.Positive("input_audio_tokens", x.Usage.InputAudio)
 		w = w.Number("output_tokens", x.Usage.Output)
+		w = w.Positive("output_reasoning_tokens", x.Usage.OutputReasoning)
+		w = w.Positive("output_audio_tokens", x.Usage.OutputAudio)
 		w = w.Flag("usage_estimated", x.UsageEstimated)
 	}
 	if amount, err := strconv.ParseInt(x.Fact(module.FactCost), 10, 64); err == nil {

@@ -111,7 +111,15 @@ func TestTheLineOfAnExchange(t *testing.T) {
 		"answer error":   {`{}`, moduletest.Exchange{Request: chat("hello"), Answer: `{"error":{"message":"overloaded"}}`}},
 		"refused":        {`{}`, moduletest.Exchange{Request: chat("refuse me"), Properties: everything()}},
 		"not JSON":       {`{}`, moduletest.Exchange{Request: `{`}},
-		"texts":          {`{"prompts":true,"completions":true}`, moduletest.Exchange{Request: chat("hello"), Answer: says("hi")}},
+		"kinds of tokens": {`{}`, moduletest.Exchange{
+			Request: chat("hello"), Answer: `{"usage":{"prompt_tokens":9,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":1,"cache_write_tokens":2,"audio_tokens":3},` +
+				`"completion_tokens_details":{"reasoning_tokens":4,"audio_tokens":2}},"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}`,
+		}},
+		"kept for an hour": {`{}`, moduletest.Exchange{
+			Path: "/v1/messages", Request: strings.Replace(chat("hello"), "{", `{"max_tokens":9,`, 1), Answer: `{"type":"message","role":"assistant","content":[{"type":"text","text":"hi"}],` +
+				`"stop_reason":"end_turn","usage":{"input_tokens":5,"output_tokens":9,"cache_creation_input_tokens":4,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":4}}}`,
+		}},
+		"texts": {`{"prompts":true,"completions":true}`, moduletest.Exchange{Request: chat("hello"), Answer: says("hi")}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
