@@ -95,7 +95,15 @@ func TestUsageOfAnAnswer(t *testing.T) {
 			usage: `{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}}`,
 			want:  llm.Usage{Input: 32, Output: 103, OutputReasoning: 94},
 		},
-		"thoughts in the total alone":   {usage: `{"total_tokens":60,"prompt_tokens":8,"completion_tokens":9}`, want: llm.Usage{Input: 8, Output: 52}},
+		"thoughts in the total alone": {usage: `{"total_tokens":60,"prompt_tokens":8,"completion_tokens":9}`, want: llm.Usage{Input: 8, Output: 52}},
+		"DeepSeek's cache": {
+			usage: `{"prompt_tokens":90,"completion_tokens":2,"total_tokens":92,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":26}`,
+			want:  llm.Usage{Input: 90, CachedInput: 64, Output: 2},
+		},
+		"DeepSeek's cache, told twice": {
+			usage: `{"prompt_tokens":90,"completion_tokens":2,"prompt_cache_hit_tokens":64,"prompt_tokens_details":{"cached_tokens":64}}`,
+			want:  llm.Usage{Input: 90, CachedInput: 64, Output: 2},
+		},
 		"a total that is too small":     {usage: `{"prompt_tokens":9,"completion_tokens":12,"total_tokens":2}`, want: llm.Usage{Input: 9, Output: 12}},
 		"a total without a prompt":      {usage: `{"completion_tokens":12,"total_tokens":21}`, want: llm.Usage{Output: 12}},
 		"a total alone":                 {usage: `{"total_tokens":21}`, none: true},

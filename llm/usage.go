@@ -55,19 +55,22 @@ func (u Usage) and(v Usage) Usage {
 // or no number counts as 0.
 //
 // What a total has beyond both is output: xAI and Google, in OpenAI's API, count what the model thought in the total only, and charge for it:
-// https://docs.x.ai/docs/key-information/consumption-and-rate-limits.
+// https://docs.x.ai/docs/key-information/consumption-and-rate-limits. DeepSeek tells what was cached besides:
+// https://api-docs.deepseek.com/guides/kv_cache.
 func (a *answer) readUsage() (u Usage, ok bool) {
 	if a.peek() != '{' {
 		a.value()
 		return u, false
 	}
-	var total int64
+	var total, hit int64
 	var input, output bool
 	o, more := a.object(anyCase)
 	for more && a.member(&o) {
 		switch string(a.known()) {
 		case "total_tokens":
 			total, _ = a.tokens(false)
+		case "prompt_cache_hit_tokens":
+			hit, _ = a.tokens(false)
 		case "prompt_tokens":
 			u.Input, input = a.tokens(input)
 		case "completion_tokens":
@@ -80,6 +83,7 @@ func (a *answer) readUsage() (u Usage, ok bool) {
 			a.value()
 		}
 	}
+	u.CachedInput = max(u.CachedInput, hit)
 	if input && output {
 		u.Output = max(u.Output, total-u.Input)
 	}
