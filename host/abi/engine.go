@@ -15,7 +15,7 @@ import (
 // Options are the limits of an Engine. The zero value is safe.
 type Options struct {
 	// CacheDir keeps compiled code on disk, so that a module compiles (seconds) once per machine and version of
-	// wazero. "" keeps it in memory only. Several processes may share it. What was compiled first goes when it is more than 1 GiB.
+	// wazero. "" keeps it in memory only. Several processes may share it. What was compiled first goes when it is more than 1 GiB, at New and with what is compiled later.
 	CacheDir string
 	// MaxMemory is how many bytes of memory a VM may have; rounded down to pages of 64 KiB. Beyond it memory.grow fails, which most
 	// languages turn into a trap. Default 512 MiB, at most 4 GiB. (Envoy: 1 GiB.)

@@ -49,34 +49,58 @@ func TestCompiledCodeIsKeptOnDisk(t *testing.T) {
 }
 
 func TestWhatWasCompiledFirstIsRemovedWhereTheCacheIsLarge(t *testing.T) {
-	dir := t.TempDir()
-	builds := filepath.Join(dir, "wazero-of-some-version")
-	if err := os.Mkdir(builds, 0o700); err != nil {
+	tests := map[string]func(t *testing.T, dir string, fill func()){
+		"when an engine begins": func(t *testing.T, dir string, fill func()) {
+			t.Helper()
+			fill()
+			newEngine(t, abi.Options{CacheDir: dir})
+		},
+		"when an engine that runs compiles something": func(t *testing.T, dir string, fill func()) {
+			t.Helper()
+			e := newEngine(t, abi.Options{CacheDir: dir})
+			fill()
+			if _, err := e.Compile(t.Context(), asm.Module{}.Build()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, run := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			builds := filepath.Join(dir, "wazero-of-some-version")
+			names := []string{"last", "before", "first"}
+			run(t, dir, func() {
+				if err := os.Mkdir(builds, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				for age, name := range names {
+					emptyFile(t, filepath.Join(builds, name), 400<<20, time.Now().Add(-time.Duration(age+1)*time.Minute))
+				}
+			})
+			var left []string
+			for _, name := range names {
+				if _, err := os.Stat(filepath.Join(builds, name)); err == nil {
+					left = append(left, name)
+				}
+			}
+			if want := []string{"last", "before"}; !slices.Equal(left, want) {
+				t.Errorf("%v are left of 3 times 400 MiB, want %v", left, want)
+			}
+		})
+	}
+}
+
+// emptyFile makes a file of that size and age which takes no room on the disk.
+func emptyFile(t *testing.T, name string, size int64, at time.Time) {
+	t.Helper()
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	names := []string{"last", "before", "first"}
-	for age, name := range names {
-		file := filepath.Join(builds, name)
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(file, 400<<20); err != nil { // takes no room on the disk
-			t.Fatal(err)
-		}
-		at := time.Now().Add(-time.Duration(age) * time.Minute)
-		if err := os.Chtimes(file, at, at); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Truncate(name, size); err != nil {
+		t.Fatal(err)
 	}
-	newEngine(t, abi.Options{CacheDir: dir})
-	var left []string
-	for _, name := range names {
-		if _, err := os.Stat(filepath.Join(builds, name)); err == nil {
-			left = append(left, name)
-		}
-	}
-	if want := []string{"last", "before"}; !slices.Equal(left, want) {
-		t.Errorf("%v are left of 3 times 400 MiB, want %v", left, want)
+	if err := os.Chtimes(name, at, at); err != nil {
+		t.Fatal(err)
 	}
 }
 

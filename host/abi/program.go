@@ -42,6 +42,9 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile module: %w", err)
 	}
+	if e.cacheDir != "" {
+		trimCache(e.cacheDir) // also in a host that runs for months, and loads another build each day
+	}
 	p := &Program{engine: e, compiled: compiled}
 	if err := p.check(); err != nil {
 		_ = compiled.Close(ctx)
