@@ -1,10 +1,15 @@
 package abi
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
-// Shared is the shared data and the shared queues of VMs, by vm_id. It is safe for concurrent use.
+// Shared is the shared data and the shared queues of VMs, by vm_id. What is under a vm_id goes with the last VM that has it, as in Envoy. It is
+// safe for concurrent use.
 type Shared struct {
 	mu     sync.Mutex
+	vms    map[string]int // that are not closed yet, by vm_id
 	data   map[string]map[string]sharedValue
 	bytes  map[string]int // of data, by vm_id
 	cas    uint32
@@ -33,7 +38,7 @@ type queue struct {
 // NewShared is an empty Shared.
 func NewShared() *Shared {
 	return &Shared{
-		data: map[string]map[string]sharedValue{}, bytes: map[string]int{}, queued: map[string]int{}, queues: map[uint32]*queue{}, tokens: map[queueName]uint32{}, next: 1,
+		vms: map[string]int{}, data: map[string]map[string]sharedValue{}, bytes: map[string]int{}, queued: map[string]int{}, queues: map[uint32]*queue{}, tokens: map[queueName]uint32{}, next: 1,
 	}
 }
 
@@ -158,6 +163,28 @@ func (s *Shared) dequeue(token uint32) ([]byte, Status) {
 	q.items = q.items[1:]
 	s.queued[q.vmID] -= len(item) + overhead
 	return item, OK
+}
+
+// enter counts a VM that is made; leave is called once when it is closed.
+func (s *Shared) enter(vmID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.vms[vmID]++
+}
+
+// leave frees what is under a vm_id with its last VM.
+func (s *Shared) leave(vmID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.vms[vmID]--; s.vms[vmID] > 0 {
+		return
+	}
+	delete(s.vms, vmID)
+	delete(s.data, vmID)
+	delete(s.bytes, vmID)
+	delete(s.queued, vmID)
+	maps.DeleteFunc(s.tokens, func(name queueName, _ uint32) bool { return name.vmID == vmID })
+	maps.DeleteFunc(s.queues, func(_ uint32, q *queue) bool { return q.vmID == vmID })
 }
 
 // forget stops telling a VM that is gone.

@@ -86,6 +86,7 @@ type VM struct {
 	stopped    bool     // a local response was sent in this callback
 	after      []func() // to be done when the callback is over
 	failure    error    // why nothing runs any more
+	closed     bool
 	denied     map[string]bool
 	output     [2]output // stdout, stderr
 
@@ -134,6 +135,7 @@ func (p *Program) NewVM(ctx context.Context, w *Worker, config VMConfig) (*VM, e
 		return nil, fmt.Errorf("instantiate module: %w", err)
 	}
 	vm.module, vm.memory = module, module.Memory()
+	vm.shared.enter(config.ID)
 	if vm.malloc = module.ExportedFunction("malloc"); vm.malloc == nil {
 		vm.malloc = module.ExportedFunction("proxy_on_memory_allocate")
 	}
@@ -194,6 +196,10 @@ func (vm *VM) Close(ctx context.Context) error {
 		if p, ok := c.(*Plugin); ok {
 			p.stopTicks()
 		}
+	}
+	if !vm.closed {
+		vm.closed = true
+		vm.shared.leave(vm.config.ID)
 	}
 	return vm.module.Close(ctx)
 }

@@ -63,6 +63,46 @@ func TestOtherExchangesOfAVMThatFailsAreTold(t *testing.T) {
 	}
 }
 
+// A host that loads and unloads modules under ever other names would else keep what each of them has stored.
+func TestWhatIsSharedGoesWithTheLastVMOfItsName(t *testing.T) {
+	var lines logs
+	program := compiled(t, newEngine(t, abi.Options{}), asm.Module{"proxy_on_request_headers": {Do: []asm.Step{
+		asm.Call("proxy_get_shared_data", asm.Text("k"), asm.OutBytes(), asm.OutQuiet(0)),
+		asm.Call("proxy_resolve_shared_queue", asm.Text("vm"), asm.Text("q"), asm.OutQuiet(0)),
+		asm.Drop("proxy_set_shared_data", asm.Text("k"), asm.Text("v"), asm.Word(0)),
+		asm.Drop("proxy_register_shared_queue", asm.Text("q"), asm.OutQuiet(0)),
+	}}})
+	config := abi.VMConfig{ID: "vm", Host: abi.Host{Logger: &lines, Shared: abi.NewShared()}}
+	begin := func() *abi.VM {
+		p := newPlugin(t, program, &abi.Worker{}, config, abi.PluginConfig{})
+		if err := request(p); err != nil {
+			t.Fatal(err)
+		}
+		return p.VM()
+	}
+	end := func(vm *abi.VM) {
+		vm.Worker().Do(func() {
+			for range 2 { // it may be closed several times
+				if err := vm.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	const nothing = "info: proxy_get_shared_data = 00000001\ninfo: proxy_resolve_shared_queue = 00000001\n"
+	const both = "info: proxy_get_shared_data = 00000000\ninfo: > v\ninfo: proxy_resolve_shared_queue = 00000000\n"
+	first := begin()
+	second := begin()
+	end(first)
+	third := begin()
+	end(second)
+	end(third)
+	end(begin())
+	if got, want := lines.String(), nothing+both+both+nothing; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestSharedDataIsOneAcrossWorkers(t *testing.T) {
 	var lines logs
 	program := compiled(t, newEngine(t, abi.Options{}), asm.Module{"proxy_on_request_headers": {Do: []asm.Step{
