@@ -65,6 +65,7 @@ func hostServeCommand() *cli.Command {
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
+			outliveReaders()
 			s := &moduleHost{log: logger(c, level), flags: c}
 			return s.run(c.Context)
 		},
@@ -110,9 +111,11 @@ func (m *moduleHost) run(ctx context.Context) error {
 		return err
 	}
 	tellOfCache(m.log, m.flags.Path("cache"))
+	records := &lines{w: m.flags.App.Writer, log: m.log}
+	defer closeWithin(ctx, records.flush)
 	if m.host, err = extproc.New(ctx, extproc.Options{
 		Engine: abi.Options{CacheDir: m.flags.Path("cache")}, Workers: m.flags.Int("workers"), MaxExchanges: m.flags.Int("max-exchanges"),
-		Records: &lines{w: m.flags.App.Writer}, Log: m.log,
+		Records: records, Log: m.log,
 	}); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func registryServeCommand() *cli.Command {
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
+			outliveReaders()
 			return serveRegistry(c, logger(c, level))
 		},
 	})

@@ -60,8 +60,10 @@ func upCommand() *cli.Command {
 			if c.Bool("verbose") {
 				level = slog.LevelDebug
 			}
+			outliveReaders()
+			log := logger(c, level)
 			g := &gateway{
-				log: logger(c, level), stdout: &lines{w: c.App.Writer}, stderr: c.App.ErrWriter,
+				log: log, stdout: &lines{w: c.App.Writer, log: log}, stderr: c.App.ErrWriter,
 				path: c.String("config"), cache: c.Path("cache"), drain: c.Duration("drain"), metrics: control.NewRegistry(c.App.Version), version: c.App.Version,
 			}
 			g.tracer = &tracing.Tracer{Log: g.log, Count: g.metrics.Spans}
@@ -72,11 +74,12 @@ func upCommand() *cli.Command {
 
 // A gateway is a running `leash up`.
 type gateway struct {
-	log            *slog.Logger
-	stdout, stderr io.Writer // stdout takes whole lines from anywhere
-	path           string
-	cache          string // of compiled modules
-	drain          time.Duration
+	log    *slog.Logger
+	stdout *lines
+	stderr io.Writer
+	path   string
+	cache  string // of compiled modules
+	drain  time.Duration
 
 	config  *config.Config
 	mock    *url.URL // set once the mock has been started
@@ -116,7 +119,8 @@ func (g *gateway) run(ctx context.Context, engineName string) error {
 	if g.engine, err = g.newEngine(ctx, engineName); err != nil {
 		return err
 	}
-	defer closeWithin(ctx, g.tracer.Close) // behind the engine, which tells of exchanges until its end
+	defer closeWithin(ctx, g.stdout.flush) // behind the engine, which tells of exchanges until its end, as
+	defer closeWithin(ctx, g.tracer.Close)
 	defer g.engine.close()
 	g.tokens = &tokens{
 		log: g.log, renewed: func() { g.renew(ctx) },
@@ -374,17 +378,4 @@ func serve(ctx context.Context, done <-chan struct{}, listener net.Listener, han
 		return err
 	}
 	return nil
-}
-
-// lines serialises what several goroutines write.
-type lines struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// Write writes whole lines.
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
 }

@@ -45,7 +45,7 @@ func TestABuiltModuleIsLoadedIntoTheRunningGateway(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard}, stderr: t.Output(), path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
+	g := &gateway{log: slog.New(slog.NewTextHandler(t.Output(), nil)), stdout: &lines{w: io.Discard, log: slog.New(slog.DiscardHandler)}, stderr: t.Output(), path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
 	ended := make(chan error, 2)
 	built := make(chan time.Time, 4)
 	go func() {
@@ -98,7 +98,7 @@ func TestAFileThatARefusedConfigurationNamesIsTakenWhenItComes(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	told, log := make(told, 16), &nettest.Log{}
-	g := &gateway{log: slog.New(slog.NewTextHandler(log, nil)), stdout: &lines{w: io.Discard}, stderr: told, path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
+	g := &gateway{log: slog.New(slog.NewTextHandler(log, nil)), stdout: &lines{w: io.Discard, log: slog.New(slog.DiscardHandler)}, stderr: told, path: file, cache: abi.DefaultCacheDir(), metrics: control.NewRegistry("test"), tracer: &tracing.Tracer{}}
 	ended := make(chan error, 1)
 	go func() { ended <- g.run(ctx, engineEmbedded) }()
 	told.wait(t, "Leash is ready")

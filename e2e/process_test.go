@@ -176,3 +176,49 @@ func TestAStreamHasTheTimeToEndThatDrainGives(t *testing.T) {
 		}
 	})
 }
+
+func TestRequestsDoNotWaitForWhoReadsTheirLines(t *testing.T) {
+	t.Parallel()
+	for name, reader := range map[string]struct {
+		is   func(t *testing.T, r, w *os.File)
+		code int // with which leash ends
+	}{
+		"has ended": {func(_ *testing.T, r, _ *os.File) { _ = r.Close() }, 1}, // what it prints was not written
+		"stands still": {func(t *testing.T, _, w *os.File) {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil { // as much as a pipe takes
+				t.Fatal(err)
+			}
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEngines(t, func(t *testing.T, p ports) {
+				_, url := startProvider(t, mock.Options{Key: upstreamKey})
+				g := prepare(t, policies, p.of(url))
+				r, w, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = r.Close() })
+				reader.is(t, r, w)
+				// The pipe that tells that it has ended stays open as another file.
+				command := exec.Command("sh", "-c", `exec "$0" "$@" 4>&1 >&3 3>&-`, leash(t), "up", "--engine", p.engine(), "-c", g.Config) //nolint:gosec // our own command
+				command.ExtraFiles = []*os.File{w}
+				g.run(command)
+				_ = w.Close()
+				g.waitReady()
+				for range 3 {
+					if a := g.chat("say: hi"); a.Status != 200 {
+						t.Errorf("got %d %s", a.Status, a.Body)
+					}
+					g.waitReady()
+				}
+				_ = command.Process.Signal(syscall.SIGTERM)
+				<-g.ended
+				_ = command.Wait() // whose result is looked at
+				if code := command.ProcessState.ExitCode(); code != reader.code {
+					t.Errorf("leash ended with %d, want %d:\n%s", code, reader.code, g.stderr())
+				}
+			})
+		})
+	}
+}
