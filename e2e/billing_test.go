@@ -41,8 +41,8 @@ type line struct {
 // asked is the model that the provider was asked for.
 func (l *line) asked() string { return cmp.Or(l.Upstream, l.Model) }
 
-// told is what a client has read of an exchange.
-type told struct {
+// heard is what a client has read of an exchange.
+type heard struct {
 	whole         bool
 	input, output int64
 }
@@ -64,7 +64,7 @@ func testLinesMetricsAndClientsTellTheSameOfWhatIsBilled(t *testing.T, p ports) 
 	g := start(t, pairs(), p)
 	usual := mock.Behavior{CachedTokens: 3, ReasoningTokens: 5}
 	var mu sync.Mutex
-	clients, sent := map[string]told{}, 0
+	clients, sent := map[string]heard{}, 0
 	for i, fault := range []mock.Behavior{
 		usual, {}, {CachedTokens: 2, Gzip: mock.GzipAccepted}, {ReasoningTokens: 4, Write: 5}, {OmitUsage: true}, {Status: 503}, {Status: 429, Every: 2},
 		{Drop: true, Every: 2}, {Reset: true}, {CutAfter: 5}, {CutBytes: 300, Every: 2}, {ErrorAfter: 4}, {InvalidJSON: true}, {AsOK: true, Status: 500}, {HangAfter: 4},
@@ -158,7 +158,7 @@ func randomRequest(g *gateway, random *rand.Rand) *http.Request {
 }
 
 // ask sends a request, and either reads the whole answer or leaves after so many bytes of it, or tenths of a millisecond.
-func ask(t *testing.T, r *http.Request, leaves bool, after int) (id string, what told) {
+func ask(t *testing.T, r *http.Request, leaves bool, after int) (id string, what heard) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	if leaves {
@@ -166,7 +166,7 @@ func ask(t *testing.T, r *http.Request, leaves bool, after int) (id string, what
 	}
 	response, err := http.DefaultTransport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		return "", told{}
+		return "", heard{}
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or left
 	var body io.Reader = response.Body
@@ -174,7 +174,7 @@ func ask(t *testing.T, r *http.Request, leaves bool, after int) (id string, what
 		body = io.LimitReader(body, int64(after))
 	}
 	text, err := io.ReadAll(body)
-	what = told{whole: err == nil && !leaves && response.StatusCode == http.StatusOK}
+	what = heard{whole: err == nil && !leaves && response.StatusCode == http.StatusOK}
 	what.input, what.output = most(inputTold, text), most(outputTold, text)
 	return response.Header.Get("X-Request-Id"), what
 }
