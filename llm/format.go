@@ -177,9 +177,10 @@ func mayBeModel(name, besides string) bool {
 	return true
 }
 
-// cutGooglePath takes apart the path of one of Google's methods. Format is None where it is another path.
+// cutGooglePath takes apart the path of one of Google's methods. Format is None where it is another path. Vercel's AI SDK and LangChain in JavaScript
+// take a name with a slash for that of a resource, and put no "models/" ahead of it.
 func cutGooglePath(path string) (prefix, model string, f Format) {
-	for _, prefix := range [...]string{"/v1beta/models/", "/v1/models/"} {
+	for _, prefix := range [...]string{"/v1beta/models/", "/v1/models/", "/v1beta/"} {
 		rest, ok := strings.CutPrefix(path, prefix)
 		if !ok {
 			continue
@@ -188,6 +189,12 @@ func cutGooglePath(path string) (prefix, model string, f Format) {
 		f := googleMethod(method)
 		if !mayBeModel(model, "") {
 			f = None
+		}
+		if prefix == "/v1beta/" {
+			prefix = "/v1beta/models/"
+			if strings.IndexByte(model, '/') < 0 {
+				f = None
+			}
 		}
 		return prefix, model, f
 	}

@@ -151,6 +151,10 @@ func TestTheModelOfGoogleIsInThePath(t *testing.T) {
 			t.Errorf("got %q, %v, want %q", r.Path(), err, want)
 		}
 	}
+	r, err = llm.ParseRequestAt(llm.GoogleGenerate, "/v1beta/a/b:generateContent", []byte(requestOf(llm.GoogleGenerate, `"a"`)))
+	if err != nil || r.Model != "a/b" || r.Path() != "/v1beta/models/a/b:generateContent" {
+		t.Errorf("got %q, %v", r.Path(), err)
+	}
 	if r, err := llm.ParseRequestAt(llm.GoogleStream, "/v1beta/models/m:countTokens", []byte(requestOf(llm.GoogleStream, `"a"`))); err == nil {
 		t.Errorf("got %+v for the path of another method", r)
 	}

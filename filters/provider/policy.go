@@ -289,9 +289,11 @@ func clientModel(x *module.Exchange, body []byte) string {
 	if x.Format.Family() != llm.Google {
 		return modelOf(body)
 	}
-	_, model, _ := strings.Cut(x.Path, "/models/")
-	model, _, _ = strings.Cut(model, ":")
-	return model
+	path, _, _ := strings.Cut(x.Path, ":")
+	if _, model, named := strings.Cut(path, "/models/"); named {
+		return model
+	}
+	return strings.TrimPrefix(path, "/v1beta/")
 }
 
 // asEvents is how a client of Google's asks for a stream of events instead of one JSON array.

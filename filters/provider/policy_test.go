@@ -78,6 +78,7 @@ func TestRequestsGoWhereTheProviderHasThem(t *testing.T) {
 		"OpenAI's version of the API":    {openai, "/v1/chat/completions", chatRequest, "", "/v1/chat/completions", chatRequest},
 		"from Google's API":              {openai, "/v1beta/models/m-1:generateContent", geminiRequest, "", "/v1/chat/completions", `"model":"m-1"`},
 		"from Google's, with a maker":    {claude, "/v1beta/models/openai/m-1:generateContent", geminiRequest, "", "/base/v1/messages", `"model":"openai/m-1"`},
+		"from Google's, a bare maker":    {openai, "/v1beta/a/m-1:generateContent", geminiRequest, "", "/v1/chat/completions", `"model":"a/m-1"`},
 		"to Google's API":                {gemini, "/v1/messages", claudeRequest, "flash", "/v1beta/models/flash:generateContent", `"contents"`},
 		"Google's with another model":    {gemini, "/v1beta/models/m-1:generateContent", geminiRequest, "flash", "/v1beta/models/flash:generateContent", geminiRequest},
 		"another's thoughts":             {claude, "/v1/messages", strings.Replace(claudeRequest, `]`, `,{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"b"}]},{"role":"user","content":"c"}]`, 1), "", "/base/v1/messages", `"hi"},{"role":"assistant","content":[{"type":"text","text":"b"}]},{"role"`},
