@@ -66,8 +66,8 @@ func TestTheListSaysWhatHappensToEachField(t *testing.T) {
 				got, err := x.Request("m", []byte(body))
 				treatment := f.To[to]
 				if treatment.Action == translate.Refused {
-					if _, ok := errors.AsType[*translate.Error](err); !ok {
-						t.Errorf("got %v and %s for %s, want a refusal", err, got.Body, body)
+					if e, ok := errors.AsType[*translate.Error](err); !ok || e.Field == "" {
+						t.Errorf("got %v and %s for %s, want a refusal that names its field", err, got.Body, body)
 					}
 					return
 				}

@@ -16,7 +16,7 @@ func (x *Exchange) readGemini(c *llm.Cursor, r *conversation) {
 	}
 	r.thoughts = g.thoughts
 	if r.format.kind == anyObject && (x.to == Messages || x.to == Converse) {
-		x.drop(c, "generationConfig.responseMimeType")
+		c.Fail("generationConfig.responseMimeType", "has no counterpart in "+x.to.String())
 	}
 }
 
