@@ -286,4 +286,5 @@ func (w *writer) outputPart(p *part) {
 	w.str("type", "output_text")
 	w.literal("text", p.text)
 	w.literal("annotations", []byte("[]"))
+	w.literal("logprobs", []byte("[]")) // which OpenAI's schema demands
 }
