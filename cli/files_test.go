@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/config"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // TestFilesThatAreNamedNoMoreAreNotFollowed: a module may have its version in its name, and each watch is one of 128 that Linux gives a user.
@@ -36,11 +37,12 @@ func TestFilesThatAreNamedNoMoreAreNotFollowed(t *testing.T) {
 		name(version + 1)
 	}
 	// What has ended may not be off the list yet.
-	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before+versions/2; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines more than for one version", runtime.NumGoroutine()-before)
+	nettest.Succeeds(t, "the watches of former versions to end", func() error {
+		if now := runtime.NumGoroutine(); now > before+versions/2 {
+			return fmt.Errorf("%d goroutines more than for one version", now-before)
 		}
-	}
+		return nil
+	})
 	if err := os.WriteFile(name(versions), []byte("built anew"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/registrytest"
 )
 
@@ -130,19 +130,14 @@ func TestAPullThatIsKilledIsTakenUpAgain(t *testing.T) {
 	if err := command.Start(); err != nil {
 		t.Fatalf("%v (make leash builds it)", err)
 	}
-	begun := func() bool {
+	nettest.Eventually(t, "a download", func() bool {
 		parts, _ := filepath.Glob(filepath.Join(kept, "*", "*.part"))
 		if len(parts) != 1 {
 			return false
 		}
 		part, err := os.Stat(parts[0])
 		return err == nil && part.Size() > 0
-	}
-	for end := time.Now().Add(3 * time.Minute); !begun(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // it is another process
-		if time.Now().After(end) {
-			t.Fatal("nothing is downloaded")
-		}
-	}
+	})
 	if err := command.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

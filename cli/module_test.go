@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/leash-gateway/leash/host/harness"
 	"github.com/leash-gateway/leash/host/scenario"
@@ -143,13 +143,12 @@ func TestModuleTestUpdatesGoldenFiles(t *testing.T) {
 func shows(t *testing.T, out *nettest.Log, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); {
-		if re.MatchString(out.String()) {
-			return
+	nettest.Succeeds(t, "it to write "+pattern, func() error {
+		if got := out.String(); !re.MatchString(got) {
+			return errors.New(got)
 		}
-		<-time.After(10 * time.Millisecond)
-	}
-	t.Fatalf("it never wrote %s, but\n%s", pattern, out)
+		return nil
+	})
 }
 
 func TestModuleTestWatchesScenariosAndModules(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/registrytest"
 )
 
@@ -76,15 +78,12 @@ func (x *terminal) echoes() bool {
 func (x *terminal) answers(question, answer string) {
 	x.t.Helper()
 	secret := strings.HasPrefix(question, "Password")
-	for end := time.Now().Add(time.Minute); !strings.Contains(x.text(), question) || secret && x.echoes(); {
-		if time.Now().After(end) {
-			x.t.Fatalf("it does not ask %q:\n%s", question, x.text())
+	nettest.Succeeds(x.t, fmt.Sprintf("the question %q", question), func() error {
+		if text := x.text(); !strings.Contains(text, question) || secret && x.echoes() {
+			return errors.New(text)
 		}
-		select {
-		case <-x.read:
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+		return nil
+	})
 	if _, err := io.WriteString(x.screen, answer+"\n"); err != nil {
 		x.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -149,19 +150,16 @@ func (t told) wait(test *testing.T, want string) {
 // waitForAnswer asks until the answer holds a text.
 func waitForAnswer(t *testing.T, address, want string) {
 	t.Helper()
-	deadline := time.Now().Add(3 * time.Minute) // Envoy compiles modules beside the other tests
-	var got string
-	for ticks := time.Tick(20 * time.Millisecond); time.Now().Before(deadline); <-ticks {
+	nettest.Succeeds(t, fmt.Sprintf("%q in an answer", want), func() error {
 		response, err := http.Post("http://"+address+"/v1/chat/completions", "application/json", strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"Hi"}]}`))
 		if err != nil {
-			got = err.Error()
-			continue
+			return err
 		}
-		body, _ := io.ReadAll(response.Body)
-		_ = response.Body.Close()
-		if got = string(body); strings.Contains(got, want) {
-			return
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err == nil && !strings.Contains(string(body), want) {
+			err = errors.New(string(body))
 		}
-	}
-	t.Fatalf("got %s, want %q in it", got, want)
+		return err
+	})
 }

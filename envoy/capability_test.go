@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 )
 
@@ -43,7 +44,7 @@ func TestEnvoyKeepsAModuleToItsManifest(t *testing.T) {
 				return strings.Contains(g.log.String(), "restricted proxy-wasm capability: proxy_set_shared_data")
 			}
 			if tc.failed == "true" {
-				eventually(t, "Envoy's log to say that it refused the call", refused) // it may come after the answer
+				nettest.Eventually(t, "Envoy's log to say that it refused the call", refused) // it may come after the answer
 			} else if refused() {
 				t.Error("Envoy's log says that it refused the call")
 			}

@@ -163,7 +163,7 @@ func (g *gateway) url() string { return "http://127.0.0.1:" + g.ports["LISTEN"] 
 // waitListening waits until the gateway takes connections.
 func (g *gateway) waitListening() {
 	g.t.Helper()
-	eventually(g.t, "the gateway listens", func() bool {
+	nettest.Eventually(g.t, "the gateway to listen", func() bool {
 		c, err := net.DialTimeout("tcp", "127.0.0.1:"+g.ports["LISTEN"], time.Second)
 		if err == nil {
 			_ = c.Close()
@@ -252,20 +252,4 @@ func (a answer) received(t testing.TB) received {
 		t.Fatalf("got %d %s (%v), want what the provider received", a.status, a.body, err)
 	}
 	return r
-}
-
-// eventually polls until something holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(3 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("it did not come about that %s", what)
-		case <-tick.C:
-		}
-	}
 }

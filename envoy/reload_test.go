@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // separate is minimal with a filter for each module.
@@ -33,7 +34,7 @@ func TestFiltersComeGoAndChangeAtOnce(t *testing.T) {
 		if err := g.apply(separate[:before] + "pipeline: " + step.pipeline + "\n"); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		eventually(t, step.name+": "+step.want, func() bool {
+		nettest.Eventually(t, step.name+": "+step.want, func() bool {
 			return strings.Join(g.mustChat().header.Values("x-said"), " ") == step.want
 		})
 	}
@@ -88,7 +89,7 @@ func TestModelsMoveBetweenProvidersUnderLoad(t *testing.T) {
 			break
 		}
 	}
-	eventually(t, "requests", func() bool { return sent.Load() >= 100 })
+	nettest.Eventually(t, "requests", func() bool { return sent.Load() >= 100 })
 	close(done)
 	clients.Wait()
 	if failed.Load() > 0 {

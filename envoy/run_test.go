@@ -18,6 +18,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/envoy"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 func TestEnvoyThatDiesIsStartedAgain(t *testing.T) {
@@ -26,9 +27,9 @@ func TestEnvoyThatDiesIsStartedAgain(t *testing.T) {
 		t.Error("an Envoy that answers is taken for gone")
 	}
 	g.signal(syscall.SIGKILL)
-	eventually(t, "its end to be told", g.runner.Gone)
+	nettest.Eventually(t, "its end to be told", g.runner.Gone)
 	g.eventuallyAnswers("first")
-	eventually(t, "the one in its place to be told", func() bool { return !g.runner.Gone() })
+	nettest.Eventually(t, "the one in its place to be told", func() bool { return !g.runner.Gone() })
 }
 
 func TestEnvoyThatCannotBeRunIsNotTriedAgain(t *testing.T) {
@@ -65,7 +66,7 @@ func TestEnvoyThatCannotBeRunIsNotTriedAgain(t *testing.T) {
 func TestEnvoyThatHangsIsStartedAgain(t *testing.T) {
 	g := start(t, minimal, provider(t, "one").URL)
 	g.signal(syscall.SIGSTOP)
-	eventually(t, "the hanging Envoy to be killed", func() bool { return strings.Contains(g.log.String(), "did not answer") })
+	nettest.Eventually(t, "the hanging Envoy to be killed", func() bool { return strings.Contains(g.log.String(), "did not answer") })
 	g.eventuallyAnswers("first")
 }
 
@@ -91,7 +92,7 @@ func TestEnvoyEndsOnceItsExchangesHave(t *testing.T) {
 		defer close(ended)
 		g.stop()
 	}()
-	eventually(t, "no new connection to be taken", func() bool {
+	nettest.Eventually(t, "no new connection to be taken", func() bool {
 		c, err := net.DialTimeout("tcp", "127.0.0.1:"+g.ports["LISTEN"], time.Second)
 		if err == nil {
 			_ = c.Close()
@@ -108,11 +109,11 @@ func TestEnvoyEndsOnceItsExchangesHave(t *testing.T) {
 func TestRecordsAreTakenOutOfTheLog(t *testing.T) {
 	g := start(t, minimal, provider(t, "one").URL)
 	g.mustChat("x-probe", "log")
-	eventually(t, "the record to arrive", func() bool { return strings.Contains(g.records.String(), "\n") })
+	nettest.Eventually(t, "the record to arrive", func() bool { return strings.Contains(g.records.String(), "\n") })
 	if got, want := g.records.String(), `{"event":"exchange","who":"first"}`+"\n"; got != want {
 		t.Errorf("got records %q, want %q", got, want)
 	}
-	eventually(t, "the module's line to be logged", func() bool { return strings.Contains(g.log.String(), "a line of a module") })
+	nettest.Eventually(t, "the module's line to be logged", func() bool { return strings.Contains(g.log.String(), "a line of a module") })
 	if strings.Contains(g.log.String(), `"who"`) {
 		t.Error("the record stands in the log too")
 	}
@@ -145,7 +146,7 @@ func TestSecretsAreNotInEnvoysLogAtAnyLevel(t *testing.T) {
 // eventuallyAnswers waits until requests pass the module that says this.
 func (g *gateway) eventuallyAnswers(say string) {
 	g.t.Helper()
-	eventually(g.t, "requests to be answered", func() bool {
+	nettest.Eventually(g.t, "requests to be answered", func() bool {
 		a, err := g.chat()
 		return err == nil && a.status == http.StatusOK && a.header.Get("x-said") == say
 	})

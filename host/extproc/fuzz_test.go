@@ -14,6 +14,7 @@ import (
 
 	"github.com/leash-gateway/leash/host/extproc"
 	"github.com/leash-gateway/leash/host/internal/asm"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // fuzzed are the pipelines of FuzzMessageOrders: one that lets pass, ones that hold, one that answers itself.
@@ -89,7 +90,7 @@ func FuzzMessageOrders(f *testing.F) {
 		}()
 		checkAnswers(t, answers, flags&2 != 0)
 	})
-	eventually(f, "all exchanges to end", func() bool {
+	nettest.Eventually(f, "all exchanges to end", func() bool {
 		for _, status := range s.Host.List() {
 			if status.Exchanges != 0 {
 				return false

@@ -15,6 +15,7 @@ import (
 	"github.com/leash-gateway/leash/host/abi"
 	"github.com/leash-gateway/leash/host/extproc"
 	"github.com/leash-gateway/leash/host/internal/asm"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // says marks requests with a value.
@@ -164,7 +165,7 @@ func TestDeadVMsAreReplacedAndUntilThenPoliciesRefuse(t *testing.T) {
 			if time.Since(began) < pause && (!strings.HasPrefix(got, tc.dead) || strings.Contains(got, "alive")) {
 				t.Errorf("while the VM is dead: got %s, want %s", got, tc.dead)
 			}
-			eventually(t, "the VM to be replaced", func() bool { return strings.Contains(s.ask(t, ""), "alive") })
+			nettest.Eventually(t, "the VM to be replaced", func() bool { return strings.Contains(s.ask(t, ""), "alive") })
 			if status, err := s.Host.Status("default"); err != nil || status.Failures == 0 {
 				t.Errorf("got %+v, %v, want the failure counted", status, err)
 			}
@@ -180,14 +181,14 @@ func TestAVMThatDiesBetweenExchangesIsReplacedBeforeTheNext(t *testing.T) {
 	mortal["proxy_on_configure"] = asm.Callback{Return: 1, Do: []asm.Step{asm.Drop("proxy_set_tick_period_milliseconds", asm.Word(100))}}
 	mortal["proxy_on_tick"] = asm.Callback{Do: []asm.Step{asm.Trap()}}
 	s := serve(t, extproc.Options{Workers: 1, RevivePause: time.Millisecond}, extproc.ServiceOptions{}, filters([]asm.Module{mortal}, true))
-	eventually(t, "a VM to die in two ticks, with no exchange", func() bool {
+	nettest.Eventually(t, "a VM to die in two ticks, with no exchange", func() bool {
 		status, err := s.Host.Status("default")
 		return err == nil && status.Failures >= 2
 	})
 	if got := s.Log.String(); !strings.Contains(got, "a VM has died") || !strings.Contains(got, "run proxy_on_tick: ") {
 		t.Errorf("the log does not say in which callback:\n%s", got)
 	}
-	eventually(t, "an exchange in a VM that lives", func() bool { return strings.Contains(s.ask(t, ""), "alive") })
+	nettest.Eventually(t, "an exchange in a VM that lives", func() bool { return strings.Contains(s.ask(t, ""), "alive") })
 }
 
 // waits lets headers go after a tick.
@@ -250,7 +251,7 @@ func TestTooManyExchangesAreRefused(t *testing.T) {
 	if err := held.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "room for another", func() bool { return strings.Contains(s.ask(t, ""), "x-says=hello") })
+	nettest.Eventually(t, "room for another", func() bool { return strings.Contains(s.ask(t, ""), "x-says=hello") })
 }
 
 func TestBodiesLongerThanModulesMayHoldAreRefused(t *testing.T) {

@@ -272,19 +272,6 @@ func describeMutation(m *pb.HeaderMutation) (out string) {
 	return out
 }
 
-// eventually polls until ok. That it ends at all is the end of a test that hangs.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(2 * time.Minute)
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting for %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-}
-
 func structOf(t testing.TB, values map[string]any) *structpb.Struct {
 	t.Helper()
 	s, err := structpb.NewStruct(values)

@@ -89,14 +89,14 @@ func TestDrainingLetsExchangesUnderWayEndAndTakesNoMore(t *testing.T) {
 	began := time.Now()
 	over := func() bool { return time.Since(began) >= delay } // on a machine that is busy
 	s.Stop()
-	eventually(t, "health checks to be told", func() bool {
+	nettest.Eventually(t, "health checks to be told", func() bool {
 		answer, err := healthpb.NewHealthClient(s.Client).Check(t.Context(), &healthpb.HealthCheckRequest{})
 		return over() || err == nil && answer.GetStatus() == healthpb.HealthCheckResponse_NOT_SERVING
 	})
 	if got := s.ask(t, ""); !over() && !strings.HasPrefix(got, "request headers") {
 		t.Errorf("in the delay: got %s", got)
 	}
-	eventually(t, "new exchanges to be refused", func() bool {
+	nettest.Eventually(t, "new exchanges to be refused", func() bool {
 		other, err := pb.NewExternalProcessorClient(s.Client).Process(t.Context())
 		if err != nil {
 			return true
@@ -117,7 +117,7 @@ func TestExchangesThatDoNotEndAreBrokenOffAfterTheDrainTimeout(t *testing.T) {
 	if _, err := stream.Recv(); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the exchange ended with %v, want an error, so that Envoy does not take it for done", err)
 	}
-	eventually(t, "the host to be left by it", func() bool {
+	nettest.Eventually(t, "the host to be left by it", func() bool {
 		status, err := s.Host.Status("default")
 		return err == nil && status.Exchanges == 0
 	})
@@ -153,7 +153,7 @@ func TestPagesTellLifeReadinessAndMetrics(t *testing.T) {
 	}
 	s.ask(t, "")
 	s.ask(t, "nobody")
-	eventually(t, "the exchange to be counted", func() bool {
+	nettest.Eventually(t, "the exchange to be counted", func() bool {
 		_, body := page("/metrics")
 		return strings.Contains(body, `leash_host_exchanges_total{pipeline="default",result="done"} 1`)
 	})

@@ -174,7 +174,7 @@ func (r *rig) ask(t *testing.T, got *lines) []string {
 	protocols.SetUnencryptedHTTP2(true)
 	client := &http.Client{Transport: &http.Transport{Protocols: protocols}, Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
-	eventually(t, "an answer", func() error {
+	nettest.Succeeds(t, "an answer", func() error {
 		request, err := http.NewRequest(http.MethodPost, "http://"+r.listen+"/v1/chat/completions?q=1", io.NopCloser(strings.NewReader(chat)))
 		if err != nil {
 			return err
@@ -198,7 +198,7 @@ func (r *rig) ask(t *testing.T, got *lines) []string {
 
 func (r *rig) ended(t *testing.T, got *lines) []string {
 	t.Helper()
-	eventually(t, "the end of the probe", func() error {
+	nettest.Succeeds(t, "the end of the probe", func() error {
 		for _, line := range []string{endMark, phaseMark + "proxy_on_tick", phaseMark + "proxy_on_http_call_response"} {
 			if !slices.Contains(got.take(), line) && (line == endMark || !r.quiet(got)) {
 				return fmt.Errorf("no %q among %d lines", line, len(got.take()))
@@ -214,18 +214,6 @@ func (*rig) quiet(got *lines) bool {
 	before := len(got.take())
 	<-time.After(2 * time.Second)
 	return len(got.take()) == before
-}
-
-func eventually(t *testing.T, what string, try func() error) {
-	t.Helper()
-	var err error
-	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); {
-		if err = try(); err == nil {
-			return
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	t.Fatalf("waited for %s: %v", what, err)
 }
 
 // wasmLine is a line of a module in Envoy's log: "… wasm log NAME…: message".

@@ -1,5 +1,5 @@
-// Package nettest has the other side of connections for tests: free ports, servers that speak below HTTP, certificates, logs of what serves, and where
-// Envoy is.
+// Package nettest has the other side of connections for tests: free ports, servers that speak below HTTP, certificates, logs of what serves, waiting
+// for what the other side does, and where Envoy is.
 package nettest
 
 import (

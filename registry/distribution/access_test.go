@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -41,14 +42,14 @@ func TestEnvoyGetsOnlyModulesThatItsTokenMayPull(t *testing.T) {
 		}
 		return s
 	}
-	eventually(t, "the one that may", func() bool { return state("edge").State == distribution.Current })
+	nettest.Eventually(t, "the one that may", func() bool { return state("edge").State == distribution.Current })
 	for node, who := range map[string]string{"elsewhere": "token:elsewhere", "nobody": "anonymous"} {
-		eventually(t, node+" to be told", func() bool { return strings.Contains(state(node).Reason, who+" may not pull "+module) })
+		nettest.Eventually(t, node+" to be told", func() bool { return strings.Contains(state(node).Reason, who+" may not pull "+module) })
 		if s := state(node); s.State != distribution.Empty || s.Version != "" {
 			t.Errorf("%s is %+v", node, s)
 		}
 	}
-	eventually(t, "the stranger to be sent away", func() bool { return f.failed("stranger") })
+	nettest.Eventually(t, "the stranger to be sent away", func() bool { return f.failed("stranger") })
 	if f.runs("1.0.0") != 1 {
 		t.Errorf("%d envoys run it, want 1", f.runs("1.0.0"))
 	}

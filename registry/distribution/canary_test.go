@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -63,7 +64,7 @@ func TestCanaryIsPromotedOrTakenBackByErrorsAndLatencyOfItsEnvoys(t *testing.T) 
 			}
 			tc.canary.Version = "1.1.0"
 			r.canary(tc.canary)
-			eventually(t, "the verdict", func() bool { return strings.HasPrefix(r.lastReason(tc.log), tc.reason) })
+			nettest.Eventually(t, "the verdict", func() bool { return strings.HasPrefix(r.lastReason(tc.log), tc.reason) })
 			want := "1.0.0"
 			if tc.log == catalog.Promote {
 				want = "1.1.0"
@@ -93,7 +94,7 @@ func TestCanaryWaitsForEvidence(t *testing.T) {
 	e.waitFor(with("1.0.0"))
 	waits := func(want string) {
 		t.Helper()
-		eventually(t, "a canary that waits for "+want, func() bool {
+		nettest.Eventually(t, "a canary that waits for "+want, func() bool {
 			c := r.Canaries()
 			return len(c) == 1 && strings.Contains(c[0].Waiting, want)
 		})
@@ -101,7 +102,7 @@ func TestCanaryWaitsForEvidence(t *testing.T) {
 	r.canary(catalog.Canary{Version: "1.1.0", Nodes: []string{"nobody"}, For: time.Millisecond})
 	waits("no envoy runs it yet")
 	r.canary(catalog.Canary{Version: "1.1.0", Percent: 100, For: time.Millisecond, MaxErrorRate: 0.1})
-	eventually(t, "a canary that waits for more requests", func() bool {
+	nettest.Eventually(t, "a canary that waits for more requests", func() bool {
 		c := r.Canaries()
 		return e.get() == with("1.1.0") && len(c) == 1 && strings.Contains(c[0].Waiting, "of 1000000 requests")
 	})
@@ -134,7 +135,7 @@ func TestShareOfEnvoysIsWhatWasSaidAndStaysTheSame(t *testing.T) {
 	previous := 0
 	for _, percent := range []int{10, 50, 100} {
 		r.canary(catalog.Canary{Version: "1.1.0", Percent: percent})
-		eventually(t, fmt.Sprintf("%d%% of the envoys", percent), func() bool {
+		nettest.Eventually(t, fmt.Sprintf("%d%% of the envoys", percent), func() bool {
 			n, settled := trying()
 			counts[percent] = n
 			return settled && n > previous

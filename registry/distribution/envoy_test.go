@@ -143,7 +143,7 @@ func startEnvoyOn(t testing.TB, bootstrap string, admin, port int, app *app) *en
 		t.Fatal(err)
 	}
 	t.Cleanup(e.kill)
-	eventually(t, "envoy to listen", func() bool { return e.get() != "" })
+	nettest.Eventually(t, "envoy to listen", func() bool { return e.get() != "" })
 	return e
 }
 
@@ -208,7 +208,7 @@ func (e *envoy) underLoad() *load {
 			}
 		})
 	}
-	eventually(e.t, "load", func() bool { return l.total() > 20 })
+	nettest.Eventually(e.t, "load", func() bool { return l.total() > 20 })
 	return l
 }
 
@@ -247,7 +247,7 @@ func with(version string) string { return "200 " + version + " asked with " + ve
 // chance, so it takes several.
 func (e *envoy) waitFor(want string) {
 	e.t.Helper()
-	eventually(e.t, "envoy to answer "+want, func() bool {
+	nettest.Eventually(e.t, "envoy to answer "+want, func() bool {
 		for range 20 {
 			http.DefaultClient.CloseIdleConnections()
 			if e.get() != want {
@@ -281,7 +281,7 @@ func TestPromotionReachesSomebodyElsesEnvoyWithoutAFailedRequestOrAMixedExchange
 		e.waitFor(with(version))
 		best = min(best, time.Since(began))
 		n := l.of(with(version))
-		eventually(t, "load with the new version", func() bool { return l.of(with(version)) > n+100 })
+		nettest.Eventually(t, "load with the new version", func() bool { return l.of(with(version)) > n+100 })
 		l.stop(t, with("1.0.0"), with("1.1.0"))
 	}
 	t.Logf("a promotion took %s", best)
@@ -321,27 +321,27 @@ func TestEnvoysSubscribeInEveryWay(t *testing.T) {
 				text += fmt.Sprintf(ads, tc.ads)
 			}
 			e := startEnvoyOn(t, text, admin, port, app)
-			eventually(t, "the slot on standby to refuse the newest", func() bool {
+			nettest.Eventually(t, "the slot on standby to refuse the newest", func() bool {
 				return strings.Contains(r.status(onStandby).Reason, "Unable to create Wasm") || r.running(onStandby) == "1.0.0"
 			})
 			// One slot's filling is not held up by another's, which has nothing yet.
-			eventually(t, "the first slot", func() bool {
+			nettest.Eventually(t, "the first slot", func() bool {
 				return strings.Contains(e.get(), "policy_not_loaded") && r.state("leash/acme/greeter@stable") == distribution.Current
 			})
 			if _, err := r.Catalogue.Promote(t.Context(), catalogtest.Me, catalog.Promotion{Module: module, Channel: "next", Version: "1.1.0"}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "both slots", func() bool { return strings.HasPrefix(e.get(), "200") })
+			nettest.Eventually(t, "both slots", func() bool { return strings.HasPrefix(e.get(), "200") })
 			r.promote("1.2.0")
-			eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
+			nettest.Eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
 			address := r.Address
 			r.stop()
 			r.start(address)
-			eventually(t, "both slots after a restart", func() bool {
+			nettest.Eventually(t, "both slots after a restart", func() bool {
 				return r.state("leash/acme/greeter@stable") == distribution.Current && r.state("leash/acme/greeter@next") == distribution.Current
 			})
 			r.promote("1.1.0")
-			eventually(t, "a promotion after a restart", func() bool {
+			nettest.Eventually(t, "a promotion after a restart", func() bool {
 				return strings.HasPrefix(e.get(), "200 1.1.0") && r.running("leash/acme/greeter@stable") == "1.1.0"
 			})
 		})
@@ -366,7 +366,7 @@ func TestPolicyRefusesAndInspectorPassesWhileThereIsNoModule(t *testing.T) {
 			t.Parallel()
 			s := distribution.Snippet{Slot: slot(t, "leash/acme/greeter@stable"), Kind: tc.kind, Registry: nowhere, Wait: tc.wait}
 			e := startEnvoy(t, "edge-1", s)
-			eventually(t, "envoy to be ready", e.ready)
+			nettest.Eventually(t, "envoy to be ready", e.ready)
 			if got := e.get(); !strings.HasPrefix(got, tc.want) {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
@@ -382,14 +382,14 @@ func TestEnvoyBecomesReadyThoughItsChannelPointsAtNothing(t *testing.T) {
 	s := r.policySlot()
 	s.Wait = time.Second
 	e := startEnvoy(t, "edge-1", s)
-	eventually(t, "envoy to be ready", e.ready)
+	nettest.Eventually(t, "envoy to be ready", e.ready)
 	if got := e.get(); !strings.Contains(got, "policy_not_loaded") {
 		t.Errorf("got %s", got)
 	}
 	r.publish(greeter(t, "1.0.0", "policy", trapsOnConfigure), greeter(t, "1.0.1", "policy", good))
 	r.promote("1.0.0")
 	another := startEnvoy(t, "edge-2", s) // whose module does not load
-	eventually(t, "envoy to be ready with a module that does not load", another.ready)
+	nettest.Eventually(t, "envoy to be ready with a module that does not load", another.ready)
 	r.promote("1.0.1")
 	e.waitFor(with("1.0.1"))
 	another.waitFor(with("1.0.1"))
@@ -406,7 +406,7 @@ func TestRegistryThatIsDownChangesNothingInEnvoysThatRun(t *testing.T) {
 	address := r.Address
 	r.stop()
 	n := l.total()
-	eventually(t, "requests without a registry", func() bool { return l.total() > n+500 })
+	nettest.Eventually(t, "requests without a registry", func() bool { return l.total() > n+500 })
 	l.stop(t, with("1.0.0"))
 	r.promote("1.1.0") // by another process, say
 	l = e.underLoad()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
@@ -29,7 +30,7 @@ func TestBodyTakesNoHeldRequestPastAForeignModule(t *testing.T) {
 	e := startEnvoy(t, "edge-1", r.policySlot())
 	r.promote("1.0.0")
 	var got string
-	eventually(t, "a worker of envoy to run it", func() bool {
+	nettest.Eventually(t, "a worker of envoy to run it", func() bool {
 		response, err := http.Post(e.URL, "text/plain", strings.NewReader("a body"))
 		if err != nil {
 			t.Fatal(err)

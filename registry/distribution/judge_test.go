@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -34,7 +35,7 @@ func TestBadModuleRollsItsChannelBackAndTheOldVersionGoesOn(t *testing.T) {
 			l := e.underLoad()
 			for range 2 { // who insists has it asked about again
 				r.promote("1.1.0")
-				eventually(t, "the rollback", func() bool {
+				nettest.Eventually(t, "the rollback", func() bool {
 					if does == hangsOnConfigure && r.state(stable) == distribution.Loading {
 						r.skip()
 					}
@@ -42,7 +43,7 @@ func TestBadModuleRollsItsChannelBackAndTheOldVersionGoesOn(t *testing.T) {
 				})
 			}
 			n := l.total()
-			eventually(t, "load with the old version", func() bool { return l.total() > n+100 })
+			nettest.Eventually(t, "load with the old version", func() bool { return l.total() > n+100 })
 			l.stop(t, with("1.0.0"))
 			if got := r.lastReason(catalog.Rollback); !strings.HasPrefix(got, `registry: envoy "edge-1" `+reason) {
 				t.Errorf("the log says %q, want %q", got, reason)
@@ -58,7 +59,7 @@ func TestEnvoyThatNeverRanAVersionIsNoWitnessAgainstOne(t *testing.T) {
 	r.promote("1.0.0")
 	r.promote("1.1.0")
 	e := startEnvoy(t, "edge-1", r.policySlot())
-	eventually(t, "the refusal", func() bool { return r.state("leash/acme/greeter@stable") == distribution.Refused })
+	nettest.Eventually(t, "the refusal", func() bool { return r.state("leash/acme/greeter@stable") == distribution.Refused })
 	if got := e.get(); !strings.Contains(got, "policy_not_loaded") {
 		t.Errorf("a policy's slot whose module does not load answers %s", got)
 	}
@@ -83,14 +84,14 @@ func TestRefusalHoldsWhenItsEnvoyComesBack(t *testing.T) {
 	for range 3 {
 		ctx, leave := context.WithCancel(f.ctx)
 		f.connectAs(ctx, r, "node-0000", stable)
-		eventually(t, "the refusal", func() bool {
+		nettest.Eventually(t, "the refusal", func() bool {
 			if r.running(stable) != "" {
 				t.Fatal("a version that was refused counts as running")
 			}
 			return refused()
 		})
 		leave()
-		eventually(t, "the end of the connection", func() bool { return !refused() })
+		nettest.Eventually(t, "the end of the connection", func() bool { return !refused() })
 	}
 }
 
@@ -147,21 +148,21 @@ func TestEnvoysThatGoAwayWhileTheyLoadAVersion(t *testing.T) {
 			f.known(r, "1.0.0", n)
 			r.promote("1.1.0")
 			if tc.back {
-				eventually(t, "it to go away", func() bool { return r.status(stable).State == distribution.Gone })
+				nettest.Eventually(t, "it to go away", func() bool { return r.status(stable).State == distribution.Gone })
 				f.connect(r, "node-0000", stable)
 				f.known(r, "1.1.0", 1)
 			}
-			eventually(t, "all to have loaded it or gone away", func() bool { return f.count(r, "1.1.0")+r.lost() == n })
+			nettest.Eventually(t, "all to have loaded it or gone away", func() bool { return f.count(r, "1.1.0")+r.lost() == n })
 			r.skip()
 			if tc.want == "1.0.0" {
-				eventually(t, "the rollback", func() bool { return r.points("stable") == tc.want })
+				nettest.Eventually(t, "the rollback", func() bool { return r.points("stable") == tc.want })
 				if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "went away while it loaded it") {
 					t.Errorf("the log says %q", got)
 				}
 				return
 			}
 			began := time.Now()
-			eventually(t, "deadlines to be looked at", func() bool { return time.Since(began) > time.Second })
+			nettest.Eventually(t, "deadlines to be looked at", func() bool { return time.Since(began) > time.Second })
 			if got := r.points("stable"); got != tc.want {
 				t.Errorf("stable points at %s: %s", got, r.lastReason(catalog.Rollback))
 			}
@@ -188,7 +189,7 @@ func TestEnvoyThatCrashesAgainAndAgainTakesAVersionBack(t *testing.T) {
 	f.known(r, "1.0.0", 1)
 	r.promote("1.1.0")
 	starts := int32(1)
-	eventually(t, "the rollback", func() bool {
+	nettest.Eventually(t, "the rollback", func() bool {
 		if crashes.Load() == starts && r.state(stable) == distribution.Gone {
 			if starts == 3 {
 				r.skip()
@@ -202,7 +203,7 @@ func TestEnvoyThatCrashesAgainAndAgainTakesAVersionBack(t *testing.T) {
 		t.Errorf("the log says %q", got)
 	}
 	f.connect(r, "node-0000", stable)
-	eventually(t, "the old version", func() bool { return f.count(r, "1.0.0") > 0 })
+	nettest.Eventually(t, "the old version", func() bool { return f.count(r, "1.0.0") > 0 })
 }
 
 func TestOneRefusalOfManyTakesAVersionBackOnceFromAll(t *testing.T) {
@@ -223,7 +224,7 @@ func TestOneRefusalOfManyTakesAVersionBackOnceFromAll(t *testing.T) {
 	}
 	f.known(r, "1.0.0", n)
 	r.promote("1.1.0")
-	eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
+	nettest.Eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
 	f.known(r, "1.0.0", n)
 	events, err := r.Catalogue.History(catalog.Query{Module: module})
 	if err != nil {
@@ -240,7 +241,7 @@ func TestOneRefusalOfManyTakesAVersionBackOnceFromAll(t *testing.T) {
 	}
 	// Somebody who insists is listened to, and the Envoys are asked again.
 	r.promote("1.1.0")
-	eventually(t, "another rollback", func() bool {
+	nettest.Eventually(t, "another rollback", func() bool {
 		c, err := r.Catalogue.Channel(module, "stable")
 		return err == nil && c.Version == "1.0.0" && c.Revision == 5
 	})
@@ -268,7 +269,7 @@ func TestVersionThatDoesNotTakeASlotsConfigurationGoesBack(t *testing.T) {
 	f.connect(r, "node-0000", stable+"/edge")
 	f.known(r, "1.0.0", 1)
 	r.promote("2.0.0")
-	eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
+	nettest.Eventually(t, "the rollback", func() bool { return r.points("stable") == "1.0.0" })
 	if got := r.lastReason(catalog.Rollback); !strings.Contains(got, "the module does not take its configuration: the schema of greeter 2.0.0 says: ") {
 		t.Errorf("the log says %q", got)
 	}
@@ -276,7 +277,7 @@ func TestVersionThatDoesNotTakeASlotsConfigurationGoesBack(t *testing.T) {
 	for _, wrong := range []string{"modules: {acme/greeter: {edge: {greeting: 1}}}", "modules: {acme/greeter: {other: {}}}", "modules: ["} {
 		write(wrong)
 		if wrong != "modules: [" {
-			eventually(t, "the slot to be told", func() bool { return r.status(stable+"/edge").Reason != "" })
+			nettest.Eventually(t, "the slot to be told", func() bool { return r.status(stable+"/edge").Reason != "" })
 		}
 		if s := r.status(stable + "/edge"); s.Version != "1.0.0" || s.State != distribution.Current {
 			t.Errorf("with %s the slot is %+v", wrong, s)
@@ -284,5 +285,5 @@ func TestVersionThatDoesNotTakeASlotsConfigurationGoesBack(t *testing.T) {
 	}
 	before := f.received()
 	write("modules: {acme/greeter: {edge: {greeting: welcome}}}")
-	eventually(t, "the new configuration", func() bool { return f.received() > before && r.status(stable+"/edge").Reason == "" })
+	nettest.Eventually(t, "the new configuration", func() bool { return f.received() > before && r.status(stable+"/edge").Reason == "" })
 }

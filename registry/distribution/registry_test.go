@@ -143,21 +143,6 @@ func (r *registry) lastReason(kind catalog.Kind) string {
 	return ""
 }
 
-// eventually polls until ok. That it ends at all is the end of a test that hangs.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(2 * time.Minute)
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for !ok() {
-		select {
-		case <-poll.C:
-		case <-deadline:
-			t.Fatalf("timed out waiting for %s", what)
-		}
-	}
-}
-
 // indented is text that stands deeper in YAML.
 func indented(text string, by int) string {
 	prefix := strings.Repeat(" ", by)

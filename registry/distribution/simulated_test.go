@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/distribution"
 )
 
@@ -159,7 +160,7 @@ func (f *fleet) runs(version string) (n int) {
 // waitAll waits until n Envoys, which are all, run a version.
 func (f *fleet) waitAll(n int, version string) {
 	f.t.Helper()
-	eventually(f.t, "all envoys to run "+version, func() bool { return f.runs(version) == n })
+	nettest.Eventually(f.t, "all envoys to run "+version, func() bool { return f.runs(version) == n })
 }
 
 // received is how many bytes of modules all have received together.
@@ -193,7 +194,7 @@ func (*fleet) settled(r *registry, n int) bool {
 // known waits until the registry knows of all Envoys that they run a version.
 func (f *fleet) known(r *registry, version string, n int) {
 	f.t.Helper()
-	eventually(f.t, fmt.Sprintf("%d envoys known to run %s", n, version), func() bool {
+	nettest.Eventually(f.t, fmt.Sprintf("%d envoys known to run %s", n, version), func() bool {
 		return f.count(r, version) == n
 	})
 }
@@ -210,7 +211,7 @@ func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
 	runtime.ReadMemStats(&before)
 	f := simulate(t, r, n, stable, onStandby)
 	f.waitAll(n, "1.0.0")
-	eventually(t, "the slots on standby", func() bool { return f.count(r, "1.1.0") == n })
+	nettest.Eventually(t, "the slots on standby", func() bool { return f.count(r, "1.1.0") == n })
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	best = time.Hour
@@ -218,9 +219,9 @@ func promotions(t testing.TB, n, times int) (best time.Duration, memory int64) {
 		version := []string{"1.1.0", "1.0.0"}[i%2]
 		began := time.Now()
 		r.promote(version)
-		eventually(t, "the last envoy", func() bool { return f.runs(version) == n })
+		nettest.Eventually(t, "the last envoy", func() bool { return f.runs(version) == n })
 		best = min(best, time.Since(began))
-		eventually(t, "all slots to be settled", func() bool { return f.settled(r, slots*n) })
+		nettest.Eventually(t, "all slots to be settled", func() bool { return f.settled(r, slots*n) })
 	}
 	return best, int64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse) / int64(n)
 }

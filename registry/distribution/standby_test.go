@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/manifest"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -74,13 +75,13 @@ func goPromotions(t testing.TB) (atOnce, loaded distribution.Rollout) {
 		return rollout
 	}
 	const stable, onStandby = "leash/" + hello + "@stable", "leash/" + hello + "@stable+standby"
-	eventually(t, "envoy to ask for both slots", func() bool { return r.status(stable).Node != "" && r.status(onStandby).Node != "" })
+	nettest.Eventually(t, "envoy to ask for both slots", func() bool { return r.status(stable).Node != "" && r.status(onStandby).Node != "" })
 	r.goModules("1.0.0")
 	promote("1.0.0")
 	l := e.underLoad()
 	r.goModules("1.1.0")
 	atOnce = promote("1.1.0")
-	eventually(t, "envoy to load the version before", func() bool { return r.running(onStandby) == "1.0.0" })
+	nettest.Eventually(t, "envoy to load the version before", func() bool { return r.running(onStandby) == "1.0.0" })
 	loaded = promote("1.0.0")
 	l.stop(t, "200  asked with")
 	return atOnce, loaded
@@ -130,12 +131,12 @@ func TestVersionThatAnEnvoyCannotLoadIsNotPromoted(t *testing.T) {
 			s.NoStandby = false
 			e := startEnvoy(t, "edge-1", s)
 			e.waitFor(with("1.0.0"))
-			eventually(t, "the slot on standby", func() bool { return r.running(onStandby) == "1.0.0" })
+			nettest.Eventually(t, "the slot on standby", func() bool { return r.running(onStandby) == "1.0.0" })
 			l := e.underLoad()
 			r.publish(greeter(t, "1.1.0", "policy", does))
 			for range 2 { // who insists has it asked about again
 				ended := r.preparing("1.1.0")
-				eventually(t, "the promotion to end", func() bool {
+				nettest.Eventually(t, "the promotion to end", func() bool {
 					if does == hangsOnConfigure && r.status(onStandby).State == distribution.Loading {
 						r.skip()
 					}
@@ -152,7 +153,7 @@ func TestVersionThatAnEnvoyCannotLoadIsNotPromoted(t *testing.T) {
 				t.Errorf("the log says %q", got)
 			}
 			n := l.total()
-			eventually(t, "load with the old version", func() bool { return l.total() > n+100 })
+			nettest.Eventually(t, "load with the old version", func() bool { return l.total() > n+100 })
 			l.stop(t, with("1.0.0"))
 			if does == hangsOnConfigure {
 				return // that Envoy takes no configuration any more
@@ -182,16 +183,16 @@ func TestWhatIsLoadedOnStandby(t *testing.T) {
 	f.pair(r, "node-0000")
 	loads := func(why, version string) {
 		t.Helper()
-		eventually(t, why+": "+version, func() bool { return r.running(onStandby) == version })
+		nettest.Eventually(t, why+": "+version, func() bool { return r.running(onStandby) == version })
 	}
 	loads("the first version that is released", "1.0.0")
 	r.promote("1.0.0")
-	eventually(t, "1.0.0", func() bool { return r.running(stable) == "1.0.0" })
+	nettest.Eventually(t, "1.0.0", func() bool { return r.running(stable) == "1.0.0" })
 	r.publish(greeter(t, "1.2.0", "policy", good), greeter(t, "2.0.0-rc.1", "policy", good))
 	loads("the newest, if it is no prerelease", "1.2.0")
 	r.publish(greeter(t, "1.1.0", "policy", good))
 	r.promote("1.1.0")
-	eventually(t, "1.1.0", func() bool { return r.running(stable) == "1.1.0" })
+	nettest.Eventually(t, "1.1.0", func() bool { return r.running(stable) == "1.1.0" })
 	loads("the newest that is not the channel's", "1.2.0")
 	r.canary(catalog.Canary{Version: "2.0.0-rc.1", Nodes: []string{"nobody"}})
 	loads("a canary that others try", "2.0.0-rc.1")
@@ -222,7 +223,7 @@ func TestNobodysModuleIsLoadedBeforeItsPromotionWhoCouldNotPromoteIt(t *testing.
 	r.promote("1.0.0")
 	f := newFleet(t)
 	f.pair(r, "node-0000")
-	eventually(t, "both slots", func() bool { return r.running(stable) == "1.0.0" && r.running(onStandby) == "1.0.0" })
+	nettest.Eventually(t, "both slots", func() bool { return r.running(stable) == "1.0.0" && r.running(onStandby) == "1.0.0" })
 	r.publish(greeter(t, "1.1.0", "policy", good), greeter(t, "1.2.0", "policy", good))
 	if _, err := r.prepared("1.1.0"); err != nil { // somebody else decides
 		t.Fatal(err)
@@ -269,7 +270,7 @@ func TestPromotionWaitsForSlotsOnStandby(t *testing.T) {
 			f.known(r, "1.2.0", n) // the newest: 1.1.0 is on standby only for who promotes it
 			ended := r.preparing("1.1.0")
 			var once sync.Once
-			eventually(t, "the promotion to end", func() bool {
+			nettest.Eventually(t, "the promotion to end", func() bool {
 				// Time runs out when nobody is waited for but those who will not answer.
 				if left := r.lost() + int(silent.Load()); left > 0 && left+f.count(r, "1.1.0") == n {
 					once.Do(r.skip)
@@ -302,14 +303,14 @@ func TestPromotionThatIsUnderWayIsNotCrossed(t *testing.T) {
 	f := newFleet(t)
 	f.answer = func(_, version string) reaction { return when(version == "1.1.0", isSilent) }
 	f.pair(r, "node-0000")
-	eventually(t, "both slots", func() bool { return r.running(stable) == "1.0.0" && r.running(onStandby) == "1.2.0" })
+	nettest.Eventually(t, "both slots", func() bool { return r.running(stable) == "1.0.0" && r.running(onStandby) == "1.2.0" })
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		_, _, err := r.Promote(ctx, catalogtest.Me, catalog.Promotion{Module: module, Channel: "stable", Version: "1.1.0"}, false)
 		ended <- err
 	}()
-	eventually(t, "the promotion to be under way", func() bool { return r.status(onStandby).Wanted == "1.1.0" })
+	nettest.Eventually(t, "the promotion to be under way", func() bool { return r.status(onStandby).Wanted == "1.1.0" })
 	if _, err := r.prepared("1.2.0"); !errors.Is(err, catalog.ErrConflict) {
 		t.Errorf("another one: %v", err)
 	}
@@ -344,9 +345,9 @@ func TestRollbackIsNotUndoneByAPromotionThatWasUnderWay(t *testing.T) {
 		return takes
 	}
 	f.pair(r, "node-0000")
-	eventually(t, "both slots", func() bool { return r.running(stable) == "1.1.0" && r.running(onStandby) == "1.3.0" })
+	nettest.Eventually(t, "both slots", func() bool { return r.running(stable) == "1.1.0" && r.running(onStandby) == "1.3.0" })
 	ended := r.preparing("1.2.0")
-	eventually(t, "the promotion to be under way", func() bool { return r.status(onStandby).Wanted == "1.2.0" })
+	nettest.Eventually(t, "the promotion to be under way", func() bool { return r.status(onStandby).Wanted == "1.2.0" })
 	if _, err := r.Catalogue.Rollback(t.Context(), catalogtest.Me, catalog.Return{Module: module, Channel: "stable", Reason: "it is slow"}); err != nil {
 		t.Fatal(err)
 	}

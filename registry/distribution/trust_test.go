@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/catalog"
 	"github.com/leash-gateway/leash/registry/catalog/catalogtest"
 	"github.com/leash-gateway/leash/registry/distribution"
@@ -80,7 +81,7 @@ func TestWhatMayNotRunNeverReachesAnEnvoy(t *testing.T) {
 			tc.spoil(t, r, p, b)
 			f := newFleet(t)
 			f.connect(r, "node-0000", stable)
-			eventually(t, "the refusal", func() bool { return strings.Contains(r.status(stable).Reason, tc.want) })
+			nettest.Eventually(t, "the refusal", func() bool { return strings.Contains(r.status(stable).Reason, tc.want) })
 			if s := r.status(stable); s.State != distribution.Empty || s.Version != "" || f.received() > 0 {
 				t.Errorf("it has received %d bytes: %+v", f.received(), s)
 			}
@@ -102,7 +103,7 @@ func TestModuleThatIsNoLongerTrustedReachesNoOtherEnvoyAndThoseThatRunItGoOn(t *
 	p.distrusted.Store(b.Digest)
 	before := f.received()
 	f.connect(r, "node-0001", stable)
-	eventually(t, "the second to be refused", func() bool {
+	nettest.Eventually(t, "the second to be refused", func() bool {
 		for _, s := range r.Envoys() {
 			if s.Node == "node-0001" && strings.Contains(s.Reason, "nobody who is trusted") {
 				return s.State == distribution.Empty

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -18,6 +17,7 @@ import (
 
 	registryv1 "github.com/leash-gateway/leash/api/leash/registry/v1"
 	"github.com/leash-gateway/leash/api/leash/registry/v1/registryv1connect"
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/access"
 	"github.com/leash-gateway/leash/registry/access/accesstest"
 	"github.com/leash-gateway/leash/registry/catalog"
@@ -87,16 +87,6 @@ func anEnvoy(t testing.TB, address, node string, slots ...string) (sent <-chan *
 	return told
 }
 
-// became waits until something is so.
-func became(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); <-time.After(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out waiting for %s", what)
-		}
-	}
-}
-
 func (r *registry) promote(t testing.TB, version string) {
 	t.Helper()
 	if _, err := r.Catalog().Promote(t.Context(), me, catalog.Promotion{Module: "team/hello", Version: version, Channel: "stable"}); err != nil {
@@ -132,7 +122,7 @@ func TestMetricsTellWhatEnvoysRun(t *testing.T) {
 		`leash_registry_canary_envoys{channel="stable",module="team/hello",version="1.1.0"} 1`,
 		`leash_registry_canary_requests{channel="stable",envoys="canary",module="team/hello",version="1.1.0"} 0`,
 	} {
-		became(t, "the metric "+want, func() bool { _, text = r.get(t, "/metrics"); return strings.Contains(text, want) })
+		nettest.Eventually(t, "the metric "+want, func() bool { _, text = r.get(t, "/metrics"); return strings.Contains(text, want) })
 	}
 	for _, want := range []string{"leash_registry_envoy_sent_total", "leash_registry_envoy_load_seconds_count", "leash_registry_envoy_switch_seconds_count"} {
 		if !strings.Contains(text, want) {

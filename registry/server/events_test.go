@@ -24,7 +24,7 @@ func TestWhatHappensToModulesIsLogged(t *testing.T) {
 	})
 	logged := func(line string) {
 		t.Helper()
-		became(t, line, func() bool { return strings.Contains(log.String(), line+"\n") })
+		nettest.Eventually(t, line, func() bool { return strings.Contains(log.String(), line+"\n") })
 	}
 	r.mustPush(t, "team/hello:1.0.0", module(t, "1.0.0"))
 	r.mustPush(t, "team/hello:1.1.0", module(t, "1.1.0"))

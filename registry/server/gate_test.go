@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/server"
 )
 
@@ -38,7 +39,7 @@ func metrics(t *testing.T, r *registry) []*dto.MetricFamily {
 func TestReferenceOfMetricsIsCurrent(t *testing.T) {
 	t.Parallel()
 	r := trying(t, nil)
-	became(t, "the canary's metrics", func() bool {
+	nettest.Eventually(t, "the canary's metrics", func() bool {
 		_, text := r.get(t, "/metrics")
 		return strings.Contains(text, "leash_registry_canary_envoys{")
 	})

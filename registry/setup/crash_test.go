@@ -59,13 +59,12 @@ func serveWith(t *testing.T, data string, flags ...string) *process {
 		t.Fatalf("%v (make leash builds it)", err)
 	}
 	t.Cleanup(p.kill)
-	deadline := time.Now().Add(time.Minute)
-	for p.status("/healthz") != http.StatusOK {
-		if time.Now().After(deadline) || p.command.ProcessState != nil {
-			t.Fatalf("it does not serve:\n%s", p.logged())
+	nettest.Succeeds(t, "it to serve", func() error {
+		if p.status("/healthz") == http.StatusOK {
+			return nil
 		}
-		<-time.After(10 * time.Millisecond)
-	}
+		return errors.New(p.logged())
+	})
 	return p
 }
 
@@ -352,18 +351,14 @@ func TestItEndsWhatIsUnderWayWhenItIsTold(t *testing.T) {
 	if _, err := io.WriteString(out, "hello "); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
-	for begun := []string{}; len(begun) == 0 && time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
-		if begun, err = filepath.Glob(filepath.Join(data, "oci", "team", "thing", "_uploads", "*")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	nettest.Eventually(t, "the upload to begin", func() bool {
+		begun, err := filepath.Glob(filepath.Join(data, "oci", "team", "thing", "_uploads", "*"))
+		return err == nil && len(begun) > 0
+	})
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for !strings.Contains(p.logged(), "ending") && time.Now().Before(deadline) {
-		<-time.After(10 * time.Millisecond)
-	}
+	p.logs("ending")
 	if _, err := io.WriteString(out, "world"); err != nil {
 		t.Fatal(err)
 	}

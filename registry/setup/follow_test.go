@@ -1,6 +1,8 @@
 package setup_test
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/registry/access"
 )
 
@@ -30,13 +33,23 @@ func (p *process) statusAs(secret, path string) int {
 // logs waits until the log says something.
 func (p *process) logs(want string) {
 	p.t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !strings.Contains(p.logged(), want) {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("the log has no %q:\n%s", want, p.logged())
+	nettest.Succeeds(p.t, fmt.Sprintf("%q in the log", want), func() error {
+		if logged := p.logged(); !strings.Contains(logged, want) {
+			return errors.New(logged)
 		}
-		<-time.After(20 * time.Millisecond)
-	}
+		return nil
+	})
+}
+
+// becomes waits until what is asked for has this status.
+func becomes(t *testing.T, want int, status func() int) {
+	t.Helper()
+	nettest.Succeeds(t, fmt.Sprintf("status %d", want), func() error {
+		if got := status(); got != want {
+			return fmt.Errorf("it is %d", got)
+		}
+		return nil
+	})
 }
 
 func TestChangedGrantsHoldAtOnceUnlessTheyAreWrong(t *testing.T) {
@@ -60,13 +73,7 @@ func TestChangedGrantsHoldAtOnceUnlessTheyAreWrong(t *testing.T) {
 	const path, may, mayNot = "/v2/team/hello/tags/list", http.StatusOK, http.StatusForbidden
 	becomes := func(want int) {
 		t.Helper()
-		deadline := time.Now().Add(time.Minute)
-		for p.statusAs(secret, path) != want {
-			if time.Now().After(deadline) {
-				t.Fatalf("it is %d, want %d", p.statusAs(secret, path), want)
-			}
-			<-time.After(20 * time.Millisecond)
-		}
+		becomes(t, want, func() int { return p.statusAs(secret, path) })
 	}
 	becomes(may)
 	grants(nobody)

@@ -134,15 +134,3 @@ func (c Case) wasm() []byte {
 
 // trapped tells whether the module cannot log its end.
 func (c Case) trapped() bool { return strings.HasPrefix(c.Name, "a trap") }
-
-func eventually(t *testing.T, within time.Duration, what string, try func() error) {
-	t.Helper()
-	var err error
-	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
-		if err = try(); err == nil {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	t.Fatalf("waited %s for %s: %v", within, what, err)
-}

@@ -120,7 +120,7 @@ func serve(t *testing.T, h http.Handler) string {
 
 func (r *envoyRunner) waitReady(t *testing.T, adminFile string) {
 	t.Helper()
-	eventually(t, 60*time.Second, "Envoy to be ready", func() error {
+	nettest.Succeeds(t, "Envoy to be ready", func() error {
 		admin, err := os.ReadFile(adminFile)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (r *envoyRunner) run(t *testing.T, c Case) result {
 // finished is what a module has logged when its stream has ended.
 func (r *envoyRunner) finished(t *testing.T, c Case) []string {
 	t.Helper()
-	eventually(t, time.Minute, "the stream's end in Envoy", func() error {
+	nettest.Succeeds(t, "the stream's end in Envoy", func() error {
 		if lines := r.logged(c); len(lines) == 0 || lines[len(lines)-1] != ended {
 			return fmt.Errorf("not yet: %q", lines)
 		}
