@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -89,7 +90,7 @@ func testAStreamThatBreaksOffIsNeverCutSilently(t *testing.T, p ports) {
 			}
 		}
 	}
-	eventually(t, "the streams that broke off to be counted", func() bool {
+	nettest.Eventually(t, "the streams that broke off to be counted", func() bool {
 		page := get(t, g.Control+"/metrics").Body
 		return sum(t, page, "leash_attempt_errors_total", `provider="openai"`, `class="stream_cut"`) > 0 &&
 			sum(t, page, "leash_errors_total", `provider="openai"`, `class="stream_error"`) > 0
@@ -256,7 +257,7 @@ func testAStreamThatBreaksOffGoesOnElsewhere(t *testing.T, p ports) {
 		}
 	}
 	p.Fleet.wantKeysKept(t)
-	eventually(t, "the streams that went on to be counted", func() bool {
+	nettest.Eventually(t, "the streams that went on to be counted", func() bool {
 		return sum(t, get(t, g.Control+"/metrics").Body, "leash_resumed_streams_total", `provider="google"`) > 0
 	})
 }

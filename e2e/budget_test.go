@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -61,7 +62,7 @@ func testAnOutageDoesNotMultiplyRequests(t *testing.T, p ports) {
 	})
 	t.Run("of a provider", func(t *testing.T) {
 		g := g.with(t)
-		eventually(t, "a request not to be sent once more", func() bool {
+		nettest.Eventually(t, "a request not to be sent once more", func() bool {
 			var all sync.WaitGroup
 			for range 20 {
 				all.Go(func() {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -237,7 +238,7 @@ func testDisconnect(t *testing.T, g *gateway, provider *mock.Provider) {
 	if r["outcome"] != "aborted" || r["usage_estimated"] != true || r["output_tokens"] == nil || r["cost_picodollars"] == nil {
 		t.Errorf("a client that left is logged as %v, want aborted with an estimated usage", r)
 	}
-	eventually(t, "the metrics of the client that left", func() bool {
+	nettest.Eventually(t, "the metrics of the client that left", func() bool {
 		page := get(t, g.Control+"/metrics").Body
 		return sum(t, page, cost, `tenant="demo"`) > counted && sum(t, page, requests, `tenant="demo"`, `status="200"`) == asked+1
 	})
@@ -248,7 +249,7 @@ func (g *gateway) settled(metric string, labels ...string) (last float64) {
 	g.t.Helper()
 	const still = 2 * time.Second
 	since := time.Now()
-	eventually(g.t, "the metrics of the tests before", func() bool {
+	nettest.Eventually(g.t, "the metrics of the tests before", func() bool {
 		if now := sum(g.t, get(g.t, g.Control+"/metrics").Body, metric, labels...); now != last {
 			last, since = now, time.Now()
 		}
@@ -284,7 +285,7 @@ func testMetrics(t *testing.T, g *gateway, _ *mock.Provider) {
 		g.chat("say: x")
 	}
 	g.chat(forbidden)
-	eventually(t, "the metrics of the exchanges", func() bool {
+	nettest.Eventually(t, "the metrics of the exchanges", func() bool {
 		page := get(t, g.Control+"/metrics").Body
 		for _, want := range []string{
 			`leash_requests_total{`, `leash_tokens_total{`, `leash_cost_picodollars_total{`, `leash_refusals_total{`,
@@ -301,7 +302,7 @@ func testMetrics(t *testing.T, g *gateway, _ *mock.Provider) {
 		do(t, g.request(strings.Replace(chatBody("say: x", false), "gpt-4o-mini", fmt.Sprintf("gpt-made-up-%d", i), 1)))
 		do(t, g.request(strings.Replace(chatBody("say: x", false), "gpt-4o-mini", fmt.Sprintf("no-such-%d", i), 1)))
 	}
-	eventually(t, "the metrics of made-up models", func() bool {
+	nettest.Eventually(t, "the metrics of made-up models", func() bool {
 		return strings.Contains(get(t, g.Control+"/metrics").Body, `model="unknown"`)
 	})
 	page := get(t, g.Control+"/metrics").Body

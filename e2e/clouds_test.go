@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -270,7 +271,7 @@ func TestTokensAreGotAndRenewedOffTheWayOfRequests(t *testing.T) {
 		g := launch(t, vertexAlone, p)
 
 		ready := func() answer { return get(t, g.Control+"/readyz") }
-		eventually(t, "the gateway to say that it has no token", func() bool {
+		nettest.Eventually(t, "the gateway to say that it has no token", func() bool {
 			response, err := http.Get(g.Control + "/readyz")
 			if err != nil {
 				return false
@@ -281,7 +282,7 @@ func TestTokensAreGotAndRenewedOffTheWayOfRequests(t *testing.T) {
 		})
 		for _, d := range dialects {
 			var a answer
-			eventually(t, "the gateway to answer", func() bool {
+			nettest.Eventually(t, "the gateway to answer", func() bool {
 				response, err := http.DefaultTransport.RoundTrip(d.request(g, "on-vertex", "say: hi", false))
 				if err != nil {
 					return false
@@ -306,7 +307,7 @@ func TestTokensAreGotAndRenewedOffTheWayOfRequests(t *testing.T) {
 		g.waitReady()
 		chat := dialectNamed("chat")
 		seen := map[string]bool{}
-		eventually(t, "three tokens to be used", func() bool {
+		nettest.Eventually(t, "three tokens to be used", func() bool {
 			if a := do(t, chat.request(g, "on-vertex", "say: hi", false)); a.Status != 200 {
 				t.Fatalf("with a token: got %d %s", a.Status, a.Body)
 			}
@@ -314,7 +315,7 @@ func TestTokensAreGotAndRenewedOffTheWayOfRequests(t *testing.T) {
 			return len(seen) >= 3
 		})
 		server.broken.Store(true)
-		eventually(t, "a failure to be logged", func() bool {
+		nettest.Eventually(t, "a failure to be logged", func() bool {
 			if a := do(t, chat.request(g, "on-vertex", "say: hi", false)); a.Status != 200 {
 				t.Fatalf("while the token cannot be renewed: got %d %s", a.Status, a.Body)
 			}
@@ -406,11 +407,11 @@ func TestAnAccessKeyThatIsReplacedInItsFileIsTaken(t *testing.T) {
 			}
 		}
 		writeAccessKey(t, g, "ASIATHIRD", "nobody-takes-it")
-		eventually(t, "another access key to be used", func() bool {
+		nettest.Eventually(t, "another access key to be used", func() bool {
 			return do(t, chat.request(g, "by-file", "say: well done", false)).Status == 403
 		})
 		writeAccessKey(t, g, "ASIASECOND", "second/planted+")
-		eventually(t, "a good access key to be used", func() bool {
+		nettest.Eventually(t, "a good access key to be used", func() bool {
 			return do(t, chat.request(g, "by-file", "say: well done", false)).Status == 200
 		})
 		for _, secret := range []string{"first-planted", "nobody-takes-it", "second/planted+"} {
@@ -499,18 +500,18 @@ func TestAServiceAccountsKeyIsReplacedWithoutARequestThatFails(t *testing.T) {
 		ask()
 		tokens.broken.Store(true)
 		replace("second")
-		eventually(t, "the new key to be tried, and applied", func() bool {
+		nettest.Eventually(t, "the new key to be tried, and applied", func() bool {
 			ask()
 			return strings.Contains(g.stderr(), "could not be renewed") && strings.Contains(g.stderr(), "the changed configuration is in force")
 		})
 		ask()
 		tokens.broken.Store(false)
-		eventually(t, "a token by the new key", func() bool {
+		nettest.Eventually(t, "a token by the new key", func() bool {
 			ask()
 			return tokens.given.Load() == 2
 		})
 		replace("third-is-none\n")
-		eventually(t, "a key that is none to be refused", func() bool {
+		nettest.Eventually(t, "a key that is none to be refused", func() bool {
 			ask()
 			return strings.Contains(g.stderr(), "leash.yaml:6:") && strings.Contains(g.stderr(), "read service account: it is no JSON file of Google's")
 		})

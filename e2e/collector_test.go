@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // A receiver is a collector of traces, over gRPC and HTTP.
@@ -103,7 +105,7 @@ func (r *receiver) wait(t testing.TB, trace string, attempts int) (exchange span
 			t.Logf("trace %s has %v", trace, got)
 		}
 	}()
-	eventually(t, fmt.Sprintf("trace %s with %d attempts", trace, attempts), func() bool {
+	nettest.Eventually(t, fmt.Sprintf("trace %s with %d attempts", trace, attempts), func() bool {
 		got = r.of(trace)
 		return len(got) >= 1+attempts
 	})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -77,7 +78,7 @@ pipeline:
 func (g *gateway) waitLoadedAgain(message string, status int) {
 	g.t.Helper()
 	connections := make([]http.Transport, 4)
-	eventually(g.t, "the VM to be loaded again", func() bool {
+	nettest.Eventually(g.t, "the VM to be loaded again", func() bool {
 		all := true
 		for i := range connections {
 			a := doOver(g.t, &connections[i], g.request(chatBody(message, false)))
@@ -169,7 +170,7 @@ func TestInspectorThatFailsLetsTheRequestPass(t *testing.T) {
 			}
 		}
 		// It works again: its timer is seen.
-		eventually(t, "the inspector to work again", func() bool {
+		nettest.Eventually(t, "the inspector to work again", func() bool {
 			began := time.Now()
 			return g.chat("say: wait").Status == 200 && time.Since(began) >= 300*time.Millisecond
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -80,7 +81,7 @@ func TestQuickstart(t *testing.T) {
 			t.Setenv(key, "")
 		}
 		g := start(t, quickstart(t), p)
-		eventually(t, "the lines to paste", func() bool { return strings.Contains(g.stderr(), "Ctrl-C ends it.") })
+		nettest.Eventually(t, "the lines to paste", func() bool { return strings.Contains(g.stderr(), "Ctrl-C ends it.") })
 		if !strings.Contains(g.stderr(), "the built-in mock answers") {
 			t.Error("it does not say that the mock answers")
 		}

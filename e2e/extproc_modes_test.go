@@ -89,7 +89,7 @@ func TestPoliciesInABodyModeThatDoesNotSuitThemRefuse(t *testing.T) {
 			if a := g.chat("say: hi"); a.Status < 500 && name != "observability" { // where Envoy does not wait, a complaint is all there is
 				t.Errorf("got %d %s, want an error of the server", a.Status, a.Body)
 			}
-			eventually(t, "the log to tell why", func() bool { return strings.Contains(g.stderr(), tc.why) })
+			nettest.Eventually(t, "the log to tell why", func() bool { return strings.Contains(g.stderr(), tc.why) })
 		})
 	}
 }
@@ -126,9 +126,9 @@ func TestDynamicMetadataGoesToModulesAndBack(t *testing.T) {
 	if got := strings.ToLower(received(t, g.ports.Provider)); !strings.Contains(got, "alice") {
 		t.Error("the module has not read the metadata of the filter before it")
 	}
-	eventually(t, "Envoy's own log to have what the module has set", func() bool { return strings.Contains(g.stderr(), "own log: 200 alice -") })
+	nettest.Eventually(t, "Envoy's own log to have what the module has set", func() bool { return strings.Contains(g.stderr(), "own log: 200 alice -") })
 	g.chat("say: refuse later")
-	eventually(t, "Envoy's own log to have who refused", func() bool { return strings.Contains(g.stderr(), "own log: 403 - crash-policy refused_later") })
+	nettest.Eventually(t, "Envoy's own log to have who refused", func() bool { return strings.Contains(g.stderr(), "own log: 403 - crash-policy refused_later") })
 }
 
 func TestAnswersOfEarlierFiltersPassTheModuleHost(t *testing.T) {
@@ -171,7 +171,7 @@ func TestModuleHostAndEnvoyProveThemselvesToEachOther(t *testing.T) {
 			g.serveHost("127.0.0.1:"+port, "--tls-cert", hostCert, "--tls-key", hostKey, "--tls-client-ca", ours.File)
 			g.envoy(g.renderExtProc(append(tc.flags, "--host", "localhost:"+port)...))
 			var a answer
-			eventually(t, "an answer that does not come of the start", func() bool { a = g.chat("say: hi"); return a.Status == tc.want })
+			nettest.Eventually(t, "an answer that does not come of the start", func() bool { a = g.chat("say: hi"); return a.Status == tc.want })
 			if a.Status != tc.want {
 				t.Errorf("got %d %s, want %d", a.Status, a.Body, tc.want)
 			}
@@ -192,7 +192,7 @@ func TestModuleHostThatIsToEndLetsExchangesUnderWayEnd(t *testing.T) {
 	if err := g.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "readiness to be taken back", func() bool {
+	nettest.Eventually(t, "readiness to be taken back", func() bool {
 		r, err := http.Get(g.Control + "/readyz")
 		if err != nil {
 			return true // the stream has ended, and the host too
@@ -239,7 +239,7 @@ func TestModuleHostLoadsAnewWhatIsBuiltAnewAndAtSIGHUP(t *testing.T) {
 	g.serveHost(socketPath(t))
 	loaded := func(generation int) {
 		t.Helper()
-		eventually(t, "generation "+strconv.Itoa(generation), func() bool {
+		nettest.Eventually(t, "generation "+strconv.Itoa(generation), func() bool {
 			return strings.Contains(get(t, g.Control+"/metrics").Body, "leash_host_pipeline_generation{pipeline=\"default\"} "+strconv.Itoa(generation)+"\n")
 		})
 	}

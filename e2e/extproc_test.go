@@ -89,7 +89,7 @@ func (g *gateway) envoy(bootstrap string, variables ...string) {
 		<-ended
 		kill.Stop()
 	})
-	eventually(g.t, "Envoy to be ready", func() bool {
+	nettest.Eventually(g.t, "Envoy to be ready", func() bool {
 		select {
 		case <-ended:
 			g.t.Fatalf("Envoy ended before it was ready:\n%s", g.stderr())
@@ -335,9 +335,9 @@ func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 			t.Errorf("got %d %.200s, want an answer of the provider or an error of the server", a.Status, a.Body)
 		}
 	})
-	eventually(t, "requests to pass", func() bool { return passed.Load() > 100 })
+	nettest.Eventually(t, "requests to pass", func() bool { return passed.Load() > 100 })
 	g.end(syscall.SIGKILL)
-	eventually(t, "requests to be refused", func() bool { return refused.Load() > 100 })
+	nettest.Eventually(t, "requests to be refused", func() bool { return refused.Load() > 100 })
 	for range 20 {
 		if a, err := roundTrip(http.DefaultTransport, g.request(chatBody("say: nobody looks", false))); err == nil && a.Status < 500 {
 			t.Errorf("without the host: got %d %.200s, want an error", a.Status, a.Body)
@@ -346,7 +346,7 @@ func TestPoliciesFailClosedWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 	}
 	before := passed.Load()
 	g.serveHost(socket)
-	eventually(t, "requests to pass again", func() bool { return passed.Load() > before+100 })
+	nettest.Eventually(t, "requests to pass again", func() bool { return passed.Load() > before+100 })
 	stop()
 	if strings.Contains(received(t, url), "nobody looks") {
 		t.Error("a request that no policy has seen reached the provider")
@@ -370,7 +370,7 @@ func TestPoliciesFailClosedWhenTheirHostHangs(t *testing.T) {
 	if err := g.command.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "requests to pass again", func() bool { return g.chat("say: hi").Status == 200 })
+	nettest.Eventually(t, "requests to pass again", func() bool { return g.chat("say: hi").Status == 200 })
 	if strings.Contains(received(t, url), "nobody looks") {
 		t.Error("a request that no policy has seen reached the provider")
 	}
@@ -382,7 +382,7 @@ func halt(t testing.TB, p *os.Process) {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all threads to stop", func() bool {
+	nettest.Eventually(t, "all threads to stop", func() bool {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid)) // none where there is no /proc
 		if err != nil {
 			t.Fatal(err)
@@ -413,7 +413,7 @@ func TestInspectorsFailOpenWhenTheirHostIsKilledUnderLoad(t *testing.T) {
 	more := func(what string) {
 		t.Helper()
 		before := passed.Load()
-		eventually(t, what, func() bool { return t.Failed() || passed.Load() > before+200 })
+		nettest.Eventually(t, what, func() bool { return t.Failed() || passed.Load() > before+200 })
 	}
 	more("requests to pass")
 	g.end(syscall.SIGKILL)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -261,7 +262,7 @@ func testNothingFailsThatAnotherProviderCouldServe(t *testing.T, p ports) {
 		for _, step := range []func(){p.Fleet["anthropic"].kill, func() { p.Fleet["anthropic"].revive(t) }} {
 			step()
 			until := asked.Load() + 300
-			eventually(t, "300 more requests", func() bool { return asked.Load() >= until })
+			nettest.Eventually(t, "300 more requests", func() bool { return asked.Load() >= until })
 		}
 	}
 	close(stop)
@@ -296,7 +297,7 @@ func testAProviderThatFailsIsLeftAlone(t *testing.T, p ports) {
 		t.Errorf("%d of %d requests reached the provider, want 5 to %d", got, many, most)
 	}
 	p.Fleet["google"].ClearFaults()
-	eventually(t, "the provider to be asked again", func() bool {
+	nettest.Eventually(t, "the provider to be asked again", func() bool {
 		a := do(t, dialectNamed("chat").request(g, "google-or-openai", "say: hi", false))
 		return g.exchange(a.Header.Get("X-Request-Id"))["provider"] == "google"
 	})

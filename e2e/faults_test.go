@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -91,7 +92,7 @@ func testProviderBreaksOff(t *testing.T, g *gateway, provider *mock.Provider) {
 			t.Errorf("got %s, and the client was to leave before", response.Status)
 		}
 	}()
-	eventually(t, "the provider's having begun to answer", func() bool {
+	nettest.Eventually(t, "the provider's having begun to answer", func() bool {
 		requests := provider.Requests()
 		return strings.Contains(string(requests[len(requests)-1].Body), "say: early goodbye")
 	})
@@ -193,7 +194,7 @@ func testProviderIsDown(t *testing.T, g *gateway) {
 	if a.Status != 503 || a.errorCode() != "provider_unavailable" {
 		t.Errorf("got %d %s, want 503 provider_unavailable", a.Status, a.Body)
 	}
-	eventually(t, "the log to tell why", func() bool { return g.told("openai", "it refuses connections") > 0 })
+	nettest.Eventually(t, "the log to tell why", func() bool { return g.told("openai", "it refuses connections") > 0 })
 	if r := g.exchange(a.Header.Get("X-Request-Id")); r["status"] != 503.0 || r["outcome"] != "error" {
 		t.Errorf("logged as %v", r)
 	}

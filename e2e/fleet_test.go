@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -87,7 +88,7 @@ func (m *member) revive(t testing.TB) {
 	s := httptest.NewUnstartedServer(m.Provider)
 	if m.address != "" {
 		s.Listener.Close() //nolint:errcheck // another takes its place
-		eventually(t, "the address of "+m.name+" to be free", func() (free bool) {
+		nettest.Eventually(t, "the address of "+m.name+" to be free", func() (free bool) {
 			s.Listener, free = listenAt(m.address)
 			return free
 		})

@@ -239,7 +239,7 @@ func (g *gateway) change(config, provider string) {
 	// began sooner, because the watcher happened to look just then, cannot be told from those: the file is then changed once more.
 	const pause, patience = 10 * time.Millisecond, 10 * time.Second
 	written := time.Now().Add(pause)
-	eventually(g.t, "the changed configuration to be in force", func() bool {
+	nettest.Eventually(g.t, "the changed configuration to be in force", func() bool {
 		if time.Since(written) > patience {
 			config += "\n"
 			g.write(config)
@@ -296,29 +296,16 @@ func (g *gateway) end(signal syscall.Signal) {
 		g.t.Errorf("leash ended with %v after %s", err, signal)
 	}
 	for _, pid := range started {
-		eventually(g.t, fmt.Sprintf("process %d, which leash has started, to end", pid), func() bool { return !alive(pid) })
+		nettest.Eventually(g.t, fmt.Sprintf("process %d, which leash has started, to end", pid), func() bool { return !alive(pid) })
 	}
 	if g.t.Failed() {
 		g.t.Logf("standard error of leash:\n%s", g.stderr())
 	}
 }
 
-// eventually polls until ok, for at most three minutes: Envoy compiles a file for each module in half a minute where it has
-// the machine for itself.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(3 * time.Minute)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out waiting for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond) // a poll, with the deadline above
-	}
-}
-
 func (g *gateway) waitReady() {
 	g.t.Helper()
-	eventually(g.t, "the gateway to be ready", func() bool {
+	nettest.Eventually(g.t, "the gateway to be ready", func() bool {
 		select {
 		case <-g.ended:
 			g.t.Fatalf("leash ended before it was ready:\n%s", g.stderr())
@@ -340,7 +327,7 @@ type record map[string]any
 func (g *gateway) exchange(id string) record {
 	g.t.Helper()
 	var found record
-	eventually(g.t, "the log line of request "+id, func() bool {
+	nettest.Eventually(g.t, "the log line of request "+id, func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		for _, line := range g.lines {

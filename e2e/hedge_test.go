@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -117,7 +118,7 @@ func testTheNextTargetIsAskedTooWhereOneTakesLong(t *testing.T, p ports) {
 					if n, m := first.asked.Load()-asked, int64(len(second.Requests()))-other; n != tc.asked || m != tc.otherToo {
 						t.Errorf("%s: they were asked %d and %d times, want %d and %d", d.name, n, m, tc.asked, tc.otherToo)
 					}
-					eventually(t, "the first to be left alone", func() bool { return first.ended.Load() == first.asked.Load() })
+					nettest.Eventually(t, "the first to be left alone", func() bool { return first.ended.Load() == first.asked.Load() })
 				}
 			}
 		})

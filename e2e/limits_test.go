@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -77,7 +78,7 @@ func testRateLimit(t *testing.T, g *gateway, _ *mock.Provider) {
 		return do(t, r)
 	}
 	var limited answer
-	eventually(t, "the third of three quick requests to be refused", func() bool {
+	nettest.Eventually(t, "the third of three quick requests to be refused", func() bool {
 		limited = ask()
 		return limited.Status != 200
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -55,7 +56,7 @@ func testManyAtOnce(t *testing.T, g *gateway, provider *mock.Provider) {
 	for err := range errors {
 		t.Error(err)
 	}
-	eventually(t, "1,000 log lines", func() bool {
+	nettest.Eventually(t, "1,000 log lines", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		seen := map[string]bool{}

@@ -125,7 +125,7 @@ func TestModulesOfAMeshKnowOfEachOther(t *testing.T) {
 			}
 			for _, tenant := range []string{"acme", "globex"} {
 				want := "leash_tokens_total.[tenant=" + tenant + "].[model=gpt-4o-mini].[kind=output]: 2\n"
-				eventually(t, "what "+tenant+" has used to be counted", func() bool {
+				nettest.Eventually(t, "what "+tenant+" has used to be counted", func() bool {
 					return strings.Contains(get(t, g.Admin+"/stats?filter=leash_").Body, want)
 				})
 			}

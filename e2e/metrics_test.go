@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -21,7 +22,7 @@ func (g *gateway) wantMetrics(series ...string) {
 			g.t.Logf("missing was %s in\n%s", missing, interesting(get(g.t, g.Control+"/metrics").Body))
 		}
 	}()
-	eventually(g.t, "the metrics "+strings.Join(series, ", "), func() bool {
+	nettest.Eventually(g.t, "the metrics "+strings.Join(series, ", "), func() bool {
 		page := get(g.t, g.Control+"/metrics").Body
 		for _, missing = range series {
 			name, rest, _ := strings.Cut(missing, "{")

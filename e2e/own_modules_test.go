@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -49,7 +50,7 @@ pipeline:
 		t.Errorf("the provider received the system prompt %d times, want 2:\n%s", n, got)
 	}
 	want := []string{"POST /records demo 200 true", "POST /records demo 200 true", "POST /records demo 400 false"}
-	eventually(t, "the service to be told of all exchanges", func() bool {
+	nettest.Eventually(t, "the service to be told of all exchanges", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(records) >= len(want)

@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -139,7 +140,7 @@ func TestModulesBesideFiltersOfOthers(t *testing.T) {
 		if a := do(t, request(t, http.MethodGet, g.URL+"/metrics", nil)); a.Status != 404 || a.errorCode() != "unknown_url" {
 			t.Errorf("a route with them, to what they do not know: got %d %s", a.Status, a.Body)
 		}
-		eventually(t, "Envoy's own log to have who has answered", func() bool {
+		nettest.Eventually(t, "Envoy's own log to have who has answered", func() bool {
 			log := g.stderr()
 			return strings.Contains(log, "own log: 200 via_upstream") && strings.Contains(log, "own log: 401 leash") && strings.Contains(log, "own log: 403 rbac_access_denied")
 		})
@@ -290,7 +291,7 @@ func TestRoutesOfLeashInAnEnvoyOfOthers(t *testing.T) {
 	if strings.Contains(get(t, g.Admin+"/config_dump").Body, upstreamKey) {
 		t.Error("the provider's key stands in /config_dump")
 	}
-	eventually(t, "what was used to be counted", func() bool {
+	nettest.Eventually(t, "what was used to be counted", func() bool {
 		return strings.Contains(get(t, g.Admin+"/stats/prometheus").Body, `leash_tokens_total{tenant="demo",model="gpt-4o-mini",kind="output"}`)
 	})
 }
@@ -301,7 +302,7 @@ func TestEnvoyThatHoldsBodiesBackIsToldOf(t *testing.T) {
 	g, _ := startPasted(t, policies, "together", ownEnvoy{
 		filter: map[string]any{"config": map[string]any{"allow_on_headers_stop_iteration": nil}},
 	})
-	eventually(t, "the log to tell what is missing", func() bool {
+	nettest.Eventually(t, "the log to tell what is missing", func() bool {
 		connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(g.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -136,7 +137,7 @@ func TestASecondCtrlCEndsAtOnce(t *testing.T) {
 		if err := g.command.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the first to have been noticed", func() bool {
+		nettest.Eventually(t, "the first to have been noticed", func() bool {
 			response, err := http.Get(g.Control + "/healthz")
 			if err == nil {
 				_ = response.Body.Close()
@@ -151,7 +152,7 @@ func TestASecondCtrlCEndsAtOnce(t *testing.T) {
 			t.Error("it ended as if nothing had been cut")
 		}
 		for _, pid := range started {
-			eventually(t, "its Envoy to end", func() bool { return !alive(pid) })
+			nettest.Eventually(t, "its Envoy to end", func() bool { return !alive(pid) })
 		}
 	})
 }
@@ -169,7 +170,7 @@ func TestAStreamHasTheTimeToEndThatDrainGives(t *testing.T) {
 			defer close(read)
 			read <- g.stream("say: " + strings.Repeat("word ", 7)).Body // longer than without the flag
 		}()
-		eventually(t, "the request to reach the provider", func() bool { return strings.Contains(received(t, url), "word") })
+		nettest.Eventually(t, "the request to reach the provider", func() bool { return strings.Contains(received(t, url), "word") })
 		g.end(syscall.SIGTERM)
 		if body := <-read; !strings.HasSuffix(strings.TrimSpace(body), "data: [DONE]") {
 			t.Errorf("the stream was cut: %s", body)

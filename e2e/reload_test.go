@@ -57,7 +57,7 @@ func testChangedConfiguration(t *testing.T, g *gateway) {
 func (g *gateway) block(word string) {
 	g.t.Helper()
 	g.write(strings.Replace(policies, "project bluebird", word, 1))
-	eventually(g.t, "the new rule", func() bool { return g.chat("say: "+word).Status == 400 })
+	nettest.Eventually(g.t, "the new rule", func() bool { return g.chat("say: "+word).Status == 400 })
 }
 
 // BenchmarkAChangedConfigurationIsApplied measures from the moment in which the file is written.
@@ -97,7 +97,7 @@ func testStreamsEndUnderTheConfigurationTheyBeganWith(t *testing.T, g *gateway) 
 		t.Fatal(err)
 	}
 	g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
-	eventually(t, "the new rule for new exchanges", func() bool { return g.chat("say: goldcrest").Status == 400 })
+	nettest.Eventually(t, "the new rule for new exchanges", func() bool { return g.chat("say: goldcrest").Status == 400 })
 	rest, err := io.ReadAll(response.Body)
 	if err != nil || !strings.Contains(string(rest), "goldcrest") || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
 		t.Errorf("the stream ended with %v: %s", err, rest)
@@ -120,7 +120,7 @@ func testSIGHUPReadsTheSecretsAgain(t *testing.T, g *gateway) {
 		t.Fatal(err)
 	}
 	_ = g.command.Process.Signal(syscall.SIGHUP)
-	eventually(t, "the second key at the provider", func() bool {
+	nettest.Eventually(t, "the second key at the provider", func() bool {
 		g.chat("say: hi")
 		return strings.Contains(received(t, url), "sk-second-key")
 	})
@@ -165,7 +165,7 @@ func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
 			}
 			before := len(g.stderr())
 			g.write(changed)
-			eventually(t, "the error on standard error", func() bool {
+			nettest.Eventually(t, "the error on standard error", func() bool {
 				return strings.Contains(g.stderr()[before:], "the old one goes on") && place.MatchString(g.stderr()[before:])
 			})
 			if got := g.stderr()[before:]; !strings.Contains(got, tc.want) {
@@ -177,7 +177,7 @@ func testInvalidConfigurationIsNeverDeployed(t *testing.T, g *gateway) {
 		})
 	}
 	g.write(strings.Replace(policies, "project bluebird", "goldcrest", 1))
-	eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
+	nettest.Eventually(t, "a valid configuration after all", func() bool { return g.chat("say: goldcrest").Status == 400 })
 	stop()
 }
 
@@ -250,7 +250,7 @@ func testGatewayMovesToAnotherAddress(t *testing.T, g *gateway) {
 	g.ports.Listen = nettest.FreePort(t)
 	g.URL = fmt.Sprintf("http://127.0.0.1:%d", g.ports.Listen)
 	g.write(policies)
-	eventually(t, "the gateway at its new address", func() bool {
+	nettest.Eventually(t, "the gateway at its new address", func() bool {
 		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: hi", false)))
 		if err != nil {
 			return false
@@ -258,7 +258,7 @@ func testGatewayMovesToAnotherAddress(t *testing.T, g *gateway) {
 		_ = response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
-	eventually(t, "the old address to be free", func() bool {
+	nettest.Eventually(t, "the old address to be free", func() bool {
 		response, err := http.Get(old)
 		if err == nil {
 			_ = response.Body.Close()
@@ -277,7 +277,7 @@ func TestEnvoyIsStartedAgainWhenItDies(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "another Envoy", func() bool {
+	nettest.Eventually(t, "another Envoy", func() bool {
 		response, err := http.DefaultTransport.RoundTrip(g.request(chatBody("say: hi", false)))
 		if err != nil {
 			return false

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -38,7 +39,7 @@ func testWhatIsKeptForAnotherAttemptIsGivenBack(t *testing.T, p ports) {
 	before := g.inUse()
 	ask(more)
 	t.Logf("%d MiB in use before, %d MiB after", before/mebibyte, g.inUse()/mebibyte)
-	eventually(t, "what was kept of the requests to be given back", func() bool { return g.inUse() < before+more*mebibyte/3 })
+	nettest.Eventually(t, "what was kept of the requests to be given back", func() bool { return g.inUse() < before+more*mebibyte/3 })
 }
 
 // inUse is the memory that the engine holds things in, in bytes.

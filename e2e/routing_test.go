@@ -185,7 +185,7 @@ func testRoutesChooseAmongTheirTargets(t *testing.T, p ports) {
 		}
 		_ = response.Body.Close()
 		p.Fleet["google"].ClearFaults()
-		eventually(t, "the limit to be free again", func() bool { return ask(t, "limited") == "limited" })
+		nettest.Eventually(t, "the limit to be free again", func() bool { return ask(t, "limited") == "limited" })
 	})
 	t.Run("as many connections as there may be", func(t *testing.T) {
 		p.Fleet["google"].SetFaults(mock.Behavior{Delay: 20 * time.Millisecond})
@@ -228,7 +228,7 @@ func testTheQuickest(t *testing.T, p ports, ask func() string) {
 		slow, quick := pair[0], pair[1]
 		p.Fleet[slow].SetFaults(mock.Behavior{Delay: 500 * time.Millisecond})
 		in := 0
-		eventually(t, quick+" to be preferred", func() bool {
+		nettest.Eventually(t, quick+" to be preferred", func() bool {
 			if ask() != quick {
 				in = 0
 				return false
@@ -242,7 +242,7 @@ func testTheQuickest(t *testing.T, p ports, ask func() string) {
 
 // testNoneThatIsIll makes a provider say that it is not well, though it would answer.
 func testNoneThatIsIll(t *testing.T, g *gateway, o *outside, ask func() string) {
-	eventually(t, "the provider that is well to be asked", func() bool { return ask() == "checked" })
+	nettest.Eventually(t, "the provider that is well to be asked", func() bool { return ask() == "checked" })
 	o.ill.Store(true)
 	g.wantMetrics(`leash_envoy_endpoints_healthy{provider="checked"} 0`, `leash_provider_healthy{provider="checked"} 0`)
 	before := o.asked.Load()
@@ -256,7 +256,7 @@ func testNoneThatIsIll(t *testing.T, g *gateway, o *outside, ask func() string) 
 	}
 	o.ill.Store(false)
 	g.wantMetrics(`leash_provider_healthy{provider="checked"} 1`)
-	eventually(t, "it to be asked again", func() bool { return ask() == "checked" })
+	nettest.Eventually(t, "it to be asked again", func() bool { return ask() == "checked" })
 }
 
 // testModelsAreListed asks in the three APIs, with both keys.
@@ -354,7 +354,7 @@ func testNothingIsLostToAProviderThatDies(t *testing.T, p ports) {
 			attempts := func() float64 {
 				return sum(t, get(t, g.Control+"/metrics").Body, "leash_attempts_total", `provider="`+name+`"`)
 			}
-			eventually(t, "the patience to end", func() bool { return time.Since(began) > patience })
+			nettest.Eventually(t, "the patience to end", func() bool { return time.Since(began) > patience })
 			before := attempts()
 			clients.Wait()
 			asked := attempts() - before

@@ -99,7 +99,7 @@ func TestAModuleOfOthersDoesNotSeeTheKey(t *testing.T) {
 		if got := received(t, url); strings.Count(got, upstreamKey) < len(asks) {
 			t.Errorf("the provider was not asked with its key %d times: %s", len(asks), got)
 		}
-		eventually(t, "the module to say what it saw at the end", func() bool { return strings.Count(g.stderr(), "curious in log") >= len(asks) })
+		nettest.Eventually(t, "the module to say what it saw at the end", func() bool { return strings.Count(g.stderr(), "curious in log") >= len(asks) })
 		// Connections that are open keep the module, though it has gone.
 		g.change(others, url)
 		for range 20 {

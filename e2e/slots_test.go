@@ -59,7 +59,7 @@ func (m *mesh) serve() {
 	m.t.Helper()
 	// With the race detector, and other tests beside it, trying a module takes long.
 	m.serving = m.background(exec.Command(leash(m.t), "registry", "serve", "-c", filepath.Join(m.dir, "registry.yaml"), "--data", filepath.Join(m.dir, "data"), "--try-timeout", "1h"))
-	eventually(m.t, "the registry to be ready", func() bool {
+	nettest.Eventually(m.t, "the registry to be ready", func() bool {
 		r, err := http.Get("http://" + m.registry + "/readyz")
 		if err != nil {
 			return false
@@ -103,7 +103,7 @@ func TestMeshOfTheExampleTakesAModuleAndTheNextOne(t *testing.T) {
 	t.Parallel()
 	const readme = "examples/mesh-slot/README.md"
 	m := startMesh(t)
-	eventually(t, "envoy to refuse", func() bool {
+	nettest.Eventually(t, "envoy to refuse", func() bool {
 		out, err := exec.Command("bash", "-c", m.ports.Replace(shell(t, readme, "## No module yet"))).Output()
 		return err == nil && strings.Contains(string(out), "policy_not_loaded")
 	})
@@ -121,12 +121,12 @@ func TestMeshOfTheExampleTakesAModuleAndTheNextOne(t *testing.T) {
 			return regexp.MustCompile(`edge-1 +leash/demo/modelguard@stable +` + regexp.QuoteMeta(version) + ` +\S+ +current`).MatchString(out)
 		}
 	}
-	eventually(t, "the module", runs("0.1.0"))
+	nettest.Eventually(t, "the module", runs("0.1.0"))
 	if out := m.types(shell(t, readme, "The first of these is answered")); !strings.Contains(out, "Say hello") || strings.Count(out, `"error"`) != 1 {
 		t.Errorf("one model is allowed, and the other is not: %s", out)
 	}
 	promoted(m.types(shell(t, readme, "## The next version")))
-	eventually(t, "the next version", runs("0.2.0"))
+	nettest.Eventually(t, "the next version", runs("0.2.0"))
 	for format, want := range map[string]string{"json": `"version": "0.2.0"`, "yaml": "version: 0.2.0"} {
 		if out := m.types(strings.TrimSpace(status) + " -o " + format); !strings.Contains(out, want) {
 			t.Errorf("as %s: %s", format, out)
@@ -139,7 +139,7 @@ func TestMeshOfTheExampleTakesAModuleAndTheNextOne(t *testing.T) {
 		t.Errorf("without a registry: %s", out)
 	}
 	m.serve()
-	eventually(t, "the Envoy to be known again", runs("0.2.0"))
+	nettest.Eventually(t, "the Envoy to be known again", runs("0.2.0"))
 }
 
 func TestSlotOfTheExampleIsWhatIsRendered(t *testing.T) {

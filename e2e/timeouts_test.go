@@ -166,7 +166,7 @@ func deaf(t *testing.T) string {
 		t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port)
-	eventually(t, "no connection to be taken", func() bool {
+	nettest.Eventually(t, "no connection to be taken", func() bool {
 		c, err := net.DialTimeout("tcp", address, 100*time.Millisecond)
 		if err == nil {
 			t.Cleanup(func() { _ = c.Close() })

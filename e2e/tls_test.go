@@ -62,7 +62,7 @@ func testProvidersCertificateAndNameAreVerified(t *testing.T, g *gateway) {
 			t.Errorf("%s: got %d %s, want %d", tc.name, a.Status, a.Body, tc.want)
 		}
 		if tc.cause != "" {
-			eventually(t, "the log to tell why: "+tc.name, func() bool { return g.told(fmt.Sprintf("p%d", i), tc.cause) == 1 })
+			nettest.Eventually(t, "the log to tell why: "+tc.name, func() bool { return g.told(fmt.Sprintf("p%d", i), tc.cause) == 1 })
 		}
 	}
 }
@@ -113,15 +113,15 @@ func testWhoVouchesForAProviderIsReadAgain(t *testing.T, g *gateway) {
 		t.Fatalf("the first authority: got %d, want 200", got)
 	}
 	write(of(before)[:100]) // as while it is written
-	eventually(t, "half a file to be refused", func() bool { return strings.Contains(g.stderr(), file+" holds none in PEM form") })
+	nettest.Eventually(t, "half a file to be refused", func() bool { return strings.Contains(g.stderr(), file+" holds none in PEM form") })
 	show(before)
-	eventually(t, "the one before to go on", func() bool { return status() == 200 })
+	nettest.Eventually(t, "the one before to go on", func() bool { return status() == 200 })
 	show(after)
-	eventually(t, "another authority to be refused", func() bool { return status() == 503 })
+	nettest.Eventually(t, "another authority to be refused", func() bool { return status() == 503 })
 	write(of(after))
-	eventually(t, "the new authority to be trusted", func() bool { return status() == 200 })
+	nettest.Eventually(t, "the new authority to be trusted", func() bool { return status() == 200 })
 	show(before)
-	eventually(t, "the old one to be refused", func() bool { return status() == 503 })
+	nettest.Eventually(t, "the old one to be refused", func() bool { return status() == 503 })
 }
 
 // told is how often the operator was told that a provider cannot be reached, and this as the cause.

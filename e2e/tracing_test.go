@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -120,10 +121,10 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 			defer p.Fleet["google"].ClearFaults()
 			var exchange span
 			var attempts []span
-			eventually(t, "google to be asked first", func() bool { // once its breaker is closed
+			nettest.Eventually(t, "google to be asked first", func() bool { // once its breaker is closed
 				time.Sleep(50 * time.Millisecond)
 				trace, _ := ask(t, "google-or-openai", "say: well done", false, 200)
-				eventually(t, "the exchange's spans", func() bool { return len(r.of(trace)) >= 2 })
+				nettest.Eventually(t, "the exchange's spans", func() bool { return len(r.of(trace)) >= 2 })
 				if spans := r.of(trace); !strings.Contains(strings.Join([]string{spans[0].name, spans[1].name}, " "), "gemini") && len(spans) < 3 {
 					return false
 				}
@@ -259,13 +260,13 @@ func testAnExchangeIsATrace(t *testing.T, p ports) {
 func testTracesWithAllThatMayBeAskedFor(t *testing.T, g *gateway, r *receiver, config string) {
 	config = strings.Replace(config, "endpoint: \""+r.grpc+"\"", "endpoint: \""+r.http+"\", protocol: http, propagate: true, prompts: true, completions: true", 1)
 	g.write(config)
-	eventually(t, "the changed configuration", func() bool { return strings.Contains(g.stderr(), "the changed configuration is in force") })
+	nettest.Eventually(t, "the changed configuration", func() bool { return strings.Contains(g.stderr(), "the changed configuration is in force") })
 	for model, provider := range map[string]string{"gpt-4o-mini": "openai", "claude-sonnet-4-5": "anthropic"} {
 		for name, stream := range map[string]bool{"whole": false, "stream": true} {
 			t.Run(name+" of "+provider, func(t *testing.T) {
 				var attempt span
 				var trace string
-				eventually(t, "an exchange under the changed configuration", func() bool {
+				nettest.Eventually(t, "an exchange under the changed configuration", func() bool {
 					var request *http.Request
 					trace, _, request = traced(dialectNamed("chat").request(g.with(t), model, "say: my card is 4111 1111 1111 1111", stream))
 					if a := do(t, request); a.Status != 200 {
@@ -291,7 +292,7 @@ func testTracesWithAllThatMayBeAskedFor(t *testing.T, g *gateway, r *receiver, c
 	t.Run("a further attempt has a header of its own", func(t *testing.T) {
 		g.ports.Fleet["openai"].SetFaults(mock.Behavior{Status: 500})
 		defer g.ports.Fleet["openai"].ClearFaults()
-		eventually(t, "both to be told", func() bool { // a connection within Envoy serves one more request under the old configuration
+		nettest.Eventually(t, "both to be told", func() bool { // a connection within Envoy serves one more request under the old configuration
 			trace, _, request := traced(dialectNamed("chat").request(g.with(t), "openai-or-anthropic", "say: hi", false))
 			do(t, request)
 			_, attempts := r.wait(t, trace, 2)

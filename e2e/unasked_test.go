@@ -18,7 +18,7 @@ func TestWhatAProviderSaysUnaskedIsInNoLog(t *testing.T) {
 			t.Fatalf("got %d %s", a.Status, a.Body)
 		}
 		if p.Engine == "embedded" {
-			eventually(t, "the line about it", func() bool { return strings.Contains(g.stderr(), `msg="Unsolicited response`) })
+			nettest.Eventually(t, "the line about it", func() bool { return strings.Contains(g.stderr(), `msg="Unsolicited response`) })
 		}
 		g.stop()
 		if text := g.stderr(); strings.Contains(text, unasked) {

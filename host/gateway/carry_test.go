@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // two is a route to two providers, which are one server: the first below /first, the second below /second. However often the first
@@ -124,7 +126,7 @@ func TestNobodyElseIsAskedForAClientThatHasLeft(t *testing.T) {
 	receive(t, asked, "the first provider")
 	leave()
 	receive(t, left, "the client")
-	eventually(t, "the exchange to end", func() bool { return b.metrics.active.Load() == 0 })
+	nettest.Eventually(t, "the exchange to end", func() bool { return b.metrics.active.Load() == 0 })
 	if n := second.Load(); n != 0 {
 		t.Errorf("the second provider was asked %d times", n)
 	}

@@ -447,7 +447,7 @@ func TestWhatModulesRefuseNeverReachesTheProvider(t *testing.T) {
 	if len(asked) > 0 {
 		t.Errorf("%d requests reached the provider", len(asked))
 	}
-	eventually(t, "a record of each exchange", func() bool { return strings.Count(b.records.String(), `"event":"exchange"`) == 3 })
+	nettest.Eventually(t, "a record of each exchange", func() bool { return strings.Count(b.records.String(), `"event":"exchange"`) == 3 })
 	if got := b.records.String(); strings.Contains(got, demoKey) || strings.Contains(got, providerKey) {
 		t.Errorf("a key stands in the records: %s", got)
 	}

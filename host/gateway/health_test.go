@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // checked is two with a check of the first provider, and a route that leads to it alone.
@@ -49,7 +51,7 @@ func (h *healthy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *healthy) afterChecks(t *testing.T) {
 	t.Helper()
 	from := h.checks.Load()
-	eventually(t, "checks", func() bool { return h.checks.Load() >= from+4 }) // two, and those that were under way
+	nettest.Eventually(t, "checks", func() bool { return h.checks.Load() >= from+4 }) // two, and those that were under way
 }
 
 func TestAProviderThatDoesNotAnswerItsHealthCheckIsSentNothing(t *testing.T) {
@@ -126,7 +128,7 @@ func TestAHealthCheckThatIsTakenAwayHoldsNothingBack(t *testing.T) {
 	if a := b.do(b.request("POST", "/v1/chat/completions", chat)); !strings.Contains(a.body, "from the first") {
 		t.Errorf("without a check: got %d %s", a.status, a.body)
 	}
-	eventually(t, "the last check, which may have been under way", func() bool {
+	nettest.Eventually(t, "the last check, which may have been under way", func() bool {
 		from := h.checks.Load()
 		time.Sleep(200 * time.Millisecond) //nolint:forbidigo // that nothing comes is what is waited for: there would be twenty
 		return h.checks.Load() == from

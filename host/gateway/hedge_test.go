@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // hurried is two whose route asks the second provider too, practically at once.
@@ -54,7 +56,7 @@ func TestTheFirstOfSeveralAnswersGoesOn(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "all attempts to end", func() bool { return ended.Load() == asked.Load() && b.metrics.active.Load() == 0 })
+	nettest.Eventually(t, "all attempts to end", func() bool { return ended.Load() == asked.Load() && b.metrics.active.Load() == 0 })
 	if by[0].Load() == 0 || by[1].Load() == 0 {
 		t.Errorf("%d answers are of the first and %d of the second, want some of both", by[0].Load(), by[1].Load())
 	}
@@ -75,5 +77,5 @@ func TestAClientThatLeavesEndsAllAttempts(t *testing.T) {
 	receive(t, left, "the client")
 	receive(t, ended, "the end of one attempt")
 	receive(t, ended, "the end of the other one")
-	eventually(t, "the exchange to end", func() bool { return b.metrics.active.Load() == 0 })
+	nettest.Eventually(t, "the exchange to end", func() bool { return b.metrics.active.Load() == 0 })
 }

@@ -16,23 +16,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
-
-// eventually polls until ok.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out waiting for %s", what)
-		}
-	}
-}
 
 func TestStreamsOutliveTheConfigurationTheyBeganUnder(t *testing.T) {
 	next := make(chan string)
@@ -74,7 +62,7 @@ func TestStreamsOutliveTheConfigurationTheyBeganUnder(t *testing.T) {
 		t.Errorf("the stream is %q (%v)", got, err)
 	}
 	before.exchanges.Wait()
-	eventually(t, "the former VMs to be freed", func() bool { return b.metrics.vms.Load() == 2 })
+	nettest.Eventually(t, "the former VMs to be freed", func() bool { return b.metrics.vms.Load() == 2 })
 }
 
 func TestConfigurationsAreChangedUnderLoadWithoutAFailedExchange(t *testing.T) {
@@ -108,7 +96,7 @@ func TestConfigurationsAreChangedUnderLoadWithoutAFailedExchange(t *testing.T) {
 	for range 5 {
 		from := count.Load()
 		b.apply(setup{config: guarded})
-		eventually(t, "exchanges under the new configuration", func() bool { return count.Load() > from+10 })
+		nettest.Eventually(t, "exchanges under the new configuration", func() bool { return count.Load() > from+10 })
 	}
 	close(done)
 	all.Wait()
@@ -190,7 +178,7 @@ func TestClosingWaitsForWhatRuns(t *testing.T) {
 		b.replace(nil)
 		b.retired.Wait()
 	}()
-	eventually(t, "new exchanges to be refused", func() bool {
+	nettest.Eventually(t, "new exchanges to be refused", func() bool {
 		b.mu.RLock()
 		defer b.mu.RUnlock()
 		return b.current == nil
@@ -228,7 +216,7 @@ func TestTheMetricsPageHasTheNamesOfEnvoys(t *testing.T) {
 		"envoy_wasm_envoy_wasm_runtime_v8_active 2",
 	} {
 		// A client may have its answer before the exchange is counted.
-		eventually(t, want+" on the page", func() bool { return strings.Contains(page(), want) })
+		nettest.Eventually(t, want+" on the page", func() bool { return strings.Contains(page(), want) })
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // serve serves a handler and returns where.
@@ -141,7 +143,7 @@ func TestClosingGivesExchangesTimeAndThenCutsThem(t *testing.T) {
 						defer close(closed)
 						s.Close(tc.grace)
 					}()
-					eventually(t, "no more connections to be taken", func() bool {
+					nettest.Eventually(t, "no more connections to be taken", func() bool {
 						c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
 						if err == nil {
 							_ = c.Close()
