@@ -260,7 +260,8 @@ func (m *moduleHost) services() (exchanges, management extproc.ServiceOptions, e
 		m.log.Warn("whoever reaches this address can run the modules, as no certificate is asked for (--tls-client-ca)", "listen", address)
 	}
 	exchanges.DrainDelay, exchanges.DrainTimeout = m.flags.Duration("drain-delay"), m.flags.Duration("drain")
-	if exchanges.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: clients, Log: m.log}); err != nil {
+	exchanges.TLS, err = tlsOf(extproc.TLSFiles{Cert: cert, Key: key, ClientCA: clients, Log: m.log})
+	if err != nil {
 		return exchanges, management, err
 	}
 	if managers != "" { // it is told of the same certificate above

@@ -84,7 +84,8 @@ func ask(c *cli.Context, o *project.Options) error {
 		if !lines.Scan() {
 			return badUsage("no answer: leash module new NAME --template TEMPLATE asks nothing")
 		}
-		if *question.answer = strings.TrimSpace(lines.Text()); *question.answer == "" {
+		*question.answer = strings.TrimSpace(lines.Text())
+		if *question.answer == "" {
 			*question.answer = question.fallback
 		}
 	}

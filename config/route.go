@@ -221,7 +221,8 @@ func (t *takenRoutes) add(route int, r *Route) {
 // by is a route that takes all requests for another one. What stands between the stars of its model also stands in the other's, whatever the other's stars
 // stand for.
 func (t *takenRoutes) by(r *Route) (route int, ok bool) {
-	if route, ok = t.exactly[r.Model+r.Path]; ok || r.Model == "" {
+	route, ok = t.exactly[r.Model+r.Path]
+	if ok || r.Model == "" {
 		return route, ok
 	}
 	i := slices.IndexFunc(t.patterns, func(p takenPattern) bool { return p.model.MatchString(r.Model) })

@@ -105,7 +105,8 @@ func (w *lastWords) forget(thread string) {
 
 // add keeps a word, up to what is worth to be kept.
 func (d *dying) add(word string) {
-	if d.bytes += len(word) + 1; d.bytes <= lastwords.MaxBytes {
+	d.bytes += len(word) + 1
+	if d.bytes <= lastwords.MaxBytes {
 		d.words = append(d.words, word)
 	}
 }

@@ -215,7 +215,8 @@ func (s *Server) Apply(ctx context.Context, r *Resources) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.forget()
-	if s.others = s.others || r.others; s.others {
+	s.others = s.others || r.others
+	if s.others {
 		kept := *r
 		kept.Routes = r.apart
 		r = &kept

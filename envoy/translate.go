@@ -75,7 +75,8 @@ func Translate(c *config.Config, o Options) (*Resources, error) {
 	t := &translation{c: c, o: o, apart: !o.Static || holdsOthers(c), steps: map[string][]*route.Route{}, trusted: map[string]bool{}}
 	r := &Resources{others: holdsOthers(c), Untried: map[string]bool{}, places: map[string]place{}}
 	r.Routes = t.routes()
-	if r.apart = r.Routes; t.apart && !r.others {
+	r.apart = r.Routes
+	if t.apart && !r.others {
 		t.apart = false
 		r.Routes = t.routes()
 	}

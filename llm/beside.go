@@ -40,7 +40,8 @@ func (r *reader) besides(to *Request) {
 // tools counts the tools that are defined, which Others reads.
 func (r *reader) tools(to *Request) {
 	c, start := r.peek(), r.pos
-	if to.Tools = r.elements(); c == '[' || c == '{' {
+	to.Tools = r.elements()
+	if c == '[' || c == '{' {
 		to.beside = append(to.beside, spanOf(start, r.pos))
 	}
 }

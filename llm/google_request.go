@@ -182,7 +182,8 @@ func (r *blockReader) readPart(part int) {
 	r.google(func(name []byte) {
 		switch string(name) {
 		case "text":
-			if text = true; r.pieces { // a text that goes on has no place among the parts
+			text = true
+			if r.pieces { // a text that goes on has no place among the parts
 				part = 0
 			}
 			r.leaf(Content, part)

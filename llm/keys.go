@@ -379,7 +379,8 @@ func (s *scanner) folded(name []byte) []byte {
 		if c-'A' <= 'Z'-'A' {
 			c |= 0x20
 		}
-		if s.lower = append(s.lower, c); i+1 == len(name) {
+		s.lower = append(s.lower, c)
+		if i+1 == len(name) {
 			return s.lower
 		}
 	}

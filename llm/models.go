@@ -22,7 +22,8 @@ func ModelList(f Format, models []string, ownedBy string) []byte {
 		}
 		b = appendModel(b, f, m, ownedBy)
 	}
-	if b = append(b, ']'); f.Family() == Anthropic {
+	b = append(b, ']')
+	if f.Family() == Anthropic {
 		b = append(b, `,"has_more":false,"first_id":`...)
 		if len(models) == 0 {
 			return append(b, `null,"last_id":null}`...)

@@ -12,7 +12,8 @@ func count(number []byte) (n int64, whole bool) {
 		if !isDigit(c) {
 			return countFloat(string(number))
 		}
-		if n = n*10 + int64(c-'0'); n > MaxCount {
+		n = n*10 + int64(c-'0')
+		if n > MaxCount {
 			return MaxCount, true // and if a fraction follows, it is beyond what can be told apart
 		}
 	}

@@ -134,7 +134,8 @@ func (a *formatAnswer) responsesTexts(first, item, part int) {
 	}
 	for i := range texts {
 		t := &texts[i]
-		if t.Whole = !delta; !whole {
+		t.Whole = !delta
+		if !whole {
 			t.Message = item
 		}
 		if !whole && !strings.HasPrefix(a.name, "response.output_item.") {

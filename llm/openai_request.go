@@ -163,7 +163,8 @@ func (p *formatReader) readPrompts(name string) {
 			}
 			p.spoken(first, p.message, User)
 		}
-		if p.messages = a.n; p.flat {
+		p.messages = a.n
+		if p.flat {
 			p.messages = 1
 		}
 	default:

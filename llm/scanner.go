@@ -244,7 +244,8 @@ func plainBytes(eight uint64) int {
 func skipPlain(src []byte, i int) int {
 	for i+8 <= len(src) {
 		n := plainBytes(binary.LittleEndian.Uint64(src[i:]))
-		if i += n; n < 8 {
+		i += n
+		if n < 8 {
 			return i
 		}
 	}

@@ -109,7 +109,8 @@ func (d *document) value(n *yaml.Node, path string, depth int) any {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.values++; d.values > maxValues || depth > maxDepth {
+	d.values++
+	if d.values > maxValues || depth > maxDepth {
 		if d.values == maxValues+1 || depth == maxDepth+1 {
 			d.fail(path, "the file is too large, or what its aliases stand for is")
 			d.values = maxValues + 1

@@ -43,7 +43,8 @@ func ProjectFiles(folder fs.FS) (map[string][]byte, error) {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		files[name] = content
-		if total += len(content); total > MaxProject || len(files) > maxProjectFiles {
+		total += len(content)
+		if total > MaxProject || len(files) > maxProjectFiles {
 			return fmt.Errorf("%s and scenarios/ are more than %d bytes or %d files, which travel with the module: make them smaller", ReadmeFile, MaxProject, maxProjectFiles)
 		}
 		return nil

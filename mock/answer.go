@@ -55,7 +55,8 @@ func answerTo(req *chatRequest) answer {
 			a.text, a.stopped = before, stop
 		}
 	}
-	if a.tokens = Tokens(a.text); req.maxTokens > 0 && a.tokens > req.maxTokens {
+	a.tokens = Tokens(a.text)
+	if req.maxTokens > 0 && a.tokens > req.maxTokens {
 		a.text, a.tokens, a.finish = firstTokens(a.text, req.maxTokens), req.maxTokens, finishLength
 	}
 	return a

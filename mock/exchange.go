@@ -286,7 +286,8 @@ type cutter struct {
 
 func (c *cutter) Write(p []byte) (int, error) {
 	n, err := c.x.w.Write(p[:min(c.left, len(p))])
-	if c.left -= n; err == nil && c.left == 0 {
+	c.left -= n
+	if err == nil && c.left == 0 {
 		c.x.flush()
 		c.x.cut()
 	}

@@ -46,7 +46,8 @@ func parseUsage(raw string) (h handed) {
 // handUsage hands the usage on. A host that does not take it keeps nobody from being told the end.
 func (f *Flow) handUsage() {
 	c := f.x.common
-	if c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.AnswerError}), true; !f.p.handover {
+	c.usage, c.used = (handed{f.x.Usage, f.x.UsageEstimated, f.x.AnswerError}), true
+	if !f.p.handover {
 		return
 	}
 	defer func() {

@@ -197,7 +197,8 @@ func (f *Flow) endStream() {
 func (f *Flow) cut(r *Refusal) {
 	f.cutOff = true
 	if f.tee { // the bytes so far have left as they came, perhaps in the middle of an event
-		if f.out = f.out[:0]; f.encoder.Framing == llm.ServerSentEvents {
+		f.out = f.out[:0]
+		if f.encoder.Framing == llm.ServerSentEvents {
 			f.out = append(f.out, "\n\n"...)
 		}
 	}

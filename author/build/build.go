@@ -293,7 +293,8 @@ func infoOf(ctx context.Context, o Options) Info {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	if info.Revision = git("rev-parse", "HEAD"); info.Revision != "" {
+	info.Revision = git("rev-parse", "HEAD")
+	if info.Revision != "" {
 		info.Time = git("show", "-s", "--format=%cI", "HEAD")
 		info.Modified = git("status", "--porcelain", "--", ".") != ""
 	}

@@ -30,7 +30,8 @@ func (f *function) findHead() (h head, ok bool) {
 		h.blocks = append(h.blocks, i)
 	}
 	slices.Reverse(h.blocks)
-	if h.loop = none; i >= 0 && f.code[i].op == code.Loop {
+	h.loop = none
+	if i >= 0 && f.code[i].op == code.Loop {
 		h.loop = i
 	}
 	return h, true

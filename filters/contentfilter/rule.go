@@ -94,7 +94,8 @@ type direction struct{ acts, flags *ruleSet }
 func (d *direction) empty() bool { return d.acts == nil && d.flags == nil }
 
 func compile(rules []Rule, except string) (d direction, err error) {
-	if d.acts, err = compileRules(rules, func(r *Rule) bool { return r.In != except && r.Action != Flag }); err != nil {
+	d.acts, err = compileRules(rules, func(r *Rule) bool { return r.In != except && r.Action != Flag })
+	if err != nil {
 		return d, err
 	}
 	d.flags, err = compileRules(rules, func(r *Rule) bool { return r.In != except && r.Action == Flag })

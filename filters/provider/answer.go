@@ -80,7 +80,8 @@ func (p *Provider) CarryAnswer(x *module.Exchange) (module.Manner, error) {
 		return module.Pieces, nil
 	case a.translation != nil:
 		kind := "application/json"
-		if a.answer.whole = !a.answer.failed && a.translation.Streams(); a.answer.whole && a.framing != llm.JSONArray {
+		a.answer.whole = !a.answer.failed && a.translation.Streams()
+		if a.answer.whole && a.framing != llm.JSONArray {
 			kind = "text/event-stream"
 		}
 		x.SetResponseHeader("content-type", kind)

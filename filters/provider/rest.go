@@ -227,7 +227,8 @@ func (r *rest) opens(e *llm.Event, data []byte) (bool, error) {
 		case "message_start", "ping":
 			return true, nil
 		case "content_block_start":
-			if r.started = true; first && !bytes.Contains(data, textBlock) {
+			r.started = true
+			if first && !bytes.Contains(data, textBlock) {
 				return true, errNotRest
 			}
 			return first && r.opened, nil

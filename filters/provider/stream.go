@@ -51,7 +51,8 @@ func (p *Provider) deliver(x *module.Exchange, attempt *attempt, end bool) (out 
 		a.withhold()
 		attempt.rest.note(a.out)
 	}
-	if a.held = append(a.held, a.out...); !a.begun {
+	a.held = append(a.held, a.out...)
+	if !a.begun {
 		return nil, true, nil
 	}
 	if end && (a.failure == streamCut || len(a.parting) > 0) {
@@ -129,7 +130,8 @@ func (p *Provider) begin(x *module.Exchange, attempt *attempt, data []byte) erro
 		a.openings++
 		return nil
 	}
-	if a.begun = true; !first.Error {
+	a.begun = true
+	if !first.Error {
 		p.settle(x, attempt)
 	}
 	return nil
@@ -190,7 +192,8 @@ func (a *answer) withhold() {
 
 // cutOff tells the client that nothing follows of a stream that has not ended well: with the provider's own error, if it has told one.
 func (a *answer) cutOff(x *module.Exchange) {
-	if a.out = append(a.out[:0], a.parting...); len(a.parting) == 0 {
+	a.out = append(a.out[:0], a.parting...)
+	if len(a.parting) == 0 {
 		a.fail(x, streamCut, translate.ErrCut)
 	}
 	a.held = append(a.held, a.out...)
@@ -198,7 +201,8 @@ func (a *answer) cutOff(x *module.Exchange) {
 
 // fail ends a stream with an error.
 func (a *answer) fail(x *module.Exchange, code, message string) {
-	if a.over, a.failure = true, code; a.events != nil {
+	a.over, a.failure = true, code
+	if a.events != nil {
 		a.out = a.events.Fail(a.out, 502, code, message)
 	} else {
 		a.out = a.encoder.Error(a.out, x.Format, 502, code, message)
@@ -228,7 +232,8 @@ func (a *answer) look(f llm.Format, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if a.ended = e.Done || e.Error || len(e.Finish) > 0 || bytes.Contains(data, blockReason); e.Error {
+	a.ended = e.Done || e.Error || len(e.Finish) > 0 || bytes.Contains(data, blockReason)
+	if e.Error {
 		a.failure = llm.ErrorInAnswer
 	}
 	return nil

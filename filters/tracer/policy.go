@@ -96,7 +96,8 @@ func (t *Tracer) RequestHeader(x *module.Exchange) error {
 	}
 	e.context.Span = rand.Uint64() | 2 //nolint:gosec // likewise; neither it nor the exchange's, which differs in the last bit, is 0
 	x.SetRequestHeader(trace.Header, e.context.String())
-	if e.traced = e.context.Sampled; e.traced {
+	e.traced = e.context.Sampled
+	if e.traced {
 		x.SetFact(module.FactTrace, e.context.Trace())
 		e.secure = x.RequestHeader(":scheme") == "https"
 	}

@@ -292,7 +292,8 @@ func proxyGRPCClose(vm *VM, p args) Status {
 	case !call.localClosed && !call.closed:
 		call.stream.CloseSend()
 	}
-	if call.localClosed = true; call.closed {
+	call.localClosed = true
+	if call.closed {
 		call.cancel()
 		delete(vm.grpc.open, p.word(0))
 	}

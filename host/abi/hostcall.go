@@ -92,7 +92,8 @@ func (c *hostcall) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	if vm.restricted && !c.early {
 		panic(ErrRestricted)
 	}
-	if vm.made++; vm.made%askEvery == 0 {
+	vm.made++
+	if vm.made%askEvery == 0 {
 		vm.mayGoOn()
 	}
 	if vm.denied != nil && vm.denied[c.name] {

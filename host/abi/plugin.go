@@ -173,7 +173,8 @@ func (p *Plugin) CallForeign(id uint32, data []byte) (bool, error) {
 // setTick begins, changes or (0) ends the ticks.
 func (p *Plugin) setTick(period time.Duration) {
 	p.stopTicks()
-	if p.tick = period; period > 0 {
+	p.tick = period
+	if period > 0 {
 		p.armTick()
 	}
 }

@@ -72,7 +72,8 @@ func (s *Shared) Set(vmID, key string, value []byte, cas uint32) Status {
 		return InternalFailure
 	}
 	s.bytes[vmID] += grows
-	if s.cas++; s.cas == 0 {
+	s.cas++
+	if s.cas == 0 {
 		s.cas = 1
 	}
 	keys[key] = sharedValue{append([]byte(nil), value...), s.cas}

@@ -67,7 +67,8 @@ func (l *lane) takeHeaders(m *pb.HttpHeaders) error {
 	}
 	l.sent, l.bodiless = m.GetHeaders(), m.GetEndOfStream()
 	l.headers = fromEnvoy(m.GetHeaders())
-	if l.phase = inBody; l.bodiless {
+	l.phase = inBody
+	if l.bodiless {
 		l.phase = afterwards
 	}
 	switch {

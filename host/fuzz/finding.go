@@ -43,7 +43,8 @@ func (r *runner) shrink(ctx context.Context, f Finding) (Finding, error) {
 
 // try runs other steps in new VMs. If they show the same kind of thing, at the last of them or before, they are the finding now.
 func (s *shrinker) try(ctx context.Context, steps []Step) (bool, error) {
-	if s.tries++; s.tries > shrinkTries || time.Now().After(s.until) || ctx.Err() != nil {
+	s.tries++
+	if s.tries > shrinkTries || time.Now().After(s.until) || ctx.Err() != nil {
 		return false, nil
 	}
 	p, err := s.r.harness.Start(ctx, s.best.Target.Setup)

@@ -53,7 +53,8 @@ func (p *Pipeline) Bench(ctx context.Context, r Request, d time.Duration) (Measu
 			return m, err
 		}
 		m.Elapsed += took
-		if times = append(times, took); got.Outcome != Answered {
+		times = append(times, took)
+		if got.Outcome != Answered {
 			m.Failed++
 		}
 	}
@@ -77,7 +78,8 @@ const flushEvery = 100
 
 // quick is Exchange without what it tells of logs and callouts. Time moves a little, so that modules write what they have collected.
 func (p *Pipeline) quick(ctx context.Context, r Request) (*Result, error) {
-	if p.exchanges++; p.exchanges%flushEvery == 0 {
+	p.exchanges++
+	if p.exchanges%flushEvery == 0 {
 		if err := p.revive(ctx); err != nil {
 			return nil, err
 		}

@@ -82,7 +82,8 @@ func (x *exchange) run() {
 	case !x.wait(func() bool { return x.received() || x.ended() }):
 		x.result.Outcome = Held
 	case x.ended() || x.request.Leaves != BeforeAnswer && x.answer():
-		if x.result.Outcome = Answered; x.reset {
+		x.result.Outcome = Answered
+		if x.reset {
 			x.result.Outcome = Reset
 		}
 	case x.request.Leaves == BeforeAnswer || x.request.Leaves == InAnswer && len(x.result.Chunks) > 0:
@@ -152,12 +153,14 @@ func (x *exchange) do(f func()) {
 func RequestHeaders(r Request) Headers {
 	body := len(Pieces(r.Body, r.Chunks, r.ChunkSize)) > 0
 	if r.Method == "" {
-		if r.Method = "GET"; body {
+		r.Method = "GET"
+		if body {
 			r.Method = "POST"
 		}
 	}
 	if r.Path == "" {
-		if r.Path = "/"; body {
+		r.Path = "/"
+		if body {
 			r.Path = "/v1/chat/completions"
 		}
 	}

@@ -156,7 +156,8 @@ func (s Setup) withDefaults() Setup {
 	modules := make([]Module, len(s.Modules))
 	for i, m := range s.Modules {
 		if m.Name == "" {
-			if m.Name = "module"; i > 0 {
+			m.Name = "module"
+			if i > 0 {
 				m.Name += fmt.Sprint(i + 1)
 			}
 		}

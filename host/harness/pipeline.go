@@ -227,7 +227,8 @@ func (l *logs) Log(r abi.Record) {
 		if l.bytes > maxLogged {
 			return
 		}
-		if l.bytes += len(line) + 64; l.bytes > maxLogged {
+		l.bytes += len(line) + 64
+		if l.bytes > maxLogged {
 			line = "this is more than is kept: nothing of what follows is"
 		}
 		l.lines = append(l.lines, Log{r.Level.String(), r.Plugin, strings.TrimSuffix(line, "\n")})

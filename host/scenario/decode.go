@@ -110,7 +110,8 @@ func (d *decoder) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.nodes++; d.nodes == maxNodes || d.depth == maxDepth {
+	d.nodes++
+	if d.nodes == maxNodes || d.depth == maxDepth {
 		d.fail("", at, "", "the file is too large or too deep, or what its aliases stand for is")
 	}
 	if n.Style&yaml.TaggedStyle != 0 && n.ShortTag() != "!!binary" {

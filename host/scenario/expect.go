@@ -273,7 +273,8 @@ func (c *checker) logs(e *Expect, got []harness.Log) {
 		var near []Failure // why the last candidates were none
 		found := false
 		for k := next; k < len(got) && !found; k++ {
-			if near, found = c.line("logs["+strconv.Itoa(i)+"]", &e.Logs[i], got[k], near); found {
+			near, found = c.line("logs["+strconv.Itoa(i)+"]", &e.Logs[i], got[k], near)
+			if found {
 				next = k + 1
 			}
 		}

@@ -28,7 +28,8 @@ func (f *File) mistake(scenario string, s *Scenario, err error) string {
 		path = own
 	}
 	if several := path + ".modules[" + m[2] + "]"; f.positions[several].line > 0 {
-		if path = several + ".config"; m[3] != "" {
+		path = several + ".config"
+		if m[3] != "" {
 			path = several + ".tenants." + m[3]
 		}
 	}

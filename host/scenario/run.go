@@ -167,7 +167,8 @@ func (r *Runner) scenario(ctx context.Context, f *File, i int, setup harness.Set
 	defer func() { report.Took = time.Since(began) }()
 	whole := checker{f: f, path: path}
 	defer func() { report.Failures = append(report.Failures, whole.failures...) }()
-	if report.Skipped = r.skipped(f, s); report.Skipped != "" {
+	report.Skipped = r.skipped(f, s)
+	if report.Skipped != "" {
 		return report
 	}
 	session, err := r.Target.Start(ctx, setup)

@@ -56,7 +56,8 @@ func (r *reader) name() string { return string(r.bytes()) }
 func (r *reader) limits() (m Memory) {
 	flags := r.byte()
 	m.Min = r.number()
-	if m.Bounded = flags&1 != 0; m.Bounded {
+	m.Bounded = flags&1 != 0
+	if m.Bounded {
 		m.Max = r.number()
 	}
 	return m

@@ -89,7 +89,8 @@ func email(text string) (length int) {
 			}
 		}
 		n := run(text[at:], 63, isOfLabel)
-		if at += n; n == 0 || at == len(text) || text[at] != '.' {
+		at += n
+		if n == 0 || at == len(text) || text[at] != '.' {
 			break
 		}
 		at++
@@ -107,7 +108,8 @@ func jwt(text string) int {
 		}
 		at += len(begins)
 		n := run(text[at:], most, isOfBase64URL)
-		if at += n; n < least || at == len(text) || text[at] != '.' {
+		at += n
+		if n < least || at == len(text) || text[at] != '.' {
 			return 0
 		}
 		at++
@@ -156,7 +158,8 @@ func iban(text string) (length int) {
 		} else {
 			rest = appendIBAN(rest, c) % 97
 		}
-		if size++; size >= 15 && (rest*1_000_000+head)%97 == 1 && (i+1 == len(text) || !isWordByte(text[i+1])) {
+		size++
+		if size >= 15 && (rest*1_000_000+head)%97 == 1 && (i+1 == len(text) || !isWordByte(text[i+1])) {
 			length = i + 1
 		}
 	}

@@ -112,7 +112,8 @@ func (h *head) in(text string) bool {
 		if c >= utf8.RuneSelf || i+2 >= len(text) {
 			return true
 		}
-		if c = text[i+1]; h[1][c] && (c >= utf8.RuneSelf || h[2][text[i+2]]) {
+		c = text[i+1]
+		if h[1][c] && (c >= utf8.RuneSelf || h[2][text[i+2]]) {
 			return true
 		}
 	}

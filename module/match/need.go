@@ -127,7 +127,8 @@ func beginnings(sequence []*syntax.Regexp) []string {
 				joined = append(joined, one+other)
 			}
 		}
-		if all = joined; !whole {
+		all = joined
+		if !whole {
 			break
 		}
 	}
@@ -147,7 +148,8 @@ func literalsOf(re *syntax.Regexp) (literals []string, whole bool) {
 	case syntax.OpCharClass:
 		for i := 0; i < len(re.Rune); i += 2 {
 			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
-				if literals = append(literals, string(r)); len(literals) > maxLiterals || r == utf8.RuneError {
+				literals = append(literals, string(r))
+				if len(literals) > maxLiterals || r == utf8.RuneError {
 					return nil, false
 				}
 			}

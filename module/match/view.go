@@ -75,7 +75,8 @@ func (s *Set) read(before ahead, text string) reading {
 		if !ordinary {
 			plain, _ = respell(text, plainRune, false)
 		}
-		if r.hasPlain = plain != text || before.plain != before.own; r.hasPlain {
+		r.hasPlain = plain != text || before.plain != before.own
+		if r.hasPlain {
 			r.plain = view{text: before.plain + plain, digits: true, from: len(before.plain), own: from, source: text, to: plainRune}
 		}
 	}
@@ -86,7 +87,8 @@ func (s *Set) read(before ahead, text string) reading {
 func aheadOf(before ahead, text string) ahead {
 	_, size := utf8.DecodeLastRuneInString(text)
 	next := ahead{own: text[len(text)-size:]}
-	if next.plain = next.own; size > 0 && !isOrdinary(next.own[0]) {
+	next.plain = next.own
+	if size > 0 && !isOrdinary(next.own[0]) {
 		next.plain = before.plain
 		if plain, _ := respell(text, plainRune, false); plain != "" {
 			_, size = utf8.DecodeLastRuneInString(plain)

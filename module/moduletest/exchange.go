@@ -155,15 +155,18 @@ func (x *travel) request() bool {
 	if in.pieces == nil && x.e.Request != "" {
 		in.pieces = []string{x.e.Request}
 	}
-	if in.cut = x.e.Leaves == InRequest; in.cut && len(in.pieces) > 0 {
+	in.cut = x.e.Leaves == InRequest
+	if in.cut && len(in.pieces) > 0 {
 		in.pieces = in.pieces[:len(in.pieces)-1]
 	}
 	for _, f := range x.filters {
-		if in.pieces = f.pass(in); x.replied {
+		in.pieces = f.pass(in)
+		if x.replied {
 			x.reply()
 			return false
 		}
-		if in.trailers = false; in.cut || x.left || !f.open {
+		in.trailers = false
+		if in.cut || x.left || !f.open {
 			return false
 		}
 	}
@@ -197,12 +200,14 @@ func (x *travel) toClient(in message) {
 	x.result.Body = ""
 	for _, f := range slices.Backward(x.filters) {
 		f.open, f.resumed = false, false
-		if in.pieces = f.pass(in); x.replied { // in the place of an answer without a body
+		in.pieces = f.pass(in)
+		if x.replied { // in the place of an answer without a body
 			in = message{side: module.Responses, pieces: []string{x.result.Body}}
 			x.replied = false
 			continue
 		}
-		if in.trailers = false; x.left || !f.open {
+		in.trailers = false
+		if x.left || !f.open {
 			return
 		}
 	}

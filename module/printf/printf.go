@@ -161,7 +161,8 @@ func (p *printer) plain(verb rune, precision int, value any) {
 func (p *printer) float(verb rune, precision int, v reflect.Value) {
 	form := byte('g')
 	if verb == 'f' {
-		if form = 'f'; precision < 0 {
+		form = 'f'
+		if precision < 0 {
 			precision = 6
 		}
 	}

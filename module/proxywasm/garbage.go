@@ -39,7 +39,8 @@ type collector struct {
 
 // ended is called after each exchange.
 func (c *collector) ended() {
-	if c.exchanges++; c.exchanges%gcInterval != 0 {
+	c.exchanges++
+	if c.exchanges%gcInterval != 0 {
 		return
 	}
 	c.allocated[0].Name = "/gc/heap/allocs:bytes"

@@ -51,7 +51,8 @@ type Last struct {
 
 // Sent says that out leaves in place of the i-th text of an event.
 func (l *Last) Sent(e *llm.Event, i int, out string) {
-	if l.event, l.index, l.out = e, i, out; e.Texts[i].Value != out {
+	l.event, l.index, l.out = e, i, out
+	if e.Texts[i].Value != out {
 		e.SetText(i, out)
 	}
 }

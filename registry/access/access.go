@@ -323,7 +323,8 @@ func (c *Control) Authenticate(r *http.Request) (*Principal, error) {
 		}
 	case "basic":
 		var ok bool
-		if _, secret, ok = r.BasicAuth(); !ok {
+		_, secret, ok = r.BasicAuth()
+		if !ok {
 			return nil, ErrUnknown
 		}
 	default:

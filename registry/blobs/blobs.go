@@ -147,7 +147,8 @@ func (f Folder) Fetch(ctx context.Context, d digest.Digest, size int64, open fun
 		if ctx.Err() != nil || errors.Is(failure, ErrMismatch) {
 			break
 		}
-		if stalls++; sizeOf(part) > before {
+		stalls++
+		if sizeOf(part) > before {
 			stalls = 0
 		}
 		select {

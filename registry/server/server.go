@@ -135,7 +135,8 @@ func New(o Options) (*Server, error) {
 	o.Limits = o.Limits.withDefaults()
 	s := &Server{options: o, store: o.Store, log: o.Log, mux: http.NewServeMux(), intake: semaphore.NewWeighted(o.Limits.AdmissionBytes)}
 	var err error
-	if s.self, err = remote.New(remote.Options{Blobs: &o.Cache, Local: map[string]http.RoundTripper{o.Name: inProcess{http.HandlerFunc(s.unjudged)}}}); err != nil {
+	s.self, err = remote.New(remote.Options{Blobs: &o.Cache, Local: map[string]http.RoundTripper{o.Name: inProcess{http.HandlerFunc(s.unjudged)}}})
+	if err != nil {
 		return nil, err
 	}
 	c := catalog.Options{File: o.CatalogFile, Store: o.Store, Now: o.Now}
@@ -264,7 +265,8 @@ search:
 		}
 	}
 	if found.Content == "" {
-		if found.Content = Any; s.options.Trust != nil {
+		found.Content = Any
+		if s.options.Trust != nil {
 			found.Content = Modules
 		}
 	}

@@ -236,7 +236,8 @@ func (s *Signer) GetPublicKeyPem() (string, error) {
 
 // SignData signs, and returns signature and what was signed: the digest, or for Ed25519 the data.
 func (s *Signer) SignData(ctx context.Context, data []byte) (sig, digest []byte, err error) {
-	if sig, err = s.verifier.SignMessage(strings.NewReader(string(data)), options.WithContext(ctx)); err != nil {
+	sig, err = s.verifier.SignMessage(strings.NewReader(string(data)), options.WithContext(ctx))
+	if err != nil {
 		return nil, nil, err
 	}
 	hash := s.details.GetHashType()

@@ -58,7 +58,8 @@ type pages struct {
 func Register(mux *http.ServeMux, o Options) error {
 	p := &pages{Options: o, markdown: goldmark.New(goldmark.WithExtensions(extension.GFM)), read: map[digest.Digest]about{}}
 	var err error
-	if p.template, err = template.New("page.html").Funcs(template.FuncMap{"short": short, "day": day, "size": size}).ParseFS(files, "page.html"); err != nil {
+	p.template, err = template.New("page.html").Funcs(template.FuncMap{"short": short, "day": day, "size": size}).ParseFS(files, "page.html")
+	if err != nil {
 		return err
 	}
 	mux.HandleFunc("GET "+listPath+"{$}", p.guarded(p.list))

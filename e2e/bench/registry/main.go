@@ -212,7 +212,8 @@ func (r *running) load(ctx context.Context, each time.Duration, what string, goa
 				err := do(ctx, n)
 				took := time.Since(at)
 				mu.Lock()
-				if times = append(times, took); err != nil {
+				times = append(times, took)
+				if err != nil {
 					m.failed++
 					fault = err
 				}

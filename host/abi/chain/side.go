@@ -154,7 +154,8 @@ func (s *side) passBody() {
 		s.passedEnd = end
 		s.f.x.data(s.direction, s.next, data, end)
 	}
-	if s.trailers = nil; trailers != nil && !s.passedEnd {
+	s.trailers = nil
+	if trailers != nil && !s.passedEnd {
 		s.passedEnd = true
 		s.f.x.trailersTo(s.direction, s.next, trailers)
 	}

@@ -116,7 +116,8 @@ func (t *Target) Start(ctx context.Context, s harness.Setup) (scenario.Session, 
 			t.envoy = nil
 		}
 		var err error
-		if t.envoy, err = start(ctx, t.o, t.prepared[from:min(from+together, len(t.prepared))]); err != nil {
+		t.envoy, err = start(ctx, t.o, t.prepared[from:min(from+together, len(t.prepared))])
+		if err != nil {
 			return nil, err
 		}
 	}

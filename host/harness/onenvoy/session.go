@@ -251,7 +251,8 @@ func (r *reader) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n := copy(b, r.pieces[r.read])
-	if r.pieces[r.read] = r.pieces[r.read][n:]; r.pieces[r.read] == "" {
+	r.pieces[r.read] = r.pieces[r.read][n:]
+	if r.pieces[r.read] == "" {
 		r.read++
 	}
 	return n, nil

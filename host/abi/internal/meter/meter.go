@@ -400,7 +400,8 @@ func (m *module) custom(s *section) bool {
 	for !r.Empty() {
 		const functionNames = 1
 		id, names := r.Byte(), code.Reader{}
-		if names.Data = r.Take(r.U32()); id != functionNames {
+		names.Data = r.Take(r.U32())
+		if id != functionNames {
 			continue
 		}
 		n := names.Count()
