@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leash-gateway/leash/internal/nettest"
 	"github.com/leash-gateway/leash/mock"
 )
 
@@ -93,7 +94,7 @@ func testLinesMetricsAndClientsTellTheSameOfWhatIsBilled(t *testing.T, p ports) 
 		asked.Wait()
 	}
 
-	eventually(t, "a line of each exchange that a client has read of", func() bool {
+	nettest.Eventually(t, "a line of each exchange that a client has read of", func() bool {
 		missing := maps.Clone(clients)
 		for _, l := range g.billed(t) {
 			delete(missing, l.ID)
@@ -128,7 +129,7 @@ func testLinesMetricsAndClientsTellTheSameOfWhatIsBilled(t *testing.T, p ports) 
 			t.Log(wrong)
 		}
 	}()
-	eventually(t, "the metrics to be the sums of the lines", func() bool {
+	nettest.Eventually(t, "the metrics to be the sums of the lines", func() bool {
 		sums := map[[2]string]int64{} // lines of those that left before an answer may still come
 		for _, l := range g.billed(t) {
 			for kind, n := range map[string]int64{"input": l.Input, "cached_input": l.Cached, "output": l.Output, "output_reasoning": l.Reasoning, "": l.Cost} {
