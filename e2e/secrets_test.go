@@ -130,7 +130,8 @@ var secretChangeTests = []changeTest{{"a provider that repeats the key does not 
 
 // testAProviderThatRepeatsTheKeyDoesNotTellIt has a provider whose errors are those of OpenAI, but for the stars in the key.
 func testAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T, g *gateway) {
-	encoding, status := "", http.StatusUnauthorized
+	var encodings []string
+	status := http.StatusUnauthorized
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Authorization")
 		if key != "Bearer "+upstreamKey {
@@ -138,9 +139,7 @@ func testAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T, g *gateway) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Asked-With", key)
-		if encoding != "" {
-			w.Header().Set("Content-Encoding", encoding)
-		}
+		w.Header()["Content-Encoding"] = encodings
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, `{"error":{"message":"Incorrect API key provided: `+strings.TrimPrefix(key, "Bearer ")+`.","code":"invalid_api_key"}}`)
 	}))
@@ -159,11 +158,12 @@ func testAProviderThatRepeatsTheKeyDoesNotTellIt(t *testing.T, g *gateway) {
 			t.Errorf("%s: a header says %q", name, told)
 		}
 	}
-	encoding = "br"
-	if a := g.chat("hi"); a.Status != 401 || strings.Contains(a.Body, upstreamKey) || !strings.Contains(a.Body, "is not passed on") {
-		t.Errorf("an encoded error: got %d %s", a.Status, a.Body)
+	for _, encodings = range [][]string{{"br"}, {"identity", "br"}, {"", "br"}} {
+		if a := g.chat("hi"); a.Status != 401 || strings.Contains(a.Body, upstreamKey) || !strings.Contains(a.Body, "is not passed on") {
+			t.Errorf("an error encoded with %q: got %d %s", encodings, a.Status, a.Body)
+		}
 	}
-	encoding = ""
+	encodings = nil
 	for _, status = range []int{http.StatusOK, http.StatusTemporaryRedirect} {
 		a := g.chat("hi")
 		if told := a.Header.Get("X-Asked-With"); a.Status != status || told != "Bearer [redacted]" || status != http.StatusOK && strings.Contains(a.Body, upstreamKey) {

@@ -300,6 +300,8 @@ func TestErrorsOfProvidersDoNotHoldTheCredential(t *testing.T) {
 		"the error is long":                  {"", strings.Repeat(" ", 100_000) + providerKey, strings.Repeat(" ", 100_000) + "[redacted]"},
 		"it is encoded though asked for not": {"br", repeats, config.WithheldError},
 		"it is said to be plain":             {"identity", providerKey, "[redacted]"},
+		"it is said to be plain, and is not": {"identity\nbr", repeats, config.WithheldError},
+		"nobody says how it is encoded":      {"\nbr", repeats, config.WithheldError},
 		"it is empty":                        {"", "", ""},
 	}
 	b := start(t, setup{}, nil)
@@ -311,7 +313,7 @@ func TestErrorsOfProvidersDoNotHoldTheCredential(t *testing.T) {
 				}
 				w.Header().Set("X-Key", providerKey)
 				if tc.encoding != "" {
-					w.Header().Set("Content-Encoding", tc.encoding)
+					w.Header()["Content-Encoding"] = strings.Split(tc.encoding, "\n")
 				}
 				w.WriteHeader(http.StatusUnauthorized)
 				_, _ = io.WriteString(w, tc.body)

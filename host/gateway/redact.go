@@ -30,7 +30,8 @@ func redact(r *http.Response, credential string, most int64) {
 		return
 	}
 	body := &redacted{ReadCloser: r.Body, clean: clean, most: most}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	// In as many lines as it may say so: gzip can stand behind identity.
+	if encodings := r.Header["Content-Encoding"]; len(encodings) > 0 && !strings.EqualFold(strings.Join(encodings, ","), "identity") {
 		r.Header.Del("Content-Encoding")
 		r.Header.Set("Content-Type", "application/json")
 		body.clean = func(string) string { return config.WithheldError }
