@@ -133,6 +133,15 @@ func TestAnOfferOfHTTP2IsDeclined(t *testing.T) {
 	}
 }
 
+func TestAnEmptyQueryIsAQuery(t *testing.T) {
+	b := start(t, setup{}, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) })
+	for _, query := range []string{"", "?", "??", "?a=b?"} {
+		if a := b.do(b.request("GET", "/v1/raw"+query, "")); a.body != "/v1/raw"+query {
+			t.Errorf("%q: the provider is asked for %q", query, a.body)
+		}
+	}
+}
+
 // A module can set any name, also one that no header has.
 func TestHeadersThatModulesMakeDoNotBreakTheGateway(t *testing.T) {
 	h := abi.NewHeaders(":path", "/v1/raw?a=b", ":method", "POST", "", "nameless", "x-a", "1", "x-a", "2")

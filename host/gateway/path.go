@@ -37,7 +37,7 @@ func neverInTarget(r rune) bool { return r == '#' || r == 0 || r >= utf8.RuneSel
 func plain(path string) bool {
 	for i := range len(path) {
 		switch c := path[i]; {
-		case c == '%', c == '\\', c <= ' ', c >= 0x7f:
+		case c == '%', c == '\\', neverPlain(c):
 			return false
 		case (c == '/' || c == '.') && i > 0 && path[i-1] == '/':
 			return false
@@ -93,13 +93,22 @@ func unescapeUnreserved(path string) (string, error) {
 				b.WriteString(path[i : i+3])
 			}
 			i += 2
-		case c <= ' ' || c >= 0x7f:
+		case neverPlain(c):
 			b.Write([]byte{'%', upper[c>>4], upper[c&15]})
 		default:
 			b.WriteByte(c)
 		}
 	}
 	return b.String(), nil
+}
+
+// neverPlain tells what stands in a path only as an escape: what a URL does not hold, and neither does Envoy let pass.
+func neverPlain(c byte) bool {
+	switch c {
+	case '"', '<', '>', '^', '`', '{', '|', '}':
+		return true
+	}
+	return c <= ' ' || c >= 0x7f
 }
 
 func digit(c byte) int {

@@ -27,6 +27,8 @@ func TestPathsHaveOneSpelling(t *testing.T) {
 		"/v1/%2e%2e/chat":            "/chat",
 		"/v1/a%20b":                  "/v1/a%20b",
 		"/v1/a%3fb":                  "/v1/a%3fb",
+		"/v1/a\"<>^`{|}b":            "/v1/a%22%3C%3E%5E%60%7B%7C%7Db",
+		"/v1/a!$&'()*+,;=:@[]~b":     "/v1/a!$&'()*+,;=:@[]~b",
 		"/v1/%C3%A9":                 "/v1/%C3%A9",
 		"/v1%2fchat":                 refused,
 		"/v1%5Cchat":                 refused,

@@ -149,7 +149,7 @@ func (p *provider) upstreamRequest(h *abi.Headers, to string) *http.Request {
 		URL:    &url.URL{Scheme: p.base.Scheme, Host: p.base.Host, Opaque: to},
 		Header: make(http.Header, h.Len()+1),
 	}
-	_, r.URL.RawQuery, _ = strings.Cut(path, "?")
+	_, r.URL.RawQuery, r.URL.ForceQuery = strings.Cut(path, "?")
 	// One slice for all values: each header's is a part of it.
 	values := make([]string, 0, h.Len()+2)
 	agent := false
