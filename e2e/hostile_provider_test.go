@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/leash-gateway/leash/internal/nettest"
@@ -26,6 +27,11 @@ func testAnswersThatBreakOff(t *testing.T, g *gateway) {
 		"in the middle of a chunk":      {head + "Transfer-Encoding: chunked\r\n\r\n90\r\n" + `{"id":"a","choices":[`, "provider_unavailable"},
 		"with nothing behind its head":  {head + "Transfer-Encoding: chunked\r\n\r\n", "provider_unavailable"},
 		"an error in its middle":        {"HTTP/1.1 500 Oh\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n" + `{"error":{"mess`, "provider_unavailable"},
+		"in the middle of its head":     {head + "X-A: b", "provider_unavailable"},
+		"a space in a header's name":    {head + "X A: b\r\nContent-Length: 2\r\n\r\n{}", "provider_unavailable"},
+		"a length that is none":         {head + "Content-Length : 2\r\n\r\n{}", "provider_unavailable"},
+		"more than 100 headers":         {head + strings.Repeat("X-A: b\r\n", 100) + "Content-Length: 2\r\n\r\n{}", "provider_unavailable"},
+		"90 KiB of headers":             {head + "X-A: " + strings.Repeat("b", 90<<10) + "\r\nContent-Length: 2\r\n\r\n{}", "provider_unavailable"},
 		"another protocol, not asked":   {"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\nhello", "unreadable_answer"},
 		"an answer that has no content": {"HTTP/1.1 204 No Content\r\n\r\n", "unreadable_answer"},
 	}

@@ -21,6 +21,9 @@ var (
 	errBusy   = errors.New("as many requests are under way to the provider as may be")
 )
 
+// errHeaders is why an answer is not read on.
+var errHeaders = errors.New("the answer's headers cannot be read")
+
 // An ofClient is why a request did not come to its end: no fault of the provider's.
 type ofClient struct{ error }
 
@@ -41,10 +44,13 @@ func (p *provider) failed(err error) reply {
 	return instead
 }
 
-// isGarbage tells whether what came was no HTTP. net/http has no name for these errors.
+// isGarbage tells whether what came was no HTTP, or only the beginning of an answer's head. net/http has no name for these errors.
 func isGarbage(err error) bool {
 	const broken = "net/http: HTTP/1.x transport connection broken: "
-	return causeOf(err) == outage.Broken && strings.Contains(err.Error(), broken)
+	if errors.Is(err, errHeaders) {
+		return true
+	}
+	return (causeOf(err) == outage.Broken || errors.Is(err, io.ErrUnexpectedEOF)) && strings.Contains(err.Error(), broken)
 }
 
 // causeOf is the cause of an error of net/http's in words that are the same at the next request: no numbers of connections, no time. Nothing

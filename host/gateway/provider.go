@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/outage"
 )
@@ -39,6 +41,8 @@ type provider struct {
 const (
 	idleConnections     = 1024 // kept open for a provider
 	idleConnectionsTime = 90 * time.Second
+	// maxAnswerHeaderBytes bounds the headers of an answer, as Envoy does; maxHeaders their number.
+	maxAnswerHeaderBytes = 80 << 10
 )
 
 func newProvider(name string, c *config.Config, o Options, m *metrics, log *slog.Logger) (*provider, error) {
@@ -56,7 +60,7 @@ func newProvider(name string, c *config.Config, o Options, m *metrics, log *slog
 	p.transport = &http.Transport{
 		DialContext: to.dial, DialTLSContext: to.dialTLS, DisableCompression: true, ForceAttemptHTTP2: true,
 		MaxConnsPerHost: configured.Limits.Connections, MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleConnectionsTime,
-		WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
+		MaxResponseHeaderBytes: maxAnswerHeaderBytes, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
 	if base.Scheme != "https" {
 		return p, nil
@@ -94,6 +98,10 @@ func (p *provider) roundTrip(r *http.Request, alive func()) (*http.Response, err
 	if err != nil {
 		return nil, err
 	}
+	if !readable(response.Header) {
+		_ = response.Body.Close()
+		return nil, errHeaders
+	}
 	p.counts.outage.Reached(p.told)
 	alive()
 	response.Body = &heard{response.Body, alive} // below what reads an answer in whole
@@ -101,6 +109,19 @@ func (p *provider) roundTrip(r *http.Request, alive func()) (*http.Response, err
 		redact(response, p.proof.credential(r), p.largest)
 	}
 	return response, nil
+}
+
+// readable tells whether Envoy would read these headers too. net/http lets names pass that are none ("Content-Length " is not the length, and the
+// answer then has no end), and as many as there are.
+func readable(h http.Header) bool {
+	count := 0
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return false
+		}
+		count += len(values)
+	}
+	return count <= maxHeaders
 }
 
 // heard is a body of whose pieces somebody is told.

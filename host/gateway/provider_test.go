@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
+	"github.com/leash-gateway/leash/internal/nettest"
 )
 
 // certificateFile holds what vouches for a server.
@@ -232,6 +234,34 @@ func TestABrokenAnswerNeverSeemsWhole(t *testing.T) {
 						t.Errorf("the answer is %q", body)
 					}
 				})
+			}
+		})
+	}
+}
+
+// TestAnswersWhoseHeadersCannotBeReadAreNone: as in Envoy (e2e: "answers that break off or are none are errors in the client's form").
+func TestAnswersWhoseHeadersCannotBeReadAreNone(t *testing.T) {
+	const rest = "Content-Length: 2\r\n\r\nhi"
+	b := start(t, setup{}, nil)
+	for name, tc := range map[string]struct {
+		headers string
+		want    int
+	}{
+		"100 headers":              {strings.Repeat("X-A: b\r\n", 99) + rest, 200},
+		"101 headers":              {strings.Repeat("X-A: b\r\n", 100) + rest, 502},
+		"70 KiB of headers":        {"X-A: " + strings.Repeat("b", 70<<10) + "\r\n" + rest, 200},
+		"90 KiB of headers":        {"X-A: " + strings.Repeat("b", 90<<10) + "\r\n" + rest, 502},
+		"a space in a name":        {"X A: b\r\n" + rest, 502},
+		"a space behind a name":    {"Content-Length : 2\r\n\r\nhi", 502},
+		"half a line of headers":   {"X-A", 502},
+		"half a value in a header": {"X-A: b", 502},
+		"no end of the headers":    {"X-A: b\r\n", 502},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := nettest.ServeRaw(t, func(w io.Writer, _ *http.Request) { _, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\n"+tc.headers) })
+			b.apply(setup{config: strings.NewReplacer(`"%s"`, fmt.Sprintf(`"%s/v1"`, url), "{%s}", "{%[2]s}").Replace(open) + "# not %[1]s\n"})
+			if a := b.do(b.request("POST", "/v1/raw", "x")); a.status != tc.want {
+				t.Errorf("got %d %.200s, want %d", a.status, a.body, tc.want)
 			}
 		})
 	}
