@@ -98,6 +98,16 @@ func bypassFrames(t *testing.T, g *gateway, _ *mock.Provider) {
 	if got := received(t, g.ports.Provider); strings.Contains(got, "bluebird") {
 		t.Error("a blocked request reached the provider")
 	}
+	for name, headers := range map[string][]header{
+		"an empty host":              replaced(asked(), ":authority", ""),
+		"a host with a blank":        replaced(asked(), ":authority", "le ash"),
+		"a host with a path":         replaced(asked(), ":authority", "leash/v1"),
+		"a path that is a whole URL": replaced(asked(), ":path", "http://leash/v1/chat/completions"),
+	} {
+		if got := g.with(t).frames(headers, chatBody("say: hi", false)); strings.HasPrefix(got, "2") {
+			t.Errorf("%s, and harmless: got %.300q, want it refused", name, got)
+		}
+	}
 	if got := g.frames(asked(), chatBody("say: by hand", false)); !strings.HasPrefix(got, "200 ") || !strings.Contains(got, "by hand") {
 		t.Errorf("a request without tricks: got %q, want it answered", got)
 	}

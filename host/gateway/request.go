@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/leash-gateway/leash/config"
 	"github.com/leash-gateway/leash/host/abi"
 )
@@ -22,7 +24,11 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 	if refused := refusedProtocol(r); refused != nil {
 		return nil, refused
 	}
-	path, err := normalize(originForm(r.RequestURI))
+	target := r.RequestURI
+	if r.ProtoMajor == 1 {
+		target = originForm(target)
+	}
+	path, err := normalize(target)
 	if err != nil {
 		return nil, &badRequest
 	}
@@ -31,9 +37,10 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 		scheme = "https"
 	}
 	h := abi.NewHeaders(":authority", r.Host, ":path", path, ":method", r.Method, ":scheme", scheme)
-	count := 0
+	count := 1 // Host, which net/http keeps apart
 	for name, values := range r.Header {
 		name = lowerCase(name)
+		count += len(values)
 		switch {
 		case strings.HasPrefix(name, "x-leash-"), strings.HasPrefix(name, "x-envoy-"), name == "x-forwarded-proto",
 			// What ties log lines together must not be the client's to choose.
@@ -45,7 +52,6 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 		for _, value := range values {
 			h.Add(name, value)
 		}
-		count += len(values)
 	}
 	if count > maxHeaders {
 		return nil, &tooManyHeaders
@@ -76,6 +82,10 @@ func refusedProtocol(r *http.Request) *reply {
 		return &oldProtocol
 	}
 	if r.ProtoMajor == 1 && !slices.Contains(methods, r.Method) {
+		return &badRequest
+	}
+	// In HTTP/1.1 net/http looks at both itself.
+	if r.ProtoMajor == 2 && (r.Host == "" || !httpguts.ValidHostHeader(r.Host) || !httpguts.ValidHeaderFieldName(r.Method)) {
 		return &badRequest
 	}
 	protocol := r.Header.Get("Upgrade")
