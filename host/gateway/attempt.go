@@ -133,6 +133,9 @@ func (a *attempt) exchange(sent *abi.Headers) bool {
 		if err != nil && a.ctx.Err() != nil {
 			return a.broken()
 		}
+		if _, is := response.Body.(*redacted); is && err != nil { // of an error nothing goes on before it is looked through, in Envoy neither
+			return a.reply(brokeOff)
+		}
 		if err != nil {
 			h.Remove("content-length")
 		}

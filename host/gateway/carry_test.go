@@ -52,6 +52,9 @@ func TestTheNextProviderIsAskedAsLongAsNothingHasGoneToTheClient(t *testing.T) {
 		"an answer that breaks off": {func(w http.ResponseWriter, _ *http.Request) {
 			hijack(w, "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{")
 		}, 200, "from the second", 1},
+		"what is the client's fault, half of it": {func(w http.ResponseWriter, _ *http.Request) {
+			hijack(w, "HTTP/1.1 422 Oh\r\nContent-Length: 900\r\n\r\n{")
+		}, 200, "from the second", 1},
 		"garbage":                    {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "\x00\x01") }, 200, "from the second", 1},
 		"what is the client's fault": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) }, 422, "", 0},
 		"a stream that has begun": {func(w http.ResponseWriter, _ *http.Request) {
