@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +104,9 @@ func bypassFrames(t *testing.T, g *gateway, _ *mock.Provider) {
 		"a host with a blank":        replaced(asked(), ":authority", "le ash"),
 		"a host with a path":         replaced(asked(), ":authority", "leash/v1"),
 		"a path that is a whole URL": replaced(asked(), ":path", "http://leash/v1/chat/completions"),
+		"a path with a blank":        replaced(asked(), ":path", "/v1/x /../chat/completions"),
+		"a query with a blank":       replaced(asked(), ":path", "/v1/chat/completions?x HTTP/1.1"),
+		"101 headers":                asked(slices.Repeat([]header{{"x-a", "b"}}, 95)...),
 	} {
 		if got := g.with(t).frames(headers, chatBody("say: hi", false)); strings.HasPrefix(got, "2") {
 			t.Errorf("%s, and harmless: got %.300q, want it refused", name, got)

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"strings"
-	"unicode/utf8"
 )
 
 // errPath says that a request's target is one that a gateway and a provider could read differently.
@@ -30,8 +29,9 @@ func normalize(target string) (string, error) {
 	return path + "?" + query, nil
 }
 
-// neverInTarget tells what no request's target holds: a fragment, the end of a string, and what is not ASCII.
-func neverInTarget(r rune) bool { return r == '#' || r == 0 || r >= utf8.RuneSelf }
+// neverInTarget tells what no request's target holds: a fragment, what is not ASCII, and blanks, which HTTP/2 could bring into the line with which
+// HTTP/1.1 asks the provider.
+func neverInTarget(r rune) bool { return r == '#' || r <= ' ' || r >= 0x7f }
 
 // plain tells a path that is its own canonical form, which nearly all are.
 func plain(path string) bool {
@@ -108,7 +108,7 @@ func neverPlain(c byte) bool {
 	case '"', '<', '>', '^', '`', '{', '|', '}':
 		return true
 	}
-	return c <= ' ' || c >= 0x7f
+	return false
 }
 
 func digit(c byte) int {

@@ -38,6 +38,9 @@ func requestHeaders(r *http.Request) (*abi.Headers, *reply) {
 	}
 	h := abi.NewHeaders(":authority", r.Host, ":path", path, ":method", r.Method, ":scheme", scheme)
 	count := 1 // Host, which net/http keeps apart
+	if r.ProtoMajor == 2 {
+		count = 4 // :authority, :method, :path and :scheme
+	}
 	for name, values := range r.Header {
 		name = lowerCase(name)
 		count += len(values)
