@@ -280,3 +280,24 @@ func TestPicturesThatGooglesClientsToolsAnswerReachOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONWithoutASchemaIsAskedForInWords where an API has no other way, as frameworks of JavaScript ask for it.
+func TestJSONWithoutASchemaIsAskedForInWords(t *testing.T) {
+	const words = "Answer with one JSON object"
+	for to, system := range map[translate.API]string{translate.Messages: "system.#.text", translate.Converse: "system.#.text", translate.Responses: "", translate.Gemini: ""} {
+		body, _ := asked(t, to, "m", `"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"a"}],"response_format":{"type":"json_object"}`)
+		if got := strings.Contains(body, words); got != (system != "") {
+			t.Errorf("%s: got %s", to, body)
+		}
+		if system == "" {
+			continue
+		}
+		if said := gjson.Get(body, system).Array(); len(said) != 2 || said[0].Str != "Be brief." || !strings.HasPrefix(said[1].Str, words) {
+			t.Errorf("%s: got %s", to, body)
+		}
+	}
+	google := `{"contents":[{"role":"user","parts":[{"text":"a"}]}],"generationConfig":{"responseMimeType":"application/json"}}`
+	if body := askedBy(t, llm.GoogleGenerate, translate.Chat, "m", google); !strings.Contains(gjson.Get(body, "messages.0.content").Str, "JSON") {
+		t.Errorf("got %s", body)
+	}
+}

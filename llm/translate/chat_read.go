@@ -174,9 +174,7 @@ func (x *Exchange) readFormat(c *llm.Cursor, r *conversation, nested string) {
 	switch kind {
 	case "", "text":
 	case "json_object":
-		if r.format.kind = anyObject; x.to == Messages || x.to == Converse {
-			x.drop(c, "json_object")
-		}
+		r.format.kind = anyObject
 	case "json_schema":
 		r.format.kind = schemaOf
 		if r.format.schema == nil {

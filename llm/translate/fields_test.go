@@ -233,6 +233,8 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
 - **Sampling.** Anthropic refuses ` + "`temperature`, `top_p` and `top_k`" + ` from Claude 4.7 on, a ` + "`top_p`" + ` beside a temperature from Claude 4.1 on, and before that a temperature and
   a ` + "`top_k`" + ` while a model thinks: these are dropped then. So it is with Anthropic's models on Bedrock, and with a ` + "`temperature`" + ` and a ` + "`top_p`" + ` other than 1 of OpenAI's while they think.
   Which generation a model is of its name says.
+- **JSON without a schema** is what Anthropic's models and Bedrock's are asked for in the system prompt, since their APIs have no word for it. OpenAI refuses a request for it whose
+  messages do not say JSON, so Google's clients' say it there too.
 - **Schemas.** Google's ` + "`parameters` and `responseSchema`" + ` become JSON Schema: types in lower case, ` + "`nullable`" + ` a second type, a further value or a further
   alternative, the values of an enum numbers where the type is one, ` + "`ref` and `defs`" + ` with their dollars, and without ` + "`propertyOrdering`, `example`" + ` and what
   Google does not know either. JSON Schemas are sent on as they are, but that of an

@@ -15,9 +15,6 @@ func (x *Exchange) readGemini(c *llm.Cursor, r *conversation) {
 		g.member(o.Name)
 	}
 	r.thoughts = g.thoughts
-	if r.format.kind == anyObject && (x.to == Messages || x.to == Converse) {
-		c.Fail("generationConfig.responseMimeType", "has no counterpart in "+x.to.String())
-	}
 }
 
 // A geminiReader remembers which calls have been answered: Google's calls need no ids, and other APIs ask for them.

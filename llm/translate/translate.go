@@ -239,6 +239,9 @@ func (x *Exchange) generateRequest(body []byte) ([]byte, error) {
 	if !x.instructsAnywhere() {
 		r.instructFirst()
 	}
+	if r.format.kind == anyObject && (x.from == Gemini || x.to == Messages || x.to == Converse) {
+		r.system = append(r.system, part{text: []byte(`"Answer with one JSON object and nothing else: no text around it, and no code fence."`)})
+	}
 	if x.to == Messages || x.to == Converse {
 		r.dropBlanks()
 	}
