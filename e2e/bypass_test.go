@@ -152,6 +152,14 @@ func bypassEncodings(t *testing.T, g *gateway, _ *mock.Provider) {
 	r := g.request(chatBody(forbidden, false))
 	r.Header.Set("Content-Type", "text/plain; charset=utf-16")
 	wantBlocked(t, "another content type", do(t, r))
+	r = g.request(chatBody("say: from a page", false)) // as browsers let any page send it
+	r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	onCarriers(t, r, func(how string, a answer) {
+		if a.Status != 403 || a.errorCode() != "cross_site" {
+			t.Errorf("%s: got %d %s of a page of another site, want 403", how, a.Status, a.Body)
+		}
+	})
 	r = g.request(chatBody("say: read me", false))
 	r.Header.Set("Content-Type", "application/json; charset=utf-7")
 	onCarriers(t, r, func(how string, a answer) {

@@ -32,6 +32,7 @@ func TestWhatGoesAroundAPolicyIsRefusedAndPassesAnInspector(t *testing.T) {
 		"fragment":             {moduletest.Exchange{Path: "/v1/chat/completions#x"}, 404, "unknown_url", ""},
 		"long path":            {moduletest.Exchange{Path: "/" + strings.Repeat("a", 5000)}, 404, "unknown_url", strings.Repeat("a", 99) + "…:"},
 
+		"a page of another site":   {moduletest.Exchange{Header: map[string]string{"sec-fetch-site": "cross-site", "content-type": "text/plain"}, Request: chat}, 403, "cross_site", "JSON only"},
 		"another protocol":         {moduletest.Exchange{Header: map[string]string{"connection": "Upgrade", "upgrade": "websocket"}, Request: chat}, 403, "upgrade_refused", "no other protocol"},
 		"another protocol, a list": {moduletest.Exchange{Method: "GET", Path: "/v1/models", Header: map[string]string{"upgrade": "websocket"}}, 403, "upgrade_refused", ""},
 

@@ -83,7 +83,14 @@ func (f *Flow) checkHeaders() {
 	if f.p.readsAnswers() && x.Format != llm.None {
 		f.removeHeader(Requests, "accept-encoding")
 	}
-	if f.p.policy && x.Format != llm.None && !x.Format.ListsModels() && f.header(Requests, "content-type") != readAs {
+	if x.Format == llm.None || x.Format.ListsModels() || f.header(Requests, "content-type") == readAs {
+		return
+	}
+	if f.header(Requests, "sec-fetch-site") == "cross-site" {
+		f.border(403, "cross_site", "a web page of another site may send JSON only, for which its browser asks first")
+		return
+	}
+	if f.p.policy {
 		f.setHeader(Requests, "content-type", readAs)
 	}
 }
