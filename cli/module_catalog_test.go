@@ -168,6 +168,8 @@ func TestWhatIsWrongInTheFilesOfARegistryIsToldWithItsPlace(t *testing.T) {
 		"an issuer":             {"access: {oidc: [{issuer: issuer.test, audience: a}]}", "", "registry.yaml:1:26: access.oidc[0].issuer: \"issuer.test\" is no address"},
 		"an issuer's audience":  {"access: {oidc: [{issuer: 'https://issuer.test'}]}", "", "registry.yaml:1:17: access.oidc[0].audience: is missing"},
 		"an issuer's prefix":    {"access: {oidc: [{issuer: 'https://issuer.test', audience: a, name_prefix: corp}]}", "", "registry.yaml:1:75: access.oidc[0].name_prefix: \"corp\" is none"},
+		"two issuers' people":   {"access: {oidc: [{issuer: 'https://a.test', audience: a}, {issuer: 'https://b.test', audience: a}]}", "", "access.oidc[1].name_prefix: \"oidc:\" does not tell its people or groups from those of https://a.test"},
+		"two issuers' groups":   {"access: {oidc: [{issuer: 'https://a.test', audience: a}, {issuer: 'https://b.test', audience: a, name_prefix: 'b:'}]}", "", "access.oidc[1].groups_prefix: \"\" does not tell"},
 		"an issuer's CA":        {"access: {oidc: [{issuer: 'https://issuer.test', audience: a, ca_file: none.pem}]}", "", "registry.yaml:1:71: access.oidc[0].ca_file: read certificates: "},
 		"a slot's":              {"envoys: {listen: '127.0.0.1:0', slots: other.yaml}", "modles: {}", "other.yaml:1:1: modles: unknown field (did you mean modules?)"},
 	} {

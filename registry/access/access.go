@@ -122,6 +122,11 @@ func (o *Options) Check() error {
 		if option, err := o.Issuers[i].check(); err != nil {
 			return &OptionError{fmt.Sprintf("oidc[%d]", i) + option, err}
 		}
+		for j := range i {
+			if option, err := o.Issuers[i].apart(&o.Issuers[j]); err != nil {
+				return &OptionError{fmt.Sprintf("oidc[%d]", i) + option, err}
+			}
+		}
 	}
 	return nil
 }

@@ -261,8 +261,8 @@ func TestOIDCTokensAreTakenFromTheirIssuerOnly(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	c := control(t, access.Options{
-		Issuers: []access.Issuer{{URL: i.url, Audience: "leash", Name: "email", NamePrefix: "corp:", CAFile: i.caFile}},
-		Grants:  []access.Grant{{Role: access.Publisher, To: []string{"group:publishers"}, Namespaces: []string{"team/*"}}, {Role: access.Promoter, To: []string{"corp:ada@*"}, Namespaces: []string{"team/*"}}},
+		Issuers: []access.Issuer{{URL: i.url, Audience: "leash", Name: "email", NamePrefix: "corp:", GroupsPrefix: "corp.", CAFile: i.caFile}},
+		Grants:  []access.Grant{{Role: access.Publisher, To: []string{"group:corp.publishers"}, Namespaces: []string{"team/*"}}, {Role: access.Promoter, To: []string{"corp:ada@*"}, Namespaces: []string{"team/*"}}},
 	})
 	good := i.token(t, i.key, nil)
 	for _, request := range []*http.Request{basic(good), with("Bearer " + good)} {
@@ -273,7 +273,7 @@ func TestOIDCTokensAreTakenFromTheirIssuerOnly(t *testing.T) {
 	}
 	// Docker trades it too.
 	p, err := c.Authenticate(with("Bearer " + shortToken(t, c, good, "repository:team/hello:push")))
-	if err != nil || !p.May(access.Push, "team/hello") || p.Groups[0] != "publishers" {
+	if err != nil || !p.May(access.Push, "team/hello") || p.Groups[0] != "corp.publishers" {
 		t.Errorf("traded: %+v, %v", p, err)
 	}
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

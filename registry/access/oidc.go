@@ -27,8 +27,9 @@ type Issuer struct {
 	// speak for each other's people. Default: oidc:.
 	Name       string `yaml:"name_claim"`
 	NamePrefix string `yaml:"name_prefix"`
-	// Groups is the claim with the principal's groups. Default: groups.
-	Groups string `yaml:"groups_claim"`
+	// Groups is the claim with the principal's groups. Default: groups. GroupsPrefix stands before each, behind group:.
+	Groups       string `yaml:"groups_claim"`
+	GroupsPrefix string `yaml:"groups_prefix"`
 	// CAFile holds certificates (PEM) that vouch for the issuer's address, besides the system's.
 	CAFile string `yaml:"ca_file"`
 }
@@ -59,6 +60,16 @@ func (i *Issuer) check() (option string, err error) {
 }
 
 func (i *Issuer) prefix() string { return cmp.Or(i.NamePrefix, "oidc:") }
+
+// apart says by which option two issuers could speak for each other's people or groups: one's prefix begins with the other's.
+func (i *Issuer) apart(other *Issuer) (option string, err error) {
+	for _, prefixes := range [...][3]string{{".name_prefix", i.prefix(), other.prefix()}, {".groups_prefix", i.GroupsPrefix, other.GroupsPrefix}} {
+		if own, others := prefixes[1], prefixes[2]; strings.HasPrefix(own, others) || strings.HasPrefix(others, own) {
+			return prefixes[0], fmt.Errorf("%q does not tell its people or groups from those of %s, which has %q: give each issuer a prefix of its own", own, other.URL, others)
+		}
+	}
+	return "", nil
+}
 
 // newIssuer reads the file of certificates of an issuer that has been checked.
 func newIssuer(one Issuer, now func() time.Time) (*issuer, error) {
@@ -112,7 +123,7 @@ func (i *issuer) verify(ctx context.Context, token string) (*Principal, error) {
 	groups, _ := claims[i.Groups].([]any)
 	for _, g := range groups {
 		if group, ok := g.(string); ok {
-			p.Groups = append(p.Groups, group)
+			p.Groups = append(p.Groups, i.GroupsPrefix+group)
 		}
 	}
 	return p, nil
