@@ -66,7 +66,7 @@ func TestModuleTestEndsAsTheScenariosDo(t *testing.T) {
 		out, err string // regular expressions
 	}{
 		"all pass":                     {[]string{good}, exitDone, `^2 passed, 0 failed, in `, `^$`},
-		"a folder with a manifest":     {[]string{"../filters/auth"}, exitDone, `^7 passed, 0 failed`, `^$`},
+		"a folder with a manifest":     {[]string{"../filters/auth"}, exitDone, `^8 passed, 0 failed`, `^$`},
 		"one fails":                    {[]string{bad}, exitFailed, `FAIL  .*greeter.yaml:3: greets .*\n  .*greeter.yaml:6:64: step 1: provider.headers.x-greeting\n      want "nobody"\n      got  "world"`, `not all scenarios pass`},
 		"verbose":                      {[]string{good, "-v"}, exitDone, `ok    .*greets .*\n  step 1: answered 200`, `^$`},
 		"only some":                    {[]string{bad, "--run", "yaml/ref"}, exitDone, `^1 passed, 0 failed`, `^$`},

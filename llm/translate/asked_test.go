@@ -301,3 +301,11 @@ func TestJSONWithoutASchemaIsAskedForInWords(t *testing.T) {
 		t.Errorf("got %s", body)
 	}
 }
+
+// TestValidatedCallsAreTheModelsToMake, as where nothing is said: Google's agents ask for them.
+func TestValidatedCallsAreTheModelsToMake(t *testing.T) {
+	body := askedBy(t, llm.GoogleGenerate, translate.Chat, "m", `{"contents":[{"role":"user","parts":[{"text":"a"}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}],"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"}}}`)
+	if got := gjson.Get(body, "tool_choice").Str; got != "auto" {
+		t.Errorf("got %s", body)
+	}
+}

@@ -25,11 +25,52 @@ func (x *Exchange) settleIDs(r *conversation) {
 	if form.longest == 0 {
 		return
 	}
+	var again repeated
 	for i := range r.parts {
-		if p := &r.parts[i]; p.kind == callPart || p.kind == resultPart {
-			p.id = form.settled(p.id)
+		p := &r.parts[i]
+		if p.kind != callPart && p.kind != resultPart {
+			continue
+		}
+		if p.id = form.settled(p.id); form.word {
+			p.id = again.own(p, form)
 		}
 	}
+}
+
+// repeated are the calls of a conversation by their ids. Servers that count them in each answer give the first of each turn the same, which Anthropic and
+// Bedrock refuse.
+type repeated map[string]*calls
+
+type calls struct {
+	made int
+	open [][]byte // ids of those that are not answered yet
+	last []byte
+}
+
+// own is the id of a call, another for each, and that of the call which a result answers.
+func (r *repeated) own(p *part, form idForm) []byte {
+	if *r == nil {
+		*r = repeated{}
+	}
+	of := (*r)[string(p.id)]
+	if of == nil {
+		of = &calls{}
+		(*r)[string(p.id)] = of
+	}
+	if p.kind == callPart {
+		if of.last = p.id; of.made > 0 {
+			of.last = form.made(strconv.AppendInt(append(bytes.Clone(inner(p.id)), '#'), int64(of.made), 10))
+		}
+		of.made++
+		of.open = append(of.open, of.last)
+		return of.last
+	}
+	if len(of.open) > 0 {
+		of.last, of.open = of.open[0], of.open[1:]
+	} else if of.made == 0 {
+		return p.id
+	}
+	return of.last
 }
 
 // callID is the id of a call to which the provider gives none, as Google: its own among all answers of a conversation, in which later requests tell of it,

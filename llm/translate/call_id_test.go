@@ -1,6 +1,7 @@
 package translate_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -121,5 +122,23 @@ func TestNamesOfToolsAreOnesThatTheProviderTakes(t *testing.T) {
 	const google = `{"contents":[{"parts":[{"text":"a"}]}],"tools":[{"functionDeclarations":[{"name":"files.read:all","parameters":{"type":"OBJECT"}}]}]}`
 	if got := gjson.Get(askedBy(t, llm.GoogleGenerate, translate.Messages, "m", google), "tools.0.name").Str; !regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`).MatchString(got) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestCallsOfTheSameIDGetOneEach where a provider refuses them: llama.cpp and others count the calls of each answer anew.
+func TestCallsOfTheSameIDGetOneEach(t *testing.T) {
+	const call, answer = `{"role":"assistant","tool_calls":[{"id":"c0","type":"function","function":{"name":"f","arguments":"{}"}}]}`, `{"role":"tool","tool_call_id":"c0","content":"%d"}`
+	const twice = `{"role":"assistant","tool_calls":[{"id":"c0","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"c0","type":"function","function":{"name":"g","arguments":"{}"}}]}`
+	turns := []string{`{"role":"user","content":"a"}`, call, fmt.Sprintf(answer, 1), call, fmt.Sprintf(answer, 2), twice, fmt.Sprintf(answer, 3), fmt.Sprintf(answer, 4)}
+	for to, names := range map[translate.API][2]string{translate.Messages: {"messages.#.content.#.id|@flatten", "messages.#.content.#.tool_use_id|@flatten"}, translate.Converse: {"messages.#.content.#.toolUse.toolUseId|@flatten", "messages.#.content.#.toolResult.toolUseId|@flatten"}} {
+		body, _ := asked(t, to, "m", `"messages":[`+strings.Join(turns, ",")+`]`)
+		called, answered := gjson.Get(body, names[0]).Array(), gjson.Get(body, names[1]).Raw
+		ids := map[string]bool{}
+		for _, id := range called {
+			ids[id.Str] = true
+		}
+		if len(called) != 4 || len(ids) != 4 || called[0].Str != "c0" || gjson.Get(body, names[0]).Raw != answered {
+			t.Errorf("%s: calls %s, answers %s", to, called, answered)
+		}
 	}
 }

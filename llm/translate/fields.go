@@ -232,7 +232,7 @@ var Fields = []Field{
 	{Gemini, "tools[] of other types", `"tools":[{"googleSearch":{}}]`, [apis]Treatment{Chat: refused, Responses: refused, Messages: refused, Converse: refused}},
 	{Gemini, "toolConfig.functionCallingConfig", `"tools":[{"functionDeclarations":[{"name":"f"}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f"]}}`, [apis]Treatment{Chat: as("tool_choice"), Responses: as("tool_choice"), Messages: as("tool_choice"), Converse: as("toolConfig.toolChoice")}},
 	{Gemini, "toolConfig of several allowedFunctionNames", `"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f","g"]}}`, [apis]Treatment{Chat: refused, Responses: refused, Messages: refused, Converse: refused}},
-	{Gemini, "toolConfig of other modes", `"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"}}`, [apis]Treatment{Chat: refused, Responses: refused, Messages: refused, Converse: refused}},
+	{Gemini, "toolConfig of other modes", `"toolConfig":{"functionCallingConfig":{"mode":"NEWEST"}}`, [apis]Treatment{Chat: refused, Responses: refused, Messages: refused, Converse: refused}},
 	{Gemini, "cachedcontent", `"cachedContent":"cachedContents/a"`, [apis]Treatment{Chat: refused, Responses: refused, Messages: refused, Converse: refused}},
 	{Gemini, "safetysettings", `"safetySettings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"}]`, [apis]Treatment{Chat: dropped, Responses: dropped, Messages: dropped, Converse: dropped}},
 	{Gemini, "labels", `"labels":{"a":"b"}`, [apis]Treatment{Chat: dropped, Responses: dropped, Messages: dropped, Converse: dropped}},

@@ -203,7 +203,7 @@ for). A field that is not in these tables is dropped. Null, false, and empty tex
   and Bedrock, which refuse them, and so is the space behind what an answer is to begin with. Anthropic's documents of text and its search results are texts elsewhere,
   below their title and where they are from.
 - **Tools.** Ids of calls are kept, but those that are too long for OpenAI (40 characters in chats, 64 in responses), or are no word of letters, digits, ` + "`_` and `-`" + ` for
-  Anthropic and Bedrock: these become others, in the call and in what answers it. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
+  Anthropic and Bedrock: these become others, in the call and in what answers it, and so do those that stand in several calls, which Anthropic and Bedrock refuse. Google's calls may have none: these get ` + "`call_1`, `call_2`" + ` and so on, and an answer belongs to the first call
   of its function that has none. A text that a tool answers is ` + "`{\"result\": TEXT}`" + ` to Google (or ` + "`error`" + `), and an object is itself; back again
   likewise. Arguments that are no JSON object are refused on the way to Anthropic, Google and Bedrock. Pictures and files that a tool answers stand in the user's next
   message in chats, whose tools say texts only, and are parts of their own behind the answer to Google. A name of a tool that the provider does not take (of more than

@@ -218,7 +218,7 @@ func (g *geminiReader) choice() {
 		r.choice.mode = always
 	case mode == "NONE":
 		r.choice.mode = never
-	case mode == "AUTO":
+	case mode == "AUTO", mode == "VALIDATED": // by their schemas
 		r.choice.mode = auto
 	case mode == "", mode == "MODE_UNSPECIFIED":
 	default:
