@@ -19,6 +19,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -281,6 +282,8 @@ func TestIdentitiesSignWithoutAKeyOfTheirOwn(t *testing.T) {
 	}{
 		"the one who signed":      {trusted, who, true},
 		"by a regular expression": {trusted, signing.Identity{Issuer: issuer, SubjectRegexp: `^.*@example\.com$`}, true},
+		"by one of a part of it":  {trusted, signing.Identity{Issuer: issuer, SubjectRegexp: `@example\.com`}, false},
+		"by two, of which one is": {trusted, signing.Identity{IssuerRegexp: "nobody|" + regexp.QuoteMeta(issuer), SubjectRegexp: `a|[a-z]+@example\.com`}, true},
 		"somebody else":           {trusted, signing.Identity{Issuer: issuer, Subject: "eve@example.com"}, false},
 		"another issuer":          {trusted, signing.Identity{Issuer: "https://other.example.com", Subject: subject}, false},
 		"another root":            {foreign, who, false},

@@ -23,7 +23,7 @@ import (
 
 // An Identity is somebody who may sign without a key of their own, as a certificate authority knows them.
 type Identity struct {
-	// Issuer is who vouches for the identity, Subject the identity: exact, or as regular expressions.
+	// Issuer is who vouches for the identity, Subject the identity: exact, or as regular expressions of all of it.
 	Issuer, IssuerRegexp   string
 	Subject, SubjectRegexp string
 }
@@ -193,7 +193,7 @@ func (a *Authority) verifyIdentity(b *bundle.Bundle, about verify.ArtifactPolicy
 	if a.Root == nil {
 		return nil, errors.New("there is no trusted root to vouch for identities")
 	}
-	identity, err := verify.NewShortCertificateIdentity(a.Identity.Issuer, a.Identity.IssuerRegexp, a.Identity.Subject, a.Identity.SubjectRegexp)
+	identity, err := verify.NewShortCertificateIdentity(a.Identity.Issuer, whole(a.Identity.IssuerRegexp), a.Identity.Subject, whole(a.Identity.SubjectRegexp))
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +209,14 @@ func (a *Authority) verifyIdentity(b *bundle.Bundle, about verify.ArtifactPolicy
 		return nil, err
 	}
 	return v.Verify(b, verify.NewPolicy(about, verify.WithCertificateIdentity(identity)))
+}
+
+// whole has an expression match all of a text, however it is written: https://github.com/acme/.* would match https://example.com/https://github.com/acme/ too.
+func whole(expression string) string {
+	if expression == "" {
+		return ""
+	}
+	return "^(?:" + expression + ")$"
 }
 
 // read takes out of a verified bundle what it states about the digest.
